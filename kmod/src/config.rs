@@ -1,0 +1,74 @@
+//! What is chosen at boot: small-scope knobs of the real code, and the historical variants.
+
+use crate::history::History;
+
+/// How the high-priority box of [`xcall`](crate::kern::xcall) is wired.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Wiring {
+    /// A box for each priority, as a kernel on hardware has it.
+    #[default]
+    Native,
+    /// High priority is carried by the low box, as in a rump kernel: one request at a time.
+    Rump,
+}
+
+impl Wiring {
+    /// The word of the command line and of replay files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Wiring::Native => "native",
+            Wiring::Rump => "rump",
+        }
+    }
+}
+
+/// What a kernel is booted with.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Number of CPUs, 1 to [`Config::MAXCPUS`].
+    pub ncpu: usize,
+    /// Wiring of the high-priority cross calls.
+    pub xcall: Wiring,
+    /// Which historical variants are switched on.
+    pub history: History,
+    /// Buckets of one level of the callout wheel, as a power of two.
+    pub callout_wheel_bits: u32,
+    /// Levels of the callout wheel.
+    pub callout_wheel_levels: usize,
+    /// Ticks after which a running LWP is asked to yield to others of its priority.
+    pub timeslice_ticks: u32,
+    /// Ticks between two looks of the balancer; 0 switches it off.
+    pub balance_ticks: u32,
+    /// Softint handlers a CPU can have, over all levels.
+    pub softint_handlers: usize,
+}
+
+impl Config {
+    /// Most CPUs a kernel can have.
+    pub const MAXCPUS: usize = 16;
+
+    /// NetBSD's own sizes.
+    pub const fn new(ncpu: usize) -> Self {
+        Config {
+            ncpu,
+            xcall: Wiring::Native,
+            history: History::NONE,
+            callout_wheel_bits: 8,
+            callout_wheel_levels: 4,
+            timeslice_ticks: 10,
+            balance_ticks: 0,
+            softint_handlers: 32,
+        }
+    }
+
+    /// Sizes at which a wrap-around is a few steps away and a kernel is small enough to be copied often.
+    pub const fn small(ncpu: usize) -> Self {
+        Config {
+            callout_wheel_bits: 2,
+            callout_wheel_levels: 2,
+            timeslice_ticks: 2,
+            softint_handlers: 12,
+            ..Config::new(ncpu)
+        }
+    }
+}

@@ -1,0 +1,610 @@
+//! The hypercalls: the one door between the kernel and whoever hosts it.
+//!
+//! # Overview
+//!
+//! The role is that of `rumpuser(3)`: everything the kernel cannot do by itself it asks of its
+//! host, and it asks through the functions of this module and nowhere else. The binding is made
+//! at link time, once a binary, with [`bind_machine!`](crate::bind_machine); so no type of the
+//! kernel carries a machine parameter. In the other direction the host calls the few functions
+//! of [`crate::entry`].
+//!
+//! There are two hosts. On the *booted machine* a CPU is a CPU, an interrupt is an interrupt and
+//! [`point`] costs nothing. On the *simulated machine* every CPU is a stack inside one host
+//! thread, and each [`point`] is a place where the host may let another CPU go on, or may take
+//! an interrupt.
+//!
+//! # Contexts
+//!
+//! Every hypercall may be made from any context of the kernel unless it says otherwise. The host
+//! answers for the CPU that executes the call.
+//!
+//! # What is a step
+//!
+//! A step is what one CPU does from one *point* to the next. A point stands *before* the visible
+//! operation that it announces. [`access`] is for operations that belong to a step which has
+//! begun already: it is checked (data races, use after free) but no other CPU comes between.
+
+use core::alloc::Layout;
+use core::fmt;
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+
+/// What an operation does to the object at its address.
+///
+/// The first group are accesses to memory, and what the happens-before relation is made of; the
+/// second group are operations of the kernel that do not touch one word alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Atomic load.
+    Load,
+    /// Atomic store.
+    Store,
+    /// Atomic read-modify-write.
+    Rmw,
+    /// Read of a plain cell: must be ordered after every write of another CPU.
+    Read,
+    /// Write of a plain cell: must be ordered after every access of another CPU.
+    Write,
+    /// `mutex_enter` or a try of it; the address is the mutex.
+    MutexEnter,
+    /// `mutex_exit`; the address is the mutex.
+    MutexExit,
+    /// The interrupt priority level was lowered; the address is the CPU's structure.
+    Splx,
+    /// A context switch is about to be made; the address is the LWP that goes on.
+    Switch,
+    /// Memory is returned to the allocator; the address is its first byte.
+    Free,
+    /// A step of a program that touches nothing of the kernel's: a place to be preempted.
+    Yield,
+}
+
+impl Kind {
+    /// The word that traces and replay files use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Load => "load",
+            Kind::Store => "store",
+            Kind::Rmw => "rmw",
+            Kind::Read => "read",
+            Kind::Write => "write",
+            Kind::MutexEnter => "mutex_enter",
+            Kind::MutexExit => "mutex_exit",
+            Kind::Splx => "splx",
+            Kind::Switch => "switch",
+            Kind::Free => "free",
+            Kind::Yield => "yield",
+        }
+    }
+
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Kind; 11] = [
+        Kind::Load,
+        Kind::Store,
+        Kind::Rmw,
+        Kind::Read,
+        Kind::Write,
+        Kind::MutexEnter,
+        Kind::MutexExit,
+        Kind::Splx,
+        Kind::Switch,
+        Kind::Free,
+        Kind::Yield,
+    ];
+
+    /// Whether the operation can change what another CPU reads at the address.
+    pub const fn writes(self) -> bool {
+        matches!(self, Kind::Store | Kind::Rmw | Kind::Write | Kind::Free)
+    }
+}
+
+/// One visible operation, announced before it happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Op {
+    /// Address of the cell or object.
+    pub addr: usize,
+    /// What is about to be done to it.
+    pub kind: Kind,
+    /// C11 ordering of an atomic access; `Relaxed` for everything else.
+    pub order: Ordering,
+}
+
+/// A context: registers and a stack, owned by the host, named by a number of its choice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context(pub usize);
+
+/// The lines that a host can assert on a CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Line {
+    /// The tick of this CPU's clock.
+    Clock = 0,
+    /// An inter-processor interrupt: somebody called [`send_ipi`] for this CPU.
+    Ipi = 1,
+}
+
+impl Line {
+    /// Every line, in the order of their numbers.
+    pub const ALL: [Line; 2] = [Line::Clock, Line::Ipi];
+
+    /// The word that traces and replay files use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Line::Clock => "clock",
+            Line::Ipi => "ipi",
+        }
+    }
+}
+
+/// Why the kernel stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// The program ran to its end and every check of its own held.
+    Passed,
+    /// A contract of a primitive was broken; the word names the contract (`psref-migrated`).
+    Contract(&'static str),
+    /// An oracle of the program found a promise broken; the word names the promise.
+    Oracle(&'static str),
+    /// Somebody waits for something that can never come.
+    Deadlock,
+}
+
+/// The fields of a structure in shared memory, so that a trace can name what an address is.
+///
+/// Built with [`fields!`](crate::fields).
+#[derive(Debug)]
+pub struct Field {
+    /// Name as in the source.
+    pub name: &'static str,
+    /// Offset in the structure, in bytes.
+    pub offset: usize,
+    /// Size in bytes.
+    pub size: usize,
+    /// If the field is an array: its number of elements, else 0.
+    pub count: usize,
+    /// The fields inside the field (of one element, for an array).
+    pub fields: &'static [Field],
+}
+
+/// What a host must provide. Bind it with [`bind_machine!`](crate::bind_machine).
+///
+/// # Safety
+///
+/// The kernel relies on it that
+/// 1. [`word`](Self::word) gives what [`attach`](Self::attach) was last given on the same CPU;
+/// 2. [`alloc`](Self::alloc) gives memory that nobody else has, with the layout asked for, zeroed;
+/// 3. [`context_switch`](Self::context_switch) returns, if ever, with the calling context's stack
+///    and callee-saved registers as they were, on whichever CPU switched back to it;
+/// 4. the host never enters the kernel on a CPU except through [`crate::entry`].
+pub unsafe trait Machine {
+    /// Number of CPUs.
+    fn ncpu() -> usize;
+    /// Remembers `word` for the CPU that executes the call (or, while the machine is being built, for CPU `cpu`).
+    fn attach(cpu: usize, word: *const ());
+    /// The word of the CPU that executes the call.
+    fn word() -> *const ();
+    /// Asserts [`Line::Ipi`] on `cpu`. Several calls before the interrupt is taken are one.
+    fn send_ipi(cpu: usize);
+    /// Waits until an interrupt was taken on this CPU, unless `unless` is non-zero.
+    ///
+    /// The test and the beginning of the wait are one step with respect to interrupts of this CPU.
+    /// Returns after at least one interrupt was taken, or at once.
+    fn wait_for_interrupt(unless: &core::sync::atomic::AtomicU32);
+    /// Says that the caller spins: it read something, and will read it again.
+    ///
+    /// The simulated machine lets the CPU go on only after something that it read since its last call
+    /// was written, or an interrupt was taken on it.
+    fn relax(at: &'static Location<'static>);
+    /// Makes a context that, when first switched to, calls `entry(arg)`. `name` is for reports.
+    fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context>;
+    /// Leaves the calling context, whose name is `from`, and goes on with `to` on this CPU.
+    ///
+    /// # Safety
+    ///
+    /// 1. `from` is the calling context. 2. `to` runs on no CPU and its memory has not been given back.
+    unsafe fn context_switch(from: Context, to: Context);
+    /// Gives a context back. It is never switched to again.
+    ///
+    /// # Safety
+    ///
+    /// `context` runs on no CPU.
+    unsafe fn context_destroy(context: Context);
+    /// Memory, zeroed; null if there is none. `what` names the kind of thing for reports.
+    fn alloc(layout: Layout, what: &'static str) -> *mut u8;
+    /// Gives memory back.
+    ///
+    /// # Safety
+    ///
+    /// `at` came from `alloc` with the same layout, and nobody uses it any more.
+    unsafe fn free(at: *mut u8, layout: Layout);
+    /// Writes to the console.
+    fn console(text: fmt::Arguments<'_>);
+    /// Ends the run with a verdict. `message` is a sentence with the values in it.
+    fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> !;
+    /// Announces `op` and makes it part of a new step: the host decides who goes on, then checks it.
+    fn point(op: Op, at: &'static Location<'static>);
+    /// Announces `op` without checking it: its outcome follows through `access`, in the same step.
+    fn decide(op: Op, at: &'static Location<'static>);
+    /// Checks `op` as part of the step that is under way.
+    fn access(op: Op, at: &'static Location<'static>);
+    /// The interrupt priority level of this CPU is now `level` (a number of [`crate::kern::spl::Ipl`]).
+    fn ipl(level: u8);
+    /// Whether [`note`](Self::note) and [`label`](Self::label) are listened to.
+    fn tracing() -> bool;
+    /// A line for the trace: something of the kernel's own level that happened in this step.
+    fn note(text: fmt::Arguments<'_>);
+    /// The structure of `size` bytes at `addr` is called `name` and has these fields.
+    fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
+}
+
+/// Binds a [`Machine`] into this binary.
+///
+/// To be used exactly once in a binary, by the host.
+#[macro_export]
+macro_rules! bind_machine {
+    ($host:ty) => {
+        const _: () = {
+            use $crate::machine::{Context, Field, Machine, Op, Stop};
+            type Host = $host;
+            type At = &'static core::panic::Location<'static>;
+            type Text<'a> = core::fmt::Arguments<'a>;
+            #[unsafe(no_mangle)]
+            fn kmod_machine_ncpu() -> usize {
+                <Host as Machine>::ncpu()
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_attach(cpu: usize, word: *const ()) {
+                <Host as Machine>::attach(cpu, word)
+            }
+            #[unsafe(no_mangle)]
+            #[inline]
+            fn kmod_machine_word() -> *const () {
+                <Host as Machine>::word()
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_send_ipi(cpu: usize) {
+                <Host as Machine>::send_ipi(cpu)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_wait_for_interrupt(unless: &core::sync::atomic::AtomicU32) {
+                <Host as Machine>::wait_for_interrupt(unless)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_relax(at: At) {
+                <Host as Machine>::relax(at)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_context_create(
+                name: &str,
+                entry: fn(*const ()) -> !,
+                arg: *const (),
+            ) -> Option<Context> {
+                <Host as Machine>::context_create(name, entry, arg)
+            }
+            #[unsafe(no_mangle)]
+            unsafe fn kmod_machine_context_switch(from: Context, to: Context) {
+                // SAFETY: the caller's promise is the trait's.
+                unsafe { <Host as Machine>::context_switch(from, to) }
+            }
+            #[unsafe(no_mangle)]
+            unsafe fn kmod_machine_context_destroy(context: Context) {
+                // SAFETY: the caller's promise is the trait's.
+                unsafe { <Host as Machine>::context_destroy(context) }
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_alloc(layout: core::alloc::Layout, what: &'static str) -> *mut u8 {
+                <Host as Machine>::alloc(layout, what)
+            }
+            #[unsafe(no_mangle)]
+            unsafe fn kmod_machine_free(at: *mut u8, layout: core::alloc::Layout) {
+                // SAFETY: the caller's promise is the trait's.
+                unsafe { <Host as Machine>::free(at, layout) }
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_console(text: Text<'_>) {
+                <Host as Machine>::console(text)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_stop(why: Stop, message: Text<'_>, at: At) -> ! {
+                <Host as Machine>::stop(why, message, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline]
+            fn kmod_machine_point(op: Op, at: At) {
+                <Host as Machine>::point(op, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline]
+            fn kmod_machine_decide(op: Op, at: At) {
+                <Host as Machine>::decide(op, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline]
+            fn kmod_machine_access(op: Op, at: At) {
+                <Host as Machine>::access(op, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline]
+            fn kmod_machine_ipl(level: u8) {
+                <Host as Machine>::ipl(level)
+            }
+            #[unsafe(no_mangle)]
+            #[inline]
+            fn kmod_machine_tracing() -> bool {
+                <Host as Machine>::tracing()
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_note(text: Text<'_>) {
+                <Host as Machine>::note(text)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_label(
+                addr: usize,
+                size: usize,
+                name: Text<'_>,
+                fields: &'static [Field],
+            ) {
+                <Host as Machine>::label(addr, size, name, fields)
+            }
+        };
+    };
+}
+
+mod bound {
+    use super::{Context, Field, Layout, Location, Op, Stop, fmt};
+    unsafe extern "Rust" {
+        pub(super) safe fn kmod_machine_ncpu() -> usize;
+        pub(super) safe fn kmod_machine_attach(cpu: usize, word: *const ());
+        pub(super) safe fn kmod_machine_word() -> *const ();
+        pub(super) safe fn kmod_machine_send_ipi(cpu: usize);
+        pub(super) safe fn kmod_machine_wait_for_interrupt(unless: &core::sync::atomic::AtomicU32);
+        pub(super) safe fn kmod_machine_context_create(
+            name: &str,
+            entry: fn(*const ()) -> !,
+            arg: *const (),
+        ) -> Option<Context>;
+        pub(super) fn kmod_machine_context_switch(from: Context, to: Context);
+        pub(super) fn kmod_machine_context_destroy(context: Context);
+        pub(super) safe fn kmod_machine_alloc(layout: Layout, what: &'static str) -> *mut u8;
+        pub(super) fn kmod_machine_free(at: *mut u8, layout: Layout);
+        pub(super) safe fn kmod_machine_console(text: fmt::Arguments<'_>);
+        pub(super) safe fn kmod_machine_stop(
+            why: Stop,
+            message: fmt::Arguments<'_>,
+            at: &'static Location<'static>,
+        ) -> !;
+        pub(super) safe fn kmod_machine_relax(at: &'static Location<'static>);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_point(op: Op, at: &'static Location<'static>);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_decide(op: Op, at: &'static Location<'static>);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_access(op: Op, at: &'static Location<'static>);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_ipl(level: u8);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_tracing() -> bool;
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_note(text: fmt::Arguments<'_>);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_label(
+            addr: usize,
+            size: usize,
+            name: fmt::Arguments<'_>,
+            fields: &'static [Field],
+        );
+    }
+    #[cfg(not(feature = "points"))]
+    const _: Option<(Op, &[Field])> = None;
+}
+
+/// Number of CPUs of the machine.
+#[inline]
+pub fn ncpu() -> usize {
+    bound::kmod_machine_ncpu()
+}
+
+/// Remembers `word` for CPU `cpu`: the pointer that [`word`] gives when that CPU asks.
+#[inline]
+pub fn attach(cpu: usize, word: *const ()) {
+    bound::kmod_machine_attach(cpu, word);
+}
+
+/// The word of the CPU that executes the call; null before [`attach`].
+#[inline(always)]
+pub fn word() -> *const () {
+    bound::kmod_machine_word()
+}
+
+/// Asserts the inter-processor interrupt line of `cpu`.
+#[inline]
+pub fn send_ipi(cpu: usize) {
+    bound::kmod_machine_send_ipi(cpu);
+}
+
+/// Waits until an interrupt was taken on this CPU, unless `unless` is non-zero.
+#[inline]
+pub fn wait_for_interrupt(unless: &core::sync::atomic::AtomicU32) {
+    bound::kmod_machine_wait_for_interrupt(unless);
+}
+
+/// One round of a spin loop that read and will read again. See [`Machine::relax`].
+#[inline]
+#[track_caller]
+pub fn relax() {
+    bound::kmod_machine_relax(Location::caller());
+}
+
+/// Makes a context that begins with `entry(arg)`.
+#[inline]
+pub fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
+    bound::kmod_machine_context_create(name, entry, arg)
+}
+
+/// Leaves context `from` for context `to`.
+///
+/// # Safety
+///
+/// As [`Machine::context_switch`].
+#[inline]
+pub unsafe fn context_switch(from: Context, to: Context) {
+    // SAFETY: the caller's promise.
+    unsafe { bound::kmod_machine_context_switch(from, to) }
+}
+
+/// Gives a context back.
+///
+/// # Safety
+///
+/// As [`Machine::context_destroy`].
+#[inline]
+pub unsafe fn context_destroy(context: Context) {
+    // SAFETY: the caller's promise.
+    unsafe { bound::kmod_machine_context_destroy(context) }
+}
+
+/// Memory of `layout`, zeroed, or null.
+#[inline]
+pub fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
+    bound::kmod_machine_alloc(layout, what)
+}
+
+/// Gives memory back.
+///
+/// # Safety
+///
+/// As [`Machine::free`].
+#[inline]
+pub unsafe fn free(at: *mut u8, layout: Layout) {
+    // SAFETY: the caller's promise.
+    unsafe { bound::kmod_machine_free(at, layout) }
+}
+
+/// Writes to the console.
+#[inline]
+pub fn console(text: fmt::Arguments<'_>) {
+    bound::kmod_machine_console(text);
+}
+
+/// Ends the run with a verdict.
+#[track_caller]
+#[cold]
+pub fn stop(why: Stop, message: fmt::Arguments<'_>) -> ! {
+    bound::kmod_machine_stop(why, message, Location::caller())
+}
+
+/// A point: announces an operation, lets the host decide who goes on, then has it checked.
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn point(addr: usize, kind: Kind, order: Ordering) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_point(Op { addr, kind, order }, Location::caller());
+}
+
+/// The first half of a [`point`]: the outcome of the operation follows through [`access`].
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn decide(addr: usize, kind: Kind, order: Ordering) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_decide(Op { addr, kind, order }, Location::caller());
+}
+
+/// The second half of a [`point`]: checks an operation of the step that is under way.
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn access(addr: usize, kind: Kind, order: Ordering) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
+}
+
+/// Tells the host the interrupt priority level of this CPU.
+#[inline(always)]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn ipl(level: u8) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_ipl(level);
+}
+
+/// Whether anybody listens to [`note`] and [`label`].
+#[inline(always)]
+pub fn tracing() -> bool {
+    #[cfg(feature = "points")]
+    return bound::kmod_machine_tracing();
+    #[cfg(not(feature = "points"))]
+    return false;
+}
+
+/// Adds a line to the trace. Use [`note!`](crate::note), which formats nothing if nobody listens.
+#[inline(always)]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn note(text: fmt::Arguments<'_>) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_note(text);
+}
+
+/// Names the structure at `at` for traces and replay files.
+#[inline]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn label<T: Described>(at: &T, name: fmt::Arguments<'_>) {
+    #[cfg(feature = "points")]
+    if tracing() {
+        bound::kmod_machine_label(
+            core::ptr::from_ref(at) as usize,
+            core::mem::size_of::<T>(),
+            name,
+            T::FIELDS,
+        );
+    }
+}
+
+/// A structure in shared memory whose fields have names.
+pub trait Described {
+    /// The fields, in any order. Empty for a cell: it is named by the field that holds it.
+    const FIELDS: &'static [Field];
+    /// The number of elements if this is an array, else 0.
+    const COUNT: usize = 0;
+}
+
+impl<T: Described, const N: usize> Described for [T; N] {
+    const FIELDS: &'static [Field] = T::FIELDS;
+    const COUNT: usize = N;
+}
+
+/// Builds the [`Field`] of a member; for [`fields!`](crate::fields) only.
+pub const fn field<S, F: Described>(
+    name: &'static str,
+    offset: usize,
+    _: fn(&S) -> &F,
+) -> Field {
+    Field { name, offset, size: core::mem::size_of::<F>(), count: F::COUNT, fields: F::FIELDS }
+}
+
+/// Describes the fields of a structure for traces: `fields!(Kmutex { mtx_owner, mtx_ipl });`
+#[macro_export]
+macro_rules! fields {
+    ($type:ty { $($name:ident),* $(,)? }) => {
+        impl $crate::machine::Described for $type {
+            const FIELDS: &'static [$crate::machine::Field] = &[$(
+                $crate::machine::field::<$type, _>(
+                    stringify!($name),
+                    core::mem::offset_of!($type, $name),
+                    |s| &s.$name,
+                )
+            ),*];
+        }
+    };
+}
+
+/// Adds a line to the trace of this run: `note!("ticket {ticket} issued")`.
+#[macro_export]
+macro_rules! note {
+    ($($arg:tt)*) => {
+        if $crate::machine::tracing() {
+            $crate::machine::note(format_args!($($arg)*));
+        }
+    };
+}

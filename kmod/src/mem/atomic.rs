@@ -1,0 +1,256 @@
+//! Atomic cells: the types of `core::sync::atomic`, announced to the host.
+
+use core::marker::PhantomData;
+use core::sync::atomic as bare;
+
+use crate::machine::{self, Described, Field, Kind};
+use crate::mem::Ordering;
+
+macro_rules! atomic {
+    ($(#[$doc:meta])* $name:ident($bare:ty) of $value:ty $(, $arithmetic:ident)?) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        #[derive(Default)]
+        pub struct $name($bare);
+
+        impl $name {
+            /// A cell that holds `value`.
+            pub const fn new(value: $value) -> Self {
+                Self(<$bare>::new(value))
+            }
+
+            fn addr(&self) -> usize {
+                core::ptr::from_ref(self) as usize
+            }
+
+            /// Loads the word.
+            #[inline(always)]
+            #[track_caller]
+            pub fn load(&self, order: Ordering) -> $value {
+                machine::point(self.addr(), Kind::Load, order);
+                self.0.load(order)
+            }
+
+            /// Stores the word.
+            #[inline(always)]
+            #[track_caller]
+            pub fn store(&self, value: $value, order: Ordering) {
+                machine::point(self.addr(), Kind::Store, order);
+                self.0.store(value, order);
+            }
+
+            /// Stores the word and gives what was there, in one step.
+            #[inline(always)]
+            #[track_caller]
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                machine::point(self.addr(), Kind::Rmw, order);
+                self.0.swap(value, order)
+            }
+
+            /// Stores `new` if the word is `current`, in one step; gives what was there.
+            #[inline(always)]
+            #[track_caller]
+            pub fn compare_exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                machine::decide(self.addr(), Kind::Rmw, success);
+                self.compare_exchange_fused(current, new, success, failure)
+            }
+
+            /// [`compare_exchange`](Self::compare_exchange) in the step that is under way.
+            #[inline(always)]
+            #[track_caller]
+            pub fn compare_exchange_fused(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                let outcome = self.0.compare_exchange(current, new, success, failure);
+                match outcome {
+                    Ok(_) => machine::access(self.addr(), Kind::Rmw, success),
+                    Err(_) => machine::access(self.addr(), Kind::Load, failure),
+                }
+                outcome
+            }
+
+            /// Loads the word in the step that is under way.
+            #[inline(always)]
+            #[track_caller]
+            pub fn load_fused(&self, order: Ordering) -> $value {
+                machine::access(self.addr(), Kind::Load, order);
+                self.0.load(order)
+            }
+
+            /// Stores the word in the step that is under way.
+            #[inline(always)]
+            #[track_caller]
+            pub fn store_fused(&self, value: $value, order: Ordering) {
+                machine::access(self.addr(), Kind::Store, order);
+                self.0.store(value, order);
+            }
+
+            /// Reads the word unseen by the host: for reports, when the kernel has stopped.
+            pub fn peek(&self) -> $value {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// The bare word, for the host's own use ([`machine::wait_for_interrupt`]).
+            pub fn bare(&self) -> &$bare {
+                &self.0
+            }
+
+            $(atomic!(@$arithmetic $value);)?
+        }
+
+        impl Described for $name {
+            const FIELDS: &'static [Field] = &[];
+        }
+    };
+    (@integer $value:ty) => {
+        /// Adds, wrapping, and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_add(value, order)
+        }
+
+        /// Subtracts, wrapping, and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_sub(value, order)
+        }
+
+        /// Sets bits and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_or(value, order)
+        }
+
+        /// Keeps the bits of `value` and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_and(value, order)
+        }
+
+        /// [`fetch_or`](Self::fetch_or) in the step that is under way.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_or_fused(&self, value: $value, order: Ordering) -> $value {
+            machine::access(self.addr(), Kind::Rmw, order);
+            self.0.fetch_or(value, order)
+        }
+
+        /// [`fetch_and`](Self::fetch_and) in the step that is under way.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_and_fused(&self, value: $value, order: Ordering) -> $value {
+            machine::access(self.addr(), Kind::Rmw, order);
+            self.0.fetch_and(value, order)
+        }
+    };
+}
+
+atomic! {
+    /// An atomic byte.
+    AtomicU8(bare::AtomicU8) of u8, integer
+}
+atomic! {
+    /// An atomic 32-bit word.
+    AtomicU32(bare::AtomicU32) of u32, integer
+}
+atomic! {
+    /// An atomic 64-bit word.
+    AtomicU64(bare::AtomicU64) of u64, integer
+}
+atomic! {
+    /// An atomic signed 64-bit word.
+    AtomicI64(bare::AtomicI64) of i64, integer
+}
+atomic! {
+    /// An atomic word of the machine's size.
+    AtomicUsize(bare::AtomicUsize) of usize, integer
+}
+atomic! {
+    /// An atomic truth value.
+    AtomicBool(bare::AtomicBool) of bool
+}
+atomic! {
+    /// An atomic pointer to something whose type is not told.
+    AtomicPtr(bare::AtomicPtr<()>) of *mut ()
+}
+
+/// An atomic reference, or nothing, to an object that lives as long as its kernel.
+#[repr(transparent)]
+pub struct AtomicRef<T: 'static>(AtomicPtr, PhantomData<Option<&'static T>>);
+
+impl<T> Default for AtomicRef<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> AtomicRef<T> {
+    /// A cell that refers to nothing.
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(core::ptr::null_mut()), PhantomData)
+    }
+
+    fn of(value: Option<&'static T>) -> *mut () {
+        value.map_or(core::ptr::null_mut(), |r| core::ptr::from_ref(r).cast_mut().cast())
+    }
+
+    fn back(pointer: *mut ()) -> Option<&'static T> {
+        // SAFETY: the cell is only ever filled by `of`, from a `&'static T` or nothing.
+        unsafe { pointer.cast::<T>().cast_const().as_ref() }
+    }
+
+    /// Loads the reference.
+    #[inline(always)]
+    #[track_caller]
+    pub fn load(&self, order: Ordering) -> Option<&'static T> {
+        Self::back(self.0.load(order))
+    }
+
+    /// Loads the reference in the step that is under way.
+    #[inline(always)]
+    #[track_caller]
+    pub fn load_fused(&self, order: Ordering) -> Option<&'static T> {
+        Self::back(self.0.load_fused(order))
+    }
+
+    /// Stores the reference.
+    #[inline(always)]
+    #[track_caller]
+    pub fn store(&self, value: Option<&'static T>, order: Ordering) {
+        self.0.store(Self::of(value), order);
+    }
+
+    /// Stores the reference in the step that is under way.
+    #[inline(always)]
+    #[track_caller]
+    pub fn store_fused(&self, value: Option<&'static T>, order: Ordering) {
+        self.0.store_fused(Self::of(value), order);
+    }
+
+    /// Reads the reference unseen by the host: for reports, when the kernel has stopped.
+    pub fn peek(&self) -> Option<&'static T> {
+        Self::back(self.0.peek())
+    }
+}
+
+impl<T> Described for AtomicRef<T> {
+    const FIELDS: &'static [Field] = &[];
+}

@@ -1,0 +1,42 @@
+//! The cells through which all shared memory is touched.
+//!
+//! # Overview
+//!
+//! Memory that two LWPs, or an LWP and an interrupt handler, can both touch lies in one of three
+//! kinds of cell:
+//!
+//! * the atomics ([`AtomicU32`], [`AtomicRef`], …), with the C11 orderings of the caller;
+//! * [`Plain`], for data that a lock or a protocol protects;
+//! * [`Local`], for data that only its own CPU or its own LWP touches, and that an interrupt
+//!   leaves as it found it.
+//!
+//! An access of the first two is a *point* (see [`crate::machine`]): another CPU may step in
+//! before it, or an interrupt. An access of a `Local` is checked and is no point.
+//! Without the feature `points` all of them compile to the bare access.
+//!
+//! # Fused accesses
+//!
+//! A lock operation announces itself as one operation (`mutex_enter`) and then touches its own
+//! word with the `*_fused` methods: they are checked, they order memory, but they belong to the
+//! step that the announcement began.
+//!
+//! # Differences from the machine
+//!
+//! The simulated machine runs these sequentially consistently and *checks* with the orderings:
+//! a plain access that is not ordered by happens-before is reported although the value was right.
+
+mod atomic;
+mod plain;
+
+pub use atomic::{
+    AtomicBool, AtomicI64, AtomicPtr, AtomicRef, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+};
+pub use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+pub use plain::{Local, Plain};
+
+/// One round of a spin loop that only reads: see [`crate::machine::relax`].
+#[inline]
+#[track_caller]
+pub fn relax() {
+    crate::machine::relax();
+}

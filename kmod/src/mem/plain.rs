@@ -1,0 +1,120 @@
+//! Cells for data that is not atomic.
+
+use core::cell::UnsafeCell;
+
+use crate::machine::{self, Described, Field, Kind};
+use crate::mem::Relaxed;
+
+/// A word that a lock or a protocol protects. Every access is a point, and is checked for data races.
+///
+/// The type does not prove that the protocol is kept: it lets the simulated machine find out.
+#[repr(transparent)]
+#[derive(Default)]
+pub struct Plain<T: Copy>(UnsafeCell<T>);
+
+// SAFETY: (1) values are copied in and out, no reference to the inside ever leaves; (2) that two
+// CPUs do not touch the word at once is the protocol's duty, which the simulated machine checks.
+unsafe impl<T: Copy> Sync for Plain<T> {}
+// SAFETY: as above.
+unsafe impl<T: Copy> Send for Plain<T> {}
+
+impl<T: Copy> Plain<T> {
+    /// A cell that holds `value`.
+    pub const fn new(value: T) -> Self {
+        Plain(UnsafeCell::new(value))
+    }
+
+    fn addr(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    /// Reads the word.
+    #[inline(always)]
+    #[track_caller]
+    pub fn get(&self) -> T {
+        machine::point(self.addr(), Kind::Read, Relaxed);
+        // SAFETY: see the `Sync` implementation.
+        unsafe { *self.0.get() }
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    #[track_caller]
+    pub fn set(&self, value: T) {
+        machine::point(self.addr(), Kind::Write, Relaxed);
+        // SAFETY: see the `Sync` implementation.
+        unsafe { *self.0.get() = value }
+    }
+
+    /// Writes the word and gives what was there: two points, as a load and a store are.
+    #[inline(always)]
+    #[track_caller]
+    pub fn replace(&self, value: T) -> T {
+        let old = self.get();
+        self.set(value);
+        old
+    }
+
+    /// Reads the word in the step that is under way.
+    #[inline(always)]
+    #[track_caller]
+    pub fn get_fused(&self) -> T {
+        machine::access(self.addr(), Kind::Read, Relaxed);
+        // SAFETY: see the `Sync` implementation.
+        unsafe { *self.0.get() }
+    }
+
+    /// Writes the word in the step that is under way.
+    #[inline(always)]
+    #[track_caller]
+    pub fn set_fused(&self, value: T) {
+        machine::access(self.addr(), Kind::Write, Relaxed);
+        // SAFETY: see the `Sync` implementation.
+        unsafe { *self.0.get() = value }
+    }
+
+    /// Reads the word unseen by the host: for reports, when the kernel has stopped.
+    pub fn peek(&self) -> T {
+        // SAFETY: the kernel has stopped; a torn value can only spoil a report.
+        unsafe { self.0.get().read_volatile() }
+    }
+}
+
+impl<T: Copy> Described for Plain<T> {
+    const FIELDS: &'static [Field] = &[];
+}
+
+/// A word that only its own CPU, or its own LWP, touches. Checked for data races, but no point.
+#[repr(transparent)]
+#[derive(Default)]
+pub struct Local<T: Copy>(Plain<T>);
+
+impl<T: Copy> Local<T> {
+    /// A cell that holds `value`.
+    pub const fn new(value: T) -> Self {
+        Local(Plain::new(value))
+    }
+
+    /// Reads the word.
+    #[inline(always)]
+    #[track_caller]
+    pub fn get(&self) -> T {
+        self.0.get_fused()
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    #[track_caller]
+    pub fn set(&self, value: T) {
+        self.0.set_fused(value);
+    }
+
+    /// Reads the word unseen by the host: for reports, when the kernel has stopped.
+    pub fn peek(&self) -> T {
+        self.0.peek()
+    }
+}
+
+impl<T: Copy> Described for Local<T> {
+    const FIELDS: &'static [Field] = &[];
+}
