@@ -6,8 +6,8 @@
 //! |---|---|
 //! | [`boot`] | on CPU 0, once, before anything else; nothing runs yet |
 //! | [`idle_context`] | after `boot`; the host lets every CPU go on with its idle context |
-//! | [`release`] | on CPU 0: after `boot` as soon as the host likes |
-//! | [`interrupt`] | on the CPU whose line is asserted, on the stack of whatever runs there, with interrupts enabled |
+//! | [`release`], or [`rounds`] | on CPU 0: after `boot` as soon as the host likes |
+//! | [`interrupt`] | on the CPU whose line is asserted, on the stack of whatever runs there, with interrupts off: the kernel calls [`machine::interrupts_on`] when it has raised its level |
 //! | [`idle`], [`progress`], [`verify`], [`deadlock`], [`waits`] | when every CPU waits for an interrupt (or the kernel has stopped), from outside of all contexts |
 
 use core::fmt;
@@ -17,6 +17,7 @@ use crate::kern::{kmem, sched, spl, waits};
 use crate::kernel::Kernel;
 use crate::machine::{self, Context, Line, Stop};
 use crate::scenario::Scenario;
+use crate::scenario::rounds::Again;
 
 /// Builds a kernel: its CPUs, their idle LWPs, softints and cross-call threads; then lets the scenario set up.
 ///
@@ -34,6 +35,12 @@ pub fn idle_context(kernel: &'static Kernel, cpu: usize) -> Context {
 /// Makes the actors of the scenario runnable.
 pub fn release(kernel: &'static Kernel) {
     crate::scenario::release(kernel);
+}
+
+/// Runs the scenario round after round, in a thread of the kernel's, until `again` says no; then stops with
+/// [`Stop::Passed`]. Instead of [`release`], on CPU 0 after [`boot`].
+pub fn rounds(kernel: &'static Kernel, again: Again) {
+    crate::scenario::rounds::start(kernel, again);
 }
 
 /// Takes an interrupt on this CPU: runs its handler now, or marks it pending if the priority level masks it.

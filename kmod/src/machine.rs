@@ -180,7 +180,8 @@ pub struct Field {
 pub unsafe trait Machine {
     /// Number of CPUs.
     fn ncpu() -> usize;
-    /// Remembers `word` for the CPU that executes the call (or, while the machine is being built, for CPU `cpu`).
+    /// Remembers `word` for CPU `cpu`: the CPU that executes the call, or any while the kernel boots. The kernel
+    /// keeps the running LWP there and calls this at each context switch.
     fn attach(cpu: usize, word: *const ());
     /// The word of the CPU that executes the call.
     fn word() -> *const ();
@@ -191,6 +192,8 @@ pub unsafe trait Machine {
     /// The test and the beginning of the wait are one step with respect to interrupts of this CPU.
     /// Returns after at least one interrupt was taken, or at once.
     fn wait_for_interrupt(unless: &core::sync::atomic::AtomicU32);
+    /// Lets this CPU take interrupts again: the kernel has raised its level inside [`crate::entry::interrupt`].
+    fn interrupts_on();
     /// Says that the caller spins: it read something, and will read it again.
     ///
     /// The simulated machine lets the CPU go on only after something that it read since its last call
@@ -269,6 +272,11 @@ macro_rules! bind_machine {
             #[unsafe(no_mangle)]
             fn kmod_machine_wait_for_interrupt(unless: &core::sync::atomic::AtomicU32) {
                 <Host as Machine>::wait_for_interrupt(unless)
+            }
+            #[unsafe(no_mangle)]
+            #[inline]
+            fn kmod_machine_interrupts_on() {
+                <Host as Machine>::interrupts_on()
             }
             #[unsafe(no_mangle)]
             fn kmod_machine_relax(at: At) {
@@ -374,6 +382,7 @@ mod bound {
             message: fmt::Arguments<'_>,
             at: &'static Location<'static>,
         ) -> !;
+        pub(super) safe fn kmod_machine_interrupts_on();
         pub(super) safe fn kmod_machine_relax(at: &'static Location<'static>);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_point(op: Op, at: &'static Location<'static>);
@@ -427,6 +436,12 @@ pub fn send_ipi(cpu: usize) {
 #[inline]
 pub fn wait_for_interrupt(unless: &core::sync::atomic::AtomicU32) {
     bound::kmod_machine_wait_for_interrupt(unless);
+}
+
+/// Lets this CPU take interrupts again, inside the kernel's interrupt entry.
+#[inline]
+pub fn interrupts_on() {
+    bound::kmod_machine_interrupts_on();
 }
 
 /// One round of a spin loop that read and will read again. See [`Machine::relax`].
@@ -575,12 +590,14 @@ impl<T: Described, const N: usize> Described for [T; N] {
 }
 
 /// Builds the [`Field`] of a member; for [`fields!`](crate::fields) only.
-pub const fn field<S, F: Described>(
-    name: &'static str,
-    offset: usize,
-    _: fn(&S) -> &F,
-) -> Field {
-    Field { name, offset, size: core::mem::size_of::<F>(), count: F::COUNT, fields: F::FIELDS }
+pub const fn field<S, F: Described>(name: &'static str, offset: usize, _: fn(&S) -> &F) -> Field {
+    Field {
+        name,
+        offset,
+        size: core::mem::size_of::<F>(),
+        count: F::COUNT,
+        fields: F::FIELDS,
+    }
 }
 
 /// Describes the fields of a structure for traces: `fields!(Kmutex { mtx_owner, mtx_ipl });`

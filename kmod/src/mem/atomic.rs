@@ -209,7 +209,9 @@ impl<T> AtomicRef<T> {
     }
 
     fn of(value: Option<&'static T>) -> *mut () {
-        value.map_or(core::ptr::null_mut(), |r| core::ptr::from_ref(r).cast_mut().cast())
+        value.map_or(core::ptr::null_mut(), |r| {
+            core::ptr::from_ref(r).cast_mut().cast()
+        })
     }
 
     fn back(pointer: *mut ()) -> Option<&'static T> {
@@ -243,6 +245,21 @@ impl<T> AtomicRef<T> {
     #[track_caller]
     pub fn store_fused(&self, value: Option<&'static T>, order: Ordering) {
         self.0.store_fused(Self::of(value), order);
+    }
+
+    /// Stores `new` if the cell is `current`, in one step; says whether it did.
+    #[inline(always)]
+    #[track_caller]
+    pub fn compare_exchange(
+        &self,
+        current: Option<&'static T>,
+        new: Option<&'static T>,
+        success: Ordering,
+        failure: Ordering,
+    ) -> bool {
+        self.0
+            .compare_exchange(Self::of(current), Self::of(new), success, failure)
+            .is_ok()
     }
 
     /// Reads the reference unseen by the host: for reports, when the kernel has stopped.

@@ -2,16 +2,17 @@
 //!
 //! # Overview
 //!
-//! Memory that two LWPs, or an LWP and an interrupt handler, can both touch lies in one of three
+//! Memory that two LWPs, or an LWP and an interrupt handler, can both touch lies in one of four
 //! kinds of cell:
 //!
 //! * the atomics ([`AtomicU32`], [`AtomicRef`], …), with the C11 orderings of the caller;
 //! * [`Plain`], for data that a lock or a protocol protects;
+//! * [`Guarded`], for data that is only touched with one certain spin mutex held;
 //! * [`Local`], for data that only its own CPU or its own LWP touches, and that an interrupt
 //!   leaves as it found it.
 //!
 //! An access of the first two is a *point* (see [`crate::machine`]): another CPU may step in
-//! before it, or an interrupt. An access of a `Local` is checked and is no point.
+//! before it, or an interrupt. An access of the last two is checked and is no point.
 //! Without the feature `points` all of them compile to the bare access.
 //!
 //! # Fused accesses
@@ -32,7 +33,7 @@ pub use atomic::{
     AtomicBool, AtomicI64, AtomicPtr, AtomicRef, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 };
 pub use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
-pub use plain::{Local, Plain};
+pub use plain::{Guarded, Local, Plain};
 
 /// One round of a spin loop that only reads: see [`crate::machine::relax`].
 #[inline]

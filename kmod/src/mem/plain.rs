@@ -118,3 +118,7 @@ impl<T: Copy> Local<T> {
 impl<T: Copy> Described for Local<T> {
     const FIELDS: &'static [Field] = &[];
 }
+
+/// A word that is only touched with one certain spin mutex held. Checked for data races, but no point:
+/// nobody who keeps to the rule can come between, and who does not is reported as a race.
+pub type Guarded<T> = Local<T>;

@@ -1,11 +1,37 @@
 //! Programs that show one thing each.
 //!
-//! A scenario is a few *actors* (kernel threads), what they share, and a check of its own. It is
-//! the same program in all worlds: simulated, fuzzed, booted. It never asks which variant runs.
+//! # Overview
+//!
+//! A scenario is a few *actors* (threads of the kernel), what they share, and a check of its own.
+//! It is the same program in all worlds: simulated, fuzzed, booted. It never asks which variant
+//! runs, and it knows no outcome: it knows what the primitives promise ([`promise`]).
+//!
+//! # How to write one
+//!
+//! * `setup` allocates what the actors share ([`share`]), leaves it with
+//!   [`Kernel::set_data`], and creates the actors ([`actor`]). It runs at boot, or between
+//!   two rounds: it must not sleep.
+//! * the actors use the primitives as any code of the kernel would;
+//! * `verify` runs when all actors have come to their end, and stops the kernel ([`broken_promise`])
+//!   if something is not as it should be; `teardown` gives the memory back.
+//! * a line in [`ALL`].
+
+use core::fmt;
 
 use crate::config::Config;
 use crate::history::History;
+use crate::kern::kthread::{self, Options};
+use crate::kern::lwp::{Arg, curlwp, pri};
+use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
+use crate::machine::{self, Stop};
+use crate::mem::{AcqRel, Acquire, Relaxed};
+
+pub mod classics;
+pub mod promise;
+pub mod provoke;
+pub mod rounds;
+pub mod xcall_early_count;
 
 /// A named choice of historical code.
 #[derive(Debug)]
@@ -19,8 +45,22 @@ pub struct Variant {
 }
 
 /// Today's code.
-pub const FIXED: Variant =
-    Variant { name: "fixed", summary: "today's code", history: History::NONE };
+pub const FIXED: Variant = Variant {
+    name: "fixed",
+    summary: "today's code",
+    history: History::NONE,
+};
+
+/// What a failure of a scenario means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It must hold in the variant `fixed`.
+    Sound,
+    /// It is a broken program, for teaching and for benchmarks.
+    Broken,
+    /// It provokes a fault of the machine: for the booted machine only.
+    Fault,
+}
 
 /// A program with its check.
 #[derive(Debug)]
@@ -37,14 +77,146 @@ pub struct Scenario {
     pub min_cpus: usize,
     /// CPUs it runs on if nobody says otherwise.
     pub default_cpus: usize,
-    /// Whether a failure is what it is for: a broken program, for teaching and benchmarks (`abba`), or a
-    /// provoked fault. `all` leaves it out.
-    pub broken: bool,
+    /// What a failure means.
+    pub kind: Kind,
     /// Changes the knobs it depends on.
     pub configure: fn(&mut Config),
     /// Builds what the actors share, and the actors. Must not sleep.
     pub setup: fn(&'static Kernel),
-    /// Checks what must hold when all actors have come to their end. Ends in
-    /// [`machine::stop`](crate::machine::stop) if it does not.
+    /// Checks what must hold when all actors have come to their end.
     pub verify: fn(&'static Kernel),
+    /// Gives back what `setup` allocated.
+    pub teardown: fn(&'static Kernel),
+}
+
+impl Scenario {
+    /// The variant with this name.
+    pub fn variant(&self, name: &str) -> Option<&'static Variant> {
+        self.variants.iter().find(|v| v.name == name)
+    }
+}
+
+/// Every scenario.
+pub static ALL: &[&Scenario] = &[
+    &xcall_early_count::SCENARIO,
+    &classics::LOST_UPDATE,
+    &classics::ABBA,
+    &provoke::FAULT,
+    &provoke::OVERFLOW,
+    &provoke::HANG,
+];
+
+/// The scenario with this name.
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    ALL.iter().copied().find(|s| s.name == name)
+}
+
+/// Allocates what actors share. For `setup`.
+///
+/// Panics (contract `scenario-memory`) if there is no memory.
+pub fn share<T>(what: &'static str, value: T) -> &'static T {
+    match kmem::kmem_alloc(what, value) {
+        Some(shared) => shared,
+        None => machine::stop(
+            Stop::Contract("scenario-memory"),
+            format_args!("no memory for {what}"),
+        ),
+    }
+}
+
+/// Creates an actor that runs `func(arg)`, beginning on CPU `cpu` (modulo their number). For `setup`.
+pub fn actor(kernel: &'static Kernel, name: &str, cpu: usize, func: fn(Arg), arg: Arg) {
+    actor_with(
+        kernel,
+        name,
+        Options {
+            begin_on: cpu,
+            ..actor_options()
+        },
+        func,
+        arg,
+    );
+}
+
+/// What actors are unless a scenario says otherwise: ordinary threads that may be moved.
+pub fn actor_options() -> Options {
+    Options {
+        priority: pri::USER,
+        at_rest: true,
+        actor: true,
+        ..Options::default()
+    }
+}
+
+/// [`actor`] with options of its own, made from [`actor_options`].
+pub fn actor_with(kernel: &'static Kernel, name: &str, options: Options, func: fn(Arg), arg: Arg) {
+    // The thread's own function is the wrapper; what it is to run it finds in its record.
+    let record = share("actor", Actor { func, arg });
+    kernel.actors.fetch_add(1, Relaxed);
+    let created = kthread::kthread_create(
+        kernel,
+        &options,
+        run_actor,
+        Arg::of(record),
+        format_args!("{name}"),
+    );
+    if created.is_none() {
+        machine::stop(
+            Stop::Contract("scenario-memory"),
+            format_args!("no memory for the actor {name}"),
+        );
+    }
+}
+
+struct Actor {
+    func: fn(Arg),
+    arg: Arg,
+}
+
+fn run_actor(record: Arg) {
+    // SAFETY: `actor_with` gave the record, which only this thread uses from then on.
+    let record: &'static Actor = unsafe { record.get() };
+    let (func, arg) = (record.func, record.arg);
+    // SAFETY: it came from `kmem_alloc`, and was read for the last time.
+    unsafe { kmem::kmem_free(record) };
+    func(arg);
+    let kernel = curlwp().kernel();
+    if kernel.actors.fetch_sub(1, AcqRel) == 1 {
+        rounds::actors_ended(kernel);
+    }
+}
+
+/// Sets the actors running.
+pub(crate) fn release(kernel: &'static Kernel) {
+    for l in kernel.lwps() {
+        let waits = l.l_actor.peek() && l.l_stat.peek() == crate::kern::lwp::Stat::Idl;
+        if waits {
+            l.lock();
+            sched::setrunnable(l);
+        }
+    }
+}
+
+/// Whether all actors have come to their end.
+pub(crate) fn finished(kernel: &'static Kernel) -> bool {
+    kernel.actors.load_fused(Acquire) == 0
+}
+
+/// The scenario's check, and the end of what it shares.
+pub(crate) fn verify(kernel: &'static Kernel) {
+    let scenario = kernel.scenario();
+    (scenario.verify)(kernel);
+    (scenario.teardown)(kernel);
+}
+
+/// Stops the kernel: something did not do what it promises. `promise` is a stable word.
+#[track_caller]
+pub fn broken_promise(promise: &'static str, message: fmt::Arguments<'_>) -> ! {
+    machine::stop(Stop::Oracle(promise), message)
+}
+
+/// Waits until what the actors left behind has run: cross calls that nobody waits for, and softints.
+pub(crate) fn quiesce() {
+    xcall::barrier(xcall::Priority::Low);
+    xcall::barrier(xcall::Priority::HIGH);
 }

@@ -1,0 +1,545 @@
+//! callout(9): functions that run later.
+//!
+//! # Overview
+//!
+//! Each CPU has a wheel of callouts, a list of due ones (`cc_todo`) and a softint, *softclock*, that
+//! runs them **one after another**. A handler that blocks delays every other callout of its CPU: among
+//! them the timeouts that end the sleeps of LWPs.
+//!
+//! # Contexts
+//!
+//! `reset`, `schedule`, `stop`: any. `halt`: thread or softint; may wait. Handlers run in softclock:
+//! they may take adaptive mutexes and must not sleep otherwise.
+//!
+//! # Per-CPU operation
+//!
+//! A callout belongs to a CPU (`c_cpu`) and is protected by that CPU's `cc_lock`. A pending one stays
+//! where it is; one that is not is taken over by the CPU that schedules it, if its lock can be had.
+//!
+//! # Invariants
+//!
+//! 1. PENDING: on the wheel or on `cc_todo` of `c_cpu`. FIRED: ran since it was last scheduled.
+//! 2. `cc_active` is the callout whose handler runs; the handler may free it.
+//! 3. A deadline that moves *later* leaves the callout where it is: it is found too early, and put back.
+//! 4. Times are compared as wrapping differences.
+//! 5. After `halt` the handler does not run and will not, whatever it did while it was waited for.
+//!
+//! # Differences from NetBSD
+//!
+//! All handlers are MP-safe; no BOUND callouts. The interlock of `halt` is typed. The wheel's
+//! size is a knob; so are its levels.
+//!
+//! # Sources
+//!
+//! callout(9); `sys/kern/kern_timeout.c` 1.79.
+
+use crate::config::Config;
+use crate::contract;
+use crate::kern::circq::Link;
+use crate::kern::cpu::Cpu;
+use crate::kern::kmem;
+use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::sleepq::{self, Sleepq, SyncObj};
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::{self, Ipl};
+use crate::mem::{Acquire, AtomicRef, AtomicU32, Guarded, Local, Relaxed, Release};
+use crate::note;
+
+const PENDING: u32 = 1 << 0;
+const FIRED: u32 = 1 << 1;
+const INVOKING: u32 = 1 << 2;
+
+/// What a CPU has for its callouts (`struct callout_cpu`).
+pub struct CalloutCpu {
+    /// Protects everything here, and the callouts that belong to this CPU.
+    pub(crate) cc_lock: Kmutex,
+    /// Due callouts, and those that were scheduled since the last softclock, in order.
+    cc_todo: Link,
+    cc_ticks: Guarded<u32>,
+    /// The callout whose handler runs.
+    cc_active: Guarded<usize>,
+    /// The LWP that runs handlers, while it does.
+    cc_lwp: Guarded<Option<&'static Lwp>>,
+    /// LWPs that wait in `halt`.
+    cc_sleepq: Sleepq,
+    cc_nwait: Guarded<u32>,
+    /// Callouts that are pending: for reports and for idle machines.
+    cc_npending: AtomicU32,
+    cc_softint: Local<Option<Softint>>,
+    /// The wheel: levels of buckets, one after another.
+    cc_wheel: Local<&'static [Link]>,
+    cc_bits: u32,
+    cc_levels: usize,
+}
+
+crate::fields!(CalloutCpu {
+    cc_lock,
+    cc_todo,
+    cc_ticks,
+    cc_active,
+    cc_lwp,
+    cc_sleepq,
+    cc_nwait,
+    cc_npending,
+    cc_softint,
+    cc_wheel,
+});
+
+impl CalloutCpu {
+    pub(crate) fn new(config: &Config) -> Self {
+        CalloutCpu {
+            cc_lock: Kmutex::new("cc_lock", Ipl::Sched),
+            cc_todo: Link::new(),
+            cc_ticks: Guarded::new(0),
+            cc_active: Guarded::new(0),
+            cc_lwp: Guarded::new(None),
+            cc_sleepq: Sleepq::new(),
+            cc_nwait: Guarded::new(0),
+            cc_npending: AtomicU32::new(0),
+            cc_softint: Local::new(None),
+            cc_wheel: Local::new(&[]),
+            cc_bits: config.callout_wheel_bits,
+            cc_levels: config.callout_wheel_levels,
+        }
+    }
+
+    /// Whether any callout is pending: at rest.
+    pub(crate) fn pending(&self) -> bool {
+        self.cc_npending.peek() > 0
+    }
+
+    /// Who runs handlers here just now: for reports.
+    pub(crate) fn peek_lwp(&self) -> Option<&'static Lwp> {
+        self.cc_lwp.peek()
+    }
+
+    fn bucket(&self, level: usize, slot: u32) -> &'static Link {
+        let slots = 1usize << self.cc_bits;
+        &self.cc_wheel.get()[level * slots + (slot as usize & (slots - 1))]
+    }
+
+    /// The bucket in which a callout waits that is due at `time`, more than 0 ticks from now.
+    fn place(&self, time: u32) -> &'static Link {
+        let delta = time.wrapping_sub(self.cc_ticks.get());
+        let top = self.cc_levels - 1;
+        let level = (0..top)
+            .find(|level| u64::from(delta) < 1u64 << (self.cc_bits * (*level as u32 + 1)))
+            .unwrap_or(top);
+        // Beyond the wheel's reach it waits in the last bucket to come round, and is put back from there.
+        let reach = (1u64 << (self.cc_bits * self.cc_levels as u32)) - 1;
+        let time = if u64::from(delta) > reach {
+            self.cc_ticks.get().wrapping_add(reach as u32)
+        } else {
+            time
+        };
+        self.bucket(level, time >> (self.cc_bits * level as u32))
+    }
+}
+
+/// Gives a CPU its wheel and its softclock.
+pub(crate) fn init_cpu(ci: &'static Cpu) -> Option<()> {
+    let cc = &ci.ci_callout;
+    let buckets = cc.cc_levels << cc.cc_bits;
+    let wheel = kmem::boot_alloc_slice("callout wheel", buckets, |_| Link::new())?;
+    wheel.iter().for_each(Link::init);
+    cc.cc_todo.init();
+    cc.cc_wheel.set(wheel);
+    Some(())
+}
+
+/// Establishes softclock, the same for all CPUs.
+pub(crate) fn init(cpus: &'static [Cpu]) -> Option<()> {
+    let softclock = softint::establish_at_boot(cpus, Ipl::SoftClock, softclock, Arg::NONE)?;
+    cpus.iter()
+        .for_each(|ci| ci.ci_callout.cc_softint.set(Some(softclock)));
+    Some(())
+}
+
+/// A function to run later (`callout_t`).
+#[derive(Default)]
+#[repr(C)]
+pub struct Callout {
+    c_link: Link,
+    /// The CPU whose lock protects it. Changed under that lock.
+    c_cpu: AtomicRef<Cpu>,
+    c_time: Guarded<u32>,
+    c_flags: Guarded<u32>,
+    c_func: Guarded<Option<fn(Arg)>>,
+    c_arg: Guarded<Arg>,
+}
+
+crate::fields!(Callout {
+    c_link,
+    c_cpu,
+    c_time,
+    c_flags,
+    c_func,
+    c_arg
+});
+
+impl Default for Arg {
+    fn default() -> Self {
+        Arg::NONE
+    }
+}
+
+impl Callout {
+    /// A callout that is still to be initialized ([`init`](Self::init)).
+    pub const fn new() -> Self {
+        Callout {
+            c_link: Link::new(),
+            c_cpu: AtomicRef::new(),
+            c_time: Guarded::new(0),
+            c_flags: Guarded::new(0),
+            c_func: Guarded::new(None),
+            c_arg: Guarded::new(Arg::NONE),
+        }
+    }
+
+    /// Makes it usable; it begins on `ci` (`callout_init`).
+    ///
+    /// Context: any; nobody else knows the callout yet.
+    pub fn init(&self, ci: &'static Cpu) {
+        self.c_cpu.store_fused(Some(ci), Release);
+        self.c_flags.set(0);
+    }
+
+    /// Sets what it runs (`callout_setfunc`).
+    ///
+    /// Context: any; the callout is not pending.
+    pub fn setfunc(&self, func: fn(Arg), arg: Arg) {
+        self.c_func.set(Some(func));
+        self.c_arg.set(arg);
+    }
+
+    fn addr(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    fn at(addr: usize) -> &'static Callout {
+        // SAFETY: (1) the link is the first field; (2) only callouts are put on the wheel, and who frees one
+        // takes it off first (`destroy` asserts it).
+        unsafe { &*(addr as *const Callout) }
+    }
+
+    /// Locks the callout: the lock of the CPU it belongs to.
+    #[track_caller]
+    fn lock(&self) -> &'static Cpu {
+        loop {
+            let ci = self.c_cpu.load(Acquire).unwrap_or_else(|| {
+                crate::machine::stop(
+                    crate::machine::Stop::Contract("callout-init"),
+                    format_args!("a callout is used that was never initialized"),
+                )
+            });
+            ci.ci_callout.cc_lock.spin_enter();
+            if self
+                .c_cpu
+                .load_fused(Relaxed)
+                .is_some_and(|now| core::ptr::eq(now, ci))
+            {
+                return ci;
+            }
+            ci.ci_callout.cc_lock.spin_exit();
+        }
+    }
+
+    /// Runs `func(arg)` after `ticks` ticks; a pending run is replaced (`callout_reset`).
+    ///
+    /// Context: any.
+    #[track_caller]
+    pub fn reset(&self, ticks: u32, func: fn(Arg), arg: Arg) {
+        let ci = self.lock();
+        self.setfunc(func, arg);
+        self.schedule_locked(ci, ticks);
+    }
+
+    /// Runs its function after `ticks` ticks; a pending run is replaced (`callout_schedule`).
+    ///
+    /// Context: any. Panics (contract `callout-func`) if it has no function.
+    #[track_caller]
+    pub fn schedule(&self, ticks: u32) {
+        let ci = self.lock();
+        self.schedule_locked(ci, ticks);
+    }
+
+    #[track_caller]
+    fn schedule_locked(&self, ci: &'static Cpu, ticks: u32) {
+        contract!(
+            self.c_func.get().is_some(),
+            "callout-func",
+            "callout_schedule of a callout without function"
+        );
+        let mut ci = ci;
+        let flags = self.c_flags.get() & !(FIRED | INVOKING);
+        if flags & PENDING != 0 {
+            let cc = &ci.ci_callout;
+            let time = cc.cc_ticks.get().wrapping_add(ticks);
+            // Later: it is found where it is and put back. Earlier: it must be looked at anew.
+            if (time.wrapping_sub(self.c_time.get()) as i32) < 0 {
+                self.c_link.remove();
+                cc.cc_todo.append(&self.c_link);
+            }
+            self.c_time.set(time);
+            self.c_flags.set(flags);
+        } else {
+            let here = curcpu();
+            if !core::ptr::eq(ci, here) && here.ci_callout.cc_lock.spin_tryenter() {
+                self.c_cpu.store_fused(Some(here), Release);
+                ci.ci_callout.cc_lock.spin_exit();
+                ci = here;
+            }
+            let cc = &ci.ci_callout;
+            self.c_time.set(cc.cc_ticks.get().wrapping_add(ticks));
+            self.c_flags.set(flags | PENDING);
+            cc.cc_npending
+                .store_fused(cc.cc_npending.load_fused(Relaxed) + 1, Relaxed);
+            cc.cc_todo.append(&self.c_link);
+        }
+        ci.ci_callout.cc_lock.spin_exit();
+    }
+
+    /// Takes it off the wheel if it is pending. The callout is locked.
+    fn unlink(&self, cc: &CalloutCpu) {
+        let flags = self.c_flags.get();
+        if flags & PENDING != 0 {
+            self.c_link.remove();
+            cc.cc_npending
+                .store_fused(cc.cc_npending.load_fused(Relaxed) - 1, Relaxed);
+        }
+        self.c_flags.set(flags & !(PENDING | FIRED));
+    }
+
+    /// Keeps it from running if it is not running yet (`callout_stop`).
+    ///
+    /// True if it had *fired* since it was last scheduled: not whether it was pending. Does not wait.
+    /// Context: any.
+    #[track_caller]
+    pub fn stop(&self) -> bool {
+        let ci = self.lock();
+        let fired = self.c_flags.get() & FIRED != 0;
+        self.unlink(&ci.ci_callout);
+        ci.ci_callout.cc_lock.spin_exit();
+        fired
+    }
+
+    /// Keeps it from running and waits for a handler that runs already (`callout_halt`).
+    ///
+    /// `interlock` is released while it waits. True if it had to wait. From the handler itself it does not wait.
+    /// Context: thread or softint; `interlock` held; no other lock that the handler takes.
+    /// Panics: contracts `callout-context`, `callout-interlock`.
+    #[track_caller]
+    pub fn halt(&self, interlock: Option<&Kmutex>) -> bool {
+        contract!(
+            !spl::cpu_intr_p(),
+            "callout-context",
+            "callout_halt in a hard interrupt"
+        );
+        contract!(
+            interlock.is_none_or(Kmutex::owned),
+            "callout-interlock",
+            "callout_halt with an interlock that {} does not own",
+            curlwp().name()
+        );
+        let mut interlock_held = true;
+        let mut waited = false;
+        loop {
+            let ci = self.lock();
+            let cc = &ci.ci_callout;
+            self.unlink(cc);
+            let running = cc.cc_active.get() == self.addr()
+                && !cc.cc_lwp.get().is_some_and(|l| core::ptr::eq(l, curlwp()));
+            if !running {
+                cc.cc_lock.spin_exit();
+                break;
+            }
+            waited = true;
+            if let Some(interlock) = interlock.filter(|_| interlock_held) {
+                // The handler may wait for the interlock: give it up, and look again.
+                cc.cc_lock.spin_exit();
+                interlock.exit();
+                interlock_held = false;
+                continue;
+            }
+            wait_for_handler(ci);
+        }
+        if let Some(interlock) = interlock.filter(|_| !interlock_held) {
+            interlock.enter();
+        }
+        waited
+    }
+
+    /// [`halt`](Self::halt) without an interlock.
+    #[track_caller]
+    pub(crate) fn halt_unlocked(&self) -> bool {
+        self.halt(None)
+    }
+
+    /// Ends the use of a callout (`callout_destroy`).
+    ///
+    /// Context: any. Panics (contract `callout-destroy`) if it is pending, or its handler runs elsewhere.
+    #[track_caller]
+    pub fn destroy(&self) {
+        let ci = self.lock();
+        let cc = &ci.ci_callout;
+        let running = cc.cc_active.get() == self.addr()
+            && !cc.cc_lwp.get().is_some_and(|l| core::ptr::eq(l, curlwp()));
+        contract!(
+            self.c_flags.get() & PENDING == 0 && !running,
+            "callout-destroy",
+            "callout_destroy of a callout that {}",
+            if running { "runs" } else { "is pending" }
+        );
+        cc.cc_lock.spin_exit();
+    }
+
+    /// Whether it will run (`callout_pending`). Context: any.
+    #[track_caller]
+    pub fn pending(&self) -> bool {
+        self.flags() & PENDING != 0
+    }
+
+    /// Whether it has run since it was last scheduled (`callout_expired`). Context: any.
+    #[track_caller]
+    pub fn expired(&self) -> bool {
+        self.flags() & FIRED != 0
+    }
+
+    /// Whether it will run, or has (`callout_active`). Context: any.
+    #[track_caller]
+    pub fn active(&self) -> bool {
+        self.flags() & (PENDING | FIRED) != 0
+    }
+
+    /// Whether its handler was begun and has not acknowledged it ([`ack`](Self::ack)) (`callout_invoking`). Context: any.
+    #[track_caller]
+    pub fn invoking(&self) -> bool {
+        self.flags() & INVOKING != 0
+    }
+
+    /// Says, from the handler, that it was begun (`callout_ack`). Context: its handler.
+    #[track_caller]
+    pub fn ack(&self) {
+        let ci = self.lock();
+        self.c_flags.set(self.c_flags.get() & !INVOKING);
+        ci.ci_callout.cc_lock.spin_exit();
+    }
+
+    #[track_caller]
+    fn flags(&self) -> u32 {
+        let ci = self.lock();
+        let flags = self.c_flags.get();
+        ci.ci_callout.cc_lock.spin_exit();
+        flags
+    }
+
+    /// The CPU that it belongs to: for reports.
+    pub(crate) fn peek_cpu(&self) -> Option<&'static Cpu> {
+        self.c_cpu.peek()
+    }
+
+    /// Whether it is pending: for reports.
+    pub(crate) fn peek_pending(&self) -> bool {
+        self.c_flags.peek() & PENDING != 0
+    }
+}
+
+/// Sleeps until the handler that runs on `ci` has ended. `cc_lock` is held, and released.
+#[track_caller]
+fn wait_for_handler(ci: &'static Cpu) {
+    let cc = &ci.ci_callout;
+    let l = curlwp();
+    contract!(
+        l.l_wchan.get() == 0,
+        "sleep-state",
+        "{} waits for a callout while it sleeps already",
+        l.name()
+    );
+    cc.cc_nwait.set(cc.cc_nwait.get() + 1);
+    ci.kernel().counters.callout_halts.incr();
+    l.lock();
+    l.unlock_to(&cc.cc_lock);
+    sleepq::enqueue(
+        Some(&cc.cc_sleepq),
+        cc.cc_active.get(),
+        "callout",
+        SyncObj::Callout,
+    );
+    sleepq::block(0);
+}
+
+/// A tick: turns the wheel, and schedules softclock if something is due. From the clock interrupt.
+pub(crate) fn hardclock(ci: &'static Cpu) {
+    let cc = &ci.ci_callout;
+    cc.cc_lock.spin_enter();
+    let ticks = cc.cc_ticks.get().wrapping_add(1);
+    cc.cc_ticks.set(ticks);
+    for level in 0..cc.cc_levels {
+        cc.cc_todo
+            .append_all(cc.bucket(level, ticks >> (cc.cc_bits * level as u32)));
+        let slots = 1u32 << (cc.cc_bits * (level as u32 + 1));
+        if ticks & (slots - 1) != 0 {
+            break;
+        }
+    }
+    let due = !cc.cc_todo.is_empty();
+    cc.cc_lock.spin_exit();
+    if let Some(softclock) = cc.cc_softint.get().filter(|_| due) {
+        softint::schedule(softclock);
+    }
+}
+
+/// The softint: runs due callouts, one after another.
+fn softclock(_: Arg) {
+    let ci = curcpu();
+    let cc = &ci.ci_callout;
+    let l = curlwp();
+    cc.cc_lock.spin_enter();
+    cc.cc_lwp.set(Some(l));
+    while let Some(first) = cc.cc_todo.first() {
+        let c = Callout::at(first);
+        c.c_link.remove();
+        // Unsigned difference first, so that it stays right when the ticks wrap.
+        let delta = c.c_time.get().wrapping_sub(cc.cc_ticks.get()) as i32;
+        if delta > 0 {
+            cc.place(c.c_time.get()).append(&c.c_link);
+            continue;
+        }
+        fire(ci, c);
+    }
+    cc.cc_lwp.set(None);
+    cc.cc_lock.spin_exit();
+}
+
+/// Runs one handler. `cc_lock` is held before and after, not meanwhile.
+fn fire(ci: &'static Cpu, c: &'static Callout) {
+    let cc = &ci.ci_callout;
+    let flags = c.c_flags.get();
+    contract!(
+        flags & PENDING != 0 && flags & FIRED == 0,
+        "callout-flags",
+        "softclock on cpu{} found a callout with flags {flags:#x} on its list",
+        ci.index()
+    );
+    c.c_flags.set((flags & !PENDING) | FIRED | INVOKING);
+    cc.cc_npending
+        .store_fused(cc.cc_npending.load_fused(Relaxed) - 1, Relaxed);
+    cc.cc_active.set(c.addr());
+    let (func, arg) = (c.c_func.get(), c.c_arg.get());
+    cc.cc_lock.spin_exit();
+    ci.kernel().counters.callouts.incr();
+    note!("softclock on cpu{} runs a callout", ci.index());
+    if let Some(func) = func {
+        func(arg);
+    }
+    cc.cc_lock.spin_enter();
+    // The handler may have freed the callout: it is not touched any more.
+    cc.cc_active.set(0);
+    if cc.cc_nwait.get() > 0 {
+        cc.cc_nwait.set(0);
+        while let Some(waiter) = cc.cc_sleepq.first() {
+            sleepq::remove(waiter);
+        }
+    }
+}

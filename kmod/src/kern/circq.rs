@@ -1,0 +1,85 @@
+//! Circular lists without allocation: the buckets of the callout wheel.
+//!
+//! A list is a [`Link`] that points to itself when empty; an element is a link inside something
+//! larger. Elements are taken off without a look at the list's head.
+//!
+//! All links of a list are protected by one spin mutex, which the caller holds.
+
+use crate::mem::Guarded;
+
+/// A list's head, or an element.
+#[derive(Default)]
+pub struct Link {
+    next: Guarded<usize>,
+    prev: Guarded<usize>,
+}
+
+crate::fields!(Link { next, prev });
+
+impl Link {
+    /// A link on no list.
+    pub const fn new() -> Self {
+        Link {
+            next: Guarded::new(0),
+            prev: Guarded::new(0),
+        }
+    }
+
+    fn addr(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    /// The link at an address that a list holds.
+    fn at(&self, addr: usize) -> &Link {
+        // SAFETY: (1) addresses on a list are of links that were inserted; (2) whoever frees an element takes it
+        // off first, under the list's lock (`callout_destroy` asserts it).
+        unsafe { &*(addr as *const Link) }
+    }
+
+    /// Makes this the head of an empty list. It must not move afterwards.
+    pub(crate) fn init(&self) {
+        self.next.set(self.addr());
+        self.prev.set(self.addr());
+    }
+
+    /// Whether this list is empty.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next.get() == self.addr()
+    }
+
+    /// The first element's address.
+    pub(crate) fn first(&self) -> Option<usize> {
+        let next = self.next.get();
+        (next != self.addr()).then_some(next)
+    }
+
+    /// Puts `element` behind the last.
+    pub(crate) fn append(&self, element: &Link) {
+        let last = self.prev.get();
+        element.next.set(self.addr());
+        element.prev.set(last);
+        self.at(last).next.set(element.addr());
+        self.prev.set(element.addr());
+    }
+
+    /// Puts all elements of `other` behind the last, and leaves `other` empty.
+    pub(crate) fn append_all(&self, other: &Link) {
+        if other.is_empty() {
+            return;
+        }
+        let (first, last) = (other.next.get(), other.prev.get());
+        let own_last = self.prev.get();
+        self.at(own_last).next.set(first);
+        self.at(first).prev.set(own_last);
+        self.at(last).next.set(self.addr());
+        self.prev.set(last);
+        other.init();
+    }
+
+    /// Takes this element off its list.
+    pub(crate) fn remove(&self) {
+        let (before, after) = (self.prev.get(), self.next.get());
+        self.at(before).next.set(after);
+        self.at(after).prev.set(before);
+    }
+}

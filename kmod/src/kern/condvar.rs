@@ -1,0 +1,201 @@
+//! condvar(9): condition variables.
+//!
+//! # Overview
+//!
+//! An LWP waits on a condition variable while it holds a mutex, the *interlock*; the wait releases
+//! it and takes it again. Wake-ups are hints: callers test their predicate in a loop.
+//!
+//! # Contexts
+//!
+//! `wait*`: thread that may sleep, never a softint. `signal`, `broadcast`: any context from which
+//! the interlock can be held; the interlock is held, or was released just now.
+//!
+//! # Invariants
+//!
+//! 1. A waiter is on the queue before it releases the interlock.
+//! 2. `signal` and `broadcast` look at the queue without its lock first: right because the caller
+//!    holds, or held, the interlock. So a queue with waiters never looks empty, even for a moment.
+//! 3. A waiter does not touch the condition variable after it was woken: the waker may destroy it.
+//!
+//! # Differences from NetBSD
+//!
+//! No interruptible waits. Timeouts are in ticks.
+//!
+//! # Sources
+//!
+//! condvar(9); `sys/kern/kern_condvar.c` 1.63.
+
+use crate::contract;
+use crate::kern::contract::assert_sleepable;
+use crate::kern::lwp::{Lwp, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::sleepq::{self, Sleepq, SyncObj, Woken};
+use crate::kern::spl::Ipl;
+
+/// Locks for the queues of condition variables, by hash. A power of two.
+const LOCKS: usize = 8;
+
+/// The table of a kernel (`sleepq_hashlock`).
+pub struct SleepqLocks {
+    sl_lock: [Kmutex; LOCKS],
+}
+
+crate::fields!(SleepqLocks { sl_lock });
+
+impl SleepqLocks {
+    pub(crate) const fn new() -> Self {
+        SleepqLocks {
+            sl_lock: [const { Kmutex::new("sq_lock", Ipl::Sched) }; LOCKS],
+        }
+    }
+}
+
+/// A condition variable (`kcondvar_t`).
+pub struct Kcondvar {
+    cv_sleepq: Sleepq,
+    cv_wmesg: &'static str,
+}
+
+impl crate::machine::Described for Kcondvar {
+    const FIELDS: &'static [crate::machine::Field] = &[];
+}
+
+impl Kcondvar {
+    /// A condition variable; `wmesg` says what its waiters wait for (`cv_init`).
+    pub const fn new(wmesg: &'static str) -> Self {
+        Kcondvar {
+            cv_sleepq: Sleepq::new(),
+            cv_wmesg: wmesg,
+        }
+    }
+
+    /// The wait message.
+    pub fn wmesg(&self) -> &'static str {
+        self.cv_wmesg
+    }
+
+    fn addr(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    fn hashlock(&self) -> &'static Kmutex {
+        let kernel = curlwp().kernel();
+        let relative = self
+            .addr()
+            .wrapping_sub(core::ptr::from_ref(kernel) as usize);
+        &kernel.sleepq_locks.sl_lock[(relative >> 4) % LOCKS]
+    }
+
+    fn queue(&self) -> &'static Sleepq {
+        // SAFETY: only LWPs on the queue refer to it, and a condition variable is not destroyed while there are
+        // any (the contract of `destroy`); waiters do not touch it once they are off the queue.
+        unsafe { &*core::ptr::from_ref(&self.cv_sleepq) }
+    }
+
+    /// Ends the use of a condition variable (`cv_destroy`).
+    ///
+    /// Context: any. Panics (contract `cv-waiters`) if somebody waits on it.
+    #[track_caller]
+    pub fn destroy(&self) {
+        contract!(
+            !self.cv_sleepq.has_sleepers(),
+            "cv-waiters",
+            "cv_destroy({}) while LWPs wait on it",
+            self.cv_wmesg
+        );
+    }
+
+    /// Waits until it is woken (`cv_wait`). Wakes spuriously.
+    ///
+    /// Context: thread that may sleep, `interlock` held and no other spin mutex. Panics: contracts `cv-softint`,
+    /// `cv-interlock`, `sleepable`.
+    #[track_caller]
+    pub fn wait(&self, interlock: &Kmutex) {
+        self.enter(interlock);
+        sleepq::block(0);
+        interlock.enter();
+    }
+
+    /// Waits until it is woken, or `timeout_ticks` ticks are over (0: never) (`cv_timedwait`).
+    ///
+    /// Callers test their predicate whatever the result is.
+    /// Context, panics: as [`wait`](Self::wait).
+    #[track_caller]
+    pub fn timedwait(&self, interlock: &Kmutex, timeout_ticks: u32) -> Woken {
+        self.enter(interlock);
+        let woken = sleepq::block(timeout_ticks);
+        interlock.enter();
+        woken
+    }
+
+    /// `cv_enter`: on the queue, then off the interlock.
+    #[track_caller]
+    fn enter(&self, interlock: &Kmutex) {
+        let l = curlwp();
+        self.assert_may_wait(l, interlock);
+        let lock = self.hashlock();
+        lock.spin_enter();
+        l.lock();
+        l.unlock_to(lock);
+        sleepq::enqueue(Some(self.queue()), self.addr(), self.cv_wmesg, SyncObj::Cv);
+        interlock.exit();
+    }
+
+    #[track_caller]
+    fn assert_may_wait(&self, l: &Lwp, interlock: &Kmutex) {
+        contract!(
+            !l.is_softint(),
+            "cv-softint",
+            "cv_wait({}) in the softint {}: a softint must not sleep on a condition variable",
+            self.cv_wmesg,
+            l.name()
+        );
+        contract!(
+            interlock.owned(),
+            "cv-interlock",
+            "cv_wait({}) by {} without its interlock {}",
+            self.cv_wmesg,
+            l.name(),
+            interlock.name()
+        );
+        if !interlock.is_spin() {
+            assert_sleepable("cv_wait");
+        }
+    }
+
+    /// Wakes the most important waiter, if there is one (`cv_signal`).
+    ///
+    /// Context: the interlock is held, or was released just now.
+    #[track_caller]
+    pub fn signal(&self) {
+        if self.cv_sleepq.has_sleepers() {
+            let lock = self.hashlock();
+            lock.spin_enter();
+            if let Some(l) = self.cv_sleepq.first() {
+                sleepq::remove(l);
+            }
+            lock.spin_exit();
+        }
+    }
+
+    /// Wakes all waiters (`cv_broadcast`).
+    ///
+    /// Context: as [`signal`](Self::signal).
+    #[track_caller]
+    pub fn broadcast(&self) {
+        if self.cv_sleepq.has_sleepers() {
+            let lock = self.hashlock();
+            lock.spin_enter();
+            while let Some(l) = self.cv_sleepq.first() {
+                sleepq::remove(l);
+            }
+            lock.spin_exit();
+        }
+    }
+
+    /// Whether somebody waits (`cv_has_waiters`): for assertions.
+    #[track_caller]
+    pub fn has_waiters(&self) -> bool {
+        self.cv_sleepq.has_sleepers()
+    }
+}

@@ -1,0 +1,54 @@
+//! Contracts: NetBSD's KASSERTs, as sentences.
+//!
+//! A contract has a name (a stable word, `mutex-owned`) and a message that states the rule with
+//! the values in it. Without the feature `contracts` the condition is not evaluated.
+
+/// Stops the kernel unless the condition holds: `contract!(held, "mutex-owned", "{} is not held", name)`.
+#[macro_export]
+macro_rules! contract {
+    ($condition:expr, $rule:literal, $($message:tt)+) => {
+        if cfg!(feature = "contracts") && !$condition {
+            $crate::machine::stop(
+                $crate::machine::Stop::Contract($rule),
+                format_args!($($message)+),
+            );
+        }
+    };
+}
+
+use crate::kern::lwp::curlwp;
+use crate::kern::spl;
+
+/// `ASSERT_SLEEPABLE`: the caller may sleep here.
+///
+/// Panics (contract `sleepable`) in a hard interrupt, in a softint, on an idle LWP, or with a spin mutex held.
+#[inline]
+#[track_caller]
+pub fn assert_sleepable(what: &str) {
+    if cfg!(feature = "contracts") {
+        let l = curlwp();
+        contract!(
+            !spl::cpu_intr_p(),
+            "sleepable",
+            "{what} may sleep, and was called in a hard interrupt"
+        );
+        contract!(
+            !l.is_softint(),
+            "sleepable",
+            "{what} may sleep, and was called in the softint {}",
+            l.name()
+        );
+        contract!(
+            !l.is_idle(),
+            "sleepable",
+            "{what} may sleep, and was called on the idle LWP {}",
+            l.name()
+        );
+        let held = -l.cpu_unlocked().ci_mtx_count.get();
+        contract!(
+            held == 0,
+            "sleepable",
+            "{what} may sleep, and was called with {held} spin mutexes held"
+        );
+    }
+}

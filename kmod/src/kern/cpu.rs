@@ -1,0 +1,121 @@
+//! cpu(9): what each CPU has of its own.
+//!
+//! Most of it is touched by its own CPU alone (`Local`); what others may look at is atomic or lies
+//! under the CPU's scheduler lock ([`Schedstate`]).
+
+use crate::config::Config;
+use crate::kern::callout::CalloutCpu;
+use crate::kern::kmem;
+use crate::kern::lwp::Lwp;
+use crate::kern::sched::Schedstate;
+use crate::kern::softint::SoftCpu;
+use crate::kern::xcall::CpuXcall;
+use crate::kernel::Kernel;
+use crate::machine::Context;
+use crate::mem::{AtomicRef, AtomicU32, Local};
+
+/// A CPU (`struct cpu_info`).
+pub struct Cpu {
+    /// The LWP that runs here. Others look at it to see whether a lock's owner is running.
+    pub(crate) ci_curlwp: AtomicRef<Lwp>,
+    /// Interrupt priority level, a number of [`crate::kern::spl::Ipl`].
+    pub(crate) ci_ilevel: Local<u8>,
+    /// Depth of hard interrupts.
+    pub(crate) ci_idepth: Local<u32>,
+    /// Minus the number of spin mutexes held.
+    pub(crate) ci_mtx_count: Local<i32>,
+    /// The level at which the outermost spin mutex was entered.
+    pub(crate) ci_mtx_oldspl: Local<u8>,
+    /// What is asserted or triggered here and masked.
+    pub(crate) ci_ipending: AtomicU32,
+    /// Whether, and how urgently, this CPU should look at its run queue: bits of [`crate::kern::sched::resched`].
+    pub(crate) ci_want_resched: AtomicU32,
+    /// Inter-processor interrupts that were sent here and not yet served: bits by [`crate::kern::ipi`] number.
+    pub(crate) ci_ipis: AtomicU32,
+    /// The LWP that the running one took over from, if its lock is still to be released.
+    pub(crate) ci_prevlwp: Local<Option<&'static Lwp>>,
+    /// The scheduler's part.
+    pub(crate) ci_schedstate: Schedstate,
+    /// The softints' part.
+    pub(crate) ci_softcpu: SoftCpu,
+    /// The callouts' part.
+    pub(crate) ci_callout: CalloutCpu,
+    /// The cross calls' part.
+    pub(crate) ci_xcall: CpuXcall,
+    /// The LWP that runs when no other does.
+    pub(crate) ci_idlelwp: AtomicRef<Lwp>,
+    ci_kernel: &'static Kernel,
+    ci_index: usize,
+}
+
+crate::fields!(Cpu {
+    ci_curlwp,
+    ci_ilevel,
+    ci_idepth,
+    ci_mtx_count,
+    ci_mtx_oldspl,
+    ci_ipending,
+    ci_want_resched,
+    ci_ipis,
+    ci_prevlwp,
+    ci_schedstate,
+    ci_softcpu,
+    ci_callout,
+    ci_xcall,
+    ci_idlelwp,
+});
+
+impl Cpu {
+    pub(crate) fn new(kernel: &'static Kernel, config: &Config, index: usize) -> Cpu {
+        Cpu {
+            ci_curlwp: AtomicRef::new(),
+            ci_ilevel: Local::new(crate::kern::spl::Ipl::High as u8),
+            ci_idepth: Local::new(0),
+            ci_mtx_count: Local::new(0),
+            ci_mtx_oldspl: Local::new(0),
+            ci_ipending: AtomicU32::new(0),
+            ci_want_resched: AtomicU32::new(0),
+            ci_ipis: AtomicU32::new(0),
+            ci_prevlwp: Local::new(None),
+            ci_schedstate: Schedstate::new(),
+            ci_softcpu: SoftCpu::new(config),
+            ci_callout: CalloutCpu::new(config),
+            ci_xcall: CpuXcall::new(),
+            ci_idlelwp: AtomicRef::new(),
+            ci_kernel: kernel,
+            ci_index: index,
+        }
+    }
+
+    /// Number of this CPU, from 0 (`cpu_index`).
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.ci_index
+    }
+
+    /// The kernel that this CPU runs.
+    #[inline]
+    pub fn kernel(&self) -> &'static Kernel {
+        self.ci_kernel
+    }
+
+    /// The idle LWP's context: where the CPU begins.
+    pub fn idle_context(&self) -> Context {
+        self.idle().context()
+    }
+
+    pub(crate) fn idle(&self) -> &'static Lwp {
+        match self.ci_idlelwp.peek() {
+            Some(idle) => idle,
+            None => unreachable!(
+                "cpu{} has no idle LWP: the kernel is not booted",
+                self.ci_index
+            ),
+        }
+    }
+}
+
+/// Allocates the CPUs of a kernel.
+pub(crate) fn create(kernel: &'static Kernel, config: &Config) -> Option<&'static [Cpu]> {
+    kmem::boot_alloc_slice("cpu", config.ncpu, |index| Cpu::new(kernel, config, index))
+}

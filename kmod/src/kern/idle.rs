@@ -1,0 +1,57 @@
+//! The idle LWPs: what a CPU runs when it has nothing to run.
+//!
+//! An idle LWP is bound to its CPU, cannot be preempted and never sleeps. It carries migrations
+//! out, looks for work on other CPUs, and waits for an interrupt.
+//!
+//! Sources: `sys/kern/kern_idle.c`.
+
+use crate::kern::cpu::Cpu;
+use crate::kern::lwp::{self, Arg, LP_BOUND, LP_IDLE, Lwp, Name, Spec, Stat, pri};
+use crate::kern::{sched, spl, synch};
+use crate::kernel::Kernel;
+use crate::machine;
+use crate::mem::Relaxed;
+
+/// Creates the idle LWP of a CPU and makes it what the CPU runs.
+pub(crate) fn create(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> {
+    let spec = Spec {
+        name: Name::format(format_args!("idle/{}", ci.index())),
+        cpu: ci,
+        priority: pri::IDLE,
+        pflag: LP_BOUND | LP_IDLE,
+        func: |_| {},
+        arg: Arg::NONE,
+        joinable: false,
+        actor: false,
+    };
+    let l = lwp::lwp_create(kernel, &spec, idle_loop)?;
+    l.l_stat.set(Stat::Onproc);
+    l.l_nopreempt.set(1);
+    l.l_running.store_fused(true, Relaxed);
+    ci.ci_idlelwp.store_fused(Some(l), Relaxed);
+    ci.ci_curlwp.store_fused(Some(l), Relaxed);
+    machine::attach(ci.index(), core::ptr::from_ref(l).cast());
+    Some(())
+}
+
+/// The first and only function of an idle LWP; the host lets each CPU begin here.
+fn idle_loop(arg: *const ()) -> ! {
+    // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.
+    let l: &'static Lwp = unsafe { &*arg.cast::<Lwp>() };
+    let ci = l.cpu_unlocked();
+    machine::interrupts_on();
+    spl::splx_fused(spl::Ipl::None);
+    loop {
+        sched::sched_idle(ci);
+        if !sched::sched_curcpu_runnable_p(ci) {
+            machine::wait_for_interrupt(ci.ci_want_resched.bare());
+            if !sched::sched_curcpu_runnable_p(ci) && ci.ci_want_resched.load(Relaxed) == 0 {
+                continue;
+            }
+        }
+        l.lock();
+        l.l_stat.set(Stat::Idl);
+        ci.ci_schedstate.spc_mutex.spin_enter();
+        synch::mi_switch(l);
+    }
+}

@@ -1,0 +1,117 @@
+//! kmem(9): the kernel's allocator, a front for the host's.
+//!
+//! # Overview
+//!
+//! Objects live in memory of the host, which on the simulated machine watches it: an access to
+//! freed memory, a double free and what was never freed are reported. A kernel never gets freed
+//! memory back within a run there, so that a stale reference always shows.
+//!
+//! # Contexts
+//!
+//! Thread and softint; not a hard interrupt. Does not sleep.
+//!
+//! # Differences from NetBSD
+//!
+//! There is no `KM_SLEEP`: memory is there, or the caller gets `None`.
+
+use core::alloc::Layout;
+use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use crate::contract;
+use crate::kern::lwp::curcpu;
+use crate::kern::spl;
+use crate::kernel::Kernel;
+use crate::machine::{self, Kind, Stop};
+use crate::mem;
+
+/// What the allocator of a kernel knows of itself.
+#[derive(Default)]
+pub struct Kmem {
+    km_live: AtomicI64,
+}
+
+/// Moves `value` into memory of its own. `what` is what reports call it.
+///
+/// Context: thread or softint. Panics (contract `kmem-context`) in a hard interrupt.
+#[track_caller]
+pub fn kmem_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_alloc({what}) was called in a hard interrupt"
+    );
+    let object = boot_alloc(what, value)?;
+    curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
+    Some(object)
+}
+
+/// Gives the memory of `object` back.
+///
+/// Context: as [`kmem_alloc`].
+///
+/// # Safety
+///
+/// 1. `object` came from [`kmem_alloc`]. 2. Nobody uses it any more: that this holds is what the simulated
+///    machine checks.
+#[track_caller]
+pub unsafe fn kmem_free<T>(object: &'static T) {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_free was called in a hard interrupt"
+    );
+    curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
+    let at = core::ptr::from_ref(object).cast_mut();
+    machine::decide(at as usize, Kind::Free, mem::Relaxed);
+    // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
+    unsafe { machine::free(at.cast(), Layout::new::<T>()) }
+}
+
+/// Moves `value` into memory that is never given back: for what lives as long as its kernel.
+pub(crate) fn boot_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
+    let at = machine::alloc(Layout::new::<T>(), what).cast::<T>();
+    if at.is_null() {
+        return None;
+    }
+    // SAFETY: the host gave memory of this layout that nobody else has.
+    unsafe { at.write(value) };
+    // SAFETY: it was written just now, and lives until it is freed or its kernel ends.
+    Some(unsafe { &*at })
+}
+
+/// As [`boot_alloc`], for `count` values made one after another.
+pub(crate) fn boot_alloc_slice<T>(
+    what: &'static str,
+    count: usize,
+    mut make: impl FnMut(usize) -> T,
+) -> Option<&'static [T]> {
+    let layout = Layout::array::<T>(count).ok()?;
+    let at = machine::alloc(layout, what).cast::<T>();
+    if at.is_null() {
+        return None;
+    }
+    for index in 0..count {
+        // SAFETY: `index` is inside the array that the host gave.
+        let slot = unsafe { at.add(index) };
+        // SAFETY: memory of this layout that nobody else has.
+        unsafe { slot.write(make(index)) };
+    }
+    // SAFETY: all `count` elements were written.
+    Some(unsafe { core::slice::from_raw_parts(at, count) })
+}
+
+/// Number of objects that were allocated and not freed.
+pub fn live(kernel: &Kernel) -> i64 {
+    kernel.kmem.km_live.load(Relaxed)
+}
+
+/// Checks at rest that everything the scenario allocated was given back.
+pub(crate) fn verify(kernel: &Kernel) {
+    let live = live(kernel);
+    if live != 0 {
+        machine::stop(
+            Stop::Oracle("leak"),
+            format_args!("{live} objects of kmem were never given back"),
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! kthread(9): threads of the kernel.
+//!
+//! # Contexts
+//!
+//! All of it: thread that may sleep; [`kthread_create`] also while the kernel boots.
+//!
+//! # Differences from NetBSD
+//!
+//! A thread is created at rest if the options say so, and set running later: scenarios let their
+//! actors begin together.
+//!
+//! # Sources
+//!
+//! kthread(9); `sys/kern/kern_kthread.c`.
+
+use core::fmt;
+
+use crate::contract;
+use crate::kern::contract::assert_sleepable;
+use crate::kern::lwp::{self, Arg, LP_BOUND, Lwp, Name, Spec, Stat, curlwp, pri};
+use crate::kern::{sched, synch};
+use crate::kernel::Kernel;
+use crate::machine;
+
+/// How a thread is to be created.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Its priority: a number of [`pri`].
+    pub priority: u8,
+    /// The CPU that it is bound to.
+    pub cpu: Option<usize>,
+    /// The CPU that it begins on, if it is not bound.
+    pub begin_on: usize,
+    /// Whether somebody will [`kthread_join`] it.
+    pub must_join: bool,
+    /// Whether it waits for `setrunnable`.
+    pub at_rest: bool,
+    /// Whether it is an actor of the scenario.
+    pub actor: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            priority: pri::KTHREAD,
+            cpu: None,
+            begin_on: 0,
+            must_join: false,
+            at_rest: false,
+            actor: false,
+        }
+    }
+}
+
+/// Creates a thread that runs `func(arg)` (`kthread_create`). `None` if there is no memory.
+#[track_caller]
+pub fn kthread_create(
+    kernel: &'static Kernel,
+    options: &Options,
+    func: fn(Arg),
+    arg: Arg,
+    name: fmt::Arguments<'_>,
+) -> Option<&'static Lwp> {
+    let spec = Spec {
+        name: Name::format(name),
+        cpu: kernel.cpu(options.cpu.unwrap_or(options.begin_on) % kernel.cpus().len()),
+        priority: options.priority,
+        pflag: if options.cpu.is_some() { LP_BOUND } else { 0 },
+        func,
+        arg,
+        joinable: options.must_join,
+        actor: options.actor,
+    };
+    let l = lwp::lwp_create(kernel, &spec, lwp::lwp_trampoline)?;
+    if !options.at_rest {
+        l.lock();
+        sched::setrunnable(l);
+    }
+    Some(l)
+}
+
+/// Ends the current thread (`kthread_exit`).
+///
+/// Panics (contract `exit-bound`) if the thread bound itself to its CPU and did not undo it.
+#[track_caller]
+pub fn kthread_exit() -> ! {
+    let l = curlwp();
+    contract!(
+        l.l_nopreempt.get() == 0,
+        "exit-nopreempt",
+        "{} exits with preemption off",
+        l.name()
+    );
+    if l.l_joinable.get_fused() {
+        let lock = &l.kernel().lwp_lock;
+        lock.enter();
+        l.l_exited.set(true);
+        l.l_exitcv.broadcast();
+        lock.exit();
+    }
+    l.lock();
+    l.l_stat.set(Stat::Zomb);
+    l.cpu_unlocked().ci_schedstate.spc_mutex.spin_enter();
+    synch::mi_switch(l);
+    machine::stop(
+        machine::Stop::Contract("exit-final"),
+        format_args!("{} has exited and runs again", l.name()),
+    )
+}
+
+/// Waits until a thread has ended (`kthread_join`).
+///
+/// Panics: contracts `sleepable`, `join-joinable`.
+#[track_caller]
+pub fn kthread_join(l: &'static Lwp) {
+    assert_sleepable("kthread_join");
+    let lock = &l.kernel().lwp_lock;
+    lock.enter();
+    contract!(
+        l.l_joinable.get(),
+        "join-joinable",
+        "kthread_join({}), which was not created to be joined",
+        l.name()
+    );
+    while !l.l_exited.get() {
+        l.l_exitcv.wait(lock);
+    }
+    lock.exit();
+}

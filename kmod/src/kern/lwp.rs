@@ -1,0 +1,561 @@
+//! lwp(9): threads of the kernel, and `curlwp_bind`.
+//!
+//! # Overview
+//!
+//! An LWP's state (`l_stat`, `l_wchan`, the queues it is on) is protected by *the LWP's lock*,
+//! which is whichever spin mutex `l_mutex` points to: of the run queue, of the CPU it runs on, of
+//! a sleep queue or of a turnstile chain. [`Lwp::lock`] follows the pointer.
+//!
+//! # Invariants
+//!
+//! 1. `l_pflag` (LP_BOUND, …) is written only by the LWP itself, while it runs.
+//! 2. An LWP never changes its own `l_cpu`; others change it only while the LWP is not running, under its lock.
+//! 3. `l_running` (LP_RUNNING) is cleared by the LWP that takes over, after the stack was left.
+//!
+//! # Binding
+//!
+//! Between [`curlwp_bind`] and [`curlwp_bindx`] an LWP may sleep and be preempted, but goes on on
+//! the CPU where it was. Honoured by `sched_takecpu`, `sched_catchlwp`, the count of LWPs that may
+//! be moved, `mi_switch`, and nowhere else. Softint LWPs and threads created for a CPU are born bound.
+//!
+//! # Differences from NetBSD
+//!
+//! There are no processes, signals, suspension or credentials. LP_RUNNING is an atomic of its own.
+//! An exited LWP's memory is kept by its kernel and used for later LWPs: so the owner of a mutex
+//! can be looked at without a reference, which NetBSD gets from a passively serialized pool.
+//!
+//! # Sources
+//!
+//! curlwp_bind(9); `sys/kern/kern_lwp.c` 1.269, `sys/sys/lwp.h`.
+
+use core::fmt;
+
+use crate::contract;
+use crate::kern::callout::Callout;
+use crate::kern::condvar::Kcondvar;
+use crate::kern::cpu::Cpu;
+use crate::kern::mutex::Kmutex;
+use crate::kern::sleepq::{Sleepq, SyncObj};
+use crate::kern::synch;
+use crate::kern::turnstile::Turnstile;
+use crate::kernel::Kernel;
+use crate::machine::{self, Context};
+use crate::mem::{
+    Acquire, AtomicBool, AtomicPtr, AtomicRef, AtomicU32, Guarded, Local, Plain, Relaxed, Release,
+};
+
+/// An argument that is handed through to a function: a word, or a reference whose type the function knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arg(pub usize);
+
+impl Arg {
+    /// No argument.
+    pub const NONE: Arg = Arg(0);
+
+    /// A reference as an argument.
+    pub fn of<T>(object: &T) -> Arg {
+        Arg(core::ptr::from_ref(object) as usize)
+    }
+
+    /// The reference back.
+    ///
+    /// # Safety
+    ///
+    /// 1. The argument was made by [`Arg::of`] from a `T`. 2. The `T` is alive: that this holds for memory of the
+    ///    kernel's allocator is what the simulated machine checks, when the object's cells are touched.
+    pub unsafe fn get<T>(self) -> &'static T {
+        // SAFETY: the caller's promise.
+        unsafe { &*(self.0 as *const T) }
+    }
+}
+
+/// A name of at most 23 bytes, kept inline.
+#[derive(Clone, Copy)]
+pub struct Name {
+    bytes: [u8; 23],
+    length: u8,
+}
+
+impl Name {
+    /// Formats a name; what does not fit is cut off.
+    pub fn format(text: fmt::Arguments<'_>) -> Name {
+        let mut name = Name {
+            bytes: [0; 23],
+            length: 0,
+        };
+        // A name that is too long is cut, which is no error.
+        let _ = fmt::Write::write_fmt(&mut name, text);
+        name
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.length as usize]).unwrap_or("?")
+    }
+}
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for &byte in text.as_bytes() {
+            if (self.length as usize) < self.bytes.len() && byte.is_ascii() {
+                self.bytes[self.length as usize] = byte;
+                self.length += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// `l_stat`: what an LWP is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stat {
+    /// Being created, or a softint at rest (`LSIDL`).
+    Idl,
+    /// On a run queue (`LSRUN`).
+    Run,
+    /// On a CPU (`LSONPROC`).
+    Onproc,
+    /// On a sleep queue (`LSSLEEP`).
+    Sleep,
+    /// Has exited (`LSZOMB`).
+    Zomb,
+}
+
+/// The LWP is bound to its CPU.
+pub const LP_BOUND: u32 = 1 << 0;
+/// The LWP is a soft interrupt.
+pub const LP_INTR: u32 = 1 << 1;
+/// The LWP is being preempted.
+pub const LP_PREEMPTING: u32 = 1 << 2;
+/// The LWP is the idle LWP of its CPU. (NetBSD keeps this one in `l_flag`.)
+pub const LP_IDLE: u32 = 1 << 3;
+
+/// Priority bands. A higher number runs first.
+pub mod pri {
+    /// The idle LWPs.
+    pub const IDLE: u8 = 0;
+    /// Ordinary threads (the user band).
+    pub const USER: u8 = 1;
+    /// Threads that hold or have just waited for something of the kernel's.
+    pub const KERNEL: u8 = 2;
+    /// Kernel threads.
+    pub const KTHREAD: u8 = 3;
+    /// The cross-call threads: the top of the kernel threads' band.
+    pub const XCALL: u8 = 4;
+    /// Softclock; the other levels follow.
+    pub const SOFTCLOCK: u8 = 5;
+    /// Softbio.
+    pub const SOFTBIO: u8 = 6;
+    /// Softnet.
+    pub const SOFTNET: u8 = 7;
+    /// Softserial.
+    pub const SOFTSERIAL: u8 = 8;
+}
+
+/// A thread of the kernel (`struct lwp`).
+///
+/// The alignment leaves the low bits of its address free: a mutex keeps its flags there.
+#[repr(align(16))]
+pub struct Lwp {
+    /// The CPU it runs on, or ran on last, or will run on.
+    pub(crate) l_cpu: AtomicRef<Cpu>,
+    /// The spin mutex that protects its state now.
+    pub(crate) l_mutex: AtomicRef<Kmutex>,
+    /// LP_RUNNING: its stack is in use.
+    pub(crate) l_running: AtomicBool,
+    /// Flags of its own: LP_*.
+    pub(crate) l_pflag: AtomicU32,
+    /// Kernel preemption is off while this is not 0.
+    pub(crate) l_nopreempt: Local<i32>,
+    pub(crate) l_stat: Guarded<Stat>,
+    pub(crate) l_priority: Guarded<u8>,
+    /// Where it is to be moved when it is switched out.
+    pub(crate) l_target_cpu: Guarded<Option<&'static Cpu>>,
+    /// A softint's: the LWP that it interrupted.
+    pub(crate) l_switchto: Local<Option<&'static Lwp>>,
+    /// What it sleeps on, or 0.
+    pub(crate) l_wchan: Guarded<usize>,
+    pub(crate) l_sleepq: Guarded<Option<&'static Sleepq>>,
+    pub(crate) l_syncobj: Guarded<SyncObj>,
+    pub(crate) l_wmesg: Guarded<&'static str>,
+    pub(crate) l_stimo: Guarded<bool>,
+    /// Neighbours on a sleep queue.
+    pub(crate) l_sleepchain: Chain,
+    /// Neighbours on a run queue.
+    pub(crate) l_runq: Chain,
+    /// The turnstile that it brings along when it blocks.
+    pub(crate) l_ts: Guarded<Option<&'static Turnstile>>,
+    /// A mutex that it spins for: for reports.
+    pub(crate) l_wantlock: AtomicPtr,
+    /// Ends its sleeps.
+    pub(crate) l_timeout_ch: Callout,
+    /// Context switches it made (`l_ncsw`).
+    pub(crate) l_ncsw: Local<u64>,
+    /// Ticks it was found running at since the balancer looked.
+    pub(crate) l_rticks: AtomicU32,
+    /// Ticks left of its time slice.
+    pub(crate) l_timeslice: Guarded<u32>,
+    pub(crate) l_func: Plain<Option<fn(Arg)>>,
+    pub(crate) l_arg: Plain<Arg>,
+    /// Whether somebody will join it; under the kernel's `lwp_lock`.
+    pub(crate) l_joinable: Plain<bool>,
+    /// Whether it has exited; under the kernel's `lwp_lock`.
+    pub(crate) l_exited: Plain<bool>,
+    pub(crate) l_exitcv: Kcondvar,
+    /// Whether it counts as an actor of the scenario.
+    pub(crate) l_actor: Plain<bool>,
+    /// Whether it has exited and left its stack: a new LWP may take it over.
+    pub(crate) l_reusable: AtomicBool,
+    /// The next of all LWPs of the kernel.
+    pub(crate) l_list: AtomicRef<Lwp>,
+    l_name: Plain<Name>,
+    l_context: Plain<Context>,
+    l_kernel: &'static Kernel,
+}
+
+crate::fields!(Lwp {
+    l_cpu,
+    l_mutex,
+    l_running,
+    l_pflag,
+    l_nopreempt,
+    l_stat,
+    l_priority,
+    l_target_cpu,
+    l_switchto,
+    l_wchan,
+    l_sleepq,
+    l_syncobj,
+    l_wmesg,
+    l_stimo,
+    l_sleepchain,
+    l_runq,
+    l_ts,
+    l_wantlock,
+    l_timeout_ch,
+    l_ncsw,
+    l_rticks,
+    l_timeslice,
+    l_func,
+    l_arg,
+    l_joinable,
+    l_exited,
+    l_exitcv,
+    l_actor,
+    l_reusable,
+    l_list,
+    l_name,
+    l_context,
+});
+
+/// The links of an LWP on one queue, under the lock of that queue.
+#[derive(Default)]
+pub struct Chain {
+    pub(crate) next: Guarded<Option<&'static Lwp>>,
+    pub(crate) prev: Guarded<Option<&'static Lwp>>,
+}
+
+crate::fields!(Chain { next, prev });
+
+impl Lwp {
+    /// Its name: `xcall/0`, `softclk/1`, or what the creator chose.
+    pub fn name(&self) -> Name {
+        self.l_name.peek()
+    }
+
+    /// Its context at the host.
+    pub(crate) fn context(&self) -> Context {
+        self.l_context.peek()
+    }
+
+    /// Its kernel.
+    pub fn kernel(&self) -> &'static Kernel {
+        self.l_kernel
+    }
+
+    /// `l_cpu` without a point: for the running LWP, whose own it is, and for reports.
+    #[inline(always)]
+    pub(crate) fn cpu_unlocked(&self) -> &'static Cpu {
+        match self.l_cpu.peek() {
+            Some(ci) => ci,
+            None => unreachable!("an LWP without a CPU"),
+        }
+    }
+
+    /// `l_cpu` in the step under way: for the holder of the LWP's lock.
+    #[inline(always)]
+    #[track_caller]
+    pub(crate) fn cpu_fused(&self) -> &'static Cpu {
+        match self.l_cpu.load_fused(Relaxed) {
+            Some(ci) => ci,
+            None => unreachable!("an LWP without a CPU"),
+        }
+    }
+
+    /// `l_pflag`. Only the LWP itself changes it; others may look at any time and may be late.
+    #[inline(always)]
+    pub(crate) fn pflag(&self) -> u32 {
+        self.l_pflag.load_fused(Relaxed)
+    }
+
+    /// Changes `l_pflag` of the running LWP.
+    #[inline(always)]
+    pub(crate) fn set_pflag(&self, pflag: u32) {
+        self.l_pflag.store_fused(pflag, Relaxed);
+    }
+
+    /// Whether this is a softint.
+    #[inline]
+    pub fn is_softint(&self) -> bool {
+        self.pflag() & LP_INTR != 0
+    }
+
+    /// Whether this is the idle LWP of its CPU.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.pflag() & LP_IDLE != 0
+    }
+
+    /// Whether it is bound to its CPU.
+    #[inline]
+    pub fn is_bound(&self) -> bool {
+        self.pflag() & LP_BOUND != 0
+    }
+
+    /// Locks the LWP: enters whichever spin mutex protects it (`lwp_lock`).
+    #[track_caller]
+    pub(crate) fn lock(&self) -> &'static Kmutex {
+        loop {
+            let mutex = self.mutex();
+            mutex.spin_enter();
+            if self.mutex_fused() as *const Kmutex == mutex as *const Kmutex {
+                return mutex;
+            }
+            mutex.spin_exit();
+        }
+    }
+
+    /// Unlocks the LWP (`lwp_unlock`).
+    #[track_caller]
+    pub(crate) fn unlock(&self) {
+        self.mutex_fused().spin_exit();
+    }
+
+    /// Whether the LWP's lock is `mutex` (`lwp_locked`): for contracts.
+    pub(crate) fn locked_by(&self, mutex: &Kmutex) -> bool {
+        core::ptr::eq(self.mutex_fused(), mutex) && mutex.owned()
+    }
+
+    #[track_caller]
+    fn mutex(&self) -> &'static Kmutex {
+        self.l_mutex
+            .load(Acquire)
+            .unwrap_or_else(|| unreachable!("an LWP without a lock"))
+    }
+
+    /// The LWP's lock, in the step under way: for the holder of it.
+    #[track_caller]
+    pub(crate) fn mutex_fused(&self) -> &'static Kmutex {
+        self.l_mutex
+            .load_fused(Acquire)
+            .unwrap_or_else(|| unreachable!("an LWP without a lock"))
+    }
+
+    /// From now on `mutex` protects the LWP (`lwp_setlock`). The caller holds both.
+    #[track_caller]
+    pub(crate) fn setlock(&self, mutex: &'static Kmutex) {
+        self.l_mutex.store_fused(Some(mutex), Release);
+    }
+
+    /// From now on `mutex`, which the caller holds, protects the LWP; the old lock is released (`lwp_unlock_to`).
+    #[track_caller]
+    pub(crate) fn unlock_to(&self, mutex: &'static Kmutex) {
+        let old = self.mutex_fused();
+        self.setlock(mutex);
+        old.spin_exit();
+    }
+
+    /// Prepares a fresh or recycled LWP that nobody else can see yet.
+    fn prepare(&'static self, spec: &Spec, context: Context) {
+        let ci = spec.cpu;
+        self.l_name.set_fused(spec.name);
+        self.l_context.set_fused(context);
+        self.l_cpu.store_fused(Some(ci), Relaxed);
+        self.l_mutex
+            .store_fused(Some(&ci.ci_schedstate.spc_lwplock), Release);
+        self.set_pflag(spec.pflag);
+        self.l_nopreempt.set(0);
+        self.l_stat.set(Stat::Idl);
+        self.l_priority.set(spec.priority);
+        self.l_target_cpu.set(None);
+        self.l_func.set_fused(Some(spec.func));
+        self.l_arg.set_fused(spec.arg);
+        self.l_joinable.set_fused(spec.joinable);
+        self.l_exited.set_fused(false);
+        self.l_actor.set_fused(spec.actor);
+        self.l_rticks.store_fused(0, Relaxed);
+        self.l_timeslice.set(self.l_kernel.config().timeslice_ticks);
+        machine::label(self, format_args!("{}", spec.name));
+        if let Some(ts) = self.l_ts.peek() {
+            machine::label(ts, format_args!("{}.turnstile", spec.name));
+        }
+    }
+}
+
+/// What a new LWP is to be.
+pub(crate) struct Spec {
+    pub(crate) name: Name,
+    pub(crate) cpu: &'static Cpu,
+    pub(crate) priority: u8,
+    pub(crate) pflag: u32,
+    pub(crate) func: fn(Arg),
+    pub(crate) arg: Arg,
+    pub(crate) joinable: bool,
+    pub(crate) actor: bool,
+}
+
+/// Creates an LWP, at rest (`LSIDL`). `None` if there is no memory for it.
+///
+/// Context: thread, or boot.
+pub(crate) fn lwp_create(
+    kernel: &'static Kernel,
+    spec: &Spec,
+    entry: fn(*const ()) -> !,
+) -> Option<&'static Lwp> {
+    let l = match recycle(kernel) {
+        Some(l) => l,
+        None => allocate(kernel)?,
+    };
+    let context =
+        machine::context_create(spec.name.as_str(), entry, core::ptr::from_ref(l).cast())?;
+    l.prepare(spec, context);
+    Some(l)
+}
+
+/// The first function of an ordinary LWP: takes over from the previous one, runs its function, exits.
+pub(crate) fn lwp_trampoline(arg: *const ()) -> ! {
+    // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.
+    let l: &'static Lwp = unsafe { &*arg.cast::<Lwp>() };
+    synch::lwp_startup(l);
+    if let Some(func) = l.l_func.get_fused() {
+        func(l.l_arg.get_fused());
+    }
+    crate::kern::kthread::kthread_exit()
+}
+
+/// An LWP that has exited and left its stack, taken for a new one.
+fn recycle(kernel: &'static Kernel) -> Option<&'static Lwp> {
+    let l = kernel.lwps().find(|l| {
+        l.l_reusable.load(Relaxed)
+            && l.l_reusable
+                .compare_exchange(true, false, Acquire, Relaxed)
+                .is_ok()
+    })?;
+    // SAFETY: it exited, and its successor on the CPU said that it has left its stack.
+    unsafe { machine::context_destroy(l.context()) };
+    Some(l)
+}
+
+fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
+    let l = crate::kern::kmem::boot_alloc(
+        "lwp",
+        Lwp {
+            l_cpu: AtomicRef::new(),
+            l_mutex: AtomicRef::new(),
+            l_running: AtomicBool::new(false),
+            l_pflag: AtomicU32::new(0),
+            l_nopreempt: Local::new(0),
+            l_stat: Guarded::new(Stat::Idl),
+            l_priority: Guarded::new(0),
+            l_target_cpu: Guarded::new(None),
+            l_switchto: Local::new(None),
+            l_wchan: Guarded::new(0),
+            l_sleepq: Guarded::new(None),
+            l_syncobj: Guarded::new(SyncObj::Sched),
+            l_wmesg: Guarded::new(""),
+            l_stimo: Guarded::new(false),
+            l_sleepchain: Chain::default(),
+            l_runq: Chain::default(),
+            l_ts: Guarded::new(None),
+            l_wantlock: AtomicPtr::new(core::ptr::null_mut()),
+            l_timeout_ch: Callout::new(),
+            l_ncsw: Local::new(0),
+            l_rticks: AtomicU32::new(0),
+            l_timeslice: Guarded::new(0),
+            l_func: Plain::new(None),
+            l_arg: Plain::new(Arg::NONE),
+            l_joinable: Plain::new(false),
+            l_exited: Plain::new(false),
+            l_exitcv: Kcondvar::new("lwpexit"),
+            l_actor: Plain::new(false),
+            l_reusable: AtomicBool::new(false),
+            l_list: AtomicRef::new(),
+            l_name: Plain::new(Name::format(format_args!("lwp"))),
+            l_context: Plain::new(Context(0)),
+            l_kernel: kernel,
+        },
+    )?;
+    let ts = crate::kern::kmem::boot_alloc("turnstile", Turnstile::new())?;
+    l.l_ts.set(Some(ts));
+    l.l_timeout_ch.init(kernel.cpu(0));
+    l.l_timeout_ch
+        .setfunc(crate::kern::sleepq::sleepq_timeout, Arg::of(l));
+    kernel.publish_lwp(l);
+    Some(l)
+}
+
+/// The LWP that runs on this CPU.
+#[inline(always)]
+pub fn curlwp() -> &'static Lwp {
+    // SAFETY: the kernel attaches a CPU with its running LWP, at boot and at every switch.
+    unsafe { &*machine::word().cast::<Lwp>() }
+}
+
+/// The CPU that executes the call. Stale as soon as the caller can be preempted and is not bound.
+#[inline(always)]
+pub fn curcpu() -> &'static Cpu {
+    curlwp().cpu_unlocked()
+}
+
+/// Binds the current LWP to its CPU. The result is for [`curlwp_bindx`].
+///
+/// Context: any. Nests by its result. Costs one store of the LWP's own.
+#[inline]
+#[track_caller]
+pub fn curlwp_bind() -> u32 {
+    let l = curlwp();
+    let pflag = l.pflag();
+    l.set_pflag(pflag | LP_BOUND);
+    core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+    pflag & LP_BOUND
+}
+
+/// Ends the binding that `bound` came from.
+///
+/// Context: any. Panics (contract `bind-balance`) if the LWP is not bound.
+#[inline]
+#[track_caller]
+pub fn curlwp_bindx(bound: u32) {
+    let l = curlwp();
+    let pflag = l.pflag();
+    contract!(
+        pflag & LP_BOUND != 0,
+        "bind-balance",
+        "curlwp_bindx({bound}) in {}, which is not bound: bind and bindx must balance",
+        l.name()
+    );
+    core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+    l.set_pflag(pflag ^ (bound ^ LP_BOUND));
+}
+
+/// Whether the caller stays on its CPU: bound, or preemption is off, or in an interrupt.
+pub fn on_this_cpu() -> bool {
+    let l = curlwp();
+    l.is_bound() || l.is_softint() || synch::kpreempt_disabled()
+}

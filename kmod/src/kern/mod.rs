@@ -1,0 +1,27 @@
+//! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
+//!
+//! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
+//! down this list: [`xcall`], [`kthread`], [`condvar`], [`callout`], [`mutex`], [`turnstile`],
+//! [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`], [`spl`], [`cpu`].
+
+pub mod callout;
+pub mod circq;
+pub mod clock;
+pub mod condvar;
+pub mod contract;
+pub mod cpu;
+pub mod evcnt;
+pub mod idle;
+pub mod ipi;
+pub mod kmem;
+pub mod kthread;
+pub mod lwp;
+pub mod mutex;
+pub mod sched;
+pub mod sleepq;
+pub mod softint;
+pub mod spl;
+pub mod synch;
+pub mod turnstile;
+pub mod waits;
+pub mod xcall;

@@ -1,0 +1,415 @@
+//! mutex(9): spin and adaptive mutual exclusion.
+//!
+//! # Overview
+//!
+//! The level given at creation decides the kind: IPL_NONE and the soft levels make an *adaptive*
+//! mutex, IPL_VM and above a *spin* mutex. A spin mutex raises the level before it tries. An
+//! adaptive mutex spins while its owner runs on another CPU, and sleeps on a turnstile otherwise.
+//!
+//! # Contexts
+//!
+//! Adaptive: thread and softint. Spin: everywhere. An adaptive mutex is never entered with a spin
+//! mutex held.
+//!
+//! # Per-CPU operation
+//!
+//! `ci_mtx_count` counts the spin mutexes held (downwards); the level that was before the first is
+//! kept in `ci_mtx_oldspl`, and is restored when the *last* one is released, in whichever order.
+//!
+//! # Memory order
+//!
+//! The release is a plain store, not an interlocked operation, and may overwrite the WAITERS bit
+//! that a waiter has just set. So a waiter looks twice:
+//!
+//! ```text
+//! waiter (holds the chain lock)          owner
+//! set WAITERS (interlocked)              load word: no WAITERS
+//!                                        store 0 (release)       <- wipes WAITERS out
+//!                                        ... ci_curlwp = another (release)
+//! owner on a CPU? yes: spin again
+//! no (acquire): then its store is seen
+//! WAITERS still set? no: try again
+//! sleep
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. Only one WAITERS bit is being set at a time for a mutex: the chain lock.
+//! 2. The owner's release is the only operation on an owned mutex that is not interlocked.
+//! 3. Preemption is off before the owner word is read, so that the owner's LWP is not reused meanwhile.
+//!
+//! # Differences from NetBSD
+//!
+//! A mutex has a name. A spin mutex keeps its holder, for reports. No priority inheritance.
+//!
+//! # Sources
+//!
+//! mutex(9); `sys/kern/kern_mutex.c` 1.112.
+
+use crate::contract;
+use crate::kern::lwp::{Lwp, curcpu, curlwp};
+use crate::kern::spl::{self, Ipl};
+use crate::kern::synch;
+use crate::kern::turnstile;
+use crate::machine::{self, Described, Field, Kind};
+use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
+
+const SPIN: usize = 1;
+const WAITERS: usize = 2;
+const FLAGS: usize = SPIN | WAITERS;
+
+/// A mutex (`kmutex_t`).
+#[repr(C)]
+pub struct Kmutex {
+    /// 0, or the address of the owner's LWP with flags.
+    mtx_owner: AtomicUsize,
+    mtx_name: &'static str,
+    mtx_ipl: Ipl,
+}
+
+/// A mutex is one word to traces: its name is that of the field that holds it.
+impl Described for Kmutex {
+    const FIELDS: &'static [Field] = &[];
+}
+
+impl Kmutex {
+    /// A mutex for data that is touched at `ipl` at most (`mutex_init`). `name` is for reports.
+    pub const fn new(name: &'static str, ipl: Ipl) -> Self {
+        Kmutex {
+            mtx_owner: AtomicUsize::new(0),
+            mtx_name: name,
+            mtx_ipl: ipl,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.mtx_name
+    }
+
+    /// Whether it is a spin mutex.
+    #[inline(always)]
+    pub const fn is_spin(&self) -> bool {
+        self.mtx_ipl as u8 >= Ipl::Vm as u8
+    }
+
+    fn addr(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    /// Enters the mutex; waits for it (`mutex_enter`).
+    ///
+    /// Context: adaptive: thread or softint, no spin mutex held; spin: any. Panics: contracts `mutex-context`,
+    /// `mutex-spin-held`, `mutex-recursion`.
+    #[inline]
+    #[track_caller]
+    pub fn enter(&self) {
+        if self.is_spin() {
+            return self.spin_enter();
+        }
+        let l = curlwp();
+        self.assert_may_block(l);
+        machine::decide(self.addr(), Kind::MutexEnter, Acquire);
+        if self
+            .mtx_owner
+            .compare_exchange_fused(0, word(l), Acquire, Relaxed)
+            .is_err()
+        {
+            self.vector_enter(l);
+        }
+    }
+
+    /// Leaves the mutex (`mutex_exit`).
+    ///
+    /// Context: the owner's. Panics (contract `mutex-owned`) if the caller is not the owner.
+    #[inline]
+    #[track_caller]
+    pub fn exit(&self) {
+        if self.is_spin() {
+            return self.spin_exit();
+        }
+        let l = curlwp();
+        machine::decide(self.addr(), Kind::MutexExit, Release);
+        let owner = self.mtx_owner.load_fused(Relaxed);
+        contract!(
+            owner & !FLAGS == word(l),
+            "mutex-owned",
+            "mutex_exit({}) by {}, but {} owns it",
+            self.mtx_name,
+            l.name(),
+            Owner(owner)
+        );
+        if owner & WAITERS == 0 {
+            // The gap in which a waiter may set the bit that this store wipes out: see the header.
+            self.mtx_owner.store(0, Release);
+        } else {
+            self.vector_exit();
+        }
+    }
+
+    /// Enters the mutex if it is free (`mutex_tryenter`).
+    ///
+    /// Context: as [`enter`](Self::enter); does not wait.
+    #[inline]
+    #[track_caller]
+    pub fn tryenter(&self) -> bool {
+        if self.is_spin() {
+            return self.spin_tryenter();
+        }
+        let l = curlwp();
+        machine::decide(self.addr(), Kind::MutexEnter, Acquire);
+        self.mtx_owner
+            .compare_exchange_fused(0, word(l), Acquire, Relaxed)
+            .is_ok()
+    }
+
+    /// Whether the caller owns it (adaptive), or somebody (spin): for assertions (`mutex_owned`).
+    #[track_caller]
+    pub fn owned(&self) -> bool {
+        let owner = self.mtx_owner.load_fused(Relaxed);
+        if self.is_spin() {
+            owner != 0
+        } else {
+            owner & !FLAGS == word(curlwp())
+        }
+    }
+
+    /// The owner of a mutex: for reports.
+    pub fn owner(&self) -> Option<&'static Lwp> {
+        lwp_of(self.mtx_owner.peek())
+    }
+
+    #[track_caller]
+    fn assert_may_block(&self, l: &Lwp) {
+        if cfg!(feature = "contracts") {
+            contract!(
+                !spl::cpu_intr_p(),
+                "mutex-context",
+                "mutex_enter({}) of an adaptive mutex in a hard interrupt on {}",
+                self.mtx_name,
+                l.name()
+            );
+            let held = -l.cpu_unlocked().ci_mtx_count.get();
+            contract!(
+                held == 0,
+                "mutex-spin-held",
+                "mutex_enter({}) of an adaptive mutex by {} with {held} spin mutexes held",
+                self.mtx_name,
+                l.name()
+            );
+        }
+    }
+
+    /// The slow path of an adaptive enter (`mutex_vector_enter`).
+    #[cold]
+    #[track_caller]
+    fn vector_enter(&self, l: &'static Lwp) {
+        contract!(
+            !l.is_idle(),
+            "sleepable",
+            "mutex_enter({}) would block the idle LWP {}",
+            self.mtx_name,
+            l.name()
+        );
+        l.l_wantlock
+            .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
+        synch::kpreempt_disable();
+        let mut owner = self.mtx_owner.load(Relaxed);
+        loop {
+            if owner & !FLAGS == 0 {
+                match self
+                    .mtx_owner
+                    .compare_exchange(owner, owner | word(l), Acquire, Relaxed)
+                {
+                    Ok(_) => break,
+                    Err(now) => owner = now,
+                }
+                continue;
+            }
+            contract!(
+                owner & !FLAGS != word(l),
+                "mutex-recursion",
+                "mutex_enter({}) by {}, which owns it: locking against myself",
+                self.mtx_name,
+                l.name()
+            );
+            if oncpu(owner) {
+                owner = self.spin_while_oncpu(owner);
+                continue;
+            }
+            self.block(owner);
+            owner = self.mtx_owner.load(Relaxed);
+        }
+        synch::kpreempt_enable();
+        l.l_wantlock.store_fused(core::ptr::null_mut(), Relaxed);
+    }
+
+    /// Spins until the owner leaves the mutex or its CPU. Preemption is on in between.
+    #[track_caller]
+    fn spin_while_oncpu(&self, mut owner: usize) -> usize {
+        while oncpu(owner) {
+            synch::kpreempt_enable();
+            crate::mem::relax();
+            synch::kpreempt_disable();
+            owner = self.mtx_owner.load(Relaxed);
+        }
+        owner
+    }
+
+    /// Sleeps until the mutex is released, unless it is about to be.
+    #[track_caller]
+    fn block(&self, owner: usize) {
+        let chain = turnstile::lookup(self.addr());
+        // With the chain locked nobody else sets the bit; the owner may release at any time.
+        let marked = owner & WAITERS != 0 && self.mtx_owner.load(Relaxed) == owner
+            || self
+                .mtx_owner
+                .compare_exchange(owner & !WAITERS, owner | WAITERS, Relaxed, Relaxed)
+                .is_ok();
+        if !marked || oncpu(owner) || self.mtx_owner.load(Relaxed) & WAITERS == 0 {
+            chain.exit();
+            return;
+        }
+        curcpu().kernel().counters.mutex_sleeps.incr();
+        chain.block(self.addr());
+    }
+
+    /// The slow path of an adaptive exit: there are waiters (`mutex_vector_exit`).
+    #[cold]
+    #[track_caller]
+    fn vector_exit(&self) {
+        let chain = turnstile::lookup(self.addr());
+        self.mtx_owner.store(0, Release);
+        chain.wakeup_all();
+    }
+
+    /// `mutex_spin_enter`: raises the level, then spins.
+    #[inline]
+    #[track_caller]
+    pub fn spin_enter(&self) {
+        machine::decide(self.addr(), Kind::MutexEnter, Acquire);
+        let mine = self.spin_prepare();
+        while self
+            .mtx_owner
+            .compare_exchange_fused(0, mine, Acquire, Relaxed)
+            .is_err()
+        {
+            self.spin_wait(mine);
+            machine::decide(self.addr(), Kind::MutexEnter, Acquire);
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn spin_wait(&self, mine: usize) {
+        contract!(
+            self.mtx_owner.peek() != mine,
+            "mutex-recursion",
+            "mutex_spin_enter({}) by {}, which holds it: locking against myself",
+            self.mtx_name,
+            curlwp().name()
+        );
+        while self.mtx_owner.load(Relaxed) != 0 {
+            crate::mem::relax();
+        }
+    }
+
+    /// A try of [`spin_enter`](Self::spin_enter).
+    #[inline]
+    #[track_caller]
+    pub fn spin_tryenter(&self) -> bool {
+        machine::decide(self.addr(), Kind::MutexEnter, Acquire);
+        let mine = self.spin_prepare();
+        let entered = self
+            .mtx_owner
+            .compare_exchange_fused(0, mine, Acquire, Relaxed)
+            .is_ok();
+        if !entered {
+            spin_finish();
+        }
+        entered
+    }
+
+    /// `mutex_spin_exit`: releases, and restores the level with the last one.
+    #[inline]
+    #[track_caller]
+    pub fn spin_exit(&self) {
+        machine::decide(self.addr(), Kind::MutexExit, Release);
+        contract!(
+            self.owned(),
+            "mutex-owned",
+            "mutex_spin_exit({}) by {}, but nobody holds it",
+            self.mtx_name,
+            curlwp().name()
+        );
+        self.mtx_owner.store_fused(0, Release);
+        spin_finish();
+    }
+
+    /// Raises the level and counts the hold to come.
+    #[inline]
+    #[track_caller]
+    fn spin_prepare(&self) -> usize {
+        let old = spl::splraise(self.mtx_ipl);
+        let l = curlwp();
+        let ci = l.cpu_unlocked();
+        let count = ci.ci_mtx_count.get();
+        ci.ci_mtx_count.set(count - 1);
+        if count == 0 {
+            ci.ci_mtx_oldspl.set(old as u8);
+        }
+        word(l) | SPIN
+    }
+}
+
+/// Counts a hold off and restores the level with the last one.
+#[inline]
+#[track_caller]
+fn spin_finish() {
+    let ci = curcpu();
+    let old = ci.ci_mtx_oldspl.get();
+    let count = ci.ci_mtx_count.get() + 1;
+    ci.ci_mtx_count.set(count);
+    if count == 0 {
+        spl::splx_fused(Ipl::from_number(old));
+    }
+}
+
+fn word(l: &Lwp) -> usize {
+    core::ptr::from_ref(l) as usize
+}
+
+fn lwp_of(owner: usize) -> Option<&'static Lwp> {
+    // SAFETY: the word of a mutex is the address of an LWP, with flags; LWPs live as long as their kernel.
+    unsafe { ((owner & !FLAGS) as *const Lwp).as_ref() }
+}
+
+/// Whether the owner in this word runs on a CPU (`mutex_oncpu`). Preemption is off.
+#[track_caller]
+fn oncpu(owner: usize) -> bool {
+    contract!(
+        synch::kpreempt_disabled(),
+        "preempt-off",
+        "mutex_oncpu in {} with preemption on: the owner could be gone",
+        curlwp().name()
+    );
+    let Some(l) = lwp_of(owner) else { return false };
+    let ci = l.l_cpu.load(Relaxed);
+    ci.is_some_and(|ci| {
+        ci.ci_curlwp
+            .load(Acquire)
+            .is_some_and(|running| core::ptr::eq(running, l))
+    })
+}
+
+/// The owner in a mutex word, as text.
+struct Owner(usize);
+
+impl core::fmt::Display for Owner {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match lwp_of(self.0) {
+            Some(l) => write!(f, "{}", l.name()),
+            None => f.write_str("nobody"),
+        }
+    }
+}

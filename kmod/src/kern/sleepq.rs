@@ -1,0 +1,207 @@
+//! Sleep queues: LWPs that wait.
+//!
+//! # Overview
+//!
+//! A sleep queue is a list of LWPs, most important first, protected by a spin mutex at IPL_SCHED
+//! that becomes the lock of every LWP on it. An LWP is on the queue *before* it releases the
+//! interlock that protects what it waits for; and its lock is held until the CPU has switched away
+//! from it. So there is no moment at which a wake-up could be lost.
+//!
+//! A sleep with a timeout ends through the LWP's own callout, that is: through the softclock of the
+//! CPU that serves it, and behind every callout that was due there before.
+//!
+//! # Who wins: timeout against wake-up
+//!
+//! Both take the LWP's lock. Whoever finds the LWP on a queue takes it off. A timeout that comes
+//! late finds no wait channel, or an LWP that sleeps in `callout_halt` for this very timeout, and
+//! does nothing: so an LWP that was woken never returns an error.
+//!
+//! # Differences from NetBSD
+//!
+//! No signals, no hashed wait channels (tsleep), no suspended LWPs.
+//!
+//! # Sources
+//!
+//! `sys/kern/kern_sleepq.c` 1.87.
+
+use crate::contract;
+use crate::kern::lwp::{Arg, Lwp, Stat, curlwp};
+use crate::kern::{sched, synch};
+use crate::mem::{AtomicRef, Relaxed};
+
+/// What kind of thing an LWP sleeps on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncObj {
+    /// It does not sleep.
+    Sched,
+    /// A condition variable.
+    Cv,
+    /// An adaptive mutex, on a turnstile.
+    Mutex,
+    /// Time alone.
+    Kpause,
+    /// The end of a callout's handler.
+    Callout,
+}
+
+/// How a sleep ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Woken {
+    /// By a wake-up.
+    Wakeup,
+    /// By its timeout (`EWOULDBLOCK`).
+    Timeout,
+}
+
+/// A queue of sleeping LWPs.
+pub struct Sleepq {
+    /// Changed under the queue's lock; condition variables look at it without.
+    sq_head: AtomicRef<Lwp>,
+}
+
+crate::fields!(Sleepq { sq_head });
+
+impl Default for Sleepq {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sleepq {
+    /// An empty queue.
+    pub const fn new() -> Self {
+        Sleepq {
+            sq_head: AtomicRef::new(),
+        }
+    }
+
+    /// The LWP that is woken first. The queue's lock is held.
+    pub(crate) fn first(&self) -> Option<&'static Lwp> {
+        self.sq_head.load_fused(Relaxed)
+    }
+
+    /// Whether somebody sleeps here: without the lock, for callers that hold the interlock.
+    #[track_caller]
+    pub(crate) fn has_sleepers(&self) -> bool {
+        self.sq_head.load(Relaxed).is_some()
+    }
+
+    fn insert(&self, l: &'static Lwp) {
+        let mut before: Option<&'static Lwp> = None;
+        let mut after = self.first();
+        while let Some(other) = after {
+            if other.l_priority.get() < l.l_priority.get() {
+                break;
+            }
+            before = Some(other);
+            after = other.l_sleepchain.next.get();
+        }
+        l.l_sleepchain.prev.set(before);
+        l.l_sleepchain.next.set(after);
+        if let Some(other) = after {
+            other.l_sleepchain.prev.set(Some(l));
+        }
+        match before {
+            Some(other) => other.l_sleepchain.next.set(Some(l)),
+            None => self.sq_head.store_fused(Some(l), Relaxed),
+        }
+    }
+
+    fn unlink(&self, l: &'static Lwp) {
+        let (before, after) = (l.l_sleepchain.prev.get(), l.l_sleepchain.next.get());
+        if let Some(other) = after {
+            other.l_sleepchain.prev.set(before);
+        }
+        match before {
+            Some(other) => other.l_sleepchain.next.set(after),
+            None => self.sq_head.store_fused(after, Relaxed),
+        }
+    }
+}
+
+/// Puts the current LWP, whose lock is the queue's and is held, on `sq` (`sleepq_enqueue`).
+///
+/// Without a queue only a timeout ends the sleep. Panics: contract `sleep-state`.
+pub(crate) fn enqueue(
+    sq: Option<&'static Sleepq>,
+    wchan: usize,
+    wmesg: &'static str,
+    sobj: SyncObj,
+) {
+    let l = curlwp();
+    contract!(
+        l.l_stat.get() == Stat::Onproc && l.l_wchan.get() == 0 && l.l_sleepq.get().is_none(),
+        "sleep-state",
+        "{} goes to sleep on {wmesg} while it sleeps on {} already",
+        l.name(),
+        l.l_wmesg.get()
+    );
+    l.l_syncobj.set(sobj);
+    l.l_wchan.set(wchan);
+    l.l_sleepq.set(sq);
+    l.l_wmesg.set(wmesg);
+    l.l_stat.set(Stat::Sleep);
+    // It sleeps, so it is no hog.
+    l.l_rticks.store_fused(0, Relaxed);
+    if let Some(sq) = sq {
+        sq.insert(l);
+    }
+}
+
+/// Switches away until somebody takes the LWP off its queue, or `timeout_ticks` are over (0: never) (`sleepq_block`).
+///
+/// The LWP's lock is held, preemption is off. The lock is released when the CPU has switched.
+#[track_caller]
+pub(crate) fn block(timeout_ticks: u32) -> Woken {
+    let l = curlwp();
+    if timeout_ticks > 0 {
+        l.l_stimo.set(false);
+        l.l_timeout_ch.schedule(timeout_ticks);
+    }
+    l.cpu_unlocked().ci_schedstate.spc_mutex.spin_enter();
+    synch::mi_switch(l);
+    if timeout_ticks == 0 {
+        return Woken::Wakeup;
+    }
+    // Even if it fired: its handler may still be on the way to this LWP.
+    l.l_timeout_ch.halt_unlocked();
+    if l.l_stimo.get() {
+        Woken::Timeout
+    } else {
+        Woken::Wakeup
+    }
+}
+
+/// Takes an LWP off its sleep queue, whose lock is held, and makes it runnable (`sleepq_remove`).
+///
+/// The queue's lock stays held.
+#[track_caller]
+pub(crate) fn remove(l: &'static Lwp) {
+    contract!(
+        l.l_stat.get() == Stat::Sleep && l.mutex_fused().owned(),
+        "sleep-state",
+        "{} is woken in state {:?}",
+        l.name(),
+        l.l_stat.get()
+    );
+    if let Some(sq) = l.l_sleepq.get() {
+        sq.unlink(l);
+    }
+    l.l_wchan.set(0);
+    l.l_sleepq.set(None);
+    l.l_syncobj.set(SyncObj::Sched);
+    let ci = sched::sched_takecpu(l);
+    sched::make_runnable(l, ci);
+}
+
+/// Ends the sleep of the LWP in `arg`: the handler of its timeout callout.
+pub(crate) fn sleepq_timeout(arg: Arg) {
+    // SAFETY: the callout is the LWP's own, and LWPs live as long as their kernel.
+    let l: &'static Lwp = unsafe { arg.get() };
+    let lock = l.lock();
+    if l.l_wchan.get() != 0 && l.l_syncobj.get() != SyncObj::Callout {
+        l.l_stimo.set(true);
+        remove(l);
+    }
+    lock.spin_exit();
+}

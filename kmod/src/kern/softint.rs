@@ -1,0 +1,433 @@
+//! softint(9): soft interrupts.
+//!
+//! # Overview
+//!
+//! Every CPU has four levels of soft interrupts, `clock < bio < net < serial`, and one LWP for each.
+//! [`schedule`] queues a handler on the CPU that calls it; as soon as the level is unmasked, the
+//! level's LWP *borrows the CPU on top of the LWP that runs there* (fast softints), runs the handlers
+//! in order, and gives the CPU back.
+//!
+//! A handler may block, on an adaptive mutex. Then the interrupted LWP goes on at once, and the
+//! softint becomes an ordinary LWP of a very high priority. Until it has ended the level is *active*:
+//! **nothing else of that level runs on that CPU.**
+//!
+//! # Contexts
+//!
+//! [`schedule`], [`schedule_cpu`]: any, with preemption off. [`establish`], [`disestablish`]: thread
+//! that may sleep. Handlers: may take adaptive mutexes; must not sleep on condition variables.
+//!
+//! # Per-CPU operation
+//!
+//! The queues are touched by their own CPU alone, at IPL_HIGH.
+//!
+//! # Invariants
+//!
+//! 1. PENDING is cleared before the handler runs: what is scheduled during the run runs again.
+//! 2. A level is dispatched only when it is not active.
+//! 3. A handler leaves no spin mutex, no disabled preemption behind.
+//!
+//! # Differences from NetBSD
+//!
+//! All handlers are MP-safe. There are no slow softints. The table has as many places as the
+//! configuration says.
+//!
+//! # Sources
+//!
+//! softint(9); `sys/kern/kern_softint.c` 1.76.
+
+use crate::config::Config;
+use crate::contract;
+use crate::kern::contract::assert_sleepable;
+use crate::kern::cpu::Cpu;
+use crate::kern::kmem;
+use crate::kern::lwp::{self, Arg, LP_BOUND, LP_INTR, Lwp, Name, Spec, Stat, curcpu, curlwp, pri};
+use crate::kern::mutex::Kmutex;
+use crate::kern::spl::{self, Ipl};
+use crate::kern::{ipi, synch, xcall};
+use crate::kernel::Kernel;
+use crate::mem::{AtomicU32, Local, Plain, Relaxed};
+use crate::note;
+
+/// Levels of soft interrupts, lowest first.
+pub const LEVELS: [Ipl; 4] = [Ipl::SoftClock, Ipl::SoftBio, Ipl::SoftNet, Ipl::SoftSerial];
+
+const fn level_index(level: Ipl) -> usize {
+    level as usize - Ipl::SoftClock as usize
+}
+
+/// The short name of a level's LWPs: `softclk/0`.
+const NAMES: [&str; 4] = ["softclk", "softbio", "softnet", "softser"];
+
+/// An established soft interrupt: the number of its place in every CPU's table. 0 is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Softint(usize);
+
+/// A handler, on one CPU (`softhand_t`).
+struct Softhand {
+    sh_func: Plain<Option<fn(Arg)>>,
+    sh_arg: Plain<Arg>,
+    sh_level: Plain<u8>,
+    sh_pending: Local<bool>,
+    /// The place that comes after this one on the level's queue, or 0.
+    sh_next: Local<usize>,
+}
+
+crate::fields!(Softhand {
+    sh_func,
+    sh_arg,
+    sh_level,
+    sh_pending,
+    sh_next
+});
+
+/// A level, on one CPU (`softint_t`).
+struct Level {
+    si_first: Local<usize>,
+    si_last: Local<usize>,
+    /// Whether the level is triggered, runs, or is blocked.
+    si_active: Local<bool>,
+    si_lwp: Local<Option<&'static Lwp>>,
+}
+
+crate::fields!(Level {
+    si_first,
+    si_last,
+    si_active,
+    si_lwp
+});
+
+/// What a CPU has for its soft interrupts (`softcpu_t`).
+pub struct SoftCpu {
+    sc_int: [Level; 4],
+    sc_hand: Local<&'static [Softhand]>,
+}
+
+crate::fields!(SoftCpu { sc_int });
+
+impl SoftCpu {
+    pub(crate) const fn new(_: &Config) -> Self {
+        SoftCpu {
+            sc_int: [const {
+                Level {
+                    si_first: Local::new(0),
+                    si_last: Local::new(0),
+                    si_active: Local::new(false),
+                    si_lwp: Local::new(None),
+                }
+            }; 4],
+            sc_hand: Local::new(&[]),
+        }
+    }
+
+    fn hand(&self, softint: Softint) -> &'static Softhand {
+        &self.sc_hand.get()[softint.0]
+    }
+
+    /// The LWP of a level, and whether the level is active: for reports.
+    pub(crate) fn peek(&self, level: Ipl) -> (Option<&'static Lwp>, bool) {
+        let si = &self.sc_int[level_index(level)];
+        (si.si_lwp.peek(), si.si_active.peek())
+    }
+}
+
+/// What a kernel has for its soft interrupts.
+pub struct Softints {
+    softint_lock: Kmutex,
+    /// Which places are taken, a bit each.
+    softint_used: Plain<u64>,
+    /// Cross-CPU requests: which places each CPU was asked to schedule, a bit each.
+    softint_remote: [AtomicU32; Config::MAXCPUS],
+}
+
+crate::fields!(Softints {
+    softint_lock,
+    softint_used,
+    softint_remote
+});
+
+impl Softints {
+    pub(crate) const fn new() -> Self {
+        Softints {
+            softint_lock: Kmutex::new("softint_lock", Ipl::None),
+            softint_used: Plain::new(1),
+            softint_remote: [const { AtomicU32::new(0) }; Config::MAXCPUS],
+        }
+    }
+}
+
+/// Gives a CPU its table and the LWPs of its levels.
+pub(crate) fn init_cpu(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> {
+    let hands =
+        kmem::boot_alloc_slice("softhand", kernel.config().softint_handlers, |_| Softhand {
+            sh_func: Plain::new(None),
+            sh_arg: Plain::new(Arg::NONE),
+            sh_level: Plain::new(0),
+            sh_pending: Local::new(false),
+            sh_next: Local::new(0),
+        })?;
+    ci.ci_softcpu.sc_hand.set(hands);
+    for level in LEVELS {
+        let index = level_index(level);
+        let spec = Spec {
+            name: Name::format(format_args!("{}/{}", NAMES[index], ci.index())),
+            cpu: ci,
+            priority: pri::SOFTCLOCK + index as u8,
+            pflag: LP_BOUND | LP_INTR,
+            func: |_| {},
+            arg: Arg::NONE,
+            joinable: false,
+            actor: false,
+        };
+        let l = lwp::lwp_create(kernel, &spec, softint_thread)?;
+        ci.ci_softcpu.sc_int[index].si_lwp.set(Some(l));
+    }
+    Some(())
+}
+
+/// Takes a free place and fills it on every CPU. The caller excludes others.
+fn establish_locked(
+    kernel: &'static Kernel,
+    cpus: &[Cpu],
+    level: Ipl,
+    func: fn(Arg),
+    arg: Arg,
+) -> Option<Softint> {
+    let used = kernel.softints.softint_used.get();
+    let place = used.trailing_ones() as usize;
+    if place >= kernel.config().softint_handlers.min(32) {
+        return None;
+    }
+    kernel.softints.softint_used.set(used | 1 << place);
+    for ci in cpus {
+        let hand = ci.ci_softcpu.hand(Softint(place));
+        hand.sh_level.set(level as u8);
+        hand.sh_arg.set(arg);
+        hand.sh_func.set(Some(func));
+    }
+    Some(Softint(place))
+}
+
+/// [`establish`] while the kernel boots and nothing runs.
+pub(crate) fn establish_at_boot(
+    cpus: &'static [Cpu],
+    level: Ipl,
+    func: fn(Arg),
+    arg: Arg,
+) -> Option<Softint> {
+    let kernel = cpus.first()?.kernel();
+    establish_locked(kernel, cpus, level, func, arg)
+}
+
+/// Establishes a handler at a level, on every CPU (`softint_establish`). `None` if the table is full.
+///
+/// Context: thread that may sleep. Panics: contracts `sleepable`, `softint-level`.
+#[track_caller]
+pub fn establish(level: Ipl, func: fn(Arg), arg: Arg) -> Option<Softint> {
+    assert_sleepable("softint_establish");
+    contract!(
+        level.is_soft(),
+        "softint-level",
+        "softint_establish at level {}, which is not a soft one",
+        level.name()
+    );
+    let kernel = curlwp().kernel();
+    kernel.softints.softint_lock.enter();
+    let softint = establish_locked(kernel, kernel.cpus(), level, func, arg);
+    kernel.softints.softint_lock.exit();
+    softint
+}
+
+/// Ends a handler: when it returns the handler does not run and will not (`softint_disestablish`).
+///
+/// A handler that is queued or runs ends first: a softint of the same level on every CPU comes behind it.
+/// Context: thread that may sleep; holds no lock that the handler takes; nobody schedules it any more.
+/// Panics: contracts `sleepable`, `softint-established`.
+#[track_caller]
+pub fn disestablish(softint: Softint) {
+    assert_sleepable("softint_disestablish");
+    let kernel = curlwp().kernel();
+    let hand = kernel.cpu(0).ci_softcpu.hand(softint);
+    contract!(
+        hand.sh_func.get().is_some(),
+        "softint-established",
+        "softint_disestablish of a softint that is not established"
+    );
+    let level = Ipl::from_number(hand.sh_level.get());
+    xcall::barrier(xcall::Priority::High(level));
+    kernel.softints.softint_lock.enter();
+    for ci in kernel.cpus() {
+        ci.ci_softcpu.hand(softint).sh_func.set(None);
+    }
+    let used = kernel.softints.softint_used.get();
+    kernel.softints.softint_used.set(used & !(1 << softint.0));
+    kernel.softints.softint_lock.exit();
+}
+
+/// Queues a handler on this CPU (`softint_schedule`). Queued already, it runs once.
+///
+/// Context: any, preemption off. Panics (contract `softint-preempt`) otherwise.
+#[track_caller]
+pub fn schedule(softint: Softint) {
+    contract!(
+        synch::kpreempt_disabled() || spl::cpu_intr_p(),
+        "softint-preempt",
+        "softint_schedule in {} with preemption on: which CPU is meant?",
+        curlwp().name()
+    );
+    let ci = curcpu();
+    let hand = ci.ci_softcpu.hand(softint);
+    if hand.sh_pending.get() {
+        return;
+    }
+    let s = spl::splhigh();
+    if !hand.sh_pending.get() {
+        let level = Ipl::from_number(hand.sh_level.get_fused());
+        let si = &ci.ci_softcpu.sc_int[level_index(level)];
+        hand.sh_pending.set(true);
+        hand.sh_next.set(0);
+        match si.si_last.get() {
+            0 => si.si_first.set(softint.0),
+            last => ci.ci_softcpu.hand(Softint(last)).sh_next.set(softint.0),
+        }
+        si.si_last.set(softint.0);
+        if !si.si_active.get() {
+            si.si_active.set(true);
+            spl::softint_trigger(ci, level);
+        }
+    }
+    spl::splx_fused(s);
+}
+
+/// Queues a handler on `ci` (`softint_schedule_cpu`).
+///
+/// Context: any, preemption off.
+#[track_caller]
+pub fn schedule_cpu(softint: Softint, ci: &'static Cpu) {
+    if core::ptr::eq(ci, curcpu()) {
+        return schedule(softint);
+    }
+    let remote = &ci.kernel().softints.softint_remote[ci.index()];
+    remote.fetch_or(1 << softint.0, crate::mem::Release);
+    ipi::ipi_trigger(ipi::SOFTINT, ci);
+}
+
+/// The interrupt by which another CPU asked for softints here.
+pub(crate) fn remote_intr(ci: &'static Cpu) {
+    let mut wanted = ci.kernel().softints.softint_remote[ci.index()].swap(0, crate::mem::Acquire);
+    while wanted != 0 {
+        schedule(Softint(wanted.trailing_zeros() as usize));
+        wanted &= wanted - 1;
+    }
+}
+
+/// Runs a level on top of the LWP that runs here. The level was triggered and is unmasked.
+///
+/// Returns at IPL_HIGH, when the level is done or has blocked.
+pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
+    let pinned = curlwp();
+    let si = &ci.ci_softcpu.sc_int[level_index(level)];
+    let Some(l) = si.si_lwp.get() else { return };
+    contract!(
+        l.l_stat.get() == Stat::Idl && si.si_active.get(),
+        "softint-dispatch",
+        "{} is dispatched on top of {} in state {:?}",
+        l.name(),
+        pinned.name(),
+        l.l_stat.get()
+    );
+    spl::force_level(ci, Ipl::High);
+    ci.kernel().counters.softints.incr();
+    l.l_switchto.set(Some(pinned));
+    l.l_stat.set(Stat::Onproc);
+    l.l_running.store_fused(true, Relaxed);
+    ci.ci_prevlwp.set(None);
+    synch::switch_context(ci, pinned, l);
+    // Done, or blocked: then the spin mutexes of its switch were handed over by count.
+    ci.ci_mtx_count.set(0);
+    spl::force_level(ci, Ipl::High);
+}
+
+/// The LWP of a level: one batch a dispatch, for ever.
+fn softint_thread(arg: *const ()) -> ! {
+    // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.
+    let l: &'static Lwp = unsafe { &*arg.cast::<Lwp>() };
+    let ci = l.cpu_unlocked();
+    let index = usize::from(l.l_priority.get() - pri::SOFTCLOCK);
+    loop {
+        execute(ci, l, index);
+        finish(ci, l);
+    }
+}
+
+/// Runs what is queued at the level. Begins and ends at IPL_HIGH.
+fn execute(ci: &'static Cpu, l: &'static Lwp, index: usize) {
+    let si = &ci.ci_softcpu.sc_int[index];
+    let level = LEVELS[index];
+    contract!(
+        core::ptr::eq(ci, curcpu()) && core::ptr::eq(l, curlwp()) && l.l_wchan.get() == 0,
+        "softint-execute",
+        "{} runs on cpu{}",
+        l.name(),
+        curcpu().index()
+    );
+    while si.si_first.get() != 0 {
+        let place = si.si_first.get();
+        let hand = ci.ci_softcpu.hand(Softint(place));
+        si.si_first.set(hand.sh_next.get());
+        if hand.sh_next.get() == 0 {
+            si.si_last.set(0);
+        }
+        hand.sh_pending.set(false);
+        spl::splx_fused(level);
+        note!("{} runs", l.name());
+        if let Some(func) = hand.sh_func.get() {
+            func(hand.sh_arg.get());
+        } else {
+            crate::machine::stop(
+                crate::machine::Stop::Contract("softint-established"),
+                format_args!(
+                    "{} was to run a softint that was disestablished while it was queued",
+                    l.name()
+                ),
+            );
+        }
+        check_after_handler(ci, l);
+        spl::splhigh();
+    }
+    si.si_active.set(false);
+}
+
+fn check_after_handler(ci: &Cpu, l: &Lwp) {
+    contract!(
+        ci.ci_mtx_count.get() == 0,
+        "softint-spin",
+        "a handler of {} returned with {} spin mutexes held",
+        l.name(),
+        -ci.ci_mtx_count.get()
+    );
+    contract!(
+        l.l_nopreempt.get() == 0,
+        "softint-nopreempt",
+        "a handler of {} returned with preemption off",
+        l.name()
+    );
+}
+
+/// Gives the CPU back: to the LWP below, or to the run queue if that one went on long ago.
+fn finish(ci: &'static Cpu, l: &'static Lwp) {
+    match l.l_switchto.get() {
+        Some(pinned) => {
+            l.l_switchto.set(None);
+            l.l_stat.set(Stat::Idl);
+            l.l_running.store_fused(false, Relaxed);
+            ci.ci_prevlwp.set(None);
+            synch::switch_context(ci, l, pinned);
+        }
+        None => {
+            l.lock();
+            l.l_stat.set(Stat::Idl);
+            ci.ci_schedstate.spc_mutex.spin_enter();
+            synch::mi_switch(l);
+        }
+    }
+}

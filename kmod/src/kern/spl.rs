@@ -1,0 +1,323 @@
+//! spl(9): interrupt priority levels.
+//!
+//! # Overview
+//!
+//! Every CPU has a level, `ci_ilevel`. An interrupt whose level is not above it is *pending*: its
+//! bit is set in `ci_ipending`, and whoever lowers the level far enough runs it. Soft interrupts
+//! are bits of the same word. The host knows nothing of levels: it says that a line is asserted
+//! ([`interrupt`]) and this module does the rest.
+//!
+//! # Contexts
+//!
+//! Everything here may be called from every context.
+//!
+//! # Per-CPU operation
+//!
+//! `ci_ilevel` and `ci_ipending` are touched by their own CPU alone, by threads and by interrupts
+//! on top of them. An interrupt leaves the level as it found it.
+//!
+//! # Invariants
+//!
+//! 1. [`splx`] runs everything that it unmasks before it returns.
+//! 2. The level is lowered *first* and the pending word is looked at *again*: an interrupt that
+//!    came before the store was made pending, one that comes after it runs by itself. So no
+//!    interrupt is lost and the hardware's interrupt flag need not be touched.
+//! 3. A hard interrupt returns at the level at which it came.
+//!
+//! # Differences from NetBSD
+//!
+//! All soft levels are distinct. IPL_VM and IPL_NET are one. There is no user mode, so what NetBSD
+//! does on the way there (`userret`) is done by [`crate::kern::synch::preempt_point`].
+//!
+//! # Sources
+//!
+//! spl(9); `sys/arch/x86/x86/intr.c`, `sys/arch/amd64/amd64/spl.S`.
+
+use core::sync::atomic::compiler_fence;
+
+use crate::kern::cpu::Cpu;
+use crate::kern::lwp::{curcpu, curlwp};
+use crate::kern::{clock, ipi, softint, synch};
+use crate::machine::{self, Kind, Line};
+use crate::mem::{Relaxed, SeqCst};
+
+/// An interrupt priority level.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Ipl {
+    /// Nothing is masked.
+    None = 0,
+    /// Masks softclock: callouts.
+    SoftClock = 1,
+    /// Masks softbio too.
+    SoftBio = 2,
+    /// Masks softnet too.
+    SoftNet = 3,
+    /// Masks all soft interrupts.
+    SoftSerial = 4,
+    /// Masks devices too.
+    Vm = 5,
+    /// Masks the clock too: the scheduler's level.
+    Sched = 6,
+    /// Masks everything.
+    High = 7,
+}
+
+impl Ipl {
+    const ALL: [Ipl; 8] = [
+        Ipl::None,
+        Ipl::SoftClock,
+        Ipl::SoftBio,
+        Ipl::SoftNet,
+        Ipl::SoftSerial,
+        Ipl::Vm,
+        Ipl::Sched,
+        Ipl::High,
+    ];
+
+    /// The level with this number.
+    pub const fn from_number(number: u8) -> Ipl {
+        Ipl::ALL[number as usize]
+    }
+
+    /// Whether this is a level of soft interrupts.
+    pub const fn is_soft(self) -> bool {
+        matches!(
+            self,
+            Ipl::SoftClock | Ipl::SoftBio | Ipl::SoftNet | Ipl::SoftSerial
+        )
+    }
+
+    /// The word of the manual page, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Ipl::None => "none",
+            Ipl::SoftClock => "softclock",
+            Ipl::SoftBio => "softbio",
+            Ipl::SoftNet => "softnet",
+            Ipl::SoftSerial => "softserial",
+            Ipl::Vm => "vm",
+            Ipl::Sched => "sched",
+            Ipl::High => "high",
+        }
+    }
+}
+
+/// The level of a line.
+const fn line_ipl(line: Line) -> Ipl {
+    match line {
+        Line::Clock => Ipl::Sched,
+        Line::Ipi => Ipl::High,
+    }
+}
+
+// The pending word: bits 0..8 are the soft levels by their IPL, from LINE_SHIFT on the lines.
+const LINE_SHIFT: u32 = 8;
+
+const fn soft_bit(level: Ipl) -> u32 {
+    1 << level as u32
+}
+
+const fn line_bit(line: Line) -> u32 {
+    1 << (LINE_SHIFT + line as u32)
+}
+
+/// What is pending above `level`: the pending bits whose level is higher.
+const fn unmasked(level: Ipl) -> u32 {
+    let mut mask = 0;
+    let mut number = level as u8 + 1;
+    while number < 8 {
+        let ipl = Ipl::from_number(number);
+        if ipl.is_soft() {
+            mask |= soft_bit(ipl);
+        }
+        number += 1;
+    }
+    if (level as u8) < line_ipl(Line::Clock) as u8 {
+        mask |= line_bit(Line::Clock);
+    }
+    if (level as u8) < line_ipl(Line::Ipi) as u8 {
+        mask |= line_bit(Line::Ipi);
+    }
+    mask
+}
+
+const UNMASKED: [u32; 8] = [
+    unmasked(Ipl::None),
+    unmasked(Ipl::SoftClock),
+    unmasked(Ipl::SoftBio),
+    unmasked(Ipl::SoftNet),
+    unmasked(Ipl::SoftSerial),
+    unmasked(Ipl::Vm),
+    unmasked(Ipl::Sched),
+    unmasked(Ipl::High),
+];
+
+fn set_level(ci: &Cpu, level: Ipl) {
+    ci.ci_ilevel.set(level as u8);
+    machine::ipl(level as u8);
+    compiler_fence(SeqCst);
+}
+
+/// The level of this CPU.
+#[inline]
+pub fn ilevel() -> Ipl {
+    Ipl::from_number(curcpu().ci_ilevel.get())
+}
+
+/// Raises the level of this CPU to at least `level` and gives the level that was. (`splraiseipl`)
+#[inline]
+#[track_caller]
+pub fn splraise(level: Ipl) -> Ipl {
+    // While the level is none the LWP may be preempted and moved: hold it on this CPU for the change.
+    let l = curlwp();
+    l.l_nopreempt.set(l.l_nopreempt.get() + 1);
+    compiler_fence(SeqCst);
+    let ci = l.cpu_unlocked();
+    let old = Ipl::from_number(ci.ci_ilevel.get());
+    if level > old {
+        set_level(ci, level);
+    }
+    compiler_fence(SeqCst);
+    l.l_nopreempt.set(l.l_nopreempt.get() - 1);
+    old
+}
+
+/// Raises to [`Ipl::High`].
+#[track_caller]
+pub fn splhigh() -> Ipl {
+    splraise(Ipl::High)
+}
+
+/// Raises to [`Ipl::SoftSerial`].
+#[track_caller]
+pub fn splsoftserial() -> Ipl {
+    splraise(Ipl::SoftSerial)
+}
+
+/// Lowers the level of this CPU to `level`, and runs what that unmasks before it returns.
+///
+/// Context: any. Panics (contract `splx-lowers`) if the level is below `level` already.
+#[inline]
+#[track_caller]
+pub fn splx(level: Ipl) {
+    machine::point(core::ptr::from_ref(curcpu()) as usize, Kind::Splx, Relaxed);
+    splx_fused(level);
+}
+
+/// [`splx`] as part of the step that is under way.
+#[inline]
+#[track_caller]
+pub(crate) fn splx_fused(level: Ipl) {
+    let ci = curcpu();
+    let now = Ipl::from_number(ci.ci_ilevel.get());
+    crate::contract!(
+        level <= now,
+        "splx-lowers",
+        "splx({}) on cpu{} at level {}: splx only lowers",
+        level.name(),
+        ci.index(),
+        now.name()
+    );
+    if level < now {
+        lower(ci, level);
+    }
+}
+
+/// Lowers the level and runs what was pending, highest first.
+fn lower(ci: &'static Cpu, level: Ipl) {
+    loop {
+        while let Some(pending) = highest_pending(ci, level) {
+            run_pending(ci, pending);
+        }
+        set_level(ci, level);
+        if ci.ci_ipending.bare().load(Relaxed) & UNMASKED[level as usize] == 0 {
+            break;
+        }
+        // It came between the look and the store, and was made pending: mask again and run it.
+        set_level(ci, Ipl::High);
+    }
+    if level == Ipl::None {
+        synch::kpreempt_if_wanted();
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Pending {
+    Hard(Line),
+    Soft(Ipl),
+}
+
+fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
+    let pending = ci.ci_ipending.bare().load(Relaxed) & UNMASKED[level as usize];
+    if pending == 0 {
+        return None;
+    }
+    for line in [Line::Ipi, Line::Clock] {
+        if pending & line_bit(line) != 0 {
+            return Some(Pending::Hard(line));
+        }
+    }
+    let highest = 31 - pending.leading_zeros();
+    Some(Pending::Soft(Ipl::from_number(highest as u8)))
+}
+
+fn run_pending(ci: &'static Cpu, pending: Pending) {
+    match pending {
+        Pending::Hard(line) => {
+            ci.ci_ipending.bare().fetch_and(!line_bit(line), Relaxed);
+            handle(ci, line);
+        }
+        Pending::Soft(level) => {
+            ci.ci_ipending.bare().fetch_and(!soft_bit(level), Relaxed);
+            softint::dispatch(ci, level);
+        }
+    }
+}
+
+/// Runs the handler of a line at its level.
+fn handle(ci: &'static Cpu, line: Line) {
+    ci.ci_idepth.set(ci.ci_idepth.get() + 1);
+    set_level(ci, line_ipl(line));
+    machine::interrupts_on();
+    match line {
+        Line::Clock => clock::hardclock(ci),
+        Line::Ipi => ipi::intr(ci),
+    }
+    ci.ci_idepth.set(ci.ci_idepth.get() - 1);
+}
+
+/// A line is asserted on this CPU. Called by the host; see [`crate::entry::interrupt`].
+pub fn interrupt(line: Line) {
+    let ci = curcpu();
+    let old = Ipl::from_number(ci.ci_ilevel.get());
+    if line_ipl(line) <= old {
+        ci.ci_ipending.bare().fetch_or(line_bit(line), Relaxed);
+        return;
+    }
+    handle(ci, line);
+    lower(ci, old);
+}
+
+/// Marks a soft level pending on this CPU. The level is masked, or its dispatch follows at the next [`splx`].
+pub(crate) fn softint_trigger(ci: &Cpu, level: Ipl) {
+    ci.ci_ipending.bare().fetch_or(soft_bit(level), Relaxed);
+}
+
+/// Sets the level from within a dispatch, where what is pending is looked at by the caller.
+pub(crate) fn force_level(ci: &Cpu, level: Ipl) {
+    set_level(ci, level);
+}
+
+/// `cpu_intr_p`: whether the caller runs in a hard interrupt.
+#[inline]
+pub fn cpu_intr_p() -> bool {
+    let l = curlwp();
+    l.cpu_unlocked().ci_idepth.get() != 0
+}
+
+/// `cpu_softintr_p`: whether the caller runs in a soft interrupt.
+#[inline]
+pub fn cpu_softintr_p() -> bool {
+    curlwp().is_softint()
+}

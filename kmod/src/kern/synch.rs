@@ -1,0 +1,325 @@
+//! Context switches, preemption, kpause.
+//!
+//! # Overview
+//!
+//! [`mi_switch`] is the one place where a CPU goes from one LWP to another, except for the
+//! dispatch of a softint on top of the LWP that it interrupts ([`crate::kern::softint`]).
+//!
+//! # The hand-over
+//!
+//! The LWP that leaves does so with its own lock held; the LWP that it switches to releases that
+//! lock, when the stack is no longer in use:
+//!
+//! ```text
+//! leaving: l.lock, spc_mutex | pick next | exit spc_mutex | ci_curlwp = next | switch
+//! arriving:                                                    | clear prev.l_running | prev.unlock | splx
+//! ```
+//!
+//! The level stays at IPL_SCHED in between: `ci_mtx_count` counts one hold too many across the switch.
+//!
+//! # Memory order
+//!
+//! `ci_curlwp` is stored with release: a waiter that sees the owner of a mutex off its CPU sees
+//! everything the owner did before, the release of the mutex above all. (NetBSD asks two store
+//! fences of `cpu_switchto` for that.)
+//!
+//! # Differences from NetBSD
+//!
+//! No time accounting, no address spaces. `returning` (a softint that blocks) is as there.
+//!
+//! # Sources
+//!
+//! `sys/kern/kern_synch.c` 1.366.
+
+use crate::contract;
+use crate::kern::cpu::Cpu;
+use crate::kern::lwp::{LP_PREEMPTING, Lwp, Stat, curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::sched::{self, resched};
+use crate::kern::sleepq::{self, SyncObj};
+use crate::kern::spl::{self, Ipl};
+use crate::machine::{self, Kind};
+use crate::mem::{Relaxed, Release};
+use crate::note;
+
+/// Gives the CPU to another LWP, or to the same again if there is no better.
+///
+/// Context: thread or softint that blocks; preemption off; `l`, the current LWP, is locked and so is the
+/// `spc_mutex` of its CPU. Both are released. Panics: contracts `switch-locks`, `switch-spin`.
+#[track_caller]
+pub(crate) fn mi_switch(l: &'static Lwp) {
+    let ci = curcpu();
+    let spc = &ci.ci_schedstate;
+    contract!(
+        spc.spc_mutex.owned(),
+        "switch-locks",
+        "mi_switch({}) without spc_mutex",
+        l.name()
+    );
+    contract!(
+        kpreempt_disabled(),
+        "switch-preempt",
+        "mi_switch({}) with preemption on",
+        l.name()
+    );
+    machine::point(core::ptr::from_ref(l) as usize, Kind::Switch, Relaxed);
+
+    // A softint that blocks gives the CPU back to the LWP it interrupted.
+    let pinned = l.l_switchto.get();
+    l.l_switchto.set(None);
+    if l.l_stat.get() == Stat::Onproc && pinned.is_none() {
+        requeue(ci, l);
+    }
+    let next = match pinned {
+        Some(pinned) => pinned,
+        None => nextlwp(ci),
+    };
+    if core::ptr::eq(next, l) {
+        stay(ci, l);
+    } else {
+        leave(ci, l, next, pinned.is_some());
+    }
+}
+
+/// The running LWP yields: back on the run queue with it, to be moved if that was decided.
+fn requeue(ci: &'static Cpu, l: &'static Lwp) {
+    let spc = &ci.ci_schedstate;
+    contract!(
+        l.locked_by(&spc.spc_lwplock),
+        "lwp-locked",
+        "{} yields and is not locked by its CPU",
+        l.name()
+    );
+    l.l_stat.set(Stat::Run);
+    l.unlock_to(&spc.spc_mutex);
+    sched::sched_enqueue(l);
+    if l.l_target_cpu.get().is_some() && !l.is_bound() {
+        spc.set_migrating(Some(l));
+    }
+}
+
+/// Picks the LWP to run, takes it off the queue and marks it running. `spc_mutex` is held.
+fn nextlwp(ci: &'static Cpu) -> &'static Lwp {
+    let spc = &ci.ci_schedstate;
+    // A migration comes before everything else, and is the idle LWP's to carry out.
+    let next = match spc.spc_migrating.get() {
+        Some(_) => None,
+        None => sched::sched_nextlwp(ci),
+    };
+    ci.ci_want_resched.store_fused(0, Relaxed);
+    let next = match next {
+        Some(next) => {
+            sched::sched_dequeue(next);
+            next.setlock(&spc.spc_lwplock);
+            next
+        }
+        None => ci.idle(),
+    };
+    next.l_stat.set(Stat::Onproc);
+    next.l_running.store_fused(true, Relaxed);
+    spc.spc_curpriority
+        .store_fused(u32::from(next.l_priority.get()), Relaxed);
+    next
+}
+
+/// The same LWP goes on.
+fn stay(ci: &'static Cpu, l: &'static Lwp) {
+    clear_preempting(l);
+    ci.ci_schedstate.spc_mutex.spin_exit();
+    // Any other LWP gave its own lock up when it went on the queue (`requeue`).
+    if l.is_idle() {
+        l.unlock();
+    }
+}
+
+fn clear_preempting(l: &Lwp) {
+    if l.pflag() & LP_PREEMPTING != 0 {
+        l.set_pflag(l.pflag() & !LP_PREEMPTING);
+    }
+}
+
+/// Switches from `l` to `next` and, when `l` is picked again, takes over there.
+fn leave(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp, returning: bool) {
+    let spc = &ci.ci_schedstate;
+    // On the run queue, `spc_mutex` is the LWP's own lock and goes over to the next LWP.
+    if !core::ptr::eq(l.mutex_fused(), &raw const spc.spc_mutex) {
+        spc.spc_mutex.spin_exit();
+    }
+    let held = -ci.ci_mtx_count.get();
+    contract!(
+        held == 1,
+        "switch-spin",
+        "{} switches away with {} spin mutexes held",
+        l.name(),
+        held - 1
+    );
+    let counters = &ci.kernel().counters;
+    counters.switches.incr();
+    if l.pflag() & LP_PREEMPTING != 0 {
+        counters.preemptions.incr();
+    }
+    clear_preempting(l);
+    l.l_ncsw.set(l.l_ncsw.get() + 1);
+    let oldspl = ci.ci_mtx_oldspl.get();
+    ci.ci_mtx_count.set(-2);
+    if returning {
+        // Nobody is on the other side to unlock it: the LWP below goes on in `softint::dispatch`. Nothing
+        // worse can happen to a bound LWP than to be put on the run queue of this very CPU, which is busy.
+        counters.softint_blocks.incr();
+        l.l_running.store_fused(false, Relaxed);
+        l.unlock();
+        ci.ci_prevlwp.set(None);
+    } else {
+        ci.ci_prevlwp.set(Some(l));
+    }
+    ci.kernel().count_progress(next);
+    switch_context(ci, l, next);
+    take_over(l);
+    spl::splx_fused(Ipl::from_number(oldspl));
+}
+
+/// Makes `next` the running LWP of this CPU. Returns when somebody switches back to `l`.
+pub(crate) fn switch_context(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp) {
+    let (from, to) = (l.context(), next.context());
+    ci.ci_curlwp.store_fused(Some(next), Release);
+    machine::attach(ci.index(), core::ptr::from_ref(next).cast());
+    // SAFETY: (1) `l` runs here; (2) `next` was made ONPROC for this CPU under its lock, so it runs nowhere.
+    unsafe { machine::context_switch(from, to) }
+}
+
+/// What the LWP that arrives does: releases the one that left.
+fn take_over(l: &'static Lwp) {
+    let ci = curcpu();
+    if let Some(previous) = ci.ci_prevlwp.get() {
+        ci.ci_prevlwp.set(None);
+        let zombie = previous.l_stat.get() == Stat::Zomb;
+        let lock = previous.mutex_fused();
+        previous.l_running.store_fused(false, Release);
+        lock.spin_exit();
+        if zombie {
+            previous.l_reusable.store(true, Release);
+        }
+    }
+    contract!(
+        core::ptr::eq(ci.ci_curlwp.peek().unwrap_or(l), l),
+        "switch-curlwp",
+        "{} goes on, and cpu{} believes that another LWP runs",
+        l.name(),
+        ci.index()
+    );
+    // The hold that kept the level up across the switch.
+    ci.ci_mtx_count.set(0);
+}
+
+/// An ordinary LWP runs for the first time.
+pub(crate) fn lwp_startup(l: &'static Lwp) {
+    take_over(l);
+    spl::splx_fused(Ipl::None);
+}
+
+/// Turns kernel preemption off for the current LWP. Nests.
+#[inline]
+pub fn kpreempt_disable() {
+    let l = curlwp();
+    l.l_nopreempt.set(l.l_nopreempt.get() + 1);
+    core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+}
+
+/// Ends one [`kpreempt_disable`]; a preemption that waited for it happens now.
+#[inline]
+#[track_caller]
+pub fn kpreempt_enable() {
+    core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+    let l = curlwp();
+    let depth = l.l_nopreempt.get();
+    contract!(
+        depth > 0,
+        "preempt-balance",
+        "kpreempt_enable in {} without kpreempt_disable",
+        l.name()
+    );
+    l.l_nopreempt.set(depth - 1);
+    if depth == 1 {
+        kpreempt_if_wanted();
+    }
+}
+
+/// Whether the current LWP cannot be preempted.
+#[inline]
+pub fn kpreempt_disabled() -> bool {
+    let l = curlwp();
+    l.l_nopreempt.get() != 0 || l.is_idle() || l.is_softint() || spl::ilevel() != Ipl::None
+}
+
+/// Preempts the current LWP if somebody asked for it and it may be preempted.
+#[inline]
+pub(crate) fn kpreempt_if_wanted() {
+    let l = curlwp();
+    if l.cpu_unlocked().ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0 {
+        kpreempt(l);
+    }
+}
+
+#[cold]
+fn kpreempt(l: &'static Lwp) {
+    if kpreempt_disabled() {
+        return;
+    }
+    note!("{} is preempted", l.name());
+    l.set_pflag(l.pflag() | LP_PREEMPTING);
+    yield_cpu(l);
+}
+
+/// A place where a long computation lets others run: what the way to user mode is in NetBSD.
+///
+/// Context: thread. A point, and the LWP is preempted if its CPU has better to do.
+#[track_caller]
+pub fn preempt_point() {
+    machine::point(core::ptr::from_ref(curlwp()) as usize, Kind::Yield, Relaxed);
+    kpreempt_if_wanted();
+}
+
+/// Lets other LWPs of the same priority run (`yield`).
+///
+/// Context: thread.
+#[track_caller]
+pub fn yield_now() {
+    yield_cpu(curlwp());
+}
+
+#[track_caller]
+fn yield_cpu(l: &'static Lwp) {
+    kpreempt_disable();
+    l.lock();
+    l.cpu_unlocked().ci_schedstate.spc_mutex.spin_enter();
+    mi_switch(l);
+    kpreempt_enable();
+}
+
+/// Sleeps for `timeout_ticks` ticks, at least one. `interlock`, if given, is released meanwhile.
+///
+/// Context: thread that may sleep. Panics: contracts `sleepable`, `kpause-ticks`.
+#[track_caller]
+pub fn kpause(wmesg: &'static str, timeout_ticks: u32, interlock: Option<&Kmutex>) {
+    crate::kern::contract::assert_sleepable("kpause");
+    contract!(
+        timeout_ticks > 0,
+        "kpause-ticks",
+        "kpause({wmesg}) for 0 ticks would never end"
+    );
+    let l = curlwp();
+    l.lock();
+    sleepq::enqueue(
+        None,
+        core::ptr::from_ref(l) as usize,
+        wmesg,
+        SyncObj::Kpause,
+    );
+    if let Some(interlock) = interlock {
+        interlock.exit();
+    }
+    sleepq::block(timeout_ticks);
+    if let Some(interlock) = interlock {
+        interlock.enter();
+    }
+}

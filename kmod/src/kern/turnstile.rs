@@ -1,0 +1,184 @@
+//! Turnstiles: where LWPs wait for mutexes.
+//!
+//! # Overview
+//!
+//! A table of chains, hashed by the object's address, each with a spin lock. An object that is
+//! waited for has one *active* turnstile on its chain. Every LWP owns a turnstile: the first LWP to
+//! block lends its own to the object, the others put theirs on the active one's free list; a woken
+//! LWP takes one from there, and the last one takes the active one. So nobody allocates to block.
+//!
+//! # Contexts
+//!
+//! Thread and softint, preemption off. The chain lock is at IPL_SCHED.
+//!
+//! # Differences from NetBSD
+//!
+//! No priority lending: it cures none of the catalogue's bugs. One queue a turnstile: mutexes only.
+//! The hash takes the address relative to the kernel, so that it is the same in every run.
+//!
+//! # Sources
+//!
+//! `sys/kern/kern_turnstile.c` 1.55.
+
+use crate::contract;
+use crate::kern::lwp::curlwp;
+use crate::kern::mutex::Kmutex;
+use crate::kern::sleepq::{self, Sleepq, SyncObj};
+use crate::kern::spl::Ipl;
+use crate::mem::Guarded;
+
+/// Chains a kernel has. A power of two.
+const CHAINS: usize = 8;
+
+/// A turnstile. Everything in it is protected by the lock of the chain it is on.
+pub struct Turnstile {
+    ts_next: Guarded<Option<&'static Turnstile>>,
+    ts_free: Guarded<Option<&'static Turnstile>>,
+    ts_obj: Guarded<usize>,
+    ts_sleepq: Sleepq,
+}
+
+crate::fields!(Turnstile {
+    ts_next,
+    ts_free,
+    ts_obj,
+    ts_sleepq
+});
+
+impl Turnstile {
+    pub(crate) const fn new() -> Self {
+        Turnstile {
+            ts_next: Guarded::new(None),
+            ts_free: Guarded::new(None),
+            ts_obj: Guarded::new(0),
+            ts_sleepq: Sleepq::new(),
+        }
+    }
+}
+
+/// One chain of the table.
+pub(crate) struct Chain {
+    tc_lock: Kmutex,
+    tc_head: Guarded<Option<&'static Turnstile>>,
+}
+
+crate::fields!(Chain { tc_lock, tc_head });
+
+/// The table of a kernel.
+pub struct Turnstiles {
+    tt_chain: [Chain; CHAINS],
+}
+
+crate::fields!(Turnstiles { tt_chain });
+
+impl Turnstiles {
+    pub(crate) const fn new() -> Self {
+        Turnstiles {
+            tt_chain: [const {
+                Chain {
+                    tc_lock: Kmutex::new("tc_lock", Ipl::Sched),
+                    tc_head: Guarded::new(None),
+                }
+            }; CHAINS],
+        }
+    }
+}
+
+/// A locked chain, and the active turnstile of the object that was looked up.
+#[must_use = "the chain is locked"]
+pub(crate) struct Lookup {
+    chain: &'static Chain,
+    active: Option<&'static Turnstile>,
+}
+
+/// Locks the chain of the object at `obj` and finds its active turnstile (`turnstile_lookup`).
+#[track_caller]
+pub(crate) fn lookup(obj: usize) -> Lookup {
+    let kernel = curlwp().kernel();
+    let relative = obj.wrapping_sub(core::ptr::from_ref(kernel) as usize);
+    let chain = &kernel.turnstiles.tt_chain[(relative >> 6) % CHAINS];
+    chain.tc_lock.spin_enter();
+    let mut active = chain.tc_head.get();
+    while let Some(ts) = active {
+        if ts.ts_obj.get() == obj {
+            break;
+        }
+        active = ts.ts_next.get();
+    }
+    Lookup { chain, active }
+}
+
+impl Lookup {
+    /// Unlocks the chain (`turnstile_exit`).
+    #[track_caller]
+    pub(crate) fn exit(self) {
+        self.chain.tc_lock.spin_exit();
+    }
+
+    /// Sleeps until the object is released (`turnstile_block`). The chain is unlocked when the CPU has switched.
+    #[track_caller]
+    pub(crate) fn block(self, obj: usize) {
+        let l = curlwp();
+        let own = l.l_ts.get();
+        let ts = match (self.active, own) {
+            (Some(active), Some(own)) => {
+                own.ts_free.set(active.ts_free.get());
+                active.ts_free.set(Some(own));
+                active
+            }
+            (None, Some(own)) => {
+                own.ts_obj.set(obj);
+                own.ts_free.set(None);
+                own.ts_next.set(self.chain.tc_head.get());
+                self.chain.tc_head.set(Some(own));
+                own
+            }
+            (_, None) => unreachable!("{} blocks without a turnstile of its own", l.name()),
+        };
+        l.l_ts.set(None);
+        l.lock();
+        l.unlock_to(&self.chain.tc_lock);
+        sleepq::enqueue(Some(&ts.ts_sleepq), obj, "tstile", SyncObj::Mutex);
+        sleepq::block(0);
+    }
+
+    /// Wakes every LWP that waits for the object, and unlocks the chain (`turnstile_wakeup`).
+    #[track_caller]
+    pub(crate) fn wakeup_all(self) {
+        if let Some(ts) = self.active {
+            while let Some(l) = ts.ts_sleepq.first() {
+                let given = match ts.ts_free.get() {
+                    Some(free) => {
+                        ts.ts_free.set(free.ts_free.get());
+                        free
+                    }
+                    None => {
+                        self.remove(ts);
+                        ts
+                    }
+                };
+                contract!(
+                    l.l_ts.get().is_none(),
+                    "turnstile-count",
+                    "{} wakes with a turnstile and is given another",
+                    l.name()
+                );
+                l.l_ts.set(Some(given));
+                sleepq::remove(l);
+            }
+        }
+        self.chain.tc_lock.spin_exit();
+    }
+
+    fn remove(&self, ts: &'static Turnstile) {
+        let mut link = &self.chain.tc_head;
+        while let Some(other) = link.get() {
+            if core::ptr::eq(other, ts) {
+                link.set(ts.ts_next.get());
+                ts.ts_obj.set(0);
+                return;
+            }
+            link = &other.ts_next;
+        }
+    }
+}

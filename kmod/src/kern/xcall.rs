@@ -1,0 +1,562 @@
+//! xcall(9): cross calls, functions that run on every CPU.
+//!
+//! # Overview
+//!
+//! A request is put into a *box*. There is one box for each priority and **one request at a time in
+//! a box**: who comes while one is in flight waits. A low-priority request is run by a bound thread
+//! of each CPU (`xcall/N`), a high-priority one by a softint at the level that the caller names.
+//! The caller gets a *ticket*, and [`wait`] returns when everything up to it is done.
+//!
+//! # Contexts
+//!
+//! Callers: thread that may sleep. Low-priority functions may block for a short time and must not
+//! start another low-priority call; high-priority functions run in a softint and must not block.
+//!
+//! # Per-CPU operation
+//!
+//! `cpu_xcall_pending` tells a CPU's thread that there is something to do, `cpu_xcall` wakes it.
+//!
+//! # Invariants
+//!
+//! 1. `xc_headp` counts the functions that were asked for, `xc_donep` those that have *returned*.
+//! 2. A request is accepted only when the two are equal, so the arguments stay until all have run.
+//!
+//! # Memory order
+//!
+//! Everything before a request happens before its functions (the box's lock, the IPI); all of those
+//! happen before [`wait`] returns (`xc_donep`, release and acquire, or the lock).
+//!
+//! # Wiring
+//!
+//! [`Wiring::Native`]: two boxes. [`Wiring::Rump`]: a high-priority request is carried by the low
+//! box, whose threads call the function at the level asked for, as in a rump kernel.
+//!
+//! # Differences from NetBSD
+//!
+//! In the rump wiring the function is called at `splsoftserial` by the thread itself.
+//!
+//! # Sources
+//!
+//! xcall(9); `sys/kern/subr_xcall.c` 1.38, and 1.18 for the historical variant;
+//! `sys/rump/librump/rumpkern/rump.c`, `rump_xc_highpri`.
+
+use crate::config::Wiring;
+use crate::contract;
+use crate::history::Bug;
+use crate::kern::condvar::Kcondvar;
+use crate::kern::contract::assert_sleepable;
+use crate::kern::cpu::Cpu;
+use crate::kern::ipi;
+use crate::kern::kthread::{self, Options};
+use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp, curlwp_bind, curlwp_bindx, pri};
+use crate::kern::mutex::Kmutex;
+use crate::kern::softint::{self, LEVELS, Softint};
+use crate::kern::spl::{self, Ipl};
+use crate::kern::synch;
+use crate::kernel::Kernel;
+use crate::mem::{Acquire, AtomicU64, Local, Plain, Relaxed, Release};
+use crate::note;
+
+/// A function that is called on other CPUs (`xcfunc_t`).
+pub type XcFunc = fn(Arg, Arg);
+
+/// How urgent a cross call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Priority {
+    /// By the threads `xcall/N`.
+    Low,
+    /// By a softint of this level (`XC_HIGHPRI_IPL`).
+    High(Ipl),
+}
+
+impl Priority {
+    /// `XC_HIGHPRI`: by a softint of the serial level.
+    pub const HIGH: Priority = Priority::High(Ipl::SoftSerial);
+}
+
+/// What [`wait`] waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the functions may still run: wait for the ticket"]
+pub struct Ticket {
+    number: u64,
+    high: bool,
+}
+
+impl Ticket {
+    /// The ticket's number: how many calls its box has accepted.
+    pub fn number(self) -> u64 {
+        self.number
+    }
+}
+
+/// A box (`xc_state_t`): the request in flight.
+pub struct XcBox {
+    xc_lock: Kmutex,
+    xc_busy: Kcondvar,
+    xc_func: Plain<Option<XcFunc>>,
+    xc_arg1: Plain<Arg>,
+    xc_arg2: Plain<Arg>,
+    xc_headp: Plain<u64>,
+    xc_donep: AtomicU64,
+    /// How many functions were picked up. Counted by the historical variant alone.
+    xc_tailp: Plain<u64>,
+    xc_ipl: Plain<Ipl>,
+}
+
+crate::fields!(XcBox {
+    xc_lock,
+    xc_busy,
+    xc_func,
+    xc_arg1,
+    xc_arg2,
+    xc_headp,
+    xc_donep,
+    xc_tailp,
+    xc_ipl,
+});
+
+impl XcBox {
+    const fn new(lock: &'static str, ipl: Ipl) -> Self {
+        XcBox {
+            xc_lock: Kmutex::new(lock, ipl),
+            xc_busy: Kcondvar::new("xcall"),
+            xc_func: Plain::new(None),
+            xc_arg1: Plain::new(Arg::NONE),
+            xc_arg2: Plain::new(Arg::NONE),
+            xc_headp: Plain::new(0),
+            xc_donep: AtomicU64::new(0),
+            xc_tailp: Plain::new(0),
+            xc_ipl: Plain::new(Ipl::SoftSerial),
+        }
+    }
+
+    /// Whether a request is in flight. `xc_lock` is held.
+    fn busy(&self, kernel: &Kernel) -> bool {
+        // subr_xcall.c up to 1.18 (PR kern/51632): the next request was let in as soon as the one in
+        // flight had been picked up everywhere.
+        if kernel.config().history.has(Bug::XcallTailp) {
+            return self.xc_headp.get() != self.xc_tailp.get();
+        }
+        self.xc_headp.get() != self.xc_donep.load(Relaxed)
+    }
+
+    /// Waits until the box is free and puts a request in. `xc_lock` is held.
+    #[track_caller]
+    fn put(&self, kernel: &Kernel, func: XcFunc, args: (Arg, Arg)) {
+        while self.busy(kernel) {
+            self.xc_busy.wait(&self.xc_lock);
+        }
+        self.xc_func.set(Some(func));
+        self.xc_arg1.set(args.0);
+        self.xc_arg2.set(args.1);
+    }
+
+    /// Requested and returned functions: for reports.
+    pub(crate) fn peek(&self) -> (u64, u64) {
+        (self.xc_headp.peek(), self.xc_donep.peek())
+    }
+
+    /// Whether `wchan` is what waiters of this box sleep on: for reports.
+    pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
+        wchan == core::ptr::from_ref(&self.xc_busy) as usize
+    }
+}
+
+/// What a kernel has for its cross calls.
+pub struct Xcall {
+    pub(crate) xc_low_pri: XcBox,
+    pub(crate) xc_high_pri: XcBox,
+    /// The softints that run high-priority functions, one for each level.
+    xc_sihs: [Local<Option<Softint>>; 4],
+}
+
+crate::fields!(Xcall {
+    xc_low_pri,
+    xc_high_pri
+});
+
+impl Xcall {
+    pub(crate) const fn new() -> Self {
+        Xcall {
+            xc_low_pri: XcBox::new("xc_low_pri.xc_lock", Ipl::None),
+            xc_high_pri: XcBox::new("xc_high_pri.xc_lock", Ipl::SoftSerial),
+            xc_sihs: [const { Local::new(None) }; 4],
+        }
+    }
+}
+
+/// What a CPU has for cross calls.
+pub struct CpuXcall {
+    cpu_xcall: Kcondvar,
+    cpu_xcall_pending: Plain<bool>,
+    cpu_xcall_lwp: Local<Option<&'static Lwp>>,
+}
+
+crate::fields!(CpuXcall {
+    cpu_xcall,
+    cpu_xcall_pending
+});
+
+impl CpuXcall {
+    pub(crate) const fn new() -> Self {
+        CpuXcall {
+            cpu_xcall: Kcondvar::new("xcall"),
+            cpu_xcall_pending: Plain::new(false),
+            cpu_xcall_lwp: Local::new(None),
+        }
+    }
+
+    /// The CPU's thread, and whether it was asked to do something: for reports.
+    pub(crate) fn peek(&self) -> (Option<&'static Lwp>, bool) {
+        (self.cpu_xcall_lwp.peek(), self.cpu_xcall_pending.peek())
+    }
+
+    /// Whether `wchan` is what the CPU's thread sleeps on when it has nothing to do: for reports.
+    pub(crate) fn is_idle_wchan(&self, wchan: usize) -> bool {
+        wchan == core::ptr::from_ref(&self.cpu_xcall) as usize
+    }
+}
+
+/// Creates the threads and softints.
+pub(crate) fn init(kernel: &'static Kernel) -> Option<()> {
+    for (index, level) in LEVELS.into_iter().enumerate() {
+        let softint = softint::establish_at_boot(kernel.cpus(), level, highpri_intr, Arg::NONE)?;
+        kernel.xcall.xc_sihs[index].set(Some(softint));
+    }
+    for ci in kernel.cpus() {
+        let options = Options {
+            priority: pri::XCALL,
+            cpu: Some(ci.index()),
+            ..Options::default()
+        };
+        let l = kthread::kthread_create(
+            kernel,
+            &options,
+            xc_thread,
+            Arg::of(ci),
+            format_args!("xcall/{}", ci.index()),
+        )?;
+        ci.ci_xcall.cpu_xcall_lwp.set(Some(l));
+    }
+    Some(())
+}
+
+/// Calls `func(args)` on every CPU (`xc_broadcast`).
+///
+/// Waits while the box is taken. Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`.
+#[track_caller]
+pub fn broadcast(priority: Priority, func: XcFunc, args: (Arg, Arg)) -> Ticket {
+    issue(priority, func, args, None)
+}
+
+/// Calls `func(args)` on `ci` (`xc_unicast`).
+///
+/// Context, panics: as [`broadcast`].
+#[track_caller]
+pub fn unicast(priority: Priority, func: XcFunc, args: (Arg, Arg), ci: &'static Cpu) -> Ticket {
+    issue(priority, func, args, Some(ci))
+}
+
+/// Waits until something of this priority has run on every CPU (`xc_barrier`).
+///
+/// Context, panics: as [`broadcast`].
+#[track_caller]
+pub fn barrier(priority: Priority) {
+    wait(broadcast(priority, |_, _| {}, (Arg::NONE, Arg::NONE)));
+}
+
+#[track_caller]
+fn issue(
+    priority: Priority,
+    func: XcFunc,
+    args: (Arg, Arg),
+    target: Option<&'static Cpu>,
+) -> Ticket {
+    assert_context("xcall");
+    let kernel = curlwp().kernel();
+    match target {
+        Some(_) => kernel.counters.xc_unicast.incr(),
+        None => kernel.counters.xc_broadcast.incr(),
+    }
+    if !kernel.mp_online() {
+        return run_inline(priority, func, args);
+    }
+    match priority {
+        Priority::Low => low_pri(kernel, func, args, target),
+        Priority::High(level) => high_pri(kernel, level, func, args, target),
+    }
+}
+
+#[track_caller]
+fn assert_context(what: &str) {
+    contract!(
+        !spl::cpu_intr_p() && !spl::cpu_softintr_p(),
+        "xcall-context",
+        "{what} was called in an interrupt, on {}",
+        curlwp().name()
+    );
+    assert_sleepable(what);
+}
+
+/// Before the other CPUs run: here and now, in the context that the function expects.
+fn run_inline(priority: Priority, func: XcFunc, args: (Arg, Arg)) -> Ticket {
+    match priority {
+        Priority::Low => {
+            let bound = curlwp_bind();
+            func(args.0, args.1);
+            curlwp_bindx(bound);
+        }
+        Priority::High(_) => {
+            let s = spl::splsoftserial();
+            func(args.0, args.1);
+            spl::splx(s);
+        }
+    }
+    Ticket {
+        number: 0,
+        high: priority != Priority::Low,
+    }
+}
+
+/// `xc_lowpri`.
+#[track_caller]
+fn low_pri(
+    kernel: &'static Kernel,
+    func: XcFunc,
+    args: (Arg, Arg),
+    target: Option<&'static Cpu>,
+) -> Ticket {
+    let xc = &kernel.xcall.xc_low_pri;
+    xc.xc_lock.enter();
+    xc.put(kernel, func, args);
+    for ci in targets(kernel, target) {
+        xc.xc_headp.set(xc.xc_headp.get() + 1);
+        ci.ci_xcall.cpu_xcall_pending.set(true);
+        ci.ci_xcall.cpu_xcall.signal();
+    }
+    let number = xc.xc_headp.get();
+    contract!(
+        kernel.config().history.has(Bug::XcallTailp) || xc.xc_donep.load(Relaxed) < number,
+        "xcall-count",
+        "a cross call was accepted, and {} of {number} functions have returned",
+        xc.xc_donep.peek()
+    );
+    note!(
+        "{} asks for a low-priority cross call: ticket {number}",
+        curlwp().name()
+    );
+    xc.xc_lock.exit();
+    Ticket {
+        number,
+        high: false,
+    }
+}
+
+fn targets(kernel: &'static Kernel, target: Option<&'static Cpu>) -> &'static [Cpu] {
+    match target {
+        Some(ci) => core::slice::from_ref(ci),
+        None => kernel.cpus(),
+    }
+}
+
+/// The thread of a CPU (`xc_thread`).
+fn xc_thread(ci: Arg) {
+    // SAFETY: `init` gave the CPU, which lives as long as its kernel.
+    let ci: &'static Cpu = unsafe { ci.get() };
+    let kernel = ci.kernel();
+    let xc = &kernel.xcall.xc_low_pri;
+    let cpu = &ci.ci_xcall;
+    xc.xc_lock.enter();
+    loop {
+        while !cpu.cpu_xcall_pending.get() {
+            if !xc.busy(kernel) {
+                xc.xc_busy.broadcast();
+            }
+            cpu.cpu_xcall.wait(&xc.xc_lock);
+            contract!(
+                core::ptr::eq(ci, curcpu()),
+                "xcall-cpu",
+                "xcall/{} woke on cpu{}",
+                ci.index(),
+                curcpu().index()
+            );
+        }
+        cpu.cpu_xcall_pending.set(false);
+        let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
+        count_early(kernel, xc);
+        xc.xc_lock.exit();
+        note!("cpu{} begins a cross call", ci.index());
+        if let Some(func) = func {
+            func(arg1, arg2);
+        }
+        note!("cpu{} ends a cross call", ci.index());
+        check_after_function();
+        xc.xc_lock.enter();
+        // The bug as the talk tells it had counted already, before the function.
+        if !kernel.config().history.has(Bug::XcallDonep) {
+            xc.xc_donep.store(xc.xc_donep.load(Relaxed) + 1, Release);
+        }
+    }
+}
+
+/// What the old code counted when it had picked a request up and not yet run it. `xc_lock` is held.
+fn count_early(kernel: &Kernel, xc: &XcBox) {
+    // subr_xcall.c up to 1.18 (PR kern/51632).
+    if kernel.config().history.has(Bug::XcallTailp) {
+        xc.xc_tailp.set(xc.xc_tailp.get() + 1);
+    }
+    // The talk, "A xcall Bug".
+    if kernel.config().history.has(Bug::XcallDonep) {
+        xc.xc_donep.store(xc.xc_donep.load(Relaxed) + 1, Release);
+    }
+}
+
+fn check_after_function() {
+    let l = curlwp();
+    contract!(
+        l.l_nopreempt.get() == 0,
+        "xcall-nopreempt",
+        "a low-priority cross call returned with preemption off on {}",
+        l.name()
+    );
+}
+
+/// What the low box's threads run for a high-priority request.
+fn rump_carry() {
+    let s = spl::splsoftserial();
+    highpri_intr(Arg::NONE);
+    spl::splx(s);
+}
+
+/// `xc_highpri`.
+#[track_caller]
+fn high_pri(
+    kernel: &'static Kernel,
+    level: Ipl,
+    func: XcFunc,
+    args: (Arg, Arg),
+    target: Option<&'static Cpu>,
+) -> Ticket {
+    contract!(
+        level.is_soft(),
+        "xcall-level",
+        "a high-priority cross call at level {}, which is not a soft one",
+        level.name()
+    );
+    let xc = &kernel.xcall.xc_high_pri;
+    xc.xc_lock.enter();
+    while xc.xc_headp.get() != xc.xc_donep.load(Relaxed) {
+        xc.xc_busy.wait(&xc.xc_lock);
+    }
+    xc.xc_func.set(Some(func));
+    xc.xc_arg1.set(args.0);
+    xc.xc_arg2.set(args.1);
+    xc.xc_ipl.set(level);
+    let number = xc.xc_headp.get() + targets(kernel, target).len() as u64;
+    xc.xc_headp.set(number);
+    note!(
+        "{} asks for a high-priority cross call: ticket {number}",
+        curlwp().name()
+    );
+    xc.xc_lock.exit();
+    match kernel.config().xcall {
+        Wiring::Native => interrupt_targets(kernel, level, target),
+        Wiring::Rump => {
+            // Nobody waits for the carrier's ticket: the functions count for the high box.
+            let _carrier = low_pri(kernel, |_, _| rump_carry(), (Arg::NONE, Arg::NONE), target);
+        }
+    }
+    Ticket { number, high: true }
+}
+
+/// Has the softint of `level` run on the target, or everywhere.
+#[track_caller]
+fn interrupt_targets(kernel: &'static Kernel, level: Ipl, target: Option<&'static Cpu>) {
+    synch::kpreempt_disable();
+    let here = curcpu();
+    for ci in targets(kernel, target) {
+        if !core::ptr::eq(ci, here) {
+            ipi::ipi_trigger(ipi::XCALL, ci);
+        }
+    }
+    if targets(kernel, target)
+        .iter()
+        .any(|ci| core::ptr::eq(ci, here))
+    {
+        schedule_highpri(kernel, level);
+    }
+    synch::kpreempt_enable();
+}
+
+fn schedule_highpri(kernel: &Kernel, level: Ipl) {
+    let index = level as usize - Ipl::SoftClock as usize;
+    if let Some(softint) = kernel.xcall.xc_sihs[index].peek() {
+        softint::schedule(softint);
+    }
+}
+
+/// The interrupt by which a CPU learns of a high-priority request (`xc_ipi_handler`).
+pub(crate) fn ipi_handler(ci: &'static Cpu) {
+    // The box does not change before this CPU has run the function.
+    schedule_highpri(ci.kernel(), ci.kernel().xcall.xc_high_pri.xc_ipl.get());
+}
+
+/// The softint of a high-priority request (`xc__highpri_intr`).
+fn highpri_intr(_: Arg) {
+    contract!(
+        !spl::cpu_intr_p(),
+        "xcall-context",
+        "a high-priority cross call runs in a hard interrupt"
+    );
+    let kernel = curlwp().kernel();
+    let xc = &kernel.xcall.xc_high_pri;
+    // Without the lock: nothing of it changes before all CPUs have run it.
+    let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
+    if let Some(func) = func {
+        func(arg1, arg2);
+    }
+    xc.xc_lock.enter();
+    let done = xc.xc_donep.load(Relaxed) + 1;
+    contract!(
+        done <= xc.xc_headp.get(),
+        "xcall-count",
+        "{done} functions have returned, and {} were asked for",
+        xc.xc_headp.get()
+    );
+    xc.xc_donep.store(done, Release);
+    if done == xc.xc_headp.get() {
+        xc.xc_busy.broadcast();
+    }
+    xc.xc_lock.exit();
+}
+
+/// Waits until everything up to `ticket` has run (`xc_wait`).
+///
+/// Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`.
+#[track_caller]
+pub fn wait(ticket: Ticket) {
+    assert_context("xc_wait");
+    let kernel = curlwp().kernel();
+    let xc = if ticket.high {
+        &kernel.xcall.xc_high_pri
+    } else {
+        &kernel.xcall.xc_low_pri
+    };
+    if xc.xc_donep.load(Acquire) >= ticket.number {
+        return;
+    }
+    xc.xc_lock.enter();
+    while xc.xc_donep.load(Relaxed) < ticket.number {
+        xc.xc_busy.wait(&xc.xc_lock);
+    }
+    xc.xc_lock.exit();
+}
+
+/// Requested and returned functions of a box: for reports.
+pub fn counts(priority: Priority) -> (u64, u64) {
+    let xcall = &curlwp().kernel().xcall;
+    match priority {
+        Priority::Low => xcall.xc_low_pri.peek(),
+        Priority::High(_) => xcall.xc_high_pri.peek(),
+    }
+}

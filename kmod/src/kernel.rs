@@ -1,0 +1,196 @@
+//! A kernel: what its CPUs share, and how it is booted.
+//!
+//! There is no other global state: everything is reached from the current LWP, so a process can
+//! hold many kernels.
+
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed as Bare};
+
+use crate::config::Config;
+use crate::contract;
+use crate::kern::condvar::SleepqLocks;
+use crate::kern::cpu::{self, Cpu};
+use crate::kern::evcnt::Counters;
+use crate::kern::kmem::Kmem;
+use crate::kern::lwp::{Arg, Lwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::softint::Softints;
+use crate::kern::spl::Ipl;
+use crate::kern::turnstile::Turnstiles;
+use crate::kern::xcall::Xcall;
+use crate::kern::{callout, idle, kmem, sched, softint, xcall};
+use crate::machine;
+use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Relaxed, Release};
+use crate::scenario::Scenario;
+use crate::scenario::rounds::Rounds;
+
+/// What the CPUs of one kernel share.
+pub struct Kernel {
+    pub(crate) turnstiles: Turnstiles,
+    pub(crate) sleepq_locks: SleepqLocks,
+    pub(crate) softints: Softints,
+    pub(crate) xcall: Xcall,
+    /// Protects the exits of LWPs that are joined.
+    pub(crate) lwp_lock: Kmutex,
+    pub(crate) lwps: AtomicRef<Lwp>,
+    /// Actors of the scenario that have not come to their end.
+    pub(crate) actors: AtomicU32,
+    pub(crate) mp_online: AtomicBool,
+    pub(crate) counters: Counters,
+    pub(crate) kmem: Kmem,
+    pub(crate) rounds: Rounds,
+    cpus: Local<&'static [Cpu]>,
+    progress: AtomicU64,
+    data: Local<Arg>,
+    config: Config,
+    scenario: &'static Scenario,
+}
+
+crate::fields!(Kernel {
+    turnstiles,
+    sleepq_locks,
+    softints,
+    xcall,
+    lwp_lock,
+    lwps,
+    actors,
+    mp_online,
+});
+
+impl Kernel {
+    /// The CPUs.
+    #[inline]
+    pub fn cpus(&self) -> &'static [Cpu] {
+        self.cpus.peek()
+    }
+
+    /// CPU number `index`.
+    #[inline]
+    pub fn cpu(&self, index: usize) -> &'static Cpu {
+        &self.cpus()[index]
+    }
+
+    /// What it was booted with.
+    #[inline]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The scenario that it runs.
+    pub fn scenario(&self) -> &'static Scenario {
+        self.scenario
+    }
+
+    /// The event counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// All LWPs, the newest first.
+    pub fn lwps(&self) -> impl Iterator<Item = &'static Lwp> + use<> {
+        let first = self.lwps.peek();
+        core::iter::successors(first, |l| l.l_list.peek())
+    }
+
+    /// Whether all CPUs run (`mp_online`).
+    #[inline]
+    pub(crate) fn mp_online(&self) -> bool {
+        self.mp_online.load_fused(Relaxed)
+    }
+
+    pub(crate) fn progress(&self) -> u64 {
+        self.progress.load(Bare)
+    }
+
+    /// Counts that `l` goes on, if it is an actor.
+    pub(crate) fn count_progress(&self, l: &Lwp) {
+        if l.l_actor.peek() {
+            self.progress.fetch_add(1, Bare);
+        }
+    }
+
+    /// What the scenario's setup left for its actors and its check.
+    pub fn data(&self) -> Arg {
+        self.data.peek()
+    }
+
+    /// Leaves something for the actors and the check: for a scenario's setup.
+    pub fn set_data(&self, data: Arg) {
+        self.data.set(data);
+    }
+
+    /// Adds an LWP to the list of all, which never shrinks.
+    pub(crate) fn publish_lwp(&self, l: &'static Lwp) {
+        loop {
+            let first = self.lwps.load(Acquire);
+            l.l_list.store_fused(first, Relaxed);
+            if self.lwps.compare_exchange(first, Some(l), AcqRel, Relaxed) {
+                return;
+            }
+        }
+    }
+}
+
+/// See [`crate::entry::boot`].
+pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Kernel {
+    let mut config = *config;
+    (scenario.configure)(&mut config);
+    let Some(kernel) = try_boot(&config, scenario) else {
+        machine::stop(
+            machine::Stop::Contract("boot-memory"),
+            format_args!("no memory for a kernel of {} CPUs", config.ncpu),
+        )
+    };
+    kernel
+}
+
+fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Kernel> {
+    let kernel = kmem::boot_alloc("kernel", new(config, scenario))?;
+    let cpus = cpu::create(kernel, config)?;
+    kernel.cpus.set(cpus);
+    machine::label(kernel, format_args!("kernel"));
+    for ci in cpus {
+        machine::label(ci, format_args!("cpu{}", ci.index()));
+    }
+    for ci in cpus {
+        idle::create(kernel, ci)?;
+    }
+    for ci in cpus {
+        callout::init_cpu(ci)?;
+        softint::init_cpu(kernel, ci)?;
+    }
+    callout::init(cpus)?;
+    xcall::init(kernel)?;
+    sched::start_balancer(kernel);
+    contract!(
+        cpus.len() >= scenario.min_cpus,
+        "scenario-cpus",
+        "the scenario {} needs {} CPUs, and the machine has {}",
+        scenario.name,
+        scenario.min_cpus,
+        cpus.len()
+    );
+    (scenario.setup)(kernel);
+    kernel.mp_online.store(true, Release);
+    Some(kernel)
+}
+
+fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
+    Kernel {
+        turnstiles: Turnstiles::new(),
+        sleepq_locks: SleepqLocks::new(),
+        softints: Softints::new(),
+        xcall: Xcall::new(),
+        lwp_lock: Kmutex::new("lwp_lock", Ipl::None),
+        lwps: AtomicRef::new(),
+        actors: AtomicU32::new(0),
+        mp_online: AtomicBool::new(false),
+        counters: Counters::new(),
+        kmem: Kmem::default(),
+        rounds: Rounds::new(),
+        cpus: Local::new(&[]),
+        progress: AtomicU64::new(0),
+        data: Local::new(Arg::NONE),
+        config: *config,
+        scenario,
+    }
+}

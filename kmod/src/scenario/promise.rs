@@ -1,0 +1,79 @@
+//! What the primitives promise, as checks that any program can run.
+//!
+//! A check knows the contract of a primitive and nothing of how it is made, nor which variant runs.
+
+use crate::config::Config;
+use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::lwp::{Arg, curcpu, curlwp};
+use crate::kern::xcall::{self, Priority};
+use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
+use crate::note;
+use crate::scenario::broken_promise;
+
+/// What the function of a cross call finds in a request, and leaves there.
+struct Request {
+    word: Plain<usize>,
+    returned: [AtomicU32; Config::MAXCPUS],
+}
+
+crate::fields!(Request { word, returned });
+
+/// A cross call whose arguments die when `xc_wait` returns, which is what every caller does.
+///
+/// The promise (`xcall-early`): when the wait returns, the function has returned on every CPU.
+/// Context: thread that may sleep.
+pub fn broadcast_and_wait(priority: Priority) {
+    let request = Request {
+        word: Plain::new(curcpu().kernel().cpus().len()),
+        returned: [const { AtomicU32::new(0) }; Config::MAXCPUS],
+    };
+    let Some(request) = kmem_alloc("xcall request", request) else {
+        return;
+    };
+    let name = curlwp().name();
+    crate::machine::label(request, format_args!("{name}.request"));
+    let ticket = xcall::broadcast(priority, serve, (Arg::of(request), Arg::NONE));
+    xcall::wait(ticket);
+    note!("xc_wait({}) returns to {name}", ticket.number());
+    let cpus = curlwp().kernel().cpus();
+    for ci in cpus {
+        if request.returned[ci.index()].load(Acquire) == 0 {
+            let (head, done) = xcall::counts(priority);
+            broken_promise(
+                "xcall-early",
+                format_args!(
+                    "xc_wait(ticket {}) returned to {name}, but the function of that request has not returned on \
+                     cpu{} (xc_headp {head}, xc_donep {done}, {} CPUs: {} in flight)",
+                    ticket.number(),
+                    ci.index(),
+                    cpus.len(),
+                    if head > ticket.number() {
+                        "two requests"
+                    } else {
+                        "one request"
+                    },
+                ),
+            );
+        }
+    }
+    // SAFETY: (1) it came from `kmem_alloc`; (2) the function has returned everywhere.
+    unsafe { kmem_free(request) };
+}
+
+/// The function: reads the request, and says that it has returned.
+fn serve(request: Arg, _: Arg) {
+    // SAFETY: the caller keeps the request until `xc_wait` has returned: the promise under test, which the
+    // simulated machine checks at each access.
+    let request: &'static Request = unsafe { request.get() };
+    let cpus = request.word.get();
+    let here = curcpu().index();
+    if here < cpus {
+        request.returned[here].store(1, Release);
+    }
+}
+
+/// Reads a counter and stores it back plus one, as two steps: what a program does that believes itself alone.
+pub(crate) fn increment_unprotected(counter: &AtomicU32) {
+    let value = counter.load(Relaxed);
+    counter.store(value + 1, Relaxed);
+}

@@ -1,0 +1,83 @@
+//! Round after round on one kernel: how the booted machine runs a scenario.
+//!
+//! The simulated machine begins each schedule from the image of a kernel whose actors are about to
+//! run. A booted kernel goes on: a thread, `rounds`, lets the actors run, waits for their end,
+//! checks, and sets the next round up.
+
+use crate::kern::kthread::{self, Options};
+use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::{condvar::Kcondvar, kmem, mutex::Kmutex, spl::Ipl};
+use crate::kernel::Kernel;
+use crate::machine::{self, Stop};
+use crate::mem::{AtomicBool, Plain, Relaxed};
+
+/// Asked after each round, with the number of rounds so far: is there to be another?
+pub type Again = fn(u64) -> bool;
+
+/// What a kernel has for its rounds.
+pub(crate) struct Rounds {
+    lock: Kmutex,
+    ended: Kcondvar,
+    again: Plain<Option<Again>>,
+    on: AtomicBool,
+}
+
+impl Rounds {
+    pub(crate) const fn new() -> Self {
+        Rounds {
+            lock: Kmutex::new("rounds", Ipl::None),
+            ended: Kcondvar::new("rounds"),
+            again: Plain::new(None),
+            on: AtomicBool::new(false),
+        }
+    }
+}
+
+/// See [`crate::entry::rounds`].
+pub(crate) fn start(kernel: &'static Kernel, again: Again) {
+    kernel.rounds.again.set(Some(again));
+    kernel.rounds.on.store(true, Relaxed);
+    let options = Options {
+        cpu: Some(0),
+        ..Options::default()
+    };
+    let created = kthread::kthread_create(kernel, &options, run, Arg::NONE, format_args!("rounds"));
+    if created.is_none() {
+        machine::stop(
+            Stop::Contract("boot-memory"),
+            format_args!("no memory for the thread of the rounds"),
+        );
+    }
+}
+
+/// The last actor of a round has come to its end.
+pub(crate) fn actors_ended(kernel: &'static Kernel) {
+    // On the simulated machine nobody waits for it.
+    if kernel.rounds.on.load_fused(Relaxed) {
+        kernel.rounds.lock.enter();
+        kernel.rounds.ended.broadcast();
+        kernel.rounds.lock.exit();
+    }
+}
+
+fn run(_: Arg) {
+    let kernel = curlwp().kernel();
+    let rounds = &kernel.rounds;
+    let mut number = 0;
+    loop {
+        super::release(kernel);
+        rounds.lock.enter();
+        while !super::finished(kernel) {
+            rounds.ended.wait(&rounds.lock);
+        }
+        rounds.lock.exit();
+        super::quiesce();
+        super::verify(kernel);
+        kmem::verify(kernel);
+        number += 1;
+        if !rounds.again.get().is_some_and(|again| again(number)) {
+            machine::stop(Stop::Passed, format_args!("{number} rounds"));
+        }
+        (kernel.scenario().setup)(kernel);
+    }
+}
