@@ -96,6 +96,10 @@ pub fn kthread_exit() -> ! {
         lock.enter();
         l.l_exited.set(true);
         l.l_exitcv.broadcast();
+        // Until it was joined it must not be taken for another thread.
+        while l.l_joinable.get() {
+            l.l_exitcv.wait(lock);
+        }
         lock.exit();
     }
     l.lock();
@@ -125,5 +129,7 @@ pub fn kthread_join(l: &'static Lwp) {
     while !l.l_exited.get() {
         l.l_exitcv.wait(lock);
     }
+    l.l_joinable.set(false);
+    l.l_exitcv.broadcast();
     lock.exit();
 }

@@ -334,7 +334,7 @@ impl Lwp {
         loop {
             let mutex = self.mutex();
             mutex.spin_enter();
-            if self.mutex_fused() as *const Kmutex == mutex as *const Kmutex {
+            if core::ptr::eq(self.mutex_fused(), mutex) {
                 return mutex;
             }
             mutex.spin_exit();

@@ -255,12 +255,17 @@ pub fn disestablish(softint: Softint) {
     let level = Ipl::from_number(hand.sh_level.get());
     xcall::barrier(xcall::Priority::High(level));
     kernel.softints.softint_lock.enter();
+    disestablish_at_rest(kernel, softint);
+    kernel.softints.softint_lock.exit();
+}
+
+/// The end of [`disestablish`]: nobody schedules or runs the softint any more, and the caller excludes others.
+pub(crate) fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
     for ci in kernel.cpus() {
         ci.ci_softcpu.hand(softint).sh_func.set(None);
     }
     let used = kernel.softints.softint_used.get();
     kernel.softints.softint_used.set(used & !(1 << softint.0));
-    kernel.softints.softint_lock.exit();
 }
 
 /// Queues a handler on this CPU (`softint_schedule`). Queued already, it runs once.

@@ -123,10 +123,8 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: &mut dyn FnMut(Nod
 
 /// A timed sleep ends through the softclock of the CPU that has its callout.
 fn timeout_edge(timeout: &Callout, visit: &mut dyn FnMut(Node)) {
-    if timeout.peek_pending() {
-        if let Some(ci) = timeout.peek_cpu() {
-            visit(Node::Softclock(ci));
-        }
+    if let Some(ci) = timeout.peek_cpu().filter(|_| timeout.peek_pending()) {
+        visit(Node::Softclock(ci));
     }
 }
 

@@ -28,6 +28,7 @@ use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod classics;
+pub mod ops;
 pub mod promise;
 pub mod provoke;
 pub mod rounds;
@@ -99,6 +100,7 @@ impl Scenario {
 /// Every scenario.
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
+    &ops::SCENARIO,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,

@@ -3,9 +3,10 @@
 //! A check knows the contract of a primitive and nothing of how it is made, nor which variant runs.
 
 use crate::config::Config;
+use crate::kern::cpu::Cpu;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
-use crate::kern::xcall::{self, Priority};
+use crate::kern::xcall::{self, Priority, Ticket};
 use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::broken_promise;
@@ -18,46 +19,68 @@ struct Request {
 
 crate::fields!(Request { word, returned });
 
-/// A cross call whose arguments die when `xc_wait` returns, which is what every caller does.
+/// A broadcast whose arguments die when `xc_wait` returns, which is what every caller does.
 ///
 /// The promise (`xcall-early`): when the wait returns, the function has returned on every CPU.
 /// Context: thread that may sleep.
 pub fn broadcast_and_wait(priority: Priority) {
+    call_and_wait(priority, None);
+}
+
+/// As [`broadcast_and_wait`], for one CPU, `cpu` modulo their number.
+pub fn unicast_and_wait(priority: Priority, cpu: usize) {
+    let kernel = curlwp().kernel();
+    call_and_wait(priority, Some(kernel.cpu(cpu % kernel.cpus().len())));
+}
+
+fn call_and_wait(priority: Priority, target: Option<&'static Cpu>) {
+    let cpus = curlwp().kernel().cpus();
     let request = Request {
-        word: Plain::new(curcpu().kernel().cpus().len()),
+        word: Plain::new(cpus.len()),
         returned: [const { AtomicU32::new(0) }; Config::MAXCPUS],
     };
     let Some(request) = kmem_alloc("xcall request", request) else {
         return;
     };
-    let name = curlwp().name();
-    crate::machine::label(request, format_args!("{name}.request"));
-    let ticket = xcall::broadcast(priority, serve, (Arg::of(request), Arg::NONE));
+    crate::machine::label(request, format_args!("{}.request", curlwp().name()));
+    let args = (Arg::of(request), Arg::NONE);
+    let ticket = match target {
+        Some(ci) => xcall::unicast(priority, serve, args, ci),
+        None => xcall::broadcast(priority, serve, args),
+    };
     xcall::wait(ticket);
-    note!("xc_wait({}) returns to {name}", ticket.number());
-    let cpus = curlwp().kernel().cpus();
-    for ci in cpus {
+    note!(
+        "xc_wait({}) returns to {}",
+        ticket.number(),
+        curlwp().name()
+    );
+    let asked = |ci: &Cpu| target.is_none_or(|target| core::ptr::eq(target, ci));
+    for ci in cpus.iter().filter(|ci| asked(ci)) {
         if request.returned[ci.index()].load(Acquire) == 0 {
-            let (head, done) = xcall::counts(priority);
-            broken_promise(
-                "xcall-early",
-                format_args!(
-                    "xc_wait(ticket {}) returned to {name}, but the function of that request has not returned on \
-                     cpu{} (xc_headp {head}, xc_donep {done}, {} CPUs: {} in flight)",
-                    ticket.number(),
-                    ci.index(),
-                    cpus.len(),
-                    if head > ticket.number() {
-                        "two requests"
-                    } else {
-                        "one request"
-                    },
-                ),
-            );
+            early(priority, ticket, ci);
         }
     }
     // SAFETY: (1) it came from `kmem_alloc`; (2) the function has returned everywhere.
     unsafe { kmem_free(request) };
+}
+
+fn early(priority: Priority, ticket: Ticket, ci: &Cpu) -> ! {
+    let (head, done) = xcall::counts(priority);
+    broken_promise(
+        "xcall-early",
+        format_args!(
+            "xc_wait(ticket {}) returned to {}, but the function of that request has not returned on cpu{} \
+             (xc_headp {head}, xc_donep {done}: {} in flight)",
+            ticket.number(),
+            curlwp().name(),
+            ci.index(),
+            if head > ticket.number() {
+                "two requests"
+            } else {
+                "one request"
+            },
+        ),
+    )
 }
 
 /// The function: reads the request, and says that it has returned.

@@ -1,0 +1,379 @@
+//! The operation language: programs that fuzzers write and replay files keep.
+//!
+//! # Overview
+//!
+//! A program is a list of operations for each of a few LWPs, over a small world of shared objects
+//! ([`world`]). Every program is within the contracts: an operation that its LWP must not make in
+//! the state it is in (a second lock out of order, say) does nothing. So whatever breaks is a
+//! primitive, or this interpreter.
+//!
+//! # Text
+//!
+//! One operation a line: the word of its [`Form`] and its operands, as in `callout_reset 2`.
+//! [`Op::decode`] gives every three bytes a meaning, [`FORMS`] gives every operation a text.
+//!
+//! # What is checked
+//!
+//! At each operation: that a bound LWP is on its CPU, that sections exclude each other, that a
+//! callout does not run after `callout_halt`, that cross calls keep their promise. At the end: that
+//! nothing was lost (counts, tokens, softints), that all locks are free and all memory is back.
+
+use core::fmt;
+
+use crate::config::Config;
+use crate::kern::lwp::Arg;
+use crate::kernel::Kernel;
+use crate::scenario::classics::shared;
+use crate::scenario::{Kind, Scenario, Variant, actor, share};
+
+mod interpreter;
+mod world;
+
+use world::World;
+
+/// LWPs a program can have.
+pub const MAX_LWPS: usize = 6;
+/// Operations an LWP can have.
+pub const MAX_OPS: usize = 24;
+/// CPUs a program can ask for.
+pub const MAX_CPUS: usize = 4;
+
+/// What an operand of an operation is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Operand {
+    /// What it is called in help texts.
+    pub name: &'static str,
+    /// Its smallest value.
+    pub first: u8,
+    /// How many values it has.
+    pub count: u8,
+}
+
+const fn operand(name: &'static str, first: u8, count: u8) -> Operand {
+    Operand { name, first, count }
+}
+
+/// How an operation is written, and what it takes.
+#[derive(Debug)]
+pub struct Form {
+    /// Its word.
+    pub word: &'static str,
+    /// What it does, in a line.
+    pub help: &'static str,
+    /// Its operands.
+    pub operands: &'static [Operand],
+    pub(crate) run: fn(&mut interpreter::Actor, [u8; 2]),
+}
+
+const MUTEX: Operand = operand("mutex", 0, world::MUTEXES as u8);
+const LEAF: Operand = operand("leaf", 0, world::LEAVES as u8);
+const SPIN: Operand = operand("spin", 0, world::SPINS as u8);
+const CV: Operand = operand("cv", 0, world::CVS as u8);
+const SOFTINT: Operand = operand("softint", 0, world::SOFTINTS as u8);
+const CPU: Operand = operand("cpu", 0, MAX_CPUS as u8);
+const LWP: Operand = operand("lwp", 0, MAX_LWPS as u8);
+const TICKS: Operand = operand("ticks", 1, 3);
+const LEVEL: Operand = operand("level", 1, 4);
+
+/// Every operation. A replay file names them by word, so their order may change.
+pub static FORMS: &[Form] = &[
+    Form {
+        word: "mutex_enter",
+        help: "take an outer mutex, if in order",
+        operands: &[MUTEX],
+        run: interpreter::mutex_enter,
+    },
+    Form {
+        word: "mutex_exit",
+        help: "leave the outer mutex taken last",
+        operands: &[],
+        run: interpreter::mutex_exit,
+    },
+    Form {
+        word: "leaf_section",
+        help: "a short section under an adaptive mutex that handlers take too",
+        operands: &[LEAF],
+        run: interpreter::leaf_section,
+    },
+    Form {
+        word: "spin_section",
+        help: "a short section under a spin mutex",
+        operands: &[SPIN],
+        run: interpreter::spin_section,
+    },
+    Form {
+        word: "cv_produce",
+        help: "add a token and signal",
+        operands: &[CV],
+        run: interpreter::cv_produce,
+    },
+    Form {
+        word: "cv_consume",
+        help: "take a token; wait a while for one",
+        operands: &[CV, TICKS],
+        run: interpreter::cv_consume,
+    },
+    Form {
+        word: "kpause",
+        help: "sleep",
+        operands: &[TICKS],
+        run: interpreter::kpause,
+    },
+    Form {
+        word: "xc_broadcast",
+        help: "a low-priority cross call to all CPUs",
+        operands: &[],
+        run: interpreter::xc_broadcast,
+    },
+    Form {
+        word: "xc_broadcast_high",
+        help: "a cross call to all CPUs by softints",
+        operands: &[LEVEL],
+        run: interpreter::xc_broadcast_high,
+    },
+    Form {
+        word: "xc_unicast",
+        help: "a low-priority cross call to one CPU",
+        operands: &[CPU],
+        run: interpreter::xc_unicast,
+    },
+    Form {
+        word: "callout_reset",
+        help: "arm the LWP's callout",
+        operands: &[TICKS],
+        run: interpreter::callout_reset,
+    },
+    Form {
+        word: "callout_stop",
+        help: "disarm the LWP's callout",
+        operands: &[],
+        run: interpreter::callout_stop,
+    },
+    Form {
+        word: "callout_halt",
+        help: "disarm the LWP's callout and wait for its handler",
+        operands: &[],
+        run: interpreter::callout_halt,
+    },
+    Form {
+        word: "softint_schedule",
+        help: "schedule a softint here",
+        operands: &[SOFTINT],
+        run: interpreter::softint_schedule,
+    },
+    Form {
+        word: "softint_schedule_cpu",
+        help: "schedule a softint on a CPU",
+        operands: &[SOFTINT, CPU],
+        run: interpreter::softint_schedule_cpu,
+    },
+    Form {
+        word: "curlwp_bind",
+        help: "stay on this CPU from now on",
+        operands: &[],
+        run: interpreter::curlwp_bind,
+    },
+    Form {
+        word: "curlwp_bindx",
+        help: "end the last curlwp_bind",
+        operands: &[],
+        run: interpreter::curlwp_bindx,
+    },
+    Form {
+        word: "lwp_migrate",
+        help: "have an LWP moved, unless it is bound",
+        operands: &[LWP, CPU],
+        run: interpreter::lwp_migrate,
+    },
+    Form {
+        word: "yield",
+        help: "let others run",
+        operands: &[],
+        run: interpreter::yield_now,
+    },
+    Form {
+        word: "spl_section",
+        help: "a section at a soft level",
+        operands: &[LEVEL],
+        run: interpreter::spl_section,
+    },
+    Form {
+        word: "kmem",
+        help: "allocate, use and free memory",
+        operands: &[],
+        run: interpreter::kmem,
+    },
+    Form {
+        word: "kthread",
+        help: "create a thread and join it",
+        operands: &[CPU],
+        run: interpreter::kthread,
+    },
+];
+
+/// One operation: a form and its operands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Op {
+    form: u8,
+    operands: [u8; 2],
+}
+
+impl Op {
+    /// An operation out of any three bytes.
+    pub fn decode(bytes: [u8; 3]) -> Op {
+        let form = bytes[0] as usize % FORMS.len();
+        let mut operands = [0; 2];
+        for (value, (operand, byte)) in operands
+            .iter_mut()
+            .zip(FORMS[form].operands.iter().zip(&bytes[1..]))
+        {
+            *value = operand.first + byte % operand.count;
+        }
+        Op {
+            form: form as u8,
+            operands,
+        }
+    }
+
+    /// An operation out of its word and operands. The error says what is wrong with which word (0: the operation's).
+    pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Op, (usize, &'static str)> {
+        let mut words = words;
+        let word = words.next().unwrap_or("");
+        let form = FORMS
+            .iter()
+            .position(|f| f.word == word)
+            .ok_or((0, "no such operation"))?;
+        let mut operands = [0; 2];
+        for (i, operand) in FORMS[form].operands.iter().enumerate() {
+            let text = words.next().ok_or((i + 1, "an operand is missing"))?;
+            let value: u8 = text.parse().map_err(|_| (i + 1, "not a number"))?;
+            if !(operand.first..operand.first + operand.count).contains(&value) {
+                return Err((i + 1, "out of range"));
+            }
+            operands[i] = value;
+        }
+        match words.next() {
+            Some(_) => Err((FORMS[form].operands.len() + 1, "one operand too many")),
+            None => Ok(Op {
+                form: form as u8,
+                operands,
+            }),
+        }
+    }
+
+    /// Its form.
+    pub fn form(&self) -> &'static Form {
+        &FORMS[self.form as usize]
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.form().word)?;
+        for (_, value) in self.form().operands.iter().zip(self.operands) {
+            write!(f, " {value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What one LWP does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Script {
+    ops: [Op; MAX_OPS],
+    length: u8,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script::EMPTY
+    }
+}
+
+impl Script {
+    /// Nothing to do.
+    pub const EMPTY: Script = Script {
+        ops: [Op {
+            form: 0,
+            operands: [0; 2],
+        }; MAX_OPS],
+        length: 0,
+    };
+
+    /// Its operations.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops[..self.length as usize]
+    }
+
+    /// Adds an operation; false if the script is full.
+    pub fn push(&mut self, op: Op) -> bool {
+        let room = (self.length as usize) < MAX_OPS;
+        if room {
+            self.ops[self.length as usize] = op;
+            self.length += 1;
+        }
+        room
+    }
+}
+
+/// What all LWPs do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Program {
+    /// A script for each LWP; LWP `n` begins on CPU `n` modulo the number of CPUs.
+    pub scripts: [Script; MAX_LWPS],
+}
+
+/// Gives a kernel that was booted with [`SCENARIO`] the program that its actors are to run.
+///
+/// Context: the host, before the actors run.
+pub fn load(kernel: &'static Kernel, program: &Program) {
+    shared::<World>(kernel.data()).load(program);
+}
+
+/// The interpreter of a program; without [`load`] the program is empty.
+pub static SCENARIO: Scenario = Scenario {
+    name: "ops",
+    summary: "a program of operations over every primitive, as a fuzzer or a replay file gives it",
+    about: "Up to six LWPs run lists of operations: locks, condition variables, cross calls, callouts, softints, \
+            migrations, priorities. Every program is within the contracts; what breaks is a primitive.",
+    variants: VARIANTS,
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_: &mut Config| {},
+    setup: |kernel| {
+        let world = share("world", World::new());
+        crate::machine::label(world, format_args!("world"));
+        kernel.set_data(Arg::of(world));
+        world.establish(kernel);
+        for index in 0..MAX_LWPS {
+            actor(
+                kernel,
+                world::LWP_NAMES[index],
+                index,
+                interpreter::run,
+                Arg(index),
+            );
+        }
+    },
+    verify: |kernel| shared::<World>(kernel.data()).verify(kernel),
+    teardown: |kernel| {
+        shared::<World>(kernel.data()).disestablish(kernel);
+        crate::scenario::classics::free_data::<World>(kernel);
+    },
+};
+
+/// Every historical variant there is: any of them may show in an arbitrary program.
+pub const VARIANTS: &[Variant] = &[
+    crate::scenario::FIXED,
+    Variant {
+        name: "historical",
+        summary: "xcall: xc_tailp, counted at pick-up (subr_xcall.c 1.18)",
+        history: crate::history::History::NONE.with(crate::history::Bug::XcallTailp),
+    },
+    Variant {
+        name: "as-told",
+        summary: "xcall: xc_donep, counted before the function runs (the talk)",
+        history: crate::history::History::NONE.with(crate::history::Bug::XcallDonep),
+    },
+];

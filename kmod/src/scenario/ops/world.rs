@@ -1,0 +1,358 @@
+//! The objects that programs of operations share, and what must hold of them.
+
+use crate::kern::callout::Callout;
+use crate::kern::condvar::Kcondvar;
+use crate::kern::lwp::{Arg, Lwp, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::Ipl;
+use crate::kernel::Kernel;
+use crate::mem::{AcqRel, Acquire, AtomicRef, AtomicU32, Plain, Relaxed, Release};
+use crate::scenario::broken_promise;
+use crate::scenario::classics::shared;
+use crate::scenario::ops::{MAX_LWPS, Program, Script};
+
+pub(super) const MUTEXES: usize = 3;
+pub(super) const LEAVES: usize = 2;
+pub(super) const SPINS: usize = 2;
+pub(super) const CVS: usize = 2;
+pub(super) const SOFTINTS: usize = 3;
+
+pub(super) const LWP_NAMES: [&str; MAX_LWPS] = ["l0", "l1", "l2", "l3", "l4", "l5"];
+const SOFTINT_LEVELS: [Ipl; SOFTINTS] = [Ipl::SoftNet, Ipl::SoftNet, Ipl::SoftSerial];
+
+/// A mutex, and a count that only its owner touches.
+pub(super) struct Guarded {
+    pub(super) mutex: Kmutex,
+    inside: Plain<u32>,
+    sections: Plain<u32>,
+    /// Sections that were ended, counted without the mutex: the two counts must agree at rest.
+    ended: AtomicU32,
+}
+
+crate::fields!(Guarded {
+    mutex,
+    inside,
+    sections,
+    ended
+});
+
+impl Guarded {
+    const fn new(name: &'static str, ipl: Ipl) -> Self {
+        Guarded {
+            mutex: Kmutex::new(name, ipl),
+            inside: Plain::new(0),
+            sections: Plain::new(0),
+            ended: AtomicU32::new(0),
+        }
+    }
+
+    /// What every owner does: see that it is alone, and count.
+    pub(super) fn touch(&self) {
+        let inside = self.inside.get();
+        if inside != 0 {
+            broken_promise(
+                "mutual-exclusion",
+                format_args!(
+                    "{} is inside {}, and so is another",
+                    curlwp().name(),
+                    self.mutex.name()
+                ),
+            );
+        }
+        self.inside.set(1);
+        self.sections.set(self.sections.get() + 1);
+        self.inside.set(0);
+        self.ended.fetch_add(1, Relaxed);
+    }
+
+    /// A whole section.
+    pub(super) fn section(&self) {
+        self.mutex.enter();
+        self.touch();
+        self.mutex.exit();
+    }
+
+    fn verify(&self) {
+        let (sections, ended) = (self.sections.peek(), self.ended.peek());
+        if sections != ended || self.mutex.owner().is_some() {
+            broken_promise(
+                "mutual-exclusion",
+                format_args!(
+                    "{ended} sections under {} were counted as {sections}, and {} owns it at the end",
+                    self.mutex.name(),
+                    if self.mutex.owner().is_some() {
+                        "somebody"
+                    } else {
+                        "nobody"
+                    }
+                ),
+            );
+        }
+    }
+}
+
+/// Tokens that are produced and consumed under a condition variable.
+pub(super) struct Tokens {
+    pub(super) mutex: Kmutex,
+    pub(super) cv: Kcondvar,
+    pub(super) tokens: Plain<u32>,
+    pub(super) produced: AtomicU32,
+    pub(super) consumed: AtomicU32,
+}
+
+crate::fields!(Tokens {
+    mutex,
+    cv,
+    tokens,
+    produced,
+    consumed
+});
+
+impl Tokens {
+    const fn new(name: &'static str) -> Self {
+        Tokens {
+            mutex: Kmutex::new(name, Ipl::None),
+            cv: Kcondvar::new("tokens"),
+            tokens: Plain::new(0),
+            produced: AtomicU32::new(0),
+            consumed: AtomicU32::new(0),
+        }
+    }
+
+    fn verify(&self) {
+        let (produced, consumed, left) = (
+            self.produced.peek(),
+            self.consumed.peek(),
+            self.tokens.peek(),
+        );
+        if produced != consumed + left {
+            broken_promise(
+                "tokens",
+                format_args!(
+                    "{produced} tokens were produced, {consumed} consumed, and {left} are left"
+                ),
+            );
+        }
+    }
+}
+
+/// A callout of one LWP, and what its owner believes of it.
+pub(super) struct Timer {
+    pub(super) callout: Callout,
+    /// 1 from the owner's `callout_reset` on, 0 from the return of its `callout_halt` on.
+    pub(super) allowed: AtomicU32,
+    pub(super) armed: Plain<u32>,
+    pub(super) fired: AtomicU32,
+}
+
+crate::fields!(Timer {
+    callout,
+    allowed,
+    armed,
+    fired
+});
+
+impl Timer {
+    const fn new() -> Self {
+        Timer {
+            callout: Callout::new(),
+            allowed: AtomicU32::new(0),
+            armed: Plain::new(0),
+            fired: AtomicU32::new(0),
+        }
+    }
+}
+
+/// The handler of a timer.
+pub(super) fn timer_fires(timer: Arg) {
+    let world: &World = shared(curlwp().kernel().data());
+    let timer = &world.timers[timer.0];
+    if timer.allowed.load(Acquire) == 0 {
+        broken_promise(
+            "callout-halted",
+            format_args!(
+                "a callout runs on {} after its callout_halt returned",
+                curlwp().name()
+            ),
+        );
+    }
+    timer.fired.fetch_add(1, Relaxed);
+    world.leaves[0].section();
+    if timer.allowed.load(Acquire) == 0 {
+        broken_promise(
+            "callout-halted",
+            format_args!(
+                "callout_halt returned while the handler still ran on {}",
+                curlwp().name()
+            ),
+        );
+    }
+}
+
+/// A softint, the requests that were made, and those that were seen.
+pub(super) struct Request {
+    softint: Plain<Option<Softint>>,
+    pub(super) requested: AtomicU32,
+    seen: AtomicU32,
+}
+
+crate::fields!(Request {
+    softint,
+    requested,
+    seen
+});
+
+impl Request {
+    const fn new() -> Self {
+        Request {
+            softint: Plain::new(None),
+            requested: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+        }
+    }
+
+    pub(super) fn softint(&self) -> Option<Softint> {
+        self.softint.peek()
+    }
+}
+
+fn softint_runs(request: Arg) {
+    let world: &World = shared(curlwp().kernel().data());
+    let request = &world.requests[request.0];
+    let requested = request.requested.load(Acquire);
+    let mut seen = request.seen.load(Relaxed);
+    while seen < requested {
+        match request
+            .seen
+            .compare_exchange(seen, requested, AcqRel, Relaxed)
+        {
+            Ok(_) => break,
+            Err(now) => seen = now,
+        }
+    }
+    world.leaves[1].section();
+}
+
+/// Everything that programs share.
+pub(super) struct World {
+    pub(super) scripts: [Plain<Script>; MAX_LWPS],
+    pub(super) lwps: [AtomicRef<Lwp>; MAX_LWPS],
+    /// Taken in this order, and held over sleeps and cross calls. No handler takes them.
+    pub(super) mutexes: [Guarded; MUTEXES],
+    /// Held for a moment. Handlers of callouts and softints take them.
+    pub(super) leaves: [Guarded; LEAVES],
+    pub(super) spins: [Guarded; SPINS],
+    pub(super) cvs: [Tokens; CVS],
+    pub(super) timers: [Timer; MAX_LWPS],
+    pub(super) requests: [Request; SOFTINTS],
+}
+
+crate::fields!(World {
+    mutexes,
+    leaves,
+    spins,
+    cvs,
+    timers,
+    requests
+});
+
+impl World {
+    pub(super) const fn new() -> Self {
+        World {
+            scripts: [const { Plain::new(Script::EMPTY) }; MAX_LWPS],
+            lwps: [const { AtomicRef::new() }; MAX_LWPS],
+            mutexes: [
+                Guarded::new("m0", Ipl::None),
+                Guarded::new("m1", Ipl::None),
+                Guarded::new("m2", Ipl::SoftNet),
+            ],
+            leaves: [
+                Guarded::new("leaf0", Ipl::SoftClock),
+                Guarded::new("leaf1", Ipl::SoftNet),
+            ],
+            spins: [
+                Guarded::new("spin0", Ipl::Vm),
+                Guarded::new("spin1", Ipl::High),
+            ],
+            cvs: [Tokens::new("cv0"), Tokens::new("cv1")],
+            timers: [const { Timer::new() }; MAX_LWPS],
+            requests: [const { Request::new() }; SOFTINTS],
+        }
+    }
+
+    /// Establishes softints and callouts. At boot.
+    pub(super) fn establish(&self, kernel: &'static Kernel) {
+        for (index, request) in self.requests.iter().enumerate() {
+            let level = SOFTINT_LEVELS[index];
+            let softint =
+                softint::establish_at_boot(kernel.cpus(), level, softint_runs, Arg(index));
+            request.softint.set(softint);
+        }
+        for (index, timer) in self.timers.iter().enumerate() {
+            timer.callout.init(kernel.cpu(0));
+            timer.callout.setfunc(timer_fires, Arg(index));
+        }
+    }
+
+    /// Gives the softints' places back. At rest.
+    pub(super) fn disestablish(&self, kernel: &'static Kernel) {
+        for request in &self.requests {
+            if let Some(softint) = request.softint.peek() {
+                softint::disestablish_at_rest(kernel, softint);
+            }
+        }
+    }
+
+    pub(super) fn load(&self, program: &Program) {
+        for (place, script) in self.scripts.iter().zip(&program.scripts) {
+            place.set_fused(*script);
+        }
+    }
+
+    /// What must hold when all LWPs have ended.
+    pub(super) fn verify(&self, _: &'static Kernel) {
+        self.mutexes
+            .iter()
+            .chain(&self.leaves)
+            .chain(&self.spins)
+            .for_each(Guarded::verify);
+        self.cvs.iter().for_each(Tokens::verify);
+        for timer in &self.timers {
+            if timer.callout.peek_pending() {
+                broken_promise(
+                    "callout-halted",
+                    format_args!("a callout is pending after its LWP halted it and ended"),
+                );
+            }
+            if timer.fired.peek() > timer.armed.peek() {
+                broken_promise(
+                    "callout-count",
+                    format_args!(
+                        "a callout was armed {} times and ran {} times",
+                        timer.armed.peek(),
+                        timer.fired.peek()
+                    ),
+                );
+            }
+        }
+        for request in &self.requests {
+            let (requested, seen) = (request.requested.peek(), request.seen.peek());
+            if seen != requested {
+                broken_promise(
+                    "softint-lost",
+                    format_args!(
+                        "a softint was scheduled {requested} times, and its handler saw {seen}"
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Allows or forbids the handler of a timer to run.
+    pub(super) fn allow(&self, timer: usize, allowed: bool) {
+        self.timers[timer]
+            .allowed
+            .store(u32::from(allowed), Release);
+    }
+}
