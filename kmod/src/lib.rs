@@ -9,3 +9,5 @@ pub mod kernel;
 pub mod machine;
 pub mod mem;
 pub mod scenario;
+#[cfg(test)]
+mod testhost;

@@ -261,7 +261,6 @@ macro_rules! bind_machine {
                 <Host as Machine>::attach(cpu, word)
             }
             #[unsafe(no_mangle)]
-            #[inline]
             fn kmod_machine_word() -> *const () {
                 <Host as Machine>::word()
             }
@@ -274,7 +273,6 @@ macro_rules! bind_machine {
                 <Host as Machine>::wait_for_interrupt(unless)
             }
             #[unsafe(no_mangle)]
-            #[inline]
             fn kmod_machine_interrupts_on() {
                 <Host as Machine>::interrupts_on()
             }
@@ -318,27 +316,22 @@ macro_rules! bind_machine {
                 <Host as Machine>::stop(why, message, at)
             }
             #[unsafe(no_mangle)]
-            #[inline]
             fn kmod_machine_point(op: Op, at: At) {
                 <Host as Machine>::point(op, at)
             }
             #[unsafe(no_mangle)]
-            #[inline]
             fn kmod_machine_decide(op: Op, at: At) {
                 <Host as Machine>::decide(op, at)
             }
             #[unsafe(no_mangle)]
-            #[inline]
             fn kmod_machine_access(op: Op, at: At) {
                 <Host as Machine>::access(op, at)
             }
             #[unsafe(no_mangle)]
-            #[inline]
             fn kmod_machine_ipl(level: u8) {
                 <Host as Machine>::ipl(level)
             }
             #[unsafe(no_mangle)]
-            #[inline]
             fn kmod_machine_tracing() -> bool {
                 <Host as Machine>::tracing()
             }

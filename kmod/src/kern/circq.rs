@@ -83,3 +83,54 @@ impl Link {
         self.at(after).prev.set(before);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses<const N: usize>(head: &Link) -> [usize; N] {
+        let mut found = [0; N];
+        let mut at = head.next.get();
+        for place in &mut found {
+            *place = at;
+            at = head.at(at).next.get();
+        }
+        assert_eq!(at, head.addr(), "the list is longer than {N}");
+        found
+    }
+
+    #[test]
+    fn first_in_first_out() {
+        let (head, a, b, c) = (Link::new(), Link::new(), Link::new(), Link::new());
+        head.init();
+        assert!(head.is_empty());
+        for element in [&a, &b, &c] {
+            head.append(element);
+        }
+        assert_eq!(addresses(&head), [a.addr(), b.addr(), c.addr()]);
+        b.remove();
+        assert_eq!(addresses(&head), [a.addr(), c.addr()]);
+        assert_eq!(head.first(), Some(a.addr()));
+    }
+
+    #[test]
+    fn lists_are_joined_in_order() {
+        let (one, two, a, b, c) = (
+            Link::new(),
+            Link::new(),
+            Link::new(),
+            Link::new(),
+            Link::new(),
+        );
+        one.init();
+        two.init();
+        one.append(&a);
+        two.append(&b);
+        two.append(&c);
+        one.append_all(&two);
+        assert!(two.is_empty());
+        assert_eq!(addresses(&one), [a.addr(), b.addr(), c.addr()]);
+        two.append_all(&one);
+        assert_eq!(addresses(&two), [a.addr(), b.addr(), c.addr()]);
+    }
+}

@@ -321,3 +321,26 @@ pub fn cpu_intr_p() -> bool {
 pub fn cpu_softintr_p() -> bool {
     curlwp().is_softint()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_masks_itself_and_what_is_below() {
+        assert_eq!(UNMASKED[Ipl::High as usize], 0);
+        assert_eq!(UNMASKED[Ipl::Sched as usize], line_bit(Line::Ipi));
+        assert_eq!(
+            UNMASKED[Ipl::SoftNet as usize],
+            soft_bit(Ipl::SoftSerial) | line_bit(Line::Clock) | line_bit(Line::Ipi)
+        );
+        assert_eq!(UNMASKED[Ipl::None as usize].count_ones(), 6);
+    }
+
+    #[test]
+    fn levels_have_their_numbers() {
+        for level in Ipl::ALL {
+            assert_eq!(Ipl::from_number(level as u8), level);
+        }
+    }
+}

@@ -377,3 +377,64 @@ pub const VARIANTS: &[Variant] = &[
         history: crate::history::History::NONE.with(crate::history::Bug::XcallDonep),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn every_op_has_a_text_that_reads_back() {
+        for a in 0..=255u8 {
+            for (b, c) in [(0, 0), (1, 255), (77, 3), (255, 128)] {
+                let op = Op::decode([a, b, c]);
+                let text = op.to_string();
+                assert_eq!(Op::parse(text.split(' ')), Ok(op), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_distinct() {
+        for (i, form) in FORMS.iter().enumerate() {
+            assert!(
+                FORMS[..i].iter().all(|f| f.word != form.word),
+                "{}",
+                form.word
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_word_is_named() {
+        assert_eq!(
+            Op::parse("mutex_entr 1".split(' ')),
+            Err((0, "no such operation"))
+        );
+        assert_eq!(
+            Op::parse("mutex_enter".split(' ')),
+            Err((1, "an operand is missing"))
+        );
+        assert_eq!(
+            Op::parse("mutex_enter x".split(' ')),
+            Err((1, "not a number"))
+        );
+        assert_eq!(
+            Op::parse("mutex_enter 9".split(' ')),
+            Err((1, "out of range"))
+        );
+        assert_eq!(
+            Op::parse("mutex_enter 1 1".split(' ')),
+            Err((2, "one operand too many"))
+        );
+    }
+
+    #[test]
+    fn a_script_has_a_bound() {
+        let mut script = Script::default();
+        let pushed = (0..100).filter(|_| script.push(Op::default())).count();
+        assert_eq!(pushed, MAX_OPS);
+        assert_eq!(script.ops().len(), MAX_OPS);
+    }
+}
