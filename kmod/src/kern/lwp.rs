@@ -41,7 +41,8 @@ use crate::kern::turnstile::Turnstile;
 use crate::kernel::Kernel;
 use crate::machine::{self, Context};
 use crate::mem::{
-    Acquire, AtomicBool, AtomicPtr, AtomicRef, AtomicU32, Guarded, Local, Plain, Relaxed, Release,
+    Acquire, AtomicBool, AtomicPtr, AtomicRef, AtomicU32, Guarded, Local, Plain, Private, Relaxed,
+    Release,
 };
 
 /// An argument that is handed through to a function: a word, or a reference whose type the function knows.
@@ -172,7 +173,7 @@ pub struct Lwp {
     /// Flags of its own: LP_*.
     pub(crate) l_pflag: AtomicU32,
     /// Kernel preemption is off while this is not 0.
-    pub(crate) l_nopreempt: Local<i32>,
+    pub(crate) l_nopreempt: Private<i32>,
     pub(crate) l_stat: Guarded<Stat>,
     pub(crate) l_priority: Guarded<u8>,
     /// Where it is to be moved when it is switched out.
@@ -470,7 +471,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_mutex: AtomicRef::new(),
             l_running: AtomicBool::new(false),
             l_pflag: AtomicU32::new(0),
-            l_nopreempt: Local::new(0),
+            l_nopreempt: Private::new(0),
             l_stat: Guarded::new(Stat::Idl),
             l_priority: Guarded::new(0),
             l_target_cpu: Guarded::new(None),

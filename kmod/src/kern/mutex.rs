@@ -35,7 +35,8 @@
 //! # Invariants
 //!
 //! 1. Only one WAITERS bit is being set at a time for a mutex: the chain lock.
-//! 2. The owner's release is the only operation on an owned mutex that is not interlocked.
+//! 2. The owner's release is the only operation on an owned mutex that is not interlocked; it is in one piece with
+//!    respect to interrupts of its own CPU.
 //! 3. Preemption is off before the owner word is read, so that the owner's LWP is not reused meanwhile.
 //!
 //! # Differences from NetBSD
@@ -130,7 +131,9 @@ impl Kmutex {
         }
         let l = curlwp();
         machine::decide(self.addr(), Kind::MutexExit, Release);
-        let owner = self.mtx_owner.load_fused(Relaxed);
+        let Err(owner) = self.release(word(l)) else {
+            return;
+        };
         contract!(
             owner & !FLAGS == word(l),
             "mutex-owned",
@@ -139,11 +142,28 @@ impl Kmutex {
             l.name(),
             Owner(owner)
         );
-        if owner & WAITERS == 0 {
-            // The gap in which a waiter may set the bit that this store wipes out: see the header.
-            self.mtx_owner.store(0, Release);
-        } else {
-            self.vector_exit();
+        self.vector_exit();
+    }
+
+    /// Stores 0 if the word is `owned`: in one go as seen from this CPU, but not as seen from the others.
+    ///
+    /// An interrupt between the two would find an owner that is not on its CPU, and sleep on a bit that the store
+    /// then wipes out. NetBSD uses a restartable sequence, or `cmpxchg` without the bus lock.
+    #[inline]
+    #[track_caller]
+    fn release(&self, owned: usize) -> Result<(), usize> {
+        #[cfg(not(feature = "points"))]
+        return self.mtx_owner.compare_exchange_local(owned, 0);
+        #[cfg(feature = "points")]
+        {
+            let s = spl::splhigh();
+            let owner = self.mtx_owner.load_fused(Relaxed);
+            if owner == owned {
+                // The gap in which a waiter elsewhere may set the bit: see the header.
+                self.mtx_owner.store(0, Release);
+            }
+            spl::splx_fused(s);
+            if owner == owned { Ok(()) } else { Err(owner) }
         }
     }
 

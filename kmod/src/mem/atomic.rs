@@ -192,6 +192,35 @@ atomic! {
     AtomicPtr(bare::AtomicPtr<()>) of *mut ()
 }
 
+#[cfg(not(feature = "points"))]
+impl AtomicUsize {
+    /// Stores `new` with release if the word is `current`; else gives what is there. In one piece with respect to
+    /// interrupts of this CPU only: another CPU may come between.
+    #[inline(always)]
+    pub fn compare_exchange_local(&self, current: usize, new: usize) -> Result<(), usize> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let found: usize;
+            // SAFETY: the address is that of a live word. Not `pure`, and memory is clobbered: it is a release on
+            // x86, where stores are not reordered with what comes before them.
+            unsafe {
+                core::arch::asm!(
+                    "cmpxchg qword ptr [{word}], {new}",
+                    word = in(reg) self.0.as_ptr(),
+                    new = in(reg) new,
+                    inout("rax") current => found,
+                    options(nostack),
+                );
+            }
+            if found == current { Ok(()) } else { Err(found) }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        self.0
+            .compare_exchange(current, new, Ordering::Release, Ordering::Relaxed)
+            .map(|_| ())
+    }
+}
+
 /// An atomic reference, or nothing, to an object that lives as long as its kernel.
 #[repr(transparent)]
 pub struct AtomicRef<T: 'static>(AtomicPtr, PhantomData<Option<&'static T>>);

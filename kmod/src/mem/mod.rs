@@ -11,6 +11,8 @@
 //! * [`Local`], for data that only its own CPU or its own LWP touches, and that an interrupt
 //!   leaves as it found it.
 //!
+//! What only the running LWP itself ever touches is not shared, and not announced ([`Private`]).
+//!
 //! An access of the first two is a *point* (see [`crate::machine`]): another CPU may step in
 //! before it, or an interrupt. An access of the last two is checked and is no point.
 //! Without the feature `points` all of them compile to the bare access.
@@ -33,7 +35,7 @@ pub use atomic::{
     AtomicBool, AtomicI64, AtomicPtr, AtomicRef, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 };
 pub use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
-pub use plain::{Guarded, Local, Plain};
+pub use plain::{Guarded, Local, Plain, Private};
 
 /// One round of a spin loop that only reads: see [`crate::machine::relax`].
 #[inline]

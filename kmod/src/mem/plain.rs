@@ -122,3 +122,38 @@ impl<T: Copy> Described for Local<T> {
 /// A word that is only touched with one certain spin mutex held. Checked for data races, but no point:
 /// nobody who keeps to the rule can come between, and who does not is reported as a race.
 pub type Guarded<T> = Local<T>;
+
+/// A word that only its own LWP ever touches, while it runs: not shared memory, and not announced.
+#[repr(transparent)]
+#[derive(Default)]
+pub struct Private<T: Copy>(UnsafeCell<T>);
+
+// SAFETY: as for `Plain`: values are copied, and only one LWP, on one CPU at a time, touches the word.
+unsafe impl<T: Copy> Sync for Private<T> {}
+// SAFETY: as above.
+unsafe impl<T: Copy> Send for Private<T> {}
+
+impl<T: Copy> Private<T> {
+    /// A cell that holds `value`.
+    pub const fn new(value: T) -> Self {
+        Private(UnsafeCell::new(value))
+    }
+
+    /// Reads the word.
+    #[inline(always)]
+    pub fn get(&self) -> T {
+        // SAFETY: see the `Sync` implementation. Volatile: an interrupt on top of the LWP may change it meanwhile.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    /// Writes the word.
+    #[inline(always)]
+    pub fn set(&self, value: T) {
+        // SAFETY: as for `get`.
+        unsafe { self.0.get().write_volatile(value) }
+    }
+}
+
+impl<T: Copy> Described for Private<T> {
+    const FIELDS: &'static [Field] = &[];
+}
