@@ -26,6 +26,8 @@
 //!
 //! # Differences from NetBSD
 //!
+//! A callout whose handler runs is not taken over by another CPU: `halt` would look for the handler
+//! there, find none and return while it runs. (NetBSD's `callout_schedule` does not look at `cc_active`.)
 //! All handlers are MP-safe; no BOUND callouts. The interlock of `halt` is typed. The wheel's
 //! size is a knob; so are its levels.
 //!
@@ -285,7 +287,8 @@ impl Callout {
             self.c_flags.set(flags);
         } else {
             let here = curcpu();
-            if !core::ptr::eq(ci, here) && here.ci_callout.cc_lock.spin_tryenter() {
+            let runs = ci.ci_callout.cc_active.get() == self.addr();
+            if !runs && !core::ptr::eq(ci, here) && here.ci_callout.cc_lock.spin_tryenter() {
                 self.c_cpu.store_fused(Some(here), Release);
                 ci.ci_callout.cc_lock.spin_exit();
                 ci = here;

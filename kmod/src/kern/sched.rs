@@ -11,7 +11,7 @@
 //! # Lock order
 //!
 //! LWP lock (a sleep queue, a turnstile chain, or `spc_lwplock`), then `spc_mutex`. Two
-//! `spc_mutex`es are entered one by `spin_enter`, the other by `spin_tryenter`.
+//! `spc_mutex`es are entered in the order of their CPUs, or the second by trying.
 //!
 //! # Invariants
 //!
@@ -294,30 +294,31 @@ pub fn lwp_migrate(l: &'static Lwp, target: &'static Cpu) {
 /// Moves the LWP that `mi_switch` left in `spc_migrating`. On the idle LWP.
 fn sched_idle_migrate(ci: &'static Cpu) {
     let spc = &ci.ci_schedstate;
-    loop {
-        spc.spc_mutex.spin_enter();
-        let Some(l) = spc.spc_migrating.get() else {
-            spc.spc_mutex.spin_exit();
-            return;
-        };
-        let Some(target) = l.l_target_cpu.get() else {
-            spc.set_migrating(None);
-            spc.spc_mutex.spin_exit();
-            return;
-        };
-        // Lock order: whoever has both entered the second by trying.
-        let tspc = &target.ci_schedstate;
-        if !tspc.spc_mutex.spin_tryenter() {
-            spc.spc_mutex.spin_exit();
-            crate::mem::relax();
-            continue;
-        }
+    spc.spc_mutex.spin_enter();
+    let decided = spc
+        .spc_migrating
+        .get()
+        .and_then(|l| l.l_target_cpu.get().map(|target| (l, target)));
+    let Some((l, target)) = decided else {
+        spc.set_migrating(None);
+        spc.spc_mutex.spin_exit();
+        return;
+    };
+    enter_second(ci, target);
+    // It may have been picked, or stolen, while the lock was given up; or it is to stay after all.
+    let still = spc
+        .spc_migrating
+        .get()
+        .is_some_and(|now| core::ptr::eq(now, l))
+        && l.l_target_cpu
+            .get()
+            .is_some_and(|now| core::ptr::eq(now, target));
+    if still {
         spc.set_migrating(None);
         l.l_target_cpu.set(None);
-        sched_dequeue(l);
-        l.l_cpu.store_fused(Some(target), Relaxed);
-        l.setlock(&tspc.spc_mutex);
-        sched_enqueue(l);
+    }
+    if still && !core::ptr::eq(ci, target) {
+        move_queued(l, target);
         note!(
             "{} was moved from cpu{} to cpu{}",
             l.name(),
@@ -326,10 +327,35 @@ fn sched_idle_migrate(ci: &'static Cpu) {
         );
         ci.kernel().counters.pushes.incr();
         sched_resched_cpu(target, l.l_priority.get());
-        tspc.spc_mutex.spin_exit();
-        spc.spc_mutex.spin_exit();
+    }
+    if !core::ptr::eq(ci, target) {
+        target.ci_schedstate.spc_mutex.spin_exit();
+    }
+    spc.spc_mutex.spin_exit();
+}
+
+/// With `ci`'s run queue locked, locks `other`'s too (`spc_dlock`). `ci`'s may be given up meanwhile.
+fn enter_second(ci: &'static Cpu, other: &'static Cpu) {
+    let (first, second) = (&ci.ci_schedstate.spc_mutex, &other.ci_schedstate.spc_mutex);
+    if core::ptr::eq(ci, other) || second.spin_tryenter() {
         return;
     }
+    // Lock order of run queues: by the number of the CPU.
+    if ci.index() < other.index() {
+        second.spin_enter();
+    } else {
+        first.spin_exit();
+        second.spin_enter();
+        first.spin_enter();
+    }
+}
+
+/// Moves an LWP from the run queue that it is on to that of `target`. Both are locked.
+fn move_queued(l: &'static Lwp, target: &'static Cpu) {
+    sched_dequeue(l);
+    l.l_cpu.store_fused(Some(target), Relaxed);
+    l.setlock(&target.ci_schedstate.spc_mutex);
+    sched_enqueue(l);
 }
 
 /// Takes an LWP from another CPU's run queue onto this one's, if one may be moved.

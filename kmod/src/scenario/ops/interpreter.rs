@@ -2,19 +2,19 @@
 //!
 //! # Order of locks
 //!
-//! Outer mutexes in the order of their numbers; then the mutex of a condition variable; then a leaf;
+//! Outer mutexes in the order of their numbers; then the mutex of a condition variable; then a leaf, or the roster;
 //! then a spin mutex. Only outer mutexes are held from one operation to the next, over sleeps and
 //! cross calls too; handlers never take those.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::{self as kthreads, Options};
-use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
+use crate::kern::lwp::{self, Arg, curcpu, curlwp};
 use crate::kern::sleepq::Woken;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::xcall::Priority;
 use crate::kern::{sched, softint};
-use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
+use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::classics::shared;
 use crate::scenario::ops::world::World;
@@ -37,7 +37,7 @@ pub(super) fn run(index: Arg) {
     let l = curlwp();
     let world: &'static World = shared(l.kernel().data());
     let index = index.0;
-    world.lwps[index].store(Some(l), Release);
+    world.enlist(index, Some(l));
     let mut actor = Actor {
         world,
         index,
@@ -53,7 +53,7 @@ pub(super) fn run(index: Arg) {
         actor.check();
     }
     actor.end();
-    world.lwps[index].store(None, Release);
+    world.enlist(index, None);
 }
 
 impl Actor {
@@ -210,8 +210,8 @@ pub(super) fn curlwp_bindx(actor: &mut Actor, _: [u8; 2]) {
 
 pub(super) fn lwp_migrate(actor: &mut Actor, [lwp, cpu]: [u8; 2]) {
     let cpus = curlwp().kernel().cpus();
-    let other: Option<&'static Lwp> = actor.world.lwps[lwp as usize].load(Acquire);
-    if let Some(l) = other {
+    actor.world.roster.enter();
+    if let Some(l) = actor.world.lwps[lwp as usize].get() {
         l.lock();
         // Who moves LWPs spares those that are bound; one that binds itself later is `mi_switch`'s to spare.
         if l.is_bound() {
@@ -220,6 +220,7 @@ pub(super) fn lwp_migrate(actor: &mut Actor, [lwp, cpu]: [u8; 2]) {
             sched::lwp_migrate(l, &cpus[cpu as usize % cpus.len()]);
         }
     }
+    actor.world.roster.exit();
 }
 
 pub(super) fn yield_now(_: &mut Actor, _: [u8; 2]) {

@@ -7,7 +7,7 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
-use crate::mem::{AcqRel, Acquire, AtomicRef, AtomicU32, Plain, Relaxed, Release};
+use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
 use crate::scenario::ops::{MAX_LWPS, Program, Script};
@@ -237,7 +237,9 @@ fn softint_runs(request: Arg) {
 /// Everything that programs share.
 pub(super) struct World {
     pub(super) scripts: [Plain<Script>; MAX_LWPS],
-    pub(super) lwps: [AtomicRef<Lwp>; MAX_LWPS],
+    /// Protects `lwps`: an LWP that is found there does not end meanwhile. The last of the adaptive mutexes.
+    pub(super) roster: Kmutex,
+    pub(super) lwps: [Plain<Option<&'static Lwp>>; MAX_LWPS],
     /// Taken in this order, and held over sleeps and cross calls. No handler takes them.
     pub(super) mutexes: [Guarded; MUTEXES],
     /// Held for a moment. Handlers of callouts and softints take them.
@@ -261,7 +263,8 @@ impl World {
     pub(super) const fn new() -> Self {
         World {
             scripts: [const { Plain::new(Script::EMPTY) }; MAX_LWPS],
-            lwps: [const { AtomicRef::new() }; MAX_LWPS],
+            roster: Kmutex::new("roster", Ipl::None),
+            lwps: [const { Plain::new(None) }; MAX_LWPS],
             mutexes: [
                 Guarded::new("m0", Ipl::None),
                 Guarded::new("m1", Ipl::None),
@@ -347,6 +350,13 @@ impl World {
                 );
             }
         }
+    }
+
+    /// Says which LWP runs a script, or that it has ended.
+    pub(super) fn enlist(&self, index: usize, l: Option<&'static Lwp>) {
+        self.roster.enter();
+        self.lwps[index].set(l);
+        self.roster.exit();
     }
 
     /// Allows or forbids the handler of a timer to run.
