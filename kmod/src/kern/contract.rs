@@ -44,7 +44,7 @@ pub fn assert_sleepable(what: &str) {
             "{what} may sleep, and was called on the idle LWP {}",
             l.name()
         );
-        let held = -l.cpu_unlocked().ci_mtx_count.get();
+        let held = l.of_cpu(|ci| -ci.ci_mtx_count.get());
         contract!(
             held == 0,
             "sleepable",

@@ -197,7 +197,7 @@ pub struct Lwp {
     /// Ends its sleeps.
     pub(crate) l_timeout_ch: Callout,
     /// Context switches it made (`l_ncsw`).
-    pub(crate) l_ncsw: Local<u64>,
+    pub(crate) l_ncsw: Private<u64>,
     /// Ticks it was found running at since the balancer looked.
     pub(crate) l_rticks: AtomicU32,
     /// Ticks left of its time slice.
@@ -286,6 +286,23 @@ impl Lwp {
         match self.l_cpu.peek() {
             Some(ci) => ci,
             None => unreachable!("an LWP without a CPU"),
+        }
+    }
+
+    /// Reads something of the CPU that the LWP, which is the current one, runs on.
+    ///
+    /// With preemption on, the LWP may be moved between the look at `l_cpu` and the look at the CPU: then the count
+    /// of its switches has changed, and it looks again (`lwp_pctr`).
+    #[inline]
+    pub(crate) fn of_cpu<T>(&self, read: impl Fn(&'static Cpu) -> T) -> T {
+        loop {
+            let switches = self.l_ncsw.get();
+            core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+            let value = read(self.cpu_unlocked());
+            core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+            if self.l_ncsw.get() == switches {
+                return value;
+            }
         }
     }
 
@@ -486,7 +503,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_ts: Guarded::new(None),
             l_wantlock: AtomicPtr::new(core::ptr::null_mut()),
             l_timeout_ch: Callout::new(),
-            l_ncsw: Local::new(0),
+            l_ncsw: Private::new(0),
             l_rticks: AtomicU32::new(0),
             l_timeslice: Guarded::new(0),
             l_func: Plain::new(None),

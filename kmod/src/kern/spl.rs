@@ -162,7 +162,7 @@ fn set_level(ci: &Cpu, level: Ipl) {
 /// The level of this CPU.
 #[inline]
 pub fn ilevel() -> Ipl {
-    Ipl::from_number(curcpu().ci_ilevel.get())
+    Ipl::from_number(curlwp().of_cpu(|ci| ci.ci_ilevel.get()))
 }
 
 /// Raises the level of this CPU to at least `level` and gives the level that was. (`splraiseipl`)
@@ -209,18 +209,18 @@ pub fn splx(level: Ipl) {
 #[inline]
 #[track_caller]
 pub(crate) fn splx_fused(level: Ipl) {
-    let ci = curcpu();
-    let now = Ipl::from_number(ci.ci_ilevel.get());
+    let now = ilevel();
     crate::contract!(
         level <= now,
         "splx-lowers",
         "splx({}) on cpu{} at level {}: splx only lowers",
         level.name(),
-        ci.index(),
+        curcpu().index(),
         now.name()
     );
+    // Above level none the LWP stays on its CPU.
     if level < now {
-        lower(ci, level);
+        lower(curcpu(), level);
     }
 }
 
@@ -312,8 +312,7 @@ pub(crate) fn force_level(ci: &Cpu, level: Ipl) {
 /// `cpu_intr_p`: whether the caller runs in a hard interrupt.
 #[inline]
 pub fn cpu_intr_p() -> bool {
-    let l = curlwp();
-    l.cpu_unlocked().ci_idepth.get() != 0
+    curlwp().of_cpu(|ci| ci.ci_idepth.get() != 0)
 }
 
 /// `cpu_softintr_p`: whether the caller runs in a soft interrupt.

@@ -102,13 +102,13 @@ fn both(first: &Kmutex, second: &Kmutex) {
 }
 
 /// What `setup` shared.
-pub(crate) fn shared<T>(data: Arg) -> &'static T {
+pub fn shared<T>(data: Arg) -> &'static T {
     // SAFETY: the scenarios of this folder hand a `T` of `share` to their own functions, and free it in teardown.
     unsafe { data.get() }
 }
 
 /// A teardown for scenarios that share one object.
-pub(crate) fn free_data<T: 'static>(kernel: &'static Kernel) {
+pub fn free_data<T: 'static>(kernel: &'static Kernel) {
     // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) all actors have come to their end.
     unsafe { kmem_free(shared::<T>(kernel.data())) };
 }
