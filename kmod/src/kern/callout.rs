@@ -203,8 +203,9 @@ impl Callout {
     ///
     /// Context: any; nobody else knows the callout yet.
     pub fn init(&self, ci: &'static Cpu) {
-        self.c_cpu.store_fused(Some(ci), Release);
         self.c_flags.set(0);
+        // Last: who finds the CPU finds the rest.
+        self.c_cpu.store_fused(Some(ci), Release);
     }
 
     /// Sets what it runs (`callout_setfunc`).
@@ -481,8 +482,8 @@ pub(crate) fn hardclock(ci: &'static Cpu) {
     for level in 0..cc.cc_levels {
         cc.cc_todo
             .append_all(cc.bucket(level, ticks >> (cc.cc_bits * level as u32)));
-        let slots = 1u32 << (cc.cc_bits * (level as u32 + 1));
-        if ticks & (slots - 1) != 0 {
+        let slots = 1u64 << (cc.cc_bits * (level as u32 + 1));
+        if u64::from(ticks) & (slots - 1) != 0 {
             break;
         }
     }
@@ -533,8 +534,9 @@ fn fire(ci: &'static Cpu, c: &'static Callout) {
     cc.cc_lock.spin_exit();
     ci.kernel().counters.callouts.incr();
     note!("softclock on cpu{} runs a callout", ci.index());
-    if let Some(func) = func {
-        func(arg);
+    match func {
+        Some(func) => func(arg),
+        None => unreachable!("schedule asserted that the callout has a function"),
     }
     cc.cc_lock.spin_enter();
     // The handler may have freed the callout: it is not touched any more.

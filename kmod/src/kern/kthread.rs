@@ -81,7 +81,7 @@ pub fn kthread_create(
 
 /// Ends the current thread (`kthread_exit`).
 ///
-/// Panics (contract `exit-bound`) if the thread bound itself to its CPU and did not undo it.
+/// Panics (contract `exit-nopreempt`) if preemption is off.
 #[track_caller]
 pub fn kthread_exit() -> ! {
     let l = curlwp();

@@ -216,7 +216,7 @@ pub struct Lwp {
     /// The next of all LWPs of the kernel.
     pub(crate) l_list: AtomicRef<Lwp>,
     l_name: Plain<Name>,
-    l_context: Plain<Context>,
+    l_context: Plain<Option<Context>>,
     l_kernel: &'static Kernel,
 }
 
@@ -272,7 +272,10 @@ impl Lwp {
 
     /// Its context at the host.
     pub(crate) fn context(&self) -> Context {
-        self.l_context.peek()
+        match self.l_context.peek() {
+            Some(context) => context,
+            None => unreachable!("{} has no context", self.name()),
+        }
     }
 
     /// Its kernel.
@@ -399,14 +402,14 @@ impl Lwp {
         old.spin_exit();
     }
 
-    /// Prepares a fresh or recycled LWP that nobody else can see yet.
+    /// Makes a fresh or recycled LWP what `spec` says. A recycled one is known to others: it is locked meanwhile.
     fn prepare(&'static self, spec: &Spec, context: Context) {
         let ci = spec.cpu;
+        let lock = self.l_mutex.peek().map(|_| self.lock());
         self.l_name.set_fused(spec.name);
-        self.l_context.set_fused(context);
+        self.l_context.set_fused(Some(context));
         self.l_cpu.store_fused(Some(ci), Relaxed);
-        self.l_mutex
-            .store_fused(Some(&ci.ci_schedstate.spc_lwplock), Release);
+
         self.set_pflag(spec.pflag);
         self.l_nopreempt.set(0);
         self.l_stat.set(Stat::Idl);
@@ -419,6 +422,11 @@ impl Lwp {
         self.l_actor.set_fused(spec.actor);
         self.l_rticks.store_fused(0, Relaxed);
         self.l_timeslice.set(self.l_kernel.config().timeslice_ticks);
+        // Last: from now on the lock of its CPU protects it.
+        self.setlock(&ci.ci_schedstate.spc_lwplock);
+        if let Some(lock) = lock {
+            lock.spin_exit();
+        }
         machine::label(self, format_args!("{}", spec.name));
         if let Some(ts) = self.l_ts.peek() {
             machine::label(ts, format_args!("{}.turnstile", spec.name));
@@ -446,13 +454,20 @@ pub(crate) fn lwp_create(
     spec: &Spec,
     entry: fn(*const ()) -> !,
 ) -> Option<&'static Lwp> {
-    let l = match recycle(kernel) {
+    let recycled = recycle(kernel);
+    let l = match recycled {
         Some(l) => l,
         None => allocate(kernel)?,
     };
-    let context =
-        machine::context_create(spec.name.as_str(), entry, core::ptr::from_ref(l).cast())?;
+    let context = machine::context_create(spec.name.as_str(), entry, core::ptr::from_ref(l).cast());
+    let Some(context) = context else {
+        l.l_reusable.store(true, Release);
+        return None;
+    };
     l.prepare(spec, context);
+    if recycled.is_none() {
+        kernel.publish_lwp(l);
+    }
     Some(l)
 }
 
@@ -475,8 +490,11 @@ fn recycle(kernel: &'static Kernel) -> Option<&'static Lwp> {
                 .compare_exchange(true, false, Acquire, Relaxed)
                 .is_ok()
     })?;
-    // SAFETY: it exited, and its successor on the CPU said that it has left its stack.
-    unsafe { machine::context_destroy(l.context()) };
+    if let Some(context) = l.l_context.get_fused() {
+        l.l_context.set_fused(None);
+        // SAFETY: it exited, and its successor on the CPU said that it has left its stack.
+        unsafe { machine::context_destroy(context) };
+    }
     Some(l)
 }
 
@@ -515,7 +533,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_reusable: AtomicBool::new(false),
             l_list: AtomicRef::new(),
             l_name: Plain::new(Name::format(format_args!("lwp"))),
-            l_context: Plain::new(Context(0)),
+            l_context: Plain::new(None),
             l_kernel: kernel,
         },
     )?;
@@ -524,7 +542,6 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
     l.l_timeout_ch.init(kernel.cpu(0));
     l.l_timeout_ch
         .setfunc(crate::kern::sleepq::sleepq_timeout, Arg::of(l));
-    kernel.publish_lwp(l);
     Some(l)
 }
 

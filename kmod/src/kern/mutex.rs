@@ -260,8 +260,8 @@ impl Kmutex {
             self.block(owner);
             owner = self.mtx_owner.load(Relaxed);
         }
-        synch::kpreempt_enable();
         l.l_wantlock.store_fused(core::ptr::null_mut(), Relaxed);
+        synch::kpreempt_enable();
     }
 
     /// Spins until the owner leaves the mutex or its CPU. Preemption is on in between.
@@ -329,9 +329,14 @@ impl Kmutex {
             self.mtx_name,
             curlwp().name()
         );
+        let l = curlwp();
+        let wanted = l.l_wantlock.peek();
+        l.l_wantlock
+            .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
         while self.mtx_owner.load(Relaxed) != 0 {
             crate::mem::relax();
         }
+        l.l_wantlock.store_fused(wanted, Relaxed);
     }
 
     /// A try of [`spin_enter`](Self::spin_enter).

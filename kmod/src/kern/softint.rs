@@ -253,7 +253,11 @@ pub fn disestablish(softint: Softint) {
         "softint_disestablish of a softint that is not established"
     );
     let level = Ipl::from_number(hand.sh_level.get());
-    xcall::barrier(xcall::Priority::High(level));
+    xcall::native_barrier(level);
+    // A request of another CPU that is still on its way would schedule a place that is free.
+    for remote in &kernel.softints.softint_remote {
+        remote.fetch_and(!(1 << softint.0), crate::mem::AcqRel);
+    }
     kernel.softints.softint_lock.enter();
     disestablish_at_rest(kernel, softint);
     kernel.softints.softint_lock.exit();

@@ -226,6 +226,9 @@ pub(crate) fn splx_fused(level: Ipl) {
 
 /// Lowers the level and runs what was pending, highest first.
 fn lower(ci: &'static Cpu, level: Ipl) {
+    // At level none an interrupt may preempt the LWP: it stays on this CPU until all of this is done.
+    let l = curlwp();
+    l.l_nopreempt.set(l.l_nopreempt.get() + 1);
     loop {
         while let Some(pending) = highest_pending(ci, level) {
             run_pending(ci, pending);
@@ -237,6 +240,7 @@ fn lower(ci: &'static Cpu, level: Ipl) {
         // It came between the look and the store, and was made pending: mask again and run it.
         set_level(ci, Ipl::High);
     }
+    l.l_nopreempt.set(l.l_nopreempt.get() - 1);
     if level == Ipl::None {
         synch::kpreempt_if_wanted();
     }

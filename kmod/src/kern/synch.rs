@@ -19,9 +19,10 @@
 //!
 //! # Memory order
 //!
-//! `ci_curlwp` is stored with release: a waiter that sees the owner of a mutex off its CPU sees
-//! everything the owner did before, the release of the mutex above all. (NetBSD asks two store
-//! fences of `cpu_switchto` for that.)
+//! `ci_curlwp` is stored sequentially consistently, and so is a barrier on both sides: a waiter that sees
+//! the owner of a mutex off its CPU sees everything the owner did before, the release of the mutex above
+//! all; and an owner that goes on looks at the mutex only after it is seen on its CPU again. (NetBSD asks
+//! two fences of `cpu_switchto` for that.)
 //!
 //! # Differences from NetBSD
 //!
@@ -39,7 +40,7 @@ use crate::kern::sched::{self, resched};
 use crate::kern::sleepq::{self, SyncObj};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, Kind};
-use crate::mem::{Relaxed, Release};
+use crate::mem::{Relaxed, Release, SeqCst};
 use crate::note;
 
 /// Gives the CPU to another LWP, or to the same again if there is no better.
@@ -110,13 +111,14 @@ fn nextlwp(ci: &'static Cpu) -> &'static Lwp {
     let next = match next {
         Some(next) => {
             sched::sched_dequeue(next);
-            next.setlock(&spc.spc_lwplock);
             next
         }
         None => ci.idle(),
     };
     next.l_stat.set(Stat::Onproc);
     next.l_running.store_fused(true, Relaxed);
+    // Last: who locks the LWP from now on finds it running. (An idle LWP has this lock always.)
+    next.setlock(&spc.spc_lwplock);
     spc.spc_curpriority
         .store_fused(u32::from(next.l_priority.get()), Relaxed);
     next
@@ -181,7 +183,7 @@ fn leave(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp, returning: bool)
 /// Makes `next` the running LWP of this CPU. Returns when somebody switches back to `l`.
 pub(crate) fn switch_context(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp) {
     let (from, to) = (l.context(), next.context());
-    ci.ci_curlwp.store_fused(Some(next), Release);
+    ci.ci_curlwp.store_fused(Some(next), SeqCst);
     machine::attach(ci.index(), core::ptr::from_ref(next).cast());
     // SAFETY: (1) `l` runs here; (2) `next` was made ONPROC for this CPU under its lock, so it runs nowhere.
     unsafe { machine::context_switch(from, to) }
@@ -262,12 +264,24 @@ pub(crate) fn kpreempt_if_wanted() {
 
 #[cold]
 fn kpreempt(l: &'static Lwp) {
-    if kpreempt_disabled() {
-        return;
+    while l.cpu_unlocked().ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0 {
+        if kpreempt_disabled() {
+            return;
+        }
+        note!("{} is preempted", l.name());
+        l.set_pflag(l.pflag() | LP_PREEMPTING);
+        switch_away(l);
     }
-    note!("{} is preempted", l.name());
-    l.set_pflag(l.pflag() | LP_PREEMPTING);
-    yield_cpu(l);
+}
+
+/// Gives the CPU up, with preemption off: what comes meanwhile is seen by the caller.
+#[track_caller]
+fn switch_away(l: &'static Lwp) {
+    l.l_nopreempt.set(l.l_nopreempt.get() + 1);
+    l.lock();
+    l.cpu_unlocked().ci_schedstate.spc_mutex.spin_enter();
+    mi_switch(l);
+    l.l_nopreempt.set(l.l_nopreempt.get() - 1);
 }
 
 /// A place where a long computation lets others run: what the way to user mode is in NetBSD.
@@ -284,16 +298,8 @@ pub fn preempt_point() {
 /// Context: thread.
 #[track_caller]
 pub fn yield_now() {
-    yield_cpu(curlwp());
-}
-
-#[track_caller]
-fn yield_cpu(l: &'static Lwp) {
-    kpreempt_disable();
-    l.lock();
-    l.cpu_unlocked().ci_schedstate.spc_mutex.spin_enter();
-    mi_switch(l);
-    kpreempt_enable();
+    switch_away(curlwp());
+    kpreempt_if_wanted();
 }
 
 /// Sleeps for `timeout_ticks` ticks, at least one. `interlock`, if given, is released meanwhile.

@@ -165,6 +165,10 @@ impl Lookup {
                 );
                 l.l_ts.set(Some(given));
                 sleepq::remove(l);
+                // The last one takes the active turnstile with it, and may lend it out again at once.
+                if core::ptr::eq(given, ts) {
+                    break;
+                }
             }
         }
         self.chain.tc_lock.spin_exit();

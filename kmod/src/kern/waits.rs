@@ -13,12 +13,12 @@
 
 use core::fmt;
 
+use crate::config::Wiring;
 use crate::kern::callout::Callout;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::SyncObj;
-use crate::kern::softint::LEVELS;
 use crate::kern::spl::Ipl;
 use crate::kern::xcall::XcBox;
 use crate::kernel::Kernel;
@@ -79,8 +79,10 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: &mut dyn FnMut(Node)) {
             }
         }
         Node::Softclock(ci) => {
-            if let Some(l) = ci.ci_callout.peek_lwp() {
-                visit(Node::Lwp(l));
+            match ci.ci_callout.peek_lwp() {
+                Some(l) => visit(Node::Lwp(l)),
+                // It does not run: perhaps because its level is occupied.
+                None => visit(Node::Softint(Ipl::SoftClock, ci)),
             }
         }
     }
@@ -142,6 +144,12 @@ fn xcall_edges(kernel: &'static Kernel, xc: &'static XcBox, visit: &mut dyn FnMu
         return;
     }
     let low = core::ptr::eq(xc, &raw const kernel.xcall.xc_low_pri);
+    if !low && kernel.config().xcall == Wiring::Rump {
+        // Its functions are carried by the other box.
+        let [(name, carrier), _] = boxes(kernel);
+        visit(Node::Xcall(name, carrier));
+        return;
+    }
     for ci in kernel.cpus() {
         if low {
             let (l, pending) = ci.ci_xcall.peek();
@@ -150,10 +158,9 @@ fn xcall_edges(kernel: &'static Kernel, xc: &'static XcBox, visit: &mut dyn FnMu
                 visit(Node::Lwp(l));
             }
         } else {
-            for level in LEVELS {
-                if let (Some(_), true) = ci.ci_softcpu.peek(level) {
-                    visit(Node::Softint(level, ci));
-                }
+            let level = xc.peek_ipl();
+            if let (Some(_), true) = ci.ci_softcpu.peek(level) {
+                visit(Node::Softint(level, ci));
             }
         }
     }

@@ -156,6 +156,11 @@ impl XcBox {
         (self.xc_headp.peek(), self.xc_donep.peek())
     }
 
+    /// The level of the request in flight, of the high-priority box: for reports.
+    pub(crate) fn peek_ipl(&self) -> Ipl {
+        self.xc_ipl.peek()
+    }
+
     /// Whether `wchan` is what waiters of this box sleep on: for reports.
     pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
         wchan == core::ptr::from_ref(&self.xc_busy) as usize
@@ -265,6 +270,27 @@ pub fn barrier(priority: Priority) {
     wait(broadcast(priority, |_, _| {}, (Arg::NONE, Arg::NONE)));
 }
 
+/// Waits until a softint of `level` has run on every CPU, whatever the wiring: behind the softints of that level that
+/// are queued there. What `softint_disestablish` needs.
+///
+/// Context, panics: as [`broadcast`].
+#[track_caller]
+pub fn native_barrier(level: Ipl) {
+    assert_context("xc_barrier");
+    let kernel = curlwp().kernel();
+    if kernel.mp_online() {
+        let nothing: XcFunc = |_, _| {};
+        wait(high_pri(
+            kernel,
+            Wiring::Native,
+            level,
+            nothing,
+            (Arg::NONE, Arg::NONE),
+            None,
+        ));
+    }
+}
+
 #[track_caller]
 fn issue(
     priority: Priority,
@@ -283,7 +309,7 @@ fn issue(
     }
     match priority {
         Priority::Low => low_pri(kernel, func, args, target),
-        Priority::High(level) => high_pri(kernel, level, func, args, target),
+        Priority::High(level) => high_pri(kernel, kernel.config().xcall, level, func, args, target),
     }
 }
 
@@ -336,7 +362,7 @@ fn low_pri(
     }
     let number = xc.xc_headp.get();
     contract!(
-        kernel.config().history.has(Bug::XcallTailp) || xc.xc_donep.load(Relaxed) < number,
+        xc.xc_donep.load(Relaxed) < number,
         "xcall-count",
         "a cross call was accepted, and {} of {number} functions have returned",
         xc.xc_donep.peek()
@@ -386,8 +412,9 @@ fn xc_thread(ci: Arg) {
         count_early(kernel, xc);
         xc.xc_lock.exit();
         note!("cpu{} begins a cross call", ci.index());
-        if let Some(func) = func {
-            func(arg1, arg2);
+        match func {
+            Some(func) => func(arg1, arg2),
+            None => no_function(),
         }
         note!("cpu{} ends a cross call", ci.index());
         check_after_function();
@@ -411,6 +438,17 @@ fn count_early(kernel: &Kernel, xc: &XcBox) {
     }
 }
 
+#[cold]
+fn no_function() -> ! {
+    crate::machine::stop(
+        crate::machine::Stop::Contract("xcall-func"),
+        format_args!(
+            "{} was asked for a cross call without a function",
+            curlwp().name()
+        ),
+    )
+}
+
 fn check_after_function() {
     let l = curlwp();
     contract!(
@@ -432,6 +470,7 @@ fn rump_carry() {
 #[track_caller]
 fn high_pri(
     kernel: &'static Kernel,
+    wiring: Wiring,
     level: Ipl,
     func: XcFunc,
     args: (Arg, Arg),
@@ -459,7 +498,7 @@ fn high_pri(
         curlwp().name()
     );
     xc.xc_lock.exit();
-    match kernel.config().xcall {
+    match wiring {
         Wiring::Native => interrupt_targets(kernel, level, target),
         Wiring::Rump => {
             // Nobody waits for the carrier's ticket: the functions count for the high box.
@@ -512,8 +551,9 @@ fn highpri_intr(_: Arg) {
     let xc = &kernel.xcall.xc_high_pri;
     // Without the lock: nothing of it changes before all CPUs have run it.
     let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
-    if let Some(func) = func {
-        func(arg1, arg2);
+    match func {
+        Some(func) => func(arg1, arg2),
+        None => no_function(),
     }
     xc.xc_lock.enter();
     let done = xc.xc_donep.load(Relaxed) + 1;

@@ -21,7 +21,8 @@ use core::fmt;
 use crate::config::Config;
 use crate::history::History;
 use crate::kern::kthread::{self, Options};
-use crate::kern::lwp::{Arg, curlwp, pri};
+use crate::kern::lwp::{Arg, Stat, curlwp, pri};
+use crate::kern::softint::LEVELS;
 use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
@@ -191,10 +192,11 @@ fn run_actor(record: Arg) {
 /// Sets the actors running.
 pub(crate) fn release(kernel: &'static Kernel) {
     for l in kernel.lwps() {
-        let waits = l.l_actor.peek() && l.l_stat.peek() == crate::kern::lwp::Stat::Idl;
-        if waits {
-            l.lock();
+        let lock = l.lock();
+        if l.l_actor.get_fused() && l.l_stat.get() == Stat::Idl {
             sched::setrunnable(l);
+        } else {
+            lock.spin_exit();
         }
     }
 }
@@ -219,6 +221,10 @@ pub fn broken_promise(promise: &'static str, message: fmt::Arguments<'_>) -> ! {
 
 /// Waits until what the actors left behind has run: cross calls that nobody waits for, and softints.
 pub(crate) fn quiesce() {
+    // A softint of each level comes behind those that are queued; the highest first, because an interrupt that asks
+    // for several levels has them all queued when the highest runs.
+    for level in LEVELS.into_iter().rev() {
+        xcall::native_barrier(level);
+    }
     xcall::barrier(xcall::Priority::Low);
-    xcall::barrier(xcall::Priority::HIGH);
 }

@@ -1,7 +1,7 @@
 //! Bug c of the talk: a cross call is counted before its function has run.
 
 use crate::history::{Bug, History};
-use crate::kern::lwp::Arg;
+use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::xcall::Priority;
 use crate::kernel::Kernel;
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, promise};
@@ -41,5 +41,7 @@ fn setup(kernel: &'static Kernel) {
 }
 
 fn request(_: Arg) {
-    promise::broadcast_and_wait(Priority::Low);
+    for _ in 0..curlwp().kernel().config().repeat {
+        promise::broadcast_and_wait(Priority::Low);
+    }
 }
