@@ -1,0 +1,125 @@
+//! What the boot loader hands over, whichever loader it was.
+//!
+//! # Overview
+//!
+//! The image carries two invitations: a multiboot2 header (GRUB) and a PVH note (QEMU's
+//! `-kernel`). Each loader leaves a description of the machine in memory in a format of its own;
+//! [`read`] turns either into one [`BootInfo`]. The assembly of this folder takes the processors
+//! from there to long mode.
+//!
+//! # Contexts
+//!
+//! The boot processor, once, before there is a heap.
+
+mod multiboot;
+mod pvh;
+
+use core::arch::global_asm;
+use core::ops::Range;
+
+global_asm!(
+    include_str!("entry.s"),
+    bsp_start = sym crate::bsp_start,
+    ap_start = sym crate::cpu::smp::ap_start,
+);
+
+/// Most areas of memory that are remembered; a PC has about ten.
+const MAX_AREAS: usize = 32;
+
+/// A list of address ranges that needs no heap.
+pub(crate) struct Areas {
+    list: [(usize, usize); MAX_AREAS],
+    len: usize,
+}
+
+impl Areas {
+    const fn new() -> Self {
+        Areas {
+            list: [(0, 0); MAX_AREAS],
+            len: 0,
+        }
+    }
+
+    /// Adds a range; empty ones, and those beyond the list's end, are left out.
+    fn push(&mut self, area: Range<usize>) {
+        if area.start < area.end && self.len < MAX_AREAS {
+            self.list[self.len] = (area.start, area.end);
+            self.len += 1;
+        }
+    }
+
+    /// The ranges, in the order in which they were found.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<usize>> {
+        self.list[..self.len].iter().map(|&(start, end)| start..end)
+    }
+}
+
+/// Longest command line that is read, in bytes.
+const LINE_BYTES: usize = 1024;
+
+/// The kernel command line, copied from where the loader left it.
+pub(crate) struct CommandLine {
+    bytes: [u8; LINE_BYTES],
+    len: usize,
+}
+
+impl CommandLine {
+    /// Copies `text`. Panics if it is too long: half a command line is another one.
+    fn copy(text: &str) -> Self {
+        assert!(
+            text.len() <= LINE_BYTES,
+            "the command line is longer than {LINE_BYTES} bytes"
+        );
+        let mut bytes = [0; LINE_BYTES];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        CommandLine {
+            bytes,
+            len: text.len(),
+        }
+    }
+
+    /// The text.
+    pub(crate) fn text(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).expect("it was copied from text")
+    }
+}
+
+/// What the kernel learns from its boot loader.
+pub(crate) struct BootInfo {
+    /// Memory that the firmware says is usable.
+    pub(crate) usable: Areas,
+    /// Parts of it that hold something: modules and the loader's own structures.
+    pub(crate) taken: Areas,
+    /// The kernel command line.
+    pub(crate) command_line: CommandLine,
+    /// Address of ACPI's root pointer, if the loader found it.
+    pub(crate) rsdp: Option<usize>,
+    /// The first module: the kernel's own debugging information, as an ELF file.
+    pub(crate) debug_module: Option<&'static [u8]>,
+    /// Who loaded the kernel, for the first line.
+    pub(crate) protocol: &'static str,
+}
+
+/// Reads the boot information at physical address `info`, of the kind that `magic` names.
+///
+/// Panics if no loader that is known left it.
+pub(crate) fn read(magic: u32, info: usize) -> BootInfo {
+    match magic {
+        multiboot2::MAGIC => multiboot::read(info),
+        pvh::MAGIC => pvh::read(info),
+        _ => {
+            panic!("the boot loader left magic {magic:#010x}, which is neither multiboot2 nor PVH")
+        }
+    }
+}
+
+/// The bytes of physical memory at `area`, for as long as the kernel runs.
+///
+/// # Safety
+///
+/// The area is mapped, initialised, and nobody writes to it.
+unsafe fn bytes(area: Range<usize>) -> &'static [u8] {
+    let start = core::ptr::with_exposed_provenance(area.start);
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts(start, area.len()) }
+}

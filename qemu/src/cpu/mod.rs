@@ -1,0 +1,137 @@
+//! The processors: what each keeps for itself, and how they are started.
+//!
+//! # Overview
+//!
+//! Each CPU has a [`PerCpu`], and its GS base points there: so the question that the kernel asks
+//! most often, which LWP runs here, is one load ([`word`]). The blocks are plain statics, so that a
+//! report can read those of all CPUs when they have been stopped.
+//!
+//! # Contexts
+//!
+//! [`this`] gives the block of the CPU that executes the call. With interrupts on, the caller may go
+//! on elsewhere a moment later: hold them off for as long as the answer must stay true.
+
+pub(crate) mod apic;
+pub(crate) mod interrupt;
+pub(crate) mod smp;
+pub(crate) mod tables;
+pub(crate) mod time;
+
+use core::arch::asm;
+use core::mem::offset_of;
+use core::ptr;
+use core::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst,
+};
+
+use kmod::config::Config;
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::GsBase;
+
+/// Most CPUs the machine can have.
+pub(crate) const MAX_CPUS: usize = Config::MAXCPUS;
+
+/// What one CPU keeps. The first field is read through GS.
+#[repr(C, align(64))]
+pub(crate) struct PerCpu {
+    /// The kernel's word: see `Machine::attach`.
+    word: AtomicPtr<()>,
+    /// Number of this CPU, from 0; the boot processor is 0.
+    index: AtomicUsize,
+    /// Its local APIC.
+    pub(crate) apic_id: AtomicU32,
+    /// The context it runs, as `Context` numbers it; `usize::MAX` before the first.
+    pub(crate) context: AtomicUsize,
+    /// Clock interrupts taken since boot.
+    pub(crate) ticks: AtomicU64,
+    /// It waits for an interrupt.
+    pub(crate) waits: AtomicBool,
+    /// State of its perturbation, see [`crate::perturb`].
+    pub(crate) random: AtomicU64,
+    /// Where it was when a report stopped it; null while it runs.
+    pub(crate) stopped: AtomicPtr<interrupt::TrapFrame>,
+}
+
+const GS_WORD: usize = offset_of!(PerCpu, word);
+const GS_INDEX: usize = offset_of!(PerCpu, index);
+
+static CPUS: [PerCpu; MAX_CPUS] = [const {
+    PerCpu {
+        word: AtomicPtr::new(ptr::null_mut()),
+        index: AtomicUsize::new(0),
+        apic_id: AtomicU32::new(0),
+        context: AtomicUsize::new(usize::MAX),
+        ticks: AtomicU64::new(0),
+        waits: AtomicBool::new(false),
+        random: AtomicU64::new(1),
+        stopped: AtomicPtr::new(ptr::null_mut()),
+    }
+}; MAX_CPUS];
+
+/// Number of CPUs that run.
+static COUNT: AtomicUsize = AtomicUsize::new(1);
+
+/// Number of CPUs that run.
+pub(crate) fn count() -> usize {
+    COUNT.load(Relaxed)
+}
+
+/// The block of CPU `cpu`. Panics if the machine cannot have that many.
+pub(crate) fn of(cpu: usize) -> &'static PerCpu {
+    &CPUS[cpu]
+}
+
+/// The blocks of all CPUs that run, in the order of their numbers.
+pub(crate) fn all() -> impl Iterator<Item = &'static PerCpu> {
+    CPUS[..count()].iter()
+}
+
+/// The block of the CPU that executes the call.
+#[inline]
+pub(crate) fn this() -> &'static PerCpu {
+    let index: usize;
+    // SAFETY: GS points to this CPU's block from the first instructions of its life on.
+    unsafe {
+        asm!("mov {}, gs:[{offset}]", out(reg) index, offset = const GS_INDEX,
+            options(readonly, nostack, preserves_flags));
+    }
+    &CPUS[index]
+}
+
+/// The kernel's word of the CPU that executes the call: one load, which no interrupt can split.
+#[inline(always)]
+pub(crate) fn word() -> *const () {
+    let word;
+    // SAFETY: as in `this`.
+    unsafe {
+        asm!("mov {}, gs:[{offset}]", out(reg) word, offset = const GS_WORD,
+            options(readonly, nostack, preserves_flags));
+    }
+    word
+}
+
+impl PerCpu {
+    /// Makes this block the one of the CPU that executes the call.
+    pub(crate) fn install(&'static self, index: usize) {
+        self.index.store(index, Relaxed);
+        GsBase::write(VirtAddr::from_ptr(self));
+    }
+
+    /// Number of this CPU.
+    pub(crate) fn index(&self) -> usize {
+        self.index.load(Relaxed)
+    }
+
+    /// Sets the kernel's word.
+    ///
+    /// The kernel calls this at each context switch with the LWP that goes on. What NetBSD demands of
+    /// `cpu_switchto` at this place is that (1) a store by which the old LWP gave a mutex up is visible
+    /// before the change of LWP, and (2) the change of LWP is visible before the new LWP, giving a mutex
+    /// up, looks whether somebody waits. Stores are never reordered with stores on x86, which is (1); (2) is
+    /// a store before a load, the one order x86 does not keep, so the exchange, a full barrier, is
+    /// needed in place of a plain store.
+    #[inline]
+    pub(crate) fn set_word(&self, word: *const ()) {
+        self.word.swap(word.cast_mut(), SeqCst);
+    }
+}

@@ -1,0 +1,128 @@
+//! The hypercalls of the kernel component, as this machine answers them.
+
+use core::alloc::Layout;
+use core::fmt;
+use core::panic::Location;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use kmod::machine::{Context, Field, Machine, Op, Stop};
+use x86_64::instructions::interrupts;
+
+use crate::memory::heap;
+use crate::report::{self, Cause};
+use crate::{console, context, cpu, perturb, run};
+
+/// The machine of this binary.
+struct Booted;
+
+kmod::bind_machine!(Booted);
+
+// SAFETY: (1) the word lies in the block of its CPU, which GS points to; (2) the heap gives memory that
+// nobody else has, and `alloc` zeroes it; (3) `context::switch` keeps stacks and callee-saved registers;
+// (4) the kernel is entered in `cpu::interrupt` and in `run`, through its entries only.
+unsafe impl Machine for Booted {
+    fn ncpu() -> usize {
+        cpu::count()
+    }
+
+    #[inline]
+    fn attach(cpu: usize, word: *const ()) {
+        cpu::of(cpu).set_word(word);
+    }
+
+    #[inline(always)]
+    fn word() -> *const () {
+        cpu::word()
+    }
+
+    fn send_ipi(cpu: usize) {
+        cpu::apic::send_ipi(cpu::of(cpu).apic_id.load(Relaxed));
+    }
+
+    fn wait_for_interrupt(unless: &AtomicU32) {
+        interrupts::disable();
+        if unless.load(Relaxed) == 0 {
+            let cpu = cpu::this();
+            cpu.waits.store(true, Relaxed);
+            // The processor takes no interrupt between the two instructions of this.
+            interrupts::enable_and_hlt();
+            cpu.waits.store(false, Relaxed);
+        } else {
+            interrupts::enable();
+        }
+    }
+
+    #[inline(always)]
+    fn interrupts_on() {
+        interrupts::enable();
+    }
+
+    #[inline]
+    fn relax(_: &'static Location<'static>) {
+        core::hint::spin_loop();
+    }
+
+    fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
+        context::create(name, entry, arg)
+    }
+
+    unsafe fn context_switch(from: Context, to: Context) {
+        // SAFETY: the caller's promise.
+        unsafe { context::switch(from, to) }
+    }
+
+    unsafe fn context_destroy(context: Context) {
+        // SAFETY: the caller's promise.
+        unsafe { context::destroy(context) }
+    }
+
+    fn alloc(layout: Layout, _: &'static str) -> *mut u8 {
+        let at = heap::alloc(layout);
+        if !at.is_null() {
+            // SAFETY: memory of this layout that nobody else has.
+            unsafe { at.write_bytes(0, layout.size()) };
+        }
+        at
+    }
+
+    unsafe fn free(at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { heap::free(at, layout) }
+    }
+
+    fn console(text: fmt::Arguments<'_>) {
+        console::write(text);
+    }
+
+    fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
+        match why {
+            Stop::Passed => run::passed(),
+            _ => report::begin(&Cause::Stop { why, message, at }),
+        }
+    }
+
+    #[inline]
+    fn point(_: Op, _: &'static Location<'static>) {
+        perturb::point();
+    }
+
+    #[inline]
+    fn decide(_: Op, _: &'static Location<'static>) {
+        perturb::point();
+    }
+
+    #[inline(always)]
+    fn access(_: Op, _: &'static Location<'static>) {}
+
+    #[inline(always)]
+    fn ipl(_: u8) {}
+
+    #[inline(always)]
+    fn tracing() -> bool {
+        false
+    }
+
+    fn note(_: fmt::Arguments<'_>) {}
+
+    fn label(_: usize, _: usize, _: fmt::Arguments<'_>, _: &'static [Field]) {}
+}

@@ -1,0 +1,163 @@
+//! The kernel command line: `key=value` words, each explained when it is wrong.
+
+use core::fmt;
+use core::str::FromStr;
+
+use kmod::config::Wiring;
+
+/// The words that are understood, for the message about one that is not.
+const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, perturb, watchdog";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options<'a> {
+    /// Name of the scenario, or `list`.
+    pub(crate) scenario: &'a str,
+    /// Name of its variant.
+    pub(crate) variant: &'a str,
+    /// How long to repeat the scenario; 0: one round.
+    pub(crate) seconds: u64,
+    /// Seed of the perturbation.
+    pub(crate) seed: u64,
+    /// Number of CPUs; all that are there if it is not given.
+    pub(crate) cpus: Option<usize>,
+    /// Wiring of the cross calls.
+    pub(crate) xcall: Wiring,
+    /// One point in so many is perturbed; 0: none.
+    pub(crate) perturb: Option<u64>,
+    /// Seconds without progress that are a hang; 0: never.
+    pub(crate) watchdog: u64,
+}
+
+/// Why a command line is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wrong<'a> {
+    /// A word without `=`.
+    NotAPair(&'a str),
+    /// A key that nobody knows.
+    Key(&'a str),
+    /// A value that does not fit its key; the last is what would.
+    Value(&'a str, &'a str, &'static str),
+    /// A key that stands there twice.
+    Twice(&'a str),
+    /// No scenario.
+    NoScenario,
+}
+
+impl fmt::Display for Wrong<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::NotAPair(word) => write!(f, "`{word}` is not of the form key=value"),
+            Wrong::Key(key) => write!(f, "`{key}` is not a key; there are {KEYS}"),
+            Wrong::Value(key, value, want) => write!(f, "{key}={value}: {key} wants {want}"),
+            Wrong::Twice(key) => write!(f, "`{key}` is given twice"),
+            Wrong::NoScenario => {
+                f.write_str("no scenario is given: scenario=NAME, or scenario=list for the names")
+            }
+        }
+    }
+}
+
+fn number<'a, T: FromStr>(key: &'a str, value: &'a str) -> Result<T, Wrong<'a>> {
+    value
+        .parse()
+        .map_err(|_| Wrong::Value(key, value, "a number that is not negative"))
+}
+
+fn wiring<'a>(key: &'a str, value: &'a str) -> Result<Wiring, Wrong<'a>> {
+    [Wiring::Native, Wiring::Rump]
+        .into_iter()
+        .find(|wiring| wiring.name() == value)
+        .ok_or(Wrong::Value(key, value, "native or rump"))
+}
+
+/// Notes that `key` was given. A command line is a few words: they are compared one by one.
+fn check_once<'a>(line: &'a str, key: &'a str) -> Result<(), Wrong<'a>> {
+    let given = line
+        .split_ascii_whitespace()
+        .filter_map(|word| word.split_once('='));
+    match given.filter(|(other, _)| *other == key).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Wrong::Twice(key)),
+    }
+}
+
+/// Reads the command line.
+pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
+    let mut options = Options {
+        scenario: "",
+        variant: "fixed",
+        seconds: 0,
+        seed: 1,
+        cpus: None,
+        xcall: Wiring::Native,
+        perturb: None,
+        watchdog: 10,
+    };
+    for word in line.split_ascii_whitespace() {
+        let (key, value) = word.split_once('=').ok_or(Wrong::NotAPair(word))?;
+        check_once(line, key)?;
+        match key {
+            "scenario" => options.scenario = value,
+            "variant" => options.variant = value,
+            "seconds" => options.seconds = number(key, value)?,
+            "seed" => options.seed = number(key, value)?,
+            "cpus" => options.cpus = Some(number(key, value)?),
+            "xcall" => options.xcall = wiring(key, value)?,
+            "perturb" => options.perturb = Some(number(key, value)?),
+            "watchdog" => options.watchdog = number(key, value)?,
+            _ => return Err(Wrong::Key(key)),
+        }
+    }
+    if options.scenario.is_empty() {
+        return Err(Wrong::NoScenario);
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_understood() {
+        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump perturb=9 watchdog=2";
+        let options = Options {
+            scenario: "s",
+            variant: "v",
+            seconds: 5,
+            seed: 7,
+            cpus: Some(3),
+            xcall: Wiring::Rump,
+            perturb: Some(9),
+            watchdog: 2,
+        };
+        assert_eq!(parse(line), Ok(options));
+    }
+
+    #[test]
+    fn what_is_not_given_has_a_default() {
+        let options = parse(" scenario=s ").unwrap();
+        assert_eq!(
+            (options.variant, options.seed, options.watchdog),
+            ("fixed", 1, 10)
+        );
+        assert_eq!((options.cpus, options.perturb), (None, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert_eq!(parse(""), Err(Wrong::NoScenario));
+        assert_eq!(parse("scenario=s quiet"), Err(Wrong::NotAPair("quiet")));
+        assert_eq!(parse("scenario=s cpu=4"), Err(Wrong::Key("cpu")));
+        assert_eq!(parse("scenario=s seed=1 seed=2"), Err(Wrong::Twice("seed")));
+        assert!(matches!(
+            parse("scenario=s cpus=-1"),
+            Err(Wrong::Value("cpus", "-1", _))
+        ));
+        assert!(matches!(
+            parse("scenario=s xcall=fast"),
+            Err(Wrong::Value("xcall", "fast", _))
+        ));
+    }
+}

@@ -1,0 +1,267 @@
+//! What the machine was booted for: a scenario, for a time, watched.
+//!
+//! # Overview
+//!
+//! [`main`] reads the command line, starts the CPUs, builds a kernel and lets every CPU into it. From then on
+//! everything happens in the kernel's own threads and interrupts: one of its threads repeats the scenario as long as
+//! [`again`] says so. The result goes to the console as TAP, one test a boot.
+//!
+//! # The watchdog
+//!
+//! At each clock interrupt CPU 0 looks, before the kernel is entered, whether any actor has gone on since the last time.
+//! If none has for so many seconds, that is a hang. A kernel level that masks the clock does not hide it: the
+//! interrupt arrives all the same, and is only marked as pending.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use kmod::config::Config;
+use kmod::entry;
+use kmod::kernel::Kernel;
+use kmod::scenario::{self, Scenario, Variant};
+use spin::Once;
+
+use crate::boot::BootInfo;
+use crate::console::println;
+use crate::cpu::{self, PerCpu, smp, time};
+use crate::memory::heap;
+use crate::options::{self, Options};
+use crate::report::yaml::Yaml;
+use crate::report::{self, Cause, Status};
+use crate::{context, perturb};
+
+/// What was asked for, and the kernel that does it.
+struct Run {
+    scenario: &'static Scenario,
+    variant: &'static Variant,
+    options: Options<'static>,
+    rate: u64,
+    kernel: &'static Kernel,
+    start_us: u64,
+}
+
+static INFO: Once<BootInfo> = Once::new();
+static RUN: Once<Run> = Once::new();
+
+/// Rounds that have ended.
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+/// What the watchdog saw last, and how many ticks ago that changed.
+static PROGRESS: AtomicU64 = AtomicU64::new(0);
+static QUIET_TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// Keeps the boot information.
+pub(crate) fn remember(info: BootInfo) -> &'static BootInfo {
+    INFO.call_once(|| info)
+}
+
+/// The kernel's own debugging information, if the loader brought it.
+pub(crate) fn debug_module() -> Option<&'static [u8]> {
+    INFO.get()?.debug_module
+}
+
+/// The kernel, once it has been built.
+pub(crate) fn kernel() -> Option<&'static Kernel> {
+    Some(RUN.get()?.kernel)
+}
+
+/// The boot processor's way into the kernel. Interrupts are off.
+pub(crate) extern "C" fn main() -> ! {
+    heap::reserve_arena();
+    let info = INFO.get().expect("the boot information was kept");
+    println!("TAP version 14");
+    println!("1..1");
+    let options = match options::parse(info.command_line.text()) {
+        Ok(options) if options.scenario == "list" => list(),
+        Ok(options) => options,
+        Err(wrong) => usage(format_args!("{wrong}")),
+    };
+    let (scenario, variant) = find(&options);
+    let rate = perturbation(&options);
+    let apic_ids = smp::discover(info);
+    let count = options.cpus.unwrap_or(apic_ids.len());
+    if count == 0 || count > apic_ids.len().min(cpu::MAX_CPUS) {
+        usage(format_args!(
+            "cpus={count}: the machine has {}",
+            apic_ids.len()
+        ));
+    }
+    if count < scenario.min_cpus {
+        usage(format_args!(
+            "{} needs {} CPUs",
+            scenario.name, scenario.min_cpus
+        ));
+    }
+    smp::start(&apic_ids[..count]);
+    println!(
+        "# {} {}, booted by {} on {count} CPUs",
+        scenario.name, variant.name, info.protocol
+    );
+
+    let config = Config {
+        xcall: options.xcall,
+        history: variant.history,
+        ..Config::new(count)
+    };
+    let kernel = entry::boot(&config, scenario);
+    let start_us = time::now_us();
+    let seed = options.seed;
+    RUN.call_once(|| Run {
+        scenario,
+        variant,
+        options,
+        rate,
+        kernel,
+        start_us,
+    });
+    entry::rounds(kernel, again);
+    perturb::start(seed, rate);
+    smp::open_gate();
+    enter(0)
+}
+
+fn find(options: &Options<'_>) -> (&'static Scenario, &'static Variant) {
+    let Some(scenario) = scenario::find(options.scenario) else {
+        let name = options.scenario;
+        usage(format_args!(
+            "there is no scenario `{name}`; scenario=list names them"
+        ))
+    };
+    let Some(variant) = scenario.variant(options.variant) else {
+        let name = options.variant;
+        usage(format_args!(
+            "{} has no variant `{name}`; scenario=list names them",
+            scenario.name
+        ))
+    };
+    if variant.history != kmod::history::History::NONE && !cfg!(feature = "history") {
+        usage(format_args!(
+            "this kernel was built without the historical variants"
+        ));
+    }
+    (scenario, variant)
+}
+
+/// The rate of perturbation: one point in so many, 0 for none.
+fn perturbation(options: &Options<'_>) -> u64 {
+    match (options.perturb, cfg!(feature = "perturb")) {
+        (Some(rate), true) => rate,
+        (None, true) => perturb::DEFAULT_RATE,
+        (None | Some(0), false) => 0,
+        (Some(_), false) => usage(format_args!("this kernel was built without perturbation")),
+    }
+}
+
+fn usage(what: fmt::Arguments<'_>) -> ! {
+    println!("not ok 1 - the kernel command line");
+    println!("  ---");
+    println!("  kind: usage");
+    println!("  message: \"{what}\"");
+    println!("  ...");
+    report::exit(Status::Usage)
+}
+
+fn list() -> ! {
+    for scenario in scenario::ALL {
+        println!("# {:<20} {}", scenario.name, scenario.summary);
+        for variant in scenario.variants {
+            println!("#     variant={:<12} {}", variant.name, variant.summary);
+        }
+    }
+    println!("ok 1 - list # {} scenarios", scenario::ALL.len());
+    report::exit(Status::Passed)
+}
+
+/// This CPU goes into the kernel, for good. Interrupts are off; the idle LWP turns them on.
+pub(crate) fn enter(index: usize) -> ! {
+    time::start_ticking();
+    let kernel = kernel().expect("a kernel is there before the gate is opened");
+    // SAFETY: the idle context of this CPU has not run yet, and runs nowhere else.
+    unsafe { context::begin(entry::idle_context(kernel, index)) }
+}
+
+/// Asked by the kernel after each round: is there time for another?
+fn again(rounds: u64) -> bool {
+    ROUNDS.store(rounds, Relaxed);
+    let run = RUN.get().expect("rounds are run after the run is known");
+    elapsed_us(run) < run.options.seconds * 1_000_000
+}
+
+fn elapsed_us(run: &Run) -> u64 {
+    time::now_us() - run.start_us
+}
+
+/// A tick of `cpu`'s clock, in its interrupt, before the kernel is entered.
+pub(crate) fn tick(cpu: &PerCpu) {
+    if cpu.index() != 0 {
+        return;
+    }
+    let Some(run) = RUN.get() else { return };
+    let progress = entry::progress(run.kernel);
+    if PROGRESS.swap(progress, Relaxed) != progress {
+        QUIET_TICKS.store(0, Relaxed);
+        return;
+    }
+    let quiet_ticks = QUIET_TICKS.fetch_add(1, Relaxed) + 1;
+    let seconds = run.options.watchdog;
+    if seconds != 0 && quiet_ticks >= seconds * u64::from(time::HZ) {
+        report::begin(&Cause::Hang { seconds });
+    }
+}
+
+/// Whether anything could still go on, when the CPUs have been stopped: for the report of a hang.
+pub(crate) fn outlook() -> &'static str {
+    let Some(run) = RUN.get() else {
+        return "there is no kernel yet";
+    };
+    match entry::idle(run.kernel) {
+        entry::Idle::Finished => "and all of them have come to their end",
+        entry::Idle::Clock => "the clock could still wake somebody",
+        entry::Idle::Stuck => "no clock and no interrupt will ever wake them",
+    }
+}
+
+/// Seconds with two digits behind the point.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02} s", self.0 / 1_000_000, self.0 / 10_000 % 100)
+    }
+}
+
+/// The scenario ran for its time, and nothing was found.
+pub(crate) fn passed() -> ! {
+    let run = RUN.get().expect("only a kernel that runs passes");
+    let rounds = ROUNDS.load(Relaxed);
+    let (scenario, variant) = (run.scenario.name, run.variant.name);
+    let time = Seconds(elapsed_us(run));
+    println!("ok 1 - {scenario} {variant} # {rounds} rounds in {time}");
+    report::exit(Status::Passed)
+}
+
+/// The line of TAP that says that the run failed; the report follows.
+pub(crate) fn print_failed() {
+    match RUN.get() {
+        Some(run) => println!(
+            "not ok 1 - {} {} # in round {} after {}",
+            run.scenario.name,
+            run.variant.name,
+            ROUNDS.load(Relaxed) + 1,
+            Seconds(elapsed_us(run))
+        ),
+        None => println!("not ok 1 - boot"),
+    }
+}
+
+/// With what the run was started, for the report.
+pub(crate) fn write_settings(yaml: &mut Yaml) -> fmt::Result {
+    let Some(run) = RUN.get() else { return Ok(()) };
+    let options = &run.options;
+    yaml.field("seed", format_args!("{}", options.seed))?;
+    yaml.field("xcall", format_args!("{}", options.xcall.name()))?;
+    yaml.field("cpus_running", format_args!("{}", cpu::count()))?;
+    match run.rate {
+        0 => yaml.field("perturb", format_args!("none")),
+        rate => yaml.field("perturb", format_args!("one point in {rate}")),
+    }
+}
