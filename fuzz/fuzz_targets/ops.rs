@@ -1,0 +1,31 @@
+//! The bytes are a program of operations, the machine that it runs on, and its schedule.
+#![no_main]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use arbitrary::{Arbitrary, Unstructured};
+use hostshim::Bytes;
+use kmod::config::Wiring;
+use libfuzzer_sys::{Corpus, fuzz_target};
+use rumplab_fuzz::program::Input;
+use rumplab_fuzz::{Bench, Subject};
+
+thread_local! {
+    static SUBJECT: Subject = Subject::from_environment("ops");
+    /// A machine for each number of CPUs and each wiring that came up.
+    static BENCHES: RefCell<BTreeMap<(usize, bool), Bench>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fuzz_target!(|bytes: &[u8]| -> Corpus {
+    let Ok(input) = Input::arbitrary(&mut Unstructured::new(bytes)) else {
+        return Corpus::Reject;
+    };
+    BENCHES.with_borrow_mut(|benches| {
+        let bench = benches
+            .entry((input.cpus, input.xcall == Wiring::Rump))
+            .or_insert_with(|| SUBJECT.with(|subject| subject.bench(input.cpus, input.xcall)));
+        bench.run(&mut Bytes::new(&input.schedule), Some(&input.program), bytes);
+    });
+    Corpus::Keep
+});

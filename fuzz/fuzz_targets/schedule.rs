@@ -1,0 +1,20 @@
+//! The bytes choose the schedule of a scenario.
+#![no_main]
+
+use std::cell::RefCell;
+
+use hostshim::Bytes;
+use kmod::config::Wiring;
+use libfuzzer_sys::fuzz_target;
+use rumplab_fuzz::{Bench, Subject};
+
+thread_local! {
+    static BENCH: RefCell<Bench> = {
+        let subject = Subject::from_environment("xcall-early-count");
+        RefCell::new(subject.bench(subject.cpus(), Wiring::Native))
+    };
+}
+
+fuzz_target!(|input: &[u8]| {
+    BENCH.with_borrow_mut(|bench| bench.run(&mut Bytes::new(input), None, input));
+});

@@ -1,0 +1,149 @@
+//! What the fuzz targets share: the settings, the pooled machines, and what becomes of a failure.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `RUMPLAB_VARIANT` | which code runs | `fixed` |
+//! | `RUMPLAB_SCENARIO` | the scenario (target `schedule`) | `xcall-early-count` |
+//! | `RUMPLAB_CPUS` | CPUs (target `schedule`) | the scenario's |
+//!
+//! A failing input leaves a replay file beside libFuzzer's artifact, under the same name with `.replay`
+//! at its end, and the target prints the command that replays it.
+#![feature(cfg_sanitize)]
+
+mod asan;
+pub mod program;
+
+use std::env;
+use std::path::PathBuf;
+use std::process;
+
+use hostshim::capture::Catch;
+use hostshim::files::write_whole;
+use hostshim::minimize::Effort;
+use hostshim::replay::LIMITS;
+use hostshim::{Machine, Outcome, Setup, Strategy, Verdict};
+use kmod::config::{Config, Wiring};
+use kmod::scenario::ops::Program;
+use kmod::scenario::{self, Scenario, Variant};
+
+/// What is fuzzed.
+#[derive(Clone, Copy)]
+pub struct Subject {
+    /// The program.
+    pub scenario: &'static Scenario,
+    /// Which code of it.
+    pub variant: &'static Variant,
+}
+
+fn setting(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+/// Ends the target: the settings make no sense.
+fn refuse(message: &str) -> ! {
+    eprintln!("rumplab-fuzz: {message}");
+    process::exit(2)
+}
+
+impl Subject {
+    /// What the environment asks for; `scenario` if it leaves that open.
+    pub fn from_environment(scenario: &str) -> Subject {
+        let name = setting("RUMPLAB_SCENARIO", scenario);
+        let Some(scenario) = scenario::find(&name) else {
+            refuse(&format!("RUMPLAB_SCENARIO={name}: no such scenario; `rumplab list` names them"))
+        };
+        let name = setting("RUMPLAB_VARIANT", "fixed");
+        let Some(variant) = scenario.variant(&name) else {
+            let known: Vec<_> = scenario.variants.iter().map(|v| v.name).collect();
+            refuse(&format!("RUMPLAB_VARIANT={name}: {} has {}", scenario.name, known.join(", ")))
+        };
+        Subject { scenario, variant }
+    }
+
+    /// The CPUs that the environment asks for, or the scenario's.
+    pub fn cpus(&self) -> usize {
+        let text = setting("RUMPLAB_CPUS", &self.scenario.default_cpus.to_string());
+        match text.parse() {
+            Ok(cpus) if (self.scenario.min_cpus..=Config::MAXCPUS).contains(&cpus) => cpus,
+            _ => refuse(&format!(
+                "RUMPLAB_CPUS={text}: {} runs on {} to {} CPUs",
+                self.scenario.name,
+                self.scenario.min_cpus,
+                Config::MAXCPUS
+            )),
+        }
+    }
+
+    fn config(&self, cpus: usize, xcall: Wiring) -> Config {
+        Config { xcall, history: self.variant.history, ..Config::small(cpus) }
+    }
+
+    /// A machine that is ready to run.
+    pub fn bench(&self, cpus: usize, xcall: Wiring) -> Bench {
+        let config = self.config(cpus, xcall);
+        let mut machine = Machine::new();
+        let setup = Setup { scenario: self.scenario, config, trace: false };
+        if let Err(failure) = machine.boot(&setup) {
+            refuse(&format!("the kernel does not boot: {failure}"));
+        }
+        Bench { subject: *self, config, machine }
+    }
+}
+
+/// A booted machine, kept from input to input.
+pub struct Bench {
+    subject: Subject,
+    config: Config,
+    machine: Machine,
+}
+
+impl Bench {
+    /// Runs one input, and does not return if it fails.
+    pub fn run(&mut self, strategy: &mut dyn Strategy, program: Option<&Program>, input: &[u8]) {
+        if let Some(program) = program {
+            self.machine.load(program);
+        }
+        let outcome = self.machine.run(strategy, &LIMITS);
+        if let Verdict::Failed(_) = outcome.verdict {
+            self.fail(&outcome, program, input);
+        }
+    }
+
+    fn fail(&self, outcome: &Outcome, program: Option<&Program>, input: &[u8]) -> ! {
+        let Verdict::Failed(failure) = &outcome.verdict else { process::abort() };
+        eprintln!("rumplab-fuzz: {failure}");
+        let catch = Catch {
+            scenario: self.subject.scenario,
+            variant: self.subject.variant,
+            config: self.config,
+            program,
+            deviations: self.machine.deviations(),
+            failure,
+        };
+        match catch.capture(&LIMITS, Effort::default()) {
+            Ok(capture) => {
+                let path = beside_artifact(input);
+                match write_whole(&path, capture.file.to_string().as_bytes()) {
+                    Ok(()) => eprintln!("{}\nreplay it with: rumplab replay {}", capture.report, path.display()),
+                    Err(error) => eprintln!(
+                        "rumplab-fuzz: cannot write {}: {error}; the file is\n{}",
+                        path.display(),
+                        capture.file
+                    ),
+                }
+            }
+            Err(error) => eprintln!("rumplab-fuzz: {error}"),
+        }
+        // libFuzzer writes its artifact on the way out.
+        process::abort()
+    }
+}
+
+/// Where the replay file of an input goes: beside the artifact that libFuzzer will write.
+fn beside_artifact(input: &[u8]) -> PathBuf {
+    let prefix = env::args()
+        .filter_map(|arg| arg.strip_prefix("-artifact_prefix=").map(str::to_owned))
+        .next_back()
+        .unwrap_or_default();
+    PathBuf::from(format!("{prefix}crash-{}.replay", sha1_smol::Sha1::from(input).digest()))
+}

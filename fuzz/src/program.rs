@@ -1,0 +1,38 @@
+//! Arbitrary programs: what an input of the target `ops` means.
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use kmod::config::Wiring;
+use kmod::scenario::ops::{MAX_CPUS, MAX_LWPS, MAX_OPS, Op, Program};
+
+/// A machine, a program, and the bytes of its schedule.
+#[derive(Debug)]
+pub struct Input {
+    /// CPUs of the machine.
+    pub cpus: usize,
+    /// Wiring of its cross calls.
+    pub xcall: Wiring,
+    /// What its LWPs do.
+    pub program: Program,
+    /// The schedule.
+    pub schedule: Vec<u8>,
+}
+
+impl<'a> Arbitrary<'a> for Input {
+    fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Input> {
+        let head: u8 = bytes.arbitrary()?;
+        let cpus = 1 + usize::from(head) % MAX_CPUS;
+        let xcall = if head & 0x80 == 0 { Wiring::Native } else { Wiring::Rump };
+        let mut program = Program::default();
+        // Operations are dealt out: a byte says to whom, three what. So to insert one does not move the others
+        // to other LWPs, and the schedule comes last.
+        let count = usize::from(bytes.arbitrary::<u8>()?) % (MAX_LWPS * MAX_OPS);
+        for _ in 0..count {
+            if bytes.len() < 4 {
+                break;
+            }
+            let [lwp, op @ ..]: [u8; 4] = bytes.arbitrary()?;
+            program.scripts[usize::from(lwp) % MAX_LWPS].push(Op::decode(op));
+        }
+        Ok(Input { cpus, xcall, program, schedule: bytes.bytes(bytes.len())?.to_vec() })
+    }
+}

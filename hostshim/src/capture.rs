@@ -1,0 +1,159 @@
+//! From a failing run to what is kept of it: the shortest schedule in names, a replay file that was tried, a report.
+//!
+//! For whoever found the run, a hunt or a fuzzer: both have a list of numbered deviations, and a failure.
+
+use std::fmt;
+
+use kmod::config::Config;
+use kmod::scenario::ops::Program;
+use kmod::scenario::{Scenario, Variant};
+
+use crate::machine::{Failure, Limits, Machine, Outcome, Verdict};
+use crate::minimize::{Effort, minimize};
+use crate::names::name_schedule;
+use crate::replay::{Parsed, ReplayError, ReplayFile};
+use crate::report::{self, Story, Text};
+use crate::schedule::Deviation;
+
+/// A run that failed, as it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Catch<'a> {
+    /// What ran.
+    pub scenario: &'static Scenario,
+    /// Which code of it.
+    pub variant: &'static Variant,
+    /// CPUs and knobs; the history is the variant's.
+    pub config: Config,
+    /// What the actors of `ops` ran.
+    pub program: Option<&'a Program>,
+    /// The schedule.
+    pub deviations: &'a [Deviation],
+    /// How it failed.
+    pub failure: &'a Failure,
+}
+
+/// What is kept of a failing run.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// What ran, minimized, and its schedule.
+    pub file: ReplayFile,
+    /// How the minimized schedule ends.
+    pub outcome: Outcome,
+    /// The report.
+    pub report: Text,
+    /// Departures of the schedule before it was minimized.
+    pub departures_found: usize,
+}
+
+/// Why nothing could be kept. Each of these is a fault of this program, not of the kernel.
+#[derive(Debug)]
+pub enum CaptureError {
+    /// The kernel did not boot with its trace on.
+    Boot(Failure),
+    /// The run ended otherwise when it was repeated with the trace on.
+    Unrepeatable {
+        /// How it ended first.
+        first: Box<Failure>,
+        /// How it ended then.
+        then: Verdict,
+    },
+    /// The file that was written could not be read back and replayed.
+    Unreadable(String),
+}
+
+impl fmt::Display for CaptureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a failing run could not be kept, which is a fault of this program: ")?;
+        match self {
+            CaptureError::Boot(failure) => {
+                write!(f, "the kernel boots only without a trace: {failure}")
+            }
+            CaptureError::Unrepeatable {
+                first,
+                then: Verdict::Passed,
+            } => {
+                write!(f, "it failed ({first}), and passed when it was repeated")
+            }
+            CaptureError::Unrepeatable {
+                first,
+                then: Verdict::Failed(then),
+            } => {
+                write!(
+                    f,
+                    "it failed ({first}), and in another way when it was repeated ({then})"
+                )
+            }
+            CaptureError::Unreadable(why) => write!(f, "its file does not replay: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for CaptureError {}
+
+impl Catch<'_> {
+    /// Minimizes the run, and replays the text of its file once to see that it does.
+    ///
+    /// # Errors
+    ///
+    /// If the run does not repeat. See [`CaptureError`].
+    pub fn capture(&self, limits: &Limits, effort: Effort) -> Result<Capture, CaptureError> {
+        let mut machine = Machine::new();
+        let mut file = ReplayFile {
+            scenario: self.scenario,
+            variant: self.variant,
+            config: self.config,
+            program: self.program.copied().map(Box::new),
+            schedule: Vec::new(),
+        };
+        file.boot(&mut machine).map_err(CaptureError::Boot)?;
+        let (outcome, named) = name_schedule(&mut machine, self.deviations, limits);
+        let departures_found = named.len();
+        let minimized = minimize(
+            &mut machine,
+            self.program,
+            named,
+            self.failure,
+            limits,
+            effort,
+        );
+        let unrepeatable = || CaptureError::Unrepeatable {
+            first: Box::new(self.failure.clone()),
+            then: outcome.verdict,
+        };
+        let minimized = minimized.ok_or_else(unrepeatable)?;
+        file.program = minimized.program;
+        file.schedule = minimized.schedule;
+        let (outcome, report) = tell(&file, &mut machine, limits)?;
+        Ok(Capture {
+            file,
+            outcome,
+            report,
+            departures_found,
+        })
+    }
+}
+
+/// Replays a file from its text, and reports.
+fn tell(
+    file: &ReplayFile,
+    machine: &mut Machine,
+    limits: &Limits,
+) -> Result<(Outcome, Text), CaptureError> {
+    let unreadable = |why: &dyn fmt::Display| CaptureError::Unreadable(why.to_string());
+    let parsed = Parsed::read(file.to_string().as_bytes()).map_err(|why| unreadable(&why))?;
+    let (outcome, points) = parsed
+        .replay(machine, limits)
+        .map_err(|error| match error {
+            ReplayError::Misfit(why) => unreadable(&why),
+            ReplayError::Boot(failure) => CaptureError::Boot(failure),
+        })?;
+    let story = Story {
+        cpus: file.config.ncpu,
+        outcome: &outcome,
+        trace: machine.trace(),
+        departures: &file.schedule,
+        points: &points,
+    };
+    let report = report::failure(file, &story);
+    Ok((outcome, report))
+}

@@ -1,0 +1,129 @@
+//! What can be asked for.
+
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand, ValueEnum};
+use hostshim::hunt::Plan;
+use kmod::config::{Config, Wiring};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Yellow.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  rumplab list                                          what there is to run
+  rumplab run xcall-early-count --variant historical    how the old code failed
+  rumplab run xcall-early-count                         that today's code does not
+  rumplab run all --seconds 60 --jobs 2                 a minute on each scenario, on two host CPUs
+  rumplab replay FILE                                   the same run again, step by step
+  rumplab explain FILE                                  the same, told for people
+
+Exit status:
+  0    nothing found        2    wrong usage or input
+  1    a failure found      130  stopped by Ctrl-C";
+
+/// Finds, replays and explains concurrency failures of a kernel on a simulated SMP machine.
+///
+/// A scenario is a small program on the kernel's primitives. `run` lets it run under many schedules, each chosen by a
+/// strategy, until something breaks: a data race, a use after free, a deadlock, a broken contract or promise. What
+/// breaks is minimized and kept as a replay file: text that gives the same run again, on any machine.
+#[derive(Debug, Parser)]
+#[command(name = "rumplab", version, styles = STYLES, after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Lists the scenarios and their variants.
+    List,
+    /// Runs a scenario under many schedules until something breaks.
+    Run(RunArgs),
+    /// Makes a run again from its file: prints every step, and how it ends.
+    Replay(FileArgs),
+    /// Tells the story of a run: what it is about, how it ends, every step, and who waits for whom.
+    Explain(FileArgs),
+}
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  rumplab run xcall-early-count --variant historical --seed 7
+  rumplab run xcall-early-count --variant all --schedules 1000000
+  rumplab run abba --cpus 4 --strategy pct:2 --out /tmp/replays
+
+The same arguments find the same failure, whatever --jobs says. Of a failure, the shortest schedule that still shows
+it is kept; the last line printed is the command that replays it.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub(super) struct RunArgs {
+    /// The scenario, or `all` for every one that must hold (`rumplab list`)
+    pub(super) scenario: String,
+    /// The code that runs: `fixed` is today's, the others are historical; `all` for each of them
+    #[arg(long, value_name = "NAME", default_value = "fixed")]
+    pub(super) variant: String,
+    /// Who chooses the schedules: portfolio, random, pct, or pct:DEPTH
+    #[arg(long, default_value_t = Plan::Portfolio)]
+    pub(super) strategy: Plan,
+    /// How many schedules, unless something breaks before [default: 100000]
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) schedules: Option<u64>,
+    /// How long, unless something breaks before, for each scenario and variant
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(super) seconds: Option<u64>,
+    /// Which of all sequences of schedules
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// CPUs of the simulated machine [default: what the scenario says]
+    #[arg(long, value_name = "N", value_parser = parse_cpus)]
+    pub(super) cpus: Option<usize>,
+    /// Host threads to use
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) jobs: u16,
+    /// How high-priority cross calls are wired
+    #[arg(long, value_enum, default_value_t = XcallArg::Native)]
+    pub(super) xcall: XcallArg,
+    /// Where replay files go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct FileArgs {
+    /// The replay file
+    pub(super) file: PathBuf,
+    /// Refuse the file unless it is for so many CPUs
+    #[arg(long, value_name = "N", value_parser = parse_cpus)]
+    pub(super) cpus: Option<usize>,
+}
+
+/// `--xcall`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum XcallArg {
+    /// A box for each priority, as on hardware
+    Native,
+    /// High priority is carried by the low box, as in a rump kernel
+    Rump,
+}
+
+impl From<XcallArg> for Wiring {
+    fn from(arg: XcallArg) -> Wiring {
+        match arg {
+            XcallArg::Native => Wiring::Native,
+            XcallArg::Rump => Wiring::Rump,
+        }
+    }
+}
+
+fn parse_cpus(text: &str) -> Result<usize, String> {
+    let cpus = text
+        .parse()
+        .ok()
+        .filter(|cpus| (1..=Config::MAXCPUS).contains(cpus));
+    cpus.ok_or_else(|| format!("a machine has 1 to {} CPUs", Config::MAXCPUS))
+}

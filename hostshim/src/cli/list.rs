@@ -1,0 +1,45 @@
+//! `rumplab list`.
+
+use hostshim::report::{Role, Text};
+use kmod::scenario::{self, Kind};
+
+use super::{Status, terminal};
+
+/// Scenarios by what a failure of them means, each with its variants.
+pub(super) fn list() -> Status {
+    let mut text = Text::default();
+    for (kind, title) in [
+        (
+            Kind::Sound,
+            "Scenarios that must hold in the variant `fixed`:",
+        ),
+        (Kind::Broken, "Broken programs, to see how a failure looks:"),
+        (Kind::Fault, "For the booted machine only (scripts/boot):"),
+    ] {
+        text.add(Role::Heading, title);
+        for scenario in scenario::ALL.iter().filter(|s| s.kind == kind) {
+            text.add(
+                Role::Plain,
+                format!("  {:20} {}", scenario.name, scenario.summary),
+            );
+            // A single variant is `fixed`, and says nothing.
+            for variant in scenario
+                .variants
+                .iter()
+                .filter(|_| scenario.variants.len() > 1)
+            {
+                text.add(
+                    Role::Aside,
+                    format!("      {:16} {}", variant.name, variant.summary),
+                );
+            }
+        }
+        text.gap();
+    }
+    text.add(
+        Role::Plain,
+        "Run one with: rumplab run SCENARIO [--variant NAME]",
+    );
+    terminal::print(&text);
+    Status::Nothing
+}

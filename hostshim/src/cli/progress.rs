@@ -1,0 +1,87 @@
+//! How far a hunt is, for whoever looks at the terminal.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use hostshim::Failure;
+use hostshim::hunt::{Budget, Hunt, Hunted, Watch};
+use hostshim::stopwatch::Stopwatch;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::interrupt::Interrupt;
+use super::terminal;
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs a hunt and shows its progress; stops it if the user wants.
+pub(super) fn hunt(hunt: &Hunt, title: &str, interrupt: &Interrupt) -> Result<Hunted, Failure> {
+    let watch = Watch::default();
+    let clock = Stopwatch::start();
+    let bar = bar(hunt, title);
+    let watcher = thread::current();
+    let result = thread::scope(|scope| {
+        let hunter = scope.spawn(|| {
+            let result = hunt.run(&watch);
+            watcher.unpark();
+            result
+        });
+        while !hunter.is_finished() {
+            if interrupt.is_wanted() {
+                watch.stop.store(true, Relaxed);
+            }
+            show(&bar, &watch, &clock, hunt.budget);
+            thread::park_timeout(LOOK_EVERY);
+        }
+        hunter.join()
+    });
+    bar.finish_and_clear();
+    let hunted = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    terminal::remark(speed(&watch, &clock));
+    Ok(hunted)
+}
+
+fn bar(hunt: &Hunt, title: &str) -> ProgressBar {
+    let length = match hunt.budget {
+        Budget::Schedules(count) => count,
+        Budget::Time(time) => time.as_millis() as u64,
+    };
+    let bar = ProgressBar::new(length);
+    // A template without mistakes in it: the test below reads it.
+    if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(title.to_owned());
+    bar
+}
+
+const TEMPLATE: &str = "{prefix} [{bar:24}] {percent}% {msg}";
+
+fn show(bar: &ProgressBar, watch: &Watch, clock: &Stopwatch, budget: Budget) {
+    bar.set_position(match budget {
+        Budget::Schedules(_) => watch.schedules.load(Relaxed),
+        Budget::Time(_) => clock.elapsed().as_millis() as u64,
+    });
+    bar.set_message(speed(watch, clock));
+}
+
+fn speed(watch: &Watch, clock: &Stopwatch) -> String {
+    let (schedules, steps) = (watch.schedules.load(Relaxed), watch.steps.load(Relaxed));
+    let seconds = clock.elapsed().as_secs_f64();
+    let per_second = |count: u64| (count as f64 / seconds.max(0.001)) as u64;
+    format!(
+        "{schedules} schedules in {seconds:.1} s: {} schedules/s, {} steps/s",
+        per_second(schedules),
+        per_second(steps)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_is_well_formed() {
+        assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+}

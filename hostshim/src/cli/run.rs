@@ -1,0 +1,188 @@
+//! `rumplab run`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hostshim::capture::Capture;
+use hostshim::hunt::{Budget, Found, Hunt};
+use hostshim::minimize::Effort;
+use hostshim::replay::LIMITS;
+use hostshim::report::Role;
+use hostshim::suggest::nearest;
+use kmod::config::Config;
+use kmod::scenario::{self, Kind, Scenario, Variant};
+
+use super::args::RunArgs;
+use super::interrupt::Interrupt;
+use super::{Status, Wrong, progress, save, terminal};
+
+/// Schedules if nobody says how many, nor how long. The help of `--schedules` says so too.
+const SCHEDULES: u64 = 100_000;
+
+type Target = (&'static Scenario, &'static Variant);
+
+/// Hunts in every scenario and variant that was asked for.
+pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
+    let targets = targets(&args.scenario, &args.variant)?;
+    for (scenario, _) in &targets {
+        check_cpus(scenario, args)?;
+    }
+    save::prepare(&args.out)?;
+    let interrupt = Interrupt::listen();
+    let mut status = Status::Nothing;
+    for target in targets {
+        match hunt(target, args, &interrupt)? {
+            Status::Nothing => {}
+            Status::Found => status = Status::Found,
+            Status::Interrupted => return Ok(Status::Interrupted),
+        }
+    }
+    Ok(status)
+}
+
+/// What `SCENARIO` and `--variant` name, in the order of the list.
+fn targets(scenario: &str, variant: &str) -> Result<Vec<Target>, Wrong> {
+    let scenarios = match scenario {
+        "all" => Vec::from_iter(
+            scenario::ALL
+                .iter()
+                .copied()
+                .filter(|s| s.kind == Kind::Sound),
+        ),
+        name => vec![find(name)?],
+    };
+    let matching = |s: &'static Scenario| {
+        let wanted = move |v: &&Variant| variant == "all" || v.name == variant;
+        s.variants.iter().filter(wanted).map(move |v| (s, v))
+    };
+    let targets: Vec<Target> = scenarios.iter().copied().flat_map(matching).collect();
+    if targets.is_empty() {
+        let names = scenarios.iter().flat_map(|s| s.variants).map(|v| v.name);
+        let help = nearest(variant, names.chain(["all"])).help();
+        return Err(Wrong(format!(
+            "{scenario} has no variant `{variant}`\n  help: {help}"
+        )));
+    }
+    Ok(targets)
+}
+
+fn find(name: &str) -> Result<&'static Scenario, Wrong> {
+    let Some(found) = scenario::find(name) else {
+        let names = scenario::ALL.iter().map(|s| s.name).chain(["all"]);
+        let help = nearest(name, names).help();
+        return Err(Wrong(format!(
+            "there is no scenario `{name}`\n  help: {help}"
+        )));
+    };
+    if found.kind == Kind::Fault {
+        let boot = format!("scripts/boot --scenario {name}");
+        return Err(Wrong(format!(
+            "{name} runs on the booted machine only\n  help: {boot}"
+        )));
+    }
+    Ok(found)
+}
+
+fn check_cpus(scenario: &Scenario, args: &RunArgs) -> Result<(), Wrong> {
+    match args.cpus {
+        Some(cpus) if cpus < scenario.min_cpus => Err(Wrong(format!(
+            "{} does not run on {cpus} CPUs\n  help: give it {} at least, with --cpus",
+            scenario.name, scenario.min_cpus
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn hunt(
+    (scenario, variant): Target,
+    args: &RunArgs,
+    interrupt: &Interrupt,
+) -> Result<Status, Wrong> {
+    let mut config = Config::small(args.cpus.unwrap_or(scenario.default_cpus));
+    config.history = variant.history;
+    config.xcall = args.xcall.into();
+    let hunt = Hunt {
+        scenario,
+        variant,
+        config,
+        plan: args.strategy,
+        seed: args.seed,
+        budget: match args.seconds {
+            Some(seconds) => Budget::Time(Duration::from_secs(seconds)),
+            None => Budget::Schedules(args.schedules.unwrap_or(SCHEDULES)),
+        },
+        jobs: args.jobs.into(),
+        limits: LIMITS,
+    };
+    let title = format!("{} {}", scenario.name, variant.name);
+    let hunted = progress::hunt(&hunt, &title, interrupt)
+        .map_err(|failure| Wrong(format!("{title}: the kernel does not boot: {failure}")))?;
+    let how = format!("({}, seed {})", args.strategy, args.seed);
+    let count = hunted.schedules;
+    match hunted.found {
+        Some(found) => {
+            let number = found.run + 1;
+            keep(
+                &hunt,
+                &found,
+                args,
+                &format!("{title}: failed in schedule {number} {how}"),
+            )
+        }
+        None if hunted.interrupted => {
+            let line =
+                format!("{title}: stopped after {count} schedules {how}, nothing found so far");
+            terminal::say(Role::Plain, line);
+            Ok(Status::Interrupted)
+        }
+        None => {
+            let line = format!("{title}: nothing found in {count} schedules {how}");
+            terminal::say(Role::Success, line);
+            Ok(Status::Nothing)
+        }
+    }
+}
+
+/// Minimizes a failure, writes its file, and prints its report.
+fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Status, Wrong> {
+    let captured = hunt.catch(found).capture(&LIMITS, Effort::default());
+    let captured = captured.map_err(|error| Wrong(error.to_string()))?;
+    let Capture {
+        file,
+        report,
+        departures_found: before,
+        ..
+    } = captured;
+    let path = save::save(&file, &args.out)?;
+    let left = file.schedule.len();
+    terminal::say(
+        Role::Heading,
+        format!("{title}; departures: {before}, minimized to {left}"),
+    );
+    terminal::print(&report);
+    let command = format!("replay it with: rumplab replay {}", for_shell(&path));
+    terminal::say(Role::Plain, format!("\n{command}"));
+    Ok(Status::Found)
+}
+
+/// The path as one word of a command line.
+fn for_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        assert_eq!(for_shell(Path::new("./a-1/b.replay")), "./a-1/b.replay");
+        assert_eq!(for_shell(Path::new("a b")), "'a b'");
+        assert_eq!(for_shell(Path::new("it's")), "'it'\\''s'");
+    }
+}

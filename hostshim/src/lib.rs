@@ -1,0 +1,25 @@
+//! The simulated machine of Rumplab: N CPUs, interrupts, a clock and LWPs inside one host process.
+//!
+//! Every interleaving is chosen by a strategy, and the same choices give the same run, bit for bit.
+//! [`machine`] is the machine, [`strategy`] who decides, [`schedule`] what is decided. On these stand [`hunt`], which
+//! looks for failures, [`names`] and [`replay`], which keep them as text, [`mod@minimize`], which shortens them,
+//! [`report`], which explains them, and [`capture`], which does all that with one failing run.
+
+pub mod capture;
+pub mod files;
+pub mod hunt;
+pub mod machine;
+pub mod minimize;
+pub mod names;
+pub mod replay;
+pub mod report;
+pub mod schedule;
+pub mod stopwatch;
+pub mod strategy;
+pub mod suggest;
+
+pub use machine::{
+    Failure, FailureKind, Limits, Machine, Outcome, Setup, TraceEvent, Verdict, View,
+};
+pub use schedule::{Choice, Deviation};
+pub use strategy::{Bytes, Pct, Portfolio, Random, Replay, Strategy};

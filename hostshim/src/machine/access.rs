@@ -1,0 +1,370 @@
+//! Accesses: each is checked, wakes who spins for it, and is recorded if somebody wants to know.
+
+use std::alloc::Layout;
+use std::panic::Location;
+
+use kmod::machine::{Kind, Line, Op};
+use kmod::mem::Ordering;
+
+use super::cpu::Pending;
+use super::engine::Engine;
+use super::failure::FailureKind;
+use super::memory::{Memory, Wrong};
+use super::trace::{Access, PointName, Site, TraceEvent, What, place};
+
+impl Engine {
+    /// Checks an operation of the step under way.
+    #[inline(always)]
+    pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) {
+        match op.kind {
+            Kind::Read => self.fused_read(op.addr, at),
+            Kind::Write => self.fused_write(op.addr, at),
+            Kind::Load => self.fused_load(op.addr, op.order, at),
+            kind => self.fused_in_full(op.addr, kind, op.order, at),
+        }
+    }
+
+    #[inline(never)]
+    fn fused_load(&self, address: usize, order: Ordering, at: &'static Location<'static>) {
+        if self.memory(|memory| memory.is_plain_load(address, order)) {
+            self.current().watch.note(address, self.writes.get());
+        } else {
+            self.fused_in_full(address, Kind::Load, order, at);
+        }
+    }
+
+    #[inline(never)]
+    fn fused_read(&self, address: usize, at: &'static Location<'static>) {
+        let cpu = self.cpu.get();
+        if !self.memory(|memory| memory.is_repeated(cpu, address, Kind::Read)) {
+            self.fused_in_full(address, Kind::Read, Ordering::Relaxed, at);
+        }
+    }
+
+    #[inline(never)]
+    fn fused_write(&self, address: usize, at: &'static Location<'static>) {
+        let cpu = self.cpu.get();
+        if !self.memory(|memory| memory.is_repeated(cpu, address, Kind::Write)) {
+            self.fused_in_full(address, Kind::Write, Ordering::Relaxed, at);
+        }
+    }
+
+    #[inline(never)]
+    fn fused_in_full(
+        &self,
+        addr: usize,
+        kind: Kind,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) {
+        let op = Op { addr, kind, order };
+        if self.recording.get() {
+            self.record_fused(op, at);
+        }
+        self.access(op, at);
+    }
+
+    /// Checks an operation that is about to be made, or was made in the step under way.
+    #[inline(always)]
+    pub(crate) fn access(&self, op: Op, at: &'static Location<'static>) {
+        let cpu = self.cpu.get();
+        let checked = self.memory(|memory| memory.access(cpu, op.addr, op.kind, op.order));
+        if let Err(wrong) = checked {
+            self.wrong(wrong, op, at);
+        }
+        match op.kind {
+            // Nobody can wait for a plain write: it would be a race.
+            Kind::Load => self.current().watch.note(op.addr, self.writes.get()),
+            Kind::Store | Kind::Rmw => {
+                self.writes.set(self.writes.get() + 1);
+                if self.spinners.get() != 0 {
+                    self.wake(op.addr);
+                }
+            }
+            _ => {}
+        }
+        if self.recording.get() {
+            self.record_site(op, at);
+        }
+    }
+
+    /// Gives memory out.
+    pub(crate) fn alloc(&self, layout: Layout, what: &'static str) -> *mut u8 {
+        self.memory(|memory| memory.alloc(layout, what))
+    }
+
+    /// Takes memory back.
+    pub(crate) fn free(&self, address: usize) {
+        let cpu = self.cpu.get();
+        let at = self.location_of_free();
+        let Some(offset) = self.memory(|memory| memory.offset(address)) else {
+            self.fail(
+                FailureKind::UseAfterFree,
+                "invalid-free",
+                "memory that is not the allocator's is given back".to_owned(),
+                at,
+            )
+        };
+        let result = self.memory(|memory| memory.free(cpu, address));
+        if let Err(wrong) = result {
+            self.wrong_free(wrong, at);
+        }
+        if self.recording.get() {
+            self.record_free(offset, at);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wrong(&self, wrong: Wrong, op: Op, at: &'static Location<'static>) {
+        if !self.failing.get() {
+            // The stack is left for ever: nothing that is to be dropped may be on it.
+            let (kind, rule, message) = self.words_for(wrong, op);
+            self.fail(kind, rule, message, Some(at));
+        }
+        // Else the kernel looks for words to say why it fails; it has failed already.
+    }
+
+    fn words_for(&self, wrong: Wrong, op: Op) -> (FailureKind, &'static str, String) {
+        let (kind, object) = (op.kind.name(), self.object(op));
+        match wrong {
+            Wrong::Never(_) => (
+                FailureKind::UseAfterFree,
+                "wild-access",
+                format!("{kind} of memory that was never allocated"),
+            ),
+            Wrong::Freed(offset) => (
+                FailureKind::UseAfterFree,
+                "use-after-free",
+                format!(
+                    "{kind} of {object}, which was freed{}",
+                    self.by_whom_freed(offset)
+                ),
+            ),
+            Wrong::Race { offset, cpu, wrote } => (
+                FailureKind::DataRace,
+                "data-race",
+                format!(
+                    "{kind} of {object} is not ordered after {}",
+                    self.earlier(offset, cpu, wrote)
+                ),
+            ),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wrong_free(&self, wrong: Wrong, at: Option<&'static Location<'static>>) -> ! {
+        match wrong {
+            Wrong::Never(_) => self.fail(
+                FailureKind::UseAfterFree,
+                "invalid-free",
+                "memory is given back that was not allocated".to_owned(),
+                at,
+            ),
+            Wrong::Freed(offset) => self.fail(
+                FailureKind::DoubleFree,
+                "double-free",
+                format!(
+                    "{} is freed a second time; it was freed{}",
+                    self.object_at(offset, Kind::Free),
+                    self.by_whom_freed(offset)
+                ),
+                at,
+            ),
+            Wrong::Race { offset, cpu, wrote } => self.fail(
+                FailureKind::DataRace,
+                "data-race",
+                format!(
+                    "free of the memory of {} is not ordered after {}",
+                    self.object_at(offset, Kind::Read),
+                    self.earlier(offset, cpu, wrote)
+                ),
+                at,
+            ),
+        }
+    }
+
+    fn earlier(&self, offset: usize, cpu: usize, wrote: bool) -> String {
+        match self.recorder.borrow().site(offset, cpu, wrote) {
+            Some(site) => by(site),
+            // Known when the run is repeated with recording on.
+            None => format!(
+                "an earlier {} on cpu{cpu}",
+                if wrote { "write" } else { "read" }
+            ),
+        }
+    }
+
+    fn by_whom_freed(&self, offset: usize) -> String {
+        match self.recorder.borrow().free_site(offset) {
+            Some(site) => format!(
+                " by {} on cpu{} at {}",
+                site.context, site.cpu, site.location
+            ),
+            None => String::new(),
+        }
+    }
+
+    /// A name for the object of an operation.
+    pub(crate) fn object(&self, op: Op) -> String {
+        match self.memory(|memory| memory.offset(op.addr)) {
+            Some(offset) => self.object_at(offset, op.kind),
+            None => "memory of the host".to_owned(),
+        }
+    }
+
+    fn object_at(&self, offset: usize, kind: Kind) -> String {
+        let labelled = self.recorder.borrow().labels.resolve(offset, kind);
+        labelled
+            .or_else(|| self.memory(|memory| memory.describe(offset)))
+            .or_else(|| {
+                self.contexts
+                    .owner(offset)
+                    .map(|name| format!("stack({name})"))
+            })
+            .unwrap_or_else(|| "unallocated memory".to_owned())
+    }
+
+    /// The name of the point at which that CPU is.
+    pub(crate) fn name_point(&self, cpu: usize) -> PointName {
+        let (what, object) = match self.cpus[cpu].pending.get() {
+            Pending::Op(op, _) => (op.kind.name(), self.object(op)),
+            Pending::Spin(_) => ("spin", String::new()),
+            Pending::Wait => ("wait", String::new()),
+            Pending::Start => ("start", String::new()),
+        };
+        self.recorder
+            .borrow()
+            .name_point(self.context_name(cpu), what, object)
+    }
+}
+
+fn by(site: &Site) -> String {
+    format!(
+        "the {} by {} on cpu{} at {}",
+        site.kind.name(),
+        site.context,
+        site.cpu,
+        site.location
+    )
+}
+
+/// Recording. Nothing of this is called in an ordinary run.
+impl Engine {
+    fn record(&self, what: What, occurrence: u32) {
+        if !self.tracing.get() {
+            return;
+        }
+        let cpu = self.cpu.get();
+        let event = TraceEvent {
+            // The decision that let this happen was the one before the next.
+            point: self.points.get().saturating_sub(1),
+            cpu,
+            context: self.context_name(cpu),
+            ipl: self.cpus[cpu].ipl.get(),
+            what,
+            occurrence,
+        };
+        self.recorder.borrow_mut().events.push(event);
+    }
+
+    fn name_access(&self, op: Op, at: &Location<'_>) -> Access {
+        Access {
+            kind: op.kind,
+            order: op.order,
+            object: self.object(op),
+            location: place(at),
+        }
+    }
+
+    /// The step that this operation was announced with begins.
+    #[cold]
+    pub(crate) fn record_op(&self, op: Op, at: &Location<'_>) {
+        let access = self.name_access(op, at);
+        let context = self.context_name(self.cpu.get());
+        let occurrence = {
+            let mut recorder = self.recorder.borrow_mut();
+            recorder.count(&context, op.kind.name(), &access.object)
+        };
+        self.record(What::Op(access), occurrence);
+    }
+
+    /// An access of the step under way.
+    #[cold]
+    pub(crate) fn record_fused(&self, op: Op, at: &Location<'_>) {
+        self.record(What::Fused(self.name_access(op, at)), 0);
+    }
+
+    pub(crate) fn record_interrupt(&self, line: Line) {
+        self.record(What::Interrupt(line), 0);
+    }
+
+    pub(crate) fn record_switch(&self, to: usize) {
+        self.record(
+            What::Switch {
+                to: self.contexts.name(to),
+            },
+            0,
+        );
+    }
+
+    pub(crate) fn record_note(&self, text: String) {
+        self.record(What::Note(text), 0);
+    }
+
+    pub(crate) fn record_wait(&self) {
+        let occurrence = self.count_idle("wait");
+        self.record(What::Wait, occurrence);
+    }
+
+    pub(crate) fn record_spin(&self, at: &Location<'_>) {
+        let occurrence = self.count_idle("spin");
+        self.record(
+            What::Spin {
+                location: place(at),
+            },
+            occurrence,
+        );
+    }
+
+    fn count_idle(&self, what: &'static str) -> u32 {
+        let context = self.context_name(self.cpu.get());
+        self.recorder.borrow_mut().count(&context, what, "")
+    }
+
+    fn site(&self, kind: Kind, at: &Location<'_>) -> Site {
+        let cpu = self.cpu.get();
+        Site {
+            kind,
+            cpu,
+            context: self.context_name(cpu),
+            location: place(at),
+        }
+    }
+
+    #[cold]
+    fn record_site(&self, op: Op, at: &Location<'_>) {
+        let plain = matches!(op.kind, Kind::Read | Kind::Write);
+        if let Some(offset) = self
+            .memory(|memory| memory.offset(op.addr))
+            .filter(|_| plain)
+        {
+            self.recorder
+                .borrow_mut()
+                .touched(offset, self.site(op.kind, at));
+        }
+    }
+
+    #[cold]
+    fn record_free(&self, offset: usize, at: Option<&Location<'_>>) {
+        let size = self
+            .memory(|memory: &mut Memory| memory.extent(offset))
+            .unwrap_or(0);
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.labels.remove(offset, size);
+        if let Some(at) = at {
+            recorder.freed(offset, size, self.site(Kind::Free, at));
+        }
+    }
+}

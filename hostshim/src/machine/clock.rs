@@ -1,0 +1,165 @@
+//! Vector clocks, and epochs: one component of a clock and whose it is.
+
+use kmod::config::Config;
+
+/// One component a CPU.
+pub(crate) type Clock = [u32; Config::MAXCPUS];
+
+/// The component-wise greater of two clocks.
+#[inline]
+pub(crate) fn join(a: &Clock, b: &Clock) -> Clock {
+    let mut joined = *a;
+    for (mine, theirs) in joined.iter_mut().zip(b) {
+        *mine = (*mine).max(*theirs);
+    }
+    joined
+}
+
+/// A moment of one CPU: its own component, and its number in the low four bits. 0 is no moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Epoch(pub(crate) u32);
+
+impl Epoch {
+    /// The moment at which nothing has happened yet.
+    pub(crate) const NONE: Epoch = Epoch(0);
+
+    /// The moment `time` of `cpu`.
+    #[inline]
+    pub(crate) fn new(cpu: usize, time: u32) -> Epoch {
+        Epoch(time << 4 | cpu as u32)
+    }
+
+    /// Whose moment it is.
+    #[inline]
+    pub(crate) fn cpu(self) -> usize {
+        (self.0 & 15) as usize
+    }
+
+    /// The component.
+    #[inline]
+    pub(crate) fn time(self) -> u32 {
+        self.0 >> 4
+    }
+
+    /// Whether everything that `clock` knows of includes this moment. True of [`Epoch::NONE`].
+    #[inline]
+    pub(crate) fn before(self, clock: &Clock) -> bool {
+        self.time() <= clock[self.cpu()]
+    }
+}
+const _: () = assert!(Config::MAXCPUS == 16, "an epoch has four bits for the CPU");
+
+/// The clocks of the CPUs, and those that synchronizing addresses and shared reads carry.
+pub(crate) struct Clocks {
+    cpus: [Clock; Config::MAXCPUS],
+    epochs: [Epoch; Config::MAXCPUS],
+    pool: Vec<Clock>,
+    /// For each clock of the pool, a moment such that whoever knows it knows the whole clock; or [`UNKNOWN`].
+    sealed: Vec<Epoch>,
+}
+
+/// No moment that anybody ever knows.
+const UNKNOWN: Epoch = Epoch(u32::MAX);
+
+impl Clocks {
+    /// Clocks at the beginning of a run: no CPU knows anything of another.
+    pub(crate) fn new() -> Clocks {
+        let mut clocks = Clocks {
+            cpus: [[0; Config::MAXCPUS]; Config::MAXCPUS],
+            epochs: [Epoch::NONE; Config::MAXCPUS],
+            pool: Vec::with_capacity(1024),
+            sealed: Vec::with_capacity(1024),
+        };
+        clocks.reset();
+        clocks
+    }
+
+    /// Back to the beginning of a run.
+    pub(crate) fn reset(&mut self) {
+        self.pool.clear();
+        self.sealed.clear();
+        // So that no clock that somebody puts there has the number 0.
+        self.put([0; _]);
+        for cpu in 0..Config::MAXCPUS {
+            self.cpus[cpu] = [0; Config::MAXCPUS];
+            self.cpus[cpu][cpu] = 1;
+            self.epochs[cpu] = Epoch::new(cpu, 1);
+        }
+    }
+
+    /// What `cpu` knows.
+    #[inline]
+    pub(crate) fn of(&self, cpu: usize) -> &Clock {
+        &self.cpus[cpu]
+    }
+
+    /// The present moment of `cpu`.
+    #[inline]
+    pub(crate) fn now(&self, cpu: usize) -> Epoch {
+        self.epochs[cpu]
+    }
+
+    /// Makes all that `cpu` did so far distinct from what it does next.
+    #[inline]
+    fn advance(&mut self, cpu: usize) {
+        self.cpus[cpu][cpu] += 1;
+        self.epochs[cpu].0 += 16;
+    }
+
+    /// A clock of the pool.
+    #[inline]
+    pub(crate) fn pooled(&self, index: u32) -> &Clock {
+        &self.pool[index as usize]
+    }
+
+    /// A clock of the pool, to be changed.
+    #[inline]
+    pub(crate) fn pooled_mut(&mut self, index: u32) -> &mut Clock {
+        &mut self.pool[index as usize]
+    }
+
+    /// Puts a clock into the pool for the rest of the run, and gives its number: never 0.
+    pub(crate) fn put(&mut self, clock: Clock) -> u32 {
+        self.pool.push(clock);
+        self.sealed.push(UNKNOWN);
+        (self.pool.len() - 1) as u32
+    }
+
+    /// `cpu` learns everything that the pooled clock knows.
+    #[inline]
+    pub(crate) fn acquire(&mut self, cpu: usize, index: u32) {
+        if !self.sealed[index as usize].before(&self.cpus[cpu]) {
+            self.learn(cpu, index);
+        }
+    }
+
+    #[inline(never)]
+    fn learn(&mut self, cpu: usize, index: u32) {
+        self.cpus[cpu] = join(&self.cpus[cpu], &self.pool[index as usize]);
+    }
+
+    /// The pooled clock becomes what `cpu` knows; `keep` adds to what was there. Time goes on for `cpu`.
+    #[inline]
+    pub(crate) fn release(&mut self, cpu: usize, index: u32, keep: bool) {
+        let known = &self.cpus[cpu];
+        let (slot, seal) = (
+            &mut self.pool[index as usize],
+            &mut self.sealed[index as usize],
+        );
+        if keep && !seal.before(known) {
+            *slot = join(slot, known);
+            *seal = UNKNOWN;
+        } else {
+            *slot = *known;
+            *seal = self.epochs[cpu];
+        }
+        self.advance(cpu);
+    }
+
+    /// `cpu` learns everything that any CPU knows: the machine is at rest.
+    pub(crate) fn acquire_all(&mut self, cpu: usize) {
+        for other in 0..Config::MAXCPUS {
+            self.cpus[cpu] = join(&self.cpus[cpu], &self.cpus[other]);
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! Contexts: coroutines on pooled stacks, that can be put back to where they were.
+//!
+//! # Overview
+//!
+//! A context has a number, and with the number goes a stack of the region that is mapped once and
+//! never given back. A context that is abandoned is forgotten where it stands: nothing in the
+//! kernel needs to be dropped, and so nothing is unwound and nothing leaks.
+//!
+//! # The image
+//!
+//! To put a context back, its coroutine's value and the live part of its stack are copied bit for bit
+//! to where they came from: every address in them is as good as it was. Only contexts that were touched in
+//! the run are put back.
+
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+
+use corosensei::stack::{Stack, StackPointer};
+use corosensei::{Coroutine, Yielder};
+
+use super::mapping::Mapping;
+use super::memory::{CONTEXTS, STACK_BYTES, stack_offset};
+
+/// The lowest page of a stack traps.
+const GUARD_BYTES: usize = 4096;
+/// How much of a stack below the place where a context left it may be live: the frames that lead to the switch.
+const BELOW_BYTES: usize = if cfg!(feature = "sanitizer") {
+    4096
+} else {
+    512
+};
+/// How much of the stack of a context that never ran is live.
+const FRESH_BYTES: usize = 512;
+
+/// A stack of the region.
+struct PooledStack {
+    top: StackPointer,
+    limit: StackPointer,
+}
+
+// SAFETY: (1) the lowest page is a guard page; (2) between it and the top there are more than
+// `MIN_STACK_SIZE` bytes, mapped as long as the machine lives; (3) both addresses are multiples of a page.
+unsafe impl Stack for PooledStack {
+    fn base(&self) -> StackPointer {
+        self.top
+    }
+
+    fn limit(&self) -> StackPointer {
+        self.limit
+    }
+}
+
+type Body = Coroutine<(), (), (), PooledStack>;
+
+/// A name of at most 31 bytes, kept inline.
+#[derive(Clone, Copy, Default)]
+struct Name {
+    bytes: [u8; 31],
+    length: u8,
+}
+
+impl Name {
+    fn new(name: &str) -> Name {
+        let mut new = Name::default();
+        let length = name.floor_char_boundary(new.bytes.len());
+        new.bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+        new.length = length as u8;
+        new
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length as usize]).unwrap_or("?")
+    }
+}
+
+/// One context.
+pub(crate) struct Slot {
+    /// How it leaves for the machine's own stack. Null until it runs.
+    yielder: Cell<*const Yielder<(), ()>>,
+    /// An address in the frame in which it left.
+    left_at: Cell<usize>,
+    /// The CPU that it is on, if any.
+    cpu: Cell<Option<usize>>,
+    alive: Cell<bool>,
+    guarded: Cell<bool>,
+    name: Cell<Name>,
+    body: UnsafeCell<MaybeUninit<Body>>,
+}
+
+impl Slot {
+    fn new() -> Slot {
+        Slot {
+            yielder: Cell::new(ptr::null()),
+            left_at: Cell::new(0),
+            cpu: Cell::new(None),
+            alive: Cell::new(false),
+            guarded: Cell::new(false),
+            name: Cell::new(Name::default()),
+            body: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// Leaves this context, which is the calling one. Returns when the machine resumes it.
+    // A small frame of its own: `BELOW_BYTES` is counted from there.
+    #[inline(never)]
+    pub(crate) fn leave(&self) {
+        let here = 0u8;
+        self.left_at.set(ptr::from_ref(&here) as usize);
+        let yielder = self.yielder.get();
+        // SAFETY: the context runs, so its body has put its yielder there; it lies at the top of its own stack.
+        let yielder = unsafe { &*yielder };
+        yielder.suspend(());
+    }
+}
+
+/// What a context was when the image was taken.
+struct Picture {
+    index: usize,
+    yielder: *const Yielder<(), ()>,
+    left_at: usize,
+    cpu: Option<usize>,
+    name: Name,
+    body: MaybeUninit<Body>,
+    /// Bytes of the stack, down from its top.
+    stack: Vec<u8>,
+}
+
+/// The contexts of a machine.
+pub(crate) struct Contexts {
+    slots: Box<[Slot]>,
+    /// Bit `n` of word `w` is set if context `64 * w + n` may differ from its picture.
+    touched: [Cell<u64>; CONTEXTS / 64],
+    /// Numbers that are free, the next to be used last.
+    free: RefCell<Vec<usize>>,
+    pictures: RefCell<Vec<Picture>>,
+    free_in_image: RefCell<Vec<usize>>,
+    region: Rc<Mapping>,
+}
+
+impl Contexts {
+    pub(crate) fn new(region: Rc<Mapping>) -> Contexts {
+        Contexts {
+            slots: (0..CONTEXTS).map(|_| Slot::new()).collect(),
+            touched: [const { Cell::new(0) }; CONTEXTS / 64],
+            free: RefCell::new((0..CONTEXTS).rev().collect()),
+            pictures: RefCell::default(),
+            free_in_image: RefCell::default(),
+            region,
+        }
+    }
+
+    /// Forgets every context and the image: another kernel is to be booted.
+    pub(crate) fn clear(&self) {
+        for slot in &self.slots {
+            slot.alive.set(false);
+            slot.cpu.set(None);
+        }
+        self.free.replace((0..CONTEXTS).rev().collect());
+        self.pictures.borrow_mut().clear();
+        self.free_in_image.borrow_mut().clear();
+    }
+
+    /// The context with this number.
+    #[inline]
+    pub(crate) fn slot(&self, index: usize) -> &Slot {
+        &self.slots[index]
+    }
+
+    /// The name that the kernel gave the context.
+    pub(crate) fn name(&self, index: usize) -> String {
+        self.slots[index].name.get().as_str().to_owned()
+    }
+
+    /// The context whose stack has this byte, by its offset in the region.
+    pub(crate) fn owner(&self, offset: usize) -> Option<String> {
+        let index = offset.checked_sub(stack_offset(0))? / STACK_BYTES;
+        let slot = self.slots.get(index)?;
+        slot.alive
+            .get()
+            .then(|| slot.name.get().as_str().to_owned())
+    }
+
+    #[inline]
+    fn touch(&self, index: usize) {
+        let word = &self.touched[index / 64];
+        word.set(word.get() | 1 << (index % 64));
+    }
+
+    /// Makes a context that calls `entry(arg)`. `None` if there are [`CONTEXTS`] already.
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        entry: fn(*const ()) -> !,
+        arg: *const (),
+    ) -> Option<usize> {
+        let index = self.free.borrow_mut().pop()?;
+        let slot = &self.slots[index];
+        self.touch(index);
+        slot.alive.set(true);
+        slot.cpu.set(None);
+        slot.name.set(Name::new(name));
+        slot.left_at.set(self.top(index).get() - FRESH_BYTES);
+        let stack = self.stack(index);
+        unpoison(stack.limit.get() + GUARD_BYTES, STACK_BYTES - GUARD_BYTES);
+        let at: *const Slot = slot;
+        let body = Body::with_stack(stack, move |yielder, ()| {
+            // SAFETY: the slots of a machine are as old as its stacks, and this runs on one of those.
+            let slot = unsafe { &*at };
+            slot.yielder.set(yielder);
+            entry(arg)
+        });
+        // SAFETY: the slot was free, so nobody uses what is there; it need not be dropped.
+        unsafe { slot.body.get().write(MaybeUninit::new(body)) };
+        Some(index)
+    }
+
+    /// Forgets a context, wherever it stands.
+    pub(crate) fn destroy(&self, index: usize) {
+        self.touch(index);
+        self.slots[index].alive.set(false);
+        self.free.borrow_mut().push(index);
+    }
+
+    /// Goes on with a context until it leaves. To be called on the machine's own stack.
+    #[inline]
+    pub(crate) fn resume(&self, index: usize) {
+        self.touch(index);
+        let body = self.slots[index].body.get();
+        // SAFETY: a context that the kernel switches to was created; nobody else uses its body while it runs.
+        let body = unsafe { &mut *body };
+        // SAFETY: as above.
+        let body = unsafe { body.assume_init_mut() };
+        body.resume(());
+    }
+
+    /// The context is on that CPU: the machine begins.
+    pub(crate) fn occupy(&self, index: usize, cpu: usize) {
+        self.slots[index].cpu.set(Some(cpu));
+    }
+
+    /// Context `to` takes the place of `from` on its CPU. Gives the CPU that `to` is on already, if it is on one.
+    pub(crate) fn hand_over(&self, from: usize, to: usize, cpu: usize) -> Option<usize> {
+        self.touch(from);
+        self.touch(to);
+        self.slots[from].cpu.set(None);
+        let elsewhere = self.slots[to].cpu.get();
+        self.slots[to].cpu.set(Some(cpu));
+        elsewhere
+    }
+
+    fn top(&self, index: usize) -> StackPointer {
+        let top = self.region.address() + stack_offset(index) + STACK_BYTES;
+        StackPointer::new(top).unwrap_or(StackPointer::MAX)
+    }
+
+    fn stack(&self, index: usize) -> PooledStack {
+        if !self.slots[index].guarded.replace(true) {
+            self.region.guard(stack_offset(index), GUARD_BYTES);
+        }
+        let top = self.top(index);
+        let limit = StackPointer::new(top.get() - STACK_BYTES).unwrap_or(StackPointer::MIN);
+        PooledStack { top, limit }
+    }
+
+    /// The live part of a stack that was left at `left_at`: where it begins, and its length.
+    fn live_part(&self, index: usize, left_at: usize) -> (NonNull<u8>, usize) {
+        let end = stack_offset(index) + STACK_BYTES;
+        let lowest = stack_offset(index) + GUARD_BYTES;
+        let begin = (left_at - self.region.address() - BELOW_BYTES).max(lowest);
+        // SAFETY: `begin` is an offset in the region.
+        (unsafe { self.region.base().add(begin) }, end - begin)
+    }
+
+    /// What the contexts are becomes what they are at the beginning of every run.
+    pub(crate) fn take_image(&self) {
+        let picture = |(index, slot): (usize, &Slot)| Picture {
+            index,
+            yielder: slot.yielder.get(),
+            left_at: slot.left_at.get(),
+            cpu: slot.cpu.get(),
+            name: slot.name.get(),
+            body: self.copy_of_body(slot),
+            stack: self.copy_of_stack(index, slot),
+        };
+        let alive = self
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.alive.get());
+        self.pictures.replace(alive.map(picture).collect());
+        self.free_in_image.replace(self.free.borrow().clone());
+        self.touched.iter().for_each(|word| word.set(0));
+    }
+
+    fn copy_of_body(&self, slot: &Slot) -> MaybeUninit<Body> {
+        // SAFETY: a living context's body is there, and it does not run. The copy is only ever written back.
+        unsafe { slot.body.get().read() }
+    }
+
+    fn copy_of_stack(&self, index: usize, slot: &Slot) -> Vec<u8> {
+        let (begin, length) = self.live_part(index, slot.left_at.get());
+        unpoison(begin.as_ptr() as usize, length);
+        let mut bytes = Vec::with_capacity(length);
+        // SAFETY: (1) mapped memory of a stack that nobody runs on; (2) the vector has room; (3) no overlap.
+        unsafe { ptr::copy_nonoverlapping(begin.as_ptr(), bytes.as_mut_ptr(), length) };
+        // SAFETY: that many bytes were written just now.
+        unsafe { bytes.set_len(length) };
+        bytes
+    }
+
+    /// Puts every context back that was touched since the image was taken or put back.
+    pub(crate) fn restore(&self) {
+        let pictures = self.pictures.borrow();
+        for (number, word) in self.touched.iter().enumerate() {
+            let mut bits = word.replace(0);
+            while bits != 0 {
+                let index = number * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                match pictures.binary_search_by_key(&index, |picture| picture.index) {
+                    Ok(at) => self.put_back(&pictures[at]),
+                    Err(_) => self.slots[index].alive.set(false),
+                }
+            }
+        }
+        self.free
+            .borrow_mut()
+            .clone_from(&self.free_in_image.borrow());
+    }
+
+    fn put_back(&self, picture: &Picture) {
+        let slot = &self.slots[picture.index];
+        slot.alive.set(true);
+        slot.yielder.set(picture.yielder);
+        slot.left_at.set(picture.left_at);
+        slot.cpu.set(picture.cpu);
+        slot.name.set(picture.name);
+        // SAFETY: (1) no context runs; (2) what is overwritten is abandoned and needs no drop; (3) the bits are those
+        // of a suspended coroutine whose stack is put back below to what it was then.
+        unsafe { ptr::copy_nonoverlapping(&raw const picture.body, slot.body.get(), 1) };
+        let limit = self.region.address() + stack_offset(picture.index) + GUARD_BYTES;
+        unpoison(limit, STACK_BYTES - GUARD_BYTES);
+        let (begin, length) = self.live_part(picture.index, picture.left_at);
+        debug_assert_eq!(length, picture.stack.len());
+        // SAFETY: (1) mapped memory of a stack that nobody runs on; (2) the length is the copy's; (3) no overlap.
+        unsafe { ptr::copy_nonoverlapping(picture.stack.as_ptr(), begin.as_ptr(), length) };
+    }
+}
+
+/// Tells AddressSanitizer that a stack has no red zones any more: whoever made them was abandoned, or is about to
+/// be copied as a whole.
+#[cfg(feature = "sanitizer")]
+fn unpoison(at: usize, length: usize) {
+    unsafe extern "C" {
+        fn __asan_unpoison_memory_region(at: *const u8, length: usize);
+    }
+    // SAFETY: a part of a stack of ours.
+    unsafe { __asan_unpoison_memory_region(at as *const u8, length) };
+}
+
+#[cfg(not(feature = "sanitizer"))]
+fn unpoison(_at: usize, _length: usize) {}

@@ -1,0 +1,335 @@
+//! Decisions: who goes on at a point.
+//!
+//! # The default
+//!
+//! By itself the machine is fair and eager ([`Deviation`]). In detail:
+//!
+//! 1. An asserted interrupt is taken at once, the highest line first, the current CPU first.
+//! 2. Else the same CPU goes on; if it cannot step, or has just said that it spins, the next in turn.
+//! 3. An interrupt that a strategy put off, by letting its CPU step all the same, stays put off until a strategy
+//!    takes it, or its CPU has nothing else to do.
+//! 4. After [`TICK_POINTS`] points without a tick, the clock of every CPU ticks: so a thread that never sleeps is
+//!    preempted, and the turn goes around.
+//! 5. If nobody can step and nothing is asserted, the machine is at rest, and the kernel is asked what it waits for
+//!    ([`super::Machine`]).
+//!
+//! # The fast way
+//!
+//! At most points nothing is asserted and nobody wants to be asked: the same CPU goes on. That is one
+//! comparison with `attention`, the first point at which this may be otherwise. [`Engine::focus`] computes it
+//! whenever something changes.
+
+use std::cell::Cell;
+use std::panic::Location;
+
+use kmod::machine::{Kind, Line, Op};
+
+use super::cpu::Pending;
+use super::engine::{Action, Engine, Request};
+use super::failure::{FailureKind, Limits};
+use super::lines::{BY_RANK, in_turn};
+use super::view::View;
+use crate::schedule::{Choice, Deviation};
+
+/// Points without a tick after which every clock ticks.
+pub(crate) const TICK_POINTS: u64 = 4096;
+
+/// Counts and bounds of a run.
+#[derive(Default)]
+pub(crate) struct Clockwork {
+    /// Interrupts that were taken.
+    takes: Cell<u64>,
+    /// Clock interrupts that were taken.
+    pub(crate) ticks: Cell<u64>,
+    /// Clock interrupts that a strategy may still let happen before their time.
+    early_ticks: Cell<u32>,
+    /// The point at which every clock ticks, unless one does before.
+    tick_due: Cell<u64>,
+    /// The first point at which the strategy is to be asked.
+    ask_at: Cell<u64>,
+    /// Points after which the run is a livelock.
+    max_points: Cell<u64>,
+    /// Ticks that went by at rest since an actor went on.
+    pub(crate) idle_ticks: Cell<u64>,
+    /// The kernel's progress when it was last at rest.
+    pub(crate) progress: Cell<u64>,
+    /// Whether the current CPU has just said that it spins.
+    yielding: Cell<bool>,
+}
+
+impl Clockwork {
+    /// Begins a run. `ask` says whether there is a strategy that wants to be asked.
+    pub(crate) fn begin(&self, limits: &Limits, ask: bool) {
+        self.takes.set(0);
+        self.ticks.set(0);
+        self.early_ticks.set(limits.early_ticks);
+        self.tick_due.set(TICK_POINTS);
+        self.ask_at.set(if ask { 0 } else { u64::MAX });
+        self.max_points.set(limits.steps.min(Limits::MAX_STEPS));
+        self.idle_ticks.set(0);
+        self.progress.set(0);
+        self.yielding.set(false);
+    }
+
+    /// Clock interrupts that a strategy may still let happen.
+    pub(crate) fn early_ticks_left(&self) -> u32 {
+        self.early_ticks.get()
+    }
+}
+
+impl Engine {
+    /// Announces an operation: returns when this CPU is to make it.
+    #[inline]
+    pub(crate) fn decide(&self, op: Op, at: &'static Location<'static>) {
+        let point = self.points.get();
+        if point < self.attention.get() {
+            self.points.set(point + 1);
+        } else {
+            self.decide_slowly(op, at);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decide_slowly(&self, op: Op, at: &'static Location<'static>) {
+        loop {
+            // Taking an interrupt can move the context to another CPU: look anew each time.
+            self.current().pending.set(Pending::Op(op, at));
+            match self.next_action() {
+                Action::Step => return,
+                Action::Take(line) => self.take(line),
+            }
+        }
+    }
+
+    /// Decides who goes on, and leaves if it is not the CPU that runs. Returns what it is to do, now or later.
+    pub(crate) fn next_action(&self) -> Action {
+        let me = self.cpu.get();
+        match self.choose() {
+            Some(Choice::Step(cpu)) if cpu == me => return Action::Step,
+            Some(Choice::Take(cpu, line)) if cpu == me => return Action::Take(line),
+            Some(choice) => self.hand_to(choice),
+            None => self.request.set(Request::Rest),
+        }
+        self.leave();
+        self.action.get()
+    }
+
+    /// Decides who goes on, for the loop.
+    pub(crate) fn decide_on_host(&self) {
+        match self.choose() {
+            Some(choice) => self.hand_to(choice),
+            None => self.request.set(Request::Rest),
+        }
+    }
+
+    fn hand_to(&self, choice: Choice) {
+        let (cpu, action) = match choice {
+            Choice::Step(cpu) => (cpu, Action::Step),
+            Choice::Take(cpu, line) => (cpu, Action::Take(line)),
+        };
+        self.cpu.set(cpu);
+        self.action.set(action);
+        self.request.set(Request::Go);
+    }
+
+    /// Takes an interrupt on the CPU and the stack that run.
+    pub(crate) fn take(&self, line: Line) {
+        let cpu = self.cpu.get();
+        self.set_runnable(cpu);
+        if self.recording.get() {
+            self.record_interrupt(line);
+        }
+        (self.interrupt.get())(line);
+        // What was read before the handler may have been forgotten in it.
+        self.current().watch.spoil();
+    }
+
+    /// The CPU can step again.
+    pub(crate) fn set_runnable(&self, cpu: usize) {
+        self.runnable.set(self.runnable.get() | 1 << cpu);
+        self.spinners.set(self.spinners.get() & !(1 << cpu));
+    }
+
+    /// The CPU waits for an interrupt. Returns after it took one, or was woken by the host.
+    pub(crate) fn wait(&self) {
+        let cpu = self.cpu.get();
+        self.runnable.set(self.runnable.get() & !(1 << cpu));
+        self.current().pending.set(Pending::Wait);
+        if self.recording.get() {
+            self.record_wait();
+        }
+        if let Action::Take(line) = self.next_action() {
+            self.take(line);
+        }
+    }
+
+    /// The CPU spins. Returns after something that it read was written, or after another CPU had a turn if there is no
+    /// telling; or after it took an interrupt.
+    pub(crate) fn spin(&self, at: &'static Location<'static>) {
+        let cpu = self.cpu.get();
+        let watch = &self.current().watch;
+        if watch.settled(self.writes.get()) {
+            self.runnable.set(self.runnable.get() & !(1 << cpu));
+            self.spinners.set(self.spinners.get() | 1 << cpu);
+        }
+        self.current().pending.set(Pending::Spin(at));
+        if self.recording.get() {
+            self.record_spin(at);
+        }
+        self.clockwork.yielding.set(true);
+        let action = self.next_action();
+        self.current().watch.clear();
+        if let Action::Take(line) = action {
+            self.take(line);
+        }
+    }
+
+    /// Something was written: CPUs that spin for it go on.
+    #[cold]
+    pub(crate) fn wake(&self, address: usize) {
+        let mut cpus = self.spinners.get();
+        while cpus != 0 {
+            let cpu = cpus.trailing_zeros() as usize;
+            cpus &= cpus - 1;
+            if self.cpus[cpu].watch.has(address) {
+                self.set_runnable(cpu);
+            }
+        }
+    }
+
+    /// Makes the next decision and accounts for it. `None`: the machine is at rest.
+    fn choose(&self) -> Option<Choice> {
+        let default = self.default_choice();
+        self.clockwork.yielding.set(false);
+        let default = default?;
+        let point = self.points.get();
+        if point >= self.clockwork.max_points.get() {
+            self.livelock();
+        }
+        let mut choice = default;
+        if point >= self.clockwork.ask_at.get() {
+            choice = self.ask(point, default);
+            if choice != default {
+                self.deviations
+                    .borrow_mut()
+                    .push(Deviation { point, choice });
+            }
+        }
+        self.points.set(point + 1);
+        self.carry_out(choice);
+        self.focus();
+        Some(choice)
+    }
+
+    fn livelock(&self) -> ! {
+        let points = self.clockwork.max_points.get();
+        self.fail(
+            FailureKind::Livelock,
+            "livelock",
+            format!("{points} points, and the program has not come to its end"),
+            self.current().location(),
+        )
+    }
+
+    fn default_choice(&self) -> Option<Choice> {
+        let me = self.cpu.get();
+        if self.points.get() >= self.clockwork.tick_due.get() {
+            self.clockwork.tick_due.set(self.points.get() + TICK_POINTS);
+            self.lines
+                .assert(self.all_cpus() & !self.starting(), Line::Clock);
+        }
+        let runnable = self.runnable.get();
+        for line in BY_RANK {
+            let cpus = self.lines.eligible(line, runnable) & !self.starting();
+            if cpus != 0 {
+                return Some(Choice::Take(in_turn(cpus, me), line));
+            }
+        }
+        let from = me + usize::from(self.clockwork.yielding.get());
+        (runnable != 0).then(|| Choice::Step(in_turn(runnable, from)))
+    }
+
+    /// The CPUs that have not begun to run: they have no stack to take an interrupt on.
+    fn starting(&self) -> u32 {
+        if self.strategy.get().is_some() {
+            return 0;
+        }
+        let starts = |cpu: &usize| matches!(self.cpus[*cpu].pending.get(), Pending::Start);
+        (0..self.ncpu.get())
+            .filter(starts)
+            .fold(0, |set, cpu| set | 1 << cpu)
+    }
+
+    fn ask(&self, point: u64, default: Choice) -> Choice {
+        let Some(strategy) = self.strategy.get() else {
+            return default;
+        };
+        // SAFETY: `Machine::run` borrows the strategy for the whole run and uses it only through this pointer; the
+        // reference ends with the call below, which cannot come back here.
+        let strategy = unsafe { &mut *strategy };
+        let view = View::new(self, default);
+        let answer = strategy.choose(&view);
+        self.clockwork
+            .ask_at
+            .set(point.saturating_add(1).saturating_add(answer.quiet));
+        if view.allows(answer.choice) {
+            answer.choice
+        } else {
+            default
+        }
+    }
+
+    fn carry_out(&self, choice: Choice) {
+        match choice {
+            Choice::Step(cpu) => self.lines.defer(cpu),
+            Choice::Take(cpu, line) => {
+                let clockwork = &self.clockwork;
+                clockwork.takes.set(clockwork.takes.get() + 1);
+                let asserted = self.lines.take(cpu, line);
+                if line == Line::Clock {
+                    clockwork.ticks.set(clockwork.ticks.get() + 1);
+                    clockwork.tick_due.set(self.points.get() + TICK_POINTS);
+                    if !asserted {
+                        clockwork.early_ticks.set(clockwork.early_ticks.get() - 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Computes the first point at which the CPU that runs may not simply go on.
+    #[inline]
+    pub(crate) fn focus(&self) {
+        let runnable = self.runnable.get();
+        let interrupted = Line::ALL
+            .iter()
+            .any(|&line| self.lines.eligible(line, runnable) != 0);
+        let clockwork = &self.clockwork;
+        let quiet = clockwork
+            .ask_at
+            .get()
+            .min(clockwork.tick_due.get())
+            .min(clockwork.max_points.get());
+        self.attention.set(if interrupted { 0 } else { quiet });
+    }
+
+    /// Steps that were made in this run.
+    pub(crate) fn steps(&self) -> u64 {
+        self.points.get() - self.clockwork.takes.get()
+    }
+
+    /// Lets every clock tick, at rest.
+    pub(crate) fn tick_all(&self) {
+        self.lines.assert(self.all_cpus(), Line::Clock);
+        self.request.set(Request::Decide);
+    }
+
+    /// A step of `kind` on the CPU that runs is where memory is given back.
+    pub(crate) fn location_of_free(&self) -> Option<&'static Location<'static>> {
+        match self.current().pending.get() {
+            Pending::Op(op, at) if op.kind == Kind::Free => Some(at),
+            _ => None,
+        }
+    }
+}

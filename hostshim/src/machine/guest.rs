@@ -1,0 +1,94 @@
+//! What a machine runs: a kernel, or a test's own few lines.
+
+use std::cell::Cell;
+use std::fmt;
+
+use kmod::entry::{self, Idle};
+use kmod::kernel::Kernel;
+use kmod::machine::{Context, Line};
+use kmod::scenario::ops::{self, Program};
+
+use super::Setup;
+
+/// The entries of what a machine runs; those of [`kmod::entry`], with their contexts and meanings.
+pub(crate) trait Guest {
+    fn boot(&self);
+    fn idle_context(&self, cpu: usize) -> Context;
+    fn release(&self);
+    /// The interrupt entry: it is called from the depth of a context, where there is no guest at hand.
+    fn interrupt(&self) -> fn(Line);
+    fn idle(&self) -> Idle;
+    fn progress(&self) -> u64;
+    fn verify(&self);
+    fn deadlock(&self) -> !;
+    fn waits(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+    /// Gives the actors the program that they are to run, if they run programs.
+    fn load(&self, program: &Program);
+}
+
+/// The kernel as a guest.
+pub(crate) struct Kmod {
+    setup: Setup,
+    kernel: Cell<Option<&'static Kernel>>,
+}
+
+impl Kmod {
+    pub(crate) fn new(setup: &Setup) -> Kmod {
+        Kmod {
+            setup: *setup,
+            kernel: Cell::new(None),
+        }
+    }
+
+    /// The kernel. It lives in the machine's arena: the lifetime says no more than that the machine boots no other
+    /// while somebody is here.
+    fn kernel(&self) -> &'static Kernel {
+        match self.kernel.get() {
+            Some(kernel) => kernel,
+            None => unreachable!("the kernel is used before it is booted"),
+        }
+    }
+}
+
+impl Guest for Kmod {
+    fn boot(&self) {
+        self.kernel
+            .set(Some(entry::boot(&self.setup.config, self.setup.scenario)));
+    }
+
+    fn idle_context(&self, cpu: usize) -> Context {
+        entry::idle_context(self.kernel(), cpu)
+    }
+
+    fn release(&self) {
+        entry::release(self.kernel());
+    }
+
+    fn interrupt(&self) -> fn(Line) {
+        entry::interrupt
+    }
+
+    fn idle(&self) -> Idle {
+        entry::idle(self.kernel())
+    }
+
+    fn progress(&self) -> u64 {
+        entry::progress(self.kernel())
+    }
+
+    fn verify(&self) {
+        entry::verify(self.kernel());
+    }
+
+    fn deadlock(&self) -> ! {
+        entry::deadlock(self.kernel())
+    }
+
+    fn waits(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        entry::waits(self.kernel(), out)
+    }
+
+    fn load(&self, program: &Program) {
+        ops::load(self.kernel(), program);
+    }
+}

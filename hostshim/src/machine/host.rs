@@ -1,0 +1,229 @@
+//! The hypercalls: [`kmod::machine::Machine`] for the machine that runs on this thread.
+
+use std::alloc::Layout;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::Location;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use kmod::bind_machine;
+use kmod::machine::{self, Context, Field, Kind, Line, Op, Stop};
+
+use super::cpu::Pending;
+use super::engine::Engine;
+use super::failure::{FailureKind, Verdict};
+
+thread_local! {
+    /// The machine that runs on this thread.
+    static CURRENT: Cell<*const Engine> = const { Cell::new(ptr::null()) };
+}
+
+/// The machine that runs on this thread, if one does.
+#[inline]
+pub(crate) fn current() -> Option<&'static Engine> {
+    let engine = CURRENT.get();
+    // SAFETY: null, or what `enter` put there from a reference that outlives its call; the callers, all of them
+    // called by the machine that runs, do not keep it.
+    unsafe { engine.as_ref() }
+}
+
+#[inline]
+fn engine() -> &'static Engine {
+    match current() {
+        Some(engine) => engine,
+        None => outside(),
+    }
+}
+
+#[cold]
+fn outside() -> ! {
+    panic!("the kernel was entered although no machine runs on this thread")
+}
+
+/// Makes `engine` the machine that runs on this thread while `f` does.
+pub(crate) fn enter<R>(engine: &Engine, f: impl FnOnce() -> R) -> R {
+    /// Puts back what was there, also if `f` unwinds.
+    struct Leave(*const Engine);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _leave = Leave(CURRENT.replace(engine));
+    f()
+}
+
+/// The simulated machine as the kernel's host.
+struct Simulated;
+
+bind_machine!(Simulated);
+
+// SAFETY: (1) `words` has one word a CPU, and only `attach` writes it, apart from the image being put back; (2) the
+// arena gives nothing out twice in a run; (3) a context's stack is its own, and `leave` keeps what calls keep;
+// (4) the machine enters the kernel through `Guest` only.
+unsafe impl machine::Machine for Simulated {
+    fn ncpu() -> usize {
+        engine().ncpu.get()
+    }
+
+    fn attach(cpu: usize, word: *const ()) {
+        engine().words[cpu].set(word);
+    }
+
+    #[inline]
+    fn word() -> *const () {
+        let engine = engine();
+        engine.words[engine.cpu.get() % engine.words.len()].get()
+    }
+
+    fn send_ipi(cpu: usize) {
+        let engine = engine();
+        engine.lines.assert(1 << cpu, Line::Ipi);
+        if !engine.is_on_host() {
+            engine.focus();
+        }
+    }
+
+    fn wait_for_interrupt(unless: &AtomicU32) {
+        let engine = engine();
+        if unless.load(Ordering::Relaxed) == 0 {
+            engine.wait();
+        }
+    }
+
+    /// The simulated machine takes interrupts at points only, and the kernel comes to none before it calls this.
+    #[inline]
+    fn interrupts_on() {}
+
+    fn relax(at: &'static Location<'static>) {
+        let engine = engine();
+        if !engine.is_on_host() {
+            engine.spin(at);
+        } else if !engine.failing.get() {
+            engine.fail(
+                FailureKind::Livelock,
+                "host-spin",
+                "the kernel spins while no CPU runs".to_owned(),
+                Some(at),
+            );
+        }
+    }
+
+    fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
+        engine().contexts.create(name, entry, arg).map(Context)
+    }
+
+    unsafe fn context_switch(from: Context, to: Context) {
+        let engine = engine();
+        let cpu = engine.cpu.get();
+        if engine.recording.get() {
+            engine.record_switch(to.0);
+        }
+        if let Some(other) = engine.contexts.hand_over(from.0, to.0, cpu) {
+            engine.fail(
+                FailureKind::Contract,
+                "context-running",
+                format!(
+                    "{} is switched to, and runs on cpu{other}",
+                    engine.contexts.name(to.0)
+                ),
+                None,
+            );
+        }
+        engine.cpus[cpu].context.set(to.0);
+        engine.cpus[cpu].watch.spoil();
+        engine.leave();
+    }
+
+    unsafe fn context_destroy(context: Context) {
+        engine().contexts.destroy(context.0);
+    }
+
+    fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
+        engine().alloc(layout, what)
+    }
+
+    unsafe fn free(at: *mut u8, _: Layout) {
+        engine().free(at as usize);
+    }
+
+    fn console(text: fmt::Arguments<'_>) {
+        Self::note(text);
+    }
+
+    fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
+        let engine = engine();
+        // What the message looks at is no part of the run any more.
+        engine.failing.set(true);
+        engine.attention.set(u64::MAX);
+        let message = message.to_string();
+        match why {
+            Stop::Passed => engine.end(Verdict::Passed),
+            Stop::Contract(rule) => engine.fail(FailureKind::Contract, rule, message, Some(at)),
+            Stop::Oracle("leak") => {
+                let message = message + &engine.live_text();
+                engine.fail(FailureKind::Leak, "leak", message, Some(at))
+            }
+            Stop::Oracle(rule) => engine.fail(FailureKind::Oracle, rule, message, Some(at)),
+            Stop::Deadlock => engine.fail(FailureKind::Deadlock, "deadlock", message, Some(at)),
+        }
+    }
+
+    #[inline]
+    fn point(op: Op, at: &'static Location<'static>) {
+        let engine = engine();
+        engine.decide(op, at);
+        if engine.recording.get() {
+            engine.record_op(op, at);
+        }
+        engine.access(op, at);
+    }
+
+    #[inline]
+    fn decide(op: Op, at: &'static Location<'static>) {
+        let engine = engine();
+        if op.kind == Kind::Free {
+            // `free`, which follows, is not told its place.
+            engine.current().pending.set(Pending::Op(op, at));
+        }
+        engine.decide(op, at);
+        if engine.recording.get() {
+            engine.record_op(op, at);
+        }
+    }
+
+    #[inline]
+    fn access(op: Op, at: &'static Location<'static>) {
+        engine().fused(op, at);
+    }
+
+    #[inline]
+    fn ipl(level: u8) {
+        engine().current().ipl.set(level);
+    }
+
+    #[inline]
+    fn tracing() -> bool {
+        engine().listening.get()
+    }
+
+    fn note(text: fmt::Arguments<'_>) {
+        let engine = engine();
+        if engine.tracing.get() {
+            engine.record_note(text.to_string());
+        }
+    }
+
+    fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]) {
+        let engine = engine();
+        if let Some(offset) = engine.memory(|memory| memory.offset(addr)) {
+            let name = name.to_string();
+            engine
+                .recorder
+                .borrow_mut()
+                .labels
+                .put(offset, size, name, fields);
+        }
+    }
+}

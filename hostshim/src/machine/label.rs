@@ -1,0 +1,155 @@
+//! Names for addresses: what the kernel told of its structures, resolved down to the field.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use kmod::machine::{Field, Kind};
+
+/// Whether an operation is on the labelled structure as a whole, and not on a cell or a lock in it.
+fn is_on_whole(kind: Kind) -> bool {
+    matches!(kind, Kind::Splx | Kind::Switch | Kind::Free | Kind::Yield)
+}
+
+#[derive(Clone)]
+struct Label {
+    name: String,
+    fields: &'static [Field],
+}
+
+/// The labels of a kernel, by offset and size.
+#[derive(Clone, Default)]
+pub(crate) struct Labels(BTreeMap<(usize, usize), Label>);
+
+impl Labels {
+    /// The `size` bytes at `offset` are called `name` from now on.
+    pub(crate) fn put(
+        &mut self,
+        offset: usize,
+        size: usize,
+        name: String,
+        fields: &'static [Field],
+    ) {
+        self.0.insert((offset, size), Label { name, fields });
+    }
+
+    /// What lies in the `size` bytes at `offset` has no name any more.
+    pub(crate) fn remove(&mut self, offset: usize, size: usize) {
+        self.0
+            .retain(|&(start, _), _| start < offset || start >= offset + size);
+    }
+
+    /// The name of the object of an operation of that kind at `offset`.
+    pub(crate) fn resolve(&self, offset: usize, kind: Kind) -> Option<String> {
+        let (&(start, _), label) = self
+            .0
+            .range(..=(offset, usize::MAX))
+            .filter(|&(&(start, size), _)| offset < start + size)
+            .max_by_key(|&(&(start, size), _)| (start, std::cmp::Reverse(size)))?;
+        let mut name = label.name.clone();
+        if !is_on_whole(kind) {
+            descend(&mut name, label.fields, offset - start);
+        }
+        Some(name)
+    }
+}
+
+/// Appends the fields that lead to `offset`.
+fn descend(name: &mut String, fields: &'static [Field], offset: usize) {
+    let holds = |f: &&Field| (f.offset..f.offset + f.size).contains(&offset);
+    let Some(field) = fields.iter().find(holds) else {
+        return;
+    };
+    name.push('.');
+    name.push_str(field.name);
+    let mut inside = offset - field.offset;
+    if let Some(element) = field.size.checked_div(field.count) {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "[{}]", inside / element);
+        inside %= element;
+    }
+    descend(name, field.fields, inside);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static QUEUE: [Field; 2] = [
+        Field {
+            name: "head",
+            offset: 0,
+            size: 8,
+            count: 0,
+            fields: &[],
+        },
+        Field {
+            name: "lock",
+            offset: 8,
+            size: 8,
+            count: 0,
+            fields: &[],
+        },
+    ];
+    static BOX: [Field; 3] = [
+        Field {
+            name: "queue",
+            offset: 0,
+            size: 16,
+            count: 0,
+            fields: &QUEUE,
+        },
+        Field {
+            name: "queues",
+            offset: 16,
+            size: 32,
+            count: 2,
+            fields: &QUEUE,
+        },
+        Field {
+            name: "count",
+            offset: 48,
+            size: 8,
+            count: 0,
+            fields: &[],
+        },
+    ];
+
+    fn labels() -> Labels {
+        let mut labels = Labels::default();
+        labels.put(64, 56, "box".into(), &BOX);
+        labels
+    }
+
+    fn name(labels: &Labels, offset: usize, kind: Kind) -> String {
+        labels.resolve(offset, kind).unwrap_or_default()
+    }
+
+    #[test]
+    fn cells_are_named_through_structures_and_arrays() {
+        let labels = labels();
+        assert_eq!(name(&labels, 64, Kind::Load), "box.queue.head");
+        assert_eq!(
+            name(&labels, 64 + 40, Kind::MutexEnter),
+            "box.queues[1].lock"
+        );
+        assert_eq!(name(&labels, 64 + 48, Kind::Store), "box.count");
+        assert_eq!(labels.resolve(63, Kind::Load), None);
+        assert_eq!(labels.resolve(64 + 56, Kind::Load), None);
+    }
+
+    #[test]
+    fn an_operation_on_the_whole_names_the_whole() {
+        assert_eq!(name(&labels(), 64, Kind::Switch), "box");
+    }
+
+    #[test]
+    fn the_innermost_label_wins_until_it_is_removed() {
+        let mut labels = labels();
+        labels.put(64, 16, "inner".into(), &QUEUE);
+        assert_eq!(name(&labels, 72, Kind::Read), "inner.lock");
+        labels.put(64, 16, "renamed".into(), &QUEUE);
+        assert_eq!(name(&labels, 72, Kind::Read), "renamed.lock");
+        labels.remove(64, 56);
+        assert_eq!(labels.resolve(72, Kind::Read), None);
+    }
+}

@@ -1,0 +1,321 @@
+//! The memory of the machine: one region, the kernel's arena first, then the stacks.
+//!
+//! # Overview
+//!
+//! The arena is given out from bottom to top and nothing of it is given out twice in a run, so that every use
+//! of freed memory shows. Offsets are the same in every machine and every run. The region lies at a multiple of
+//! its own size: what a kernel computes from the low bits of an address is the same everywhere, too.
+//!
+//! # The image
+//!
+//! [`Memory::take_image`] keeps the bytes that are in use; [`Memory::restore`] puts them back. The kernel also writes
+//! past the cells (a value that it moves into fresh memory, a counter), so no account is kept of what is dirty: a
+//! booted kernel is a few ten thousand bytes.
+
+use std::alloc::Layout;
+use std::collections::BTreeMap;
+use std::ptr;
+use std::rc::Rc;
+
+use kmod::machine::Kind;
+use kmod::mem::Ordering;
+
+use super::mapping::Mapping;
+use super::shadow::{Conflict, Shadow};
+
+/// Bytes that a kernel can allocate.
+const ARENA_BYTES: usize = 16 << 20;
+/// Bytes of a stack. AddressSanitizer makes frames larger.
+pub(crate) const STACK_BYTES: usize = if cfg!(feature = "sanitizer") {
+    128 << 10
+} else {
+    64 << 10
+};
+/// Contexts that can exist at once: 16 CPUs with six LWPs of their own each, and 160 more.
+pub(crate) const CONTEXTS: usize = 256;
+/// Bytes of the region.
+pub(crate) const REGION_BYTES: usize = (ARENA_BYTES + CONTEXTS * STACK_BYTES).next_power_of_two();
+/// Every allocation begins at a multiple of this.
+const GRAIN: usize = 16;
+
+/// The region that a machine's memory and stacks lie in.
+pub(crate) fn region() -> Mapping {
+    Mapping::new(REGION_BYTES, REGION_BYTES)
+}
+
+/// Offset in the region of the lowest byte of stack `index`.
+pub(crate) fn stack_offset(index: usize) -> usize {
+    ARENA_BYTES + index * STACK_BYTES
+}
+
+/// What is wrong with an access or a free.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wrong {
+    /// The address at this offset was never given out.
+    Never(usize),
+    /// The memory at this offset was given back already.
+    Freed(usize),
+    /// The cell at this offset is in a race with that CPU's write, or else read.
+    Race {
+        offset: usize,
+        cpu: usize,
+        wrote: bool,
+    },
+}
+
+/// One allocation.
+#[derive(Clone, Copy)]
+struct Allocation {
+    offset: usize,
+    size: usize,
+    what: &'static str,
+    freed: bool,
+}
+
+/// What a run begins with.
+#[derive(Default)]
+struct Image {
+    bytes: Vec<u8>,
+    allocations: usize,
+}
+
+/// The memory of one machine.
+pub(crate) struct Memory {
+    /// Address of the region.
+    base: usize,
+    /// Bytes of the arena that were given out.
+    used: usize,
+    shadow: Shadow,
+    allocations: Vec<Allocation>,
+    /// Allocations of the image that were freed in this run.
+    freed: Vec<usize>,
+    image: Option<Image>,
+    region: Rc<Mapping>,
+}
+
+impl Memory {
+    /// Memory in `region`, which [`region`] made.
+    pub(crate) fn new(region: Rc<Mapping>) -> Memory {
+        Memory {
+            base: region.address(),
+            used: 0,
+            shadow: Shadow::new(),
+            allocations: Vec::new(),
+            freed: Vec::new(),
+            image: None,
+            region,
+        }
+    }
+
+    /// Forgets everything: another kernel is to be booted.
+    pub(crate) fn clear(&mut self) {
+        for allocation in self
+            .allocations
+            .iter()
+            .filter(|allocation| allocation.freed)
+        {
+            self.shadow.revive(allocation.offset, allocation.size);
+        }
+        self.image = None;
+        self.allocations.clear();
+        self.freed.clear();
+        self.used = 0;
+        self.shadow.next_run();
+    }
+
+    /// Offset in the region, if the address is in it.
+    #[inline]
+    pub(crate) fn offset(&self, address: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.base);
+        (offset < REGION_BYTES).then_some(offset)
+    }
+
+    /// Whether there is nothing to check and nothing to remember: in its present moment the CPU has made such an access
+    /// to the cell before, and nobody else has since. True of most accesses to a CPU's own data.
+    #[inline(always)]
+    pub(crate) fn is_repeated(&self, cpu: usize, address: usize, kind: Kind) -> bool {
+        match self.offset(address) {
+            Some(offset) => self.shadow.is_repeated(cpu, offset, kind),
+            None => false,
+        }
+    }
+
+    /// Whether a load of the cell teaches nothing: its memory is alive, and a relaxed load synchronizes with nobody.
+    #[inline(always)]
+    pub(crate) fn is_plain_load(&self, address: usize, order: Ordering) -> bool {
+        match self.offset(address) {
+            Some(offset) => order == Ordering::Relaxed && self.shadow.is_alive(offset),
+            None => false,
+        }
+    }
+
+    /// Every access is checked in full from now on, or not.
+    pub(crate) fn check_all(&mut self, all: bool) {
+        self.shadow.check_all(all);
+    }
+
+    /// Checks and remembers an access. Memory of the host is none of our business.
+    #[inline(always)]
+    pub(crate) fn access(
+        &mut self,
+        cpu: usize,
+        address: usize,
+        kind: Kind,
+        order: Ordering,
+    ) -> Result<(), Wrong> {
+        let Some(offset) = self.offset(address) else {
+            return Ok(());
+        };
+        if offset >= self.used && offset < ARENA_BYTES {
+            return Err(Wrong::Never(offset));
+        }
+        self.shadow
+            .access(cpu, offset, kind, order)
+            .map_err(|conflict| wrong(offset, conflict))
+    }
+
+    /// `cpu` is ordered after everything that happened: the machine is at rest.
+    pub(crate) fn synchronize(&mut self, cpu: usize) {
+        self.shadow.synchronize(cpu);
+    }
+
+    /// Gives out zeroed memory; null if the arena is full.
+    pub(crate) fn alloc(&mut self, layout: Layout, what: &'static str) -> *mut u8 {
+        let offset = self.used.next_multiple_of(layout.align().max(GRAIN));
+        // An allocation of nothing has an address of its own, too.
+        let size = layout.size().max(1);
+        if size > ARENA_BYTES - offset.min(ARENA_BYTES) {
+            return ptr::null_mut();
+        }
+        self.used = offset + size;
+        self.allocations.push(Allocation {
+            offset,
+            size,
+            what,
+            freed: false,
+        });
+        // SAFETY: inside the arena, as was just checked.
+        let at = unsafe { self.region.base().as_ptr().add(offset) };
+        // SAFETY: (1) inside the arena; (2) given out just now, so nobody else has it.
+        unsafe { at.write_bytes(0, size) };
+        at
+    }
+
+    /// Takes memory back.
+    pub(crate) fn free(&mut self, cpu: usize, address: usize) -> Result<(), Wrong> {
+        let offset = self.offset(address).unwrap_or(REGION_BYTES);
+        let Ok(index) = self.allocations.binary_search_by_key(&offset, |a| a.offset) else {
+            return Err(Wrong::Never(offset));
+        };
+        let allocation = &mut self.allocations[index];
+        if allocation.freed {
+            return Err(Wrong::Freed(offset));
+        }
+        allocation.freed = true;
+        if self
+            .image
+            .as_ref()
+            .is_some_and(|image| index < image.allocations)
+        {
+            self.freed.push(index);
+        }
+        let size = allocation.size;
+        self.shadow
+            .free(cpu, offset, size)
+            .map_err(|(offset, conflict)| wrong(offset, conflict))?;
+        if self.image.is_none() {
+            // What is freed before the image is taken stays freed in every run.
+            self.shadow.bury(offset, size);
+        }
+        Ok(())
+    }
+
+    /// The bytes from `offset` on, and their number, of the allocation that begins there.
+    pub(crate) fn extent(&self, offset: usize) -> Option<usize> {
+        let index = self
+            .allocations
+            .binary_search_by_key(&offset, |a| a.offset)
+            .ok()?;
+        Some(self.allocations[index].size)
+    }
+
+    /// What is in use becomes what every run begins with.
+    pub(crate) fn take_image(&mut self) {
+        let mut bytes = Vec::with_capacity(self.used);
+        // SAFETY: (1) `used` bytes of the arena, which is mapped; (2) the vector has room for them; (3) no overlap.
+        unsafe {
+            ptr::copy_nonoverlapping(self.region.base().as_ptr(), bytes.as_mut_ptr(), self.used)
+        };
+        // SAFETY: that many bytes were written just now.
+        unsafe { bytes.set_len(self.used) };
+        self.image = Some(Image {
+            bytes,
+            allocations: self.allocations.len(),
+        });
+    }
+
+    /// Every CPU is ordered after everything: what was accessed so far races with nothing any more. Only while all
+    /// that is freed was freed before the image was taken.
+    pub(crate) fn order_all(&mut self) {
+        if self.shadow.next_run() {
+            for allocation in self
+                .allocations
+                .iter()
+                .filter(|allocation| allocation.freed)
+            {
+                self.shadow.bury(allocation.offset, allocation.size);
+            }
+        }
+    }
+
+    /// Begins a run: everything is as it was when the image was taken. Nothing happens if none was.
+    pub(crate) fn restore(&mut self) {
+        let Some(image) = &self.image else { return };
+        // SAFETY: (1) the arena is at least as large as the image, which was copied from there; (2) no overlap;
+        // (3) no context runs, and whoever of the host has a reference into the arena looks at cells only.
+        unsafe {
+            ptr::copy_nonoverlapping(
+                image.bytes.as_ptr(),
+                self.region.base().as_ptr(),
+                image.bytes.len(),
+            )
+        };
+        self.used = image.bytes.len();
+        self.allocations.truncate(image.allocations);
+        for index in self.freed.drain(..) {
+            self.allocations[index].freed = false;
+        }
+        self.order_all();
+    }
+
+    /// A name for memory that has no label: `what#n`, or `what#n+offset`.
+    pub(crate) fn describe(&self, offset: usize) -> Option<String> {
+        let after = self.allocations.partition_point(|a| a.offset <= offset);
+        let (this, before) = self.allocations[..after].split_last()?;
+        if offset >= this.offset + this.size {
+            return None;
+        }
+        let number = before.iter().filter(|a| a.what == this.what).count();
+        Some(match offset - this.offset {
+            0 => format!("{}#{number}", this.what),
+            inside => format!("{}#{number}+{inside}", this.what),
+        })
+    }
+
+    /// How many allocations of each kind were made since the image was taken and are still there.
+    pub(crate) fn live(&self) -> BTreeMap<&'static str, usize> {
+        let mark = self.image.as_ref().map_or(0, |image| image.allocations);
+        let mut live = BTreeMap::new();
+        for allocation in self.allocations.iter().skip(mark).filter(|a| !a.freed) {
+            *live.entry(allocation.what).or_insert(0) += 1;
+        }
+        live
+    }
+}
+
+fn wrong(offset: usize, conflict: Conflict) -> Wrong {
+    match conflict {
+        Conflict::Freed => Wrong::Freed(offset),
+        Conflict::Race { cpu, wrote } => Wrong::Race { offset, cpu, wrote },
+    }
+}

@@ -1,0 +1,415 @@
+//! What is known of every address: who touched it last, what it synchronizes, whether it is freed.
+//!
+//! # Overview
+//!
+//! The checks are those of FastTrack: an address remembers its last write and its last read as an
+//! [`Epoch`], and a whole [`Clock`] only where reads of several CPUs are not ordered. The threads of
+//! the happens-before relation are the *CPUs*: whatever one CPU does is ordered, interrupts included.
+//!
+//! # What orders two CPUs
+//!
+//! A store with release and a load with acquire that reads it, and nothing else. A read-modify-write
+//! continues the release sequence that it finds; a relaxed store ends it, as in C++20. An
+//! inter-processor interrupt orders nothing by itself. Atomic accesses never race.
+//!
+//! # Layout
+//!
+//! A cell is known by the address of its first byte: there is a [`Slot`] for every byte. Most cells
+//! lie at multiples of eight, so the slots of those come first, side by side, then those at one more, and so
+//! on: the number of a slot is the offset of its byte with the three lowest bits moved to the top.
+//!
+//! A slot carries the number of the run that used it last. To forget everything between two runs
+//! costs nothing: the next run has another number.
+
+use std::ptr::NonNull;
+
+use kmod::machine::Kind;
+use kmod::mem::Ordering;
+
+use super::clock::{Clock, Clocks, Epoch};
+use super::mapping::Mapping;
+use super::memory::REGION_BYTES;
+
+/// What is known of one address.
+#[derive(Clone, Copy)]
+#[repr(C, align(16))]
+struct Slot {
+    /// The run that the rest is about, or [`FOREVER`].
+    run: u32,
+    /// Last plain write, or [`FREED`].
+    write: u32,
+    /// Last plain read, or [`SHARED`] and the number of a clock.
+    read: u32,
+    /// Number of the clock that a release left, shifted, and whether there is something in it; 0 if there is none.
+    sync: u32,
+}
+
+/// The run of memory that was freed before the image was taken.
+const FOREVER: u32 = u32::MAX;
+/// A run that no slot is ever about.
+const NO_RUN: u32 = FOREVER - 1;
+/// The write that freeing is.
+const FREED: u32 = u32::MAX;
+/// Marks a read that stands for reads of several CPUs.
+const SHARED: u32 = 1 << 31;
+/// Marks a sync clock that a release has filled and no relaxed store has emptied.
+const FILLED: u32 = 1;
+
+/// Why an access is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Conflict {
+    /// The memory was given back.
+    Freed,
+    /// The access is not ordered after an earlier one, by that CPU: a write, or else a read.
+    Race { cpu: usize, wrote: bool },
+}
+
+/// The slots of the region.
+struct Slots(Mapping);
+
+impl Slots {
+    #[inline(always)]
+    fn locate(&self, offset: usize) -> NonNull<Slot> {
+        assert!(offset < REGION_BYTES, "{offset} is outside of the region");
+        let number = (offset & 7) * (REGION_BYTES / 8) + (offset >> 3);
+        // SAFETY: `number` is below `REGION_BYTES`, and the mapping holds that many slots, aligned.
+        unsafe { self.0.base().cast::<Slot>().add(number) }
+    }
+
+    #[inline(always)]
+    fn get(&self, offset: usize) -> Slot {
+        // SAFETY: (1) zeroed memory is a valid slot; (2) nobody writes while `self` is shared.
+        unsafe { self.locate(offset).read() }
+    }
+
+    #[inline(always)]
+    fn at(&mut self, offset: usize) -> &mut Slot {
+        // SAFETY: (1) zeroed memory is a valid slot; (2) `self` is exclusive.
+        unsafe { self.locate(offset).as_mut() }
+    }
+}
+
+/// The shadow of the region.
+pub(crate) struct Shadow {
+    run: u32,
+    /// The run whose repeated accesses need no check; [`NO_RUN`] if all accesses are to be checked.
+    quick_run: u32,
+    slots: Slots,
+    clocks: Clocks,
+}
+
+impl Shadow {
+    /// The shadow of a region that nobody has touched.
+    pub(crate) fn new() -> Shadow {
+        let slots = Slots(Mapping::new(REGION_BYTES * size_of::<Slot>(), 4096));
+        Shadow {
+            run: 1,
+            quick_run: 1,
+            slots,
+            clocks: Clocks::new(),
+        }
+    }
+
+    /// Every access of this run is checked in full from now on, or not.
+    pub(crate) fn check_all(&mut self, all: bool) {
+        self.quick_run = if all { NO_RUN } else { self.run };
+    }
+
+    /// See [`super::memory::Memory::is_repeated`].
+    #[inline(always)]
+    pub(crate) fn is_repeated(&self, cpu: usize, offset: usize, kind: Kind) -> bool {
+        let slot = self.slots.get(offset);
+        let now = self.clocks.now(cpu).0;
+        let own_read = slot.read == now;
+        slot.run == self.quick_run
+            && match kind {
+                Kind::Read => own_read,
+                Kind::Write => slot.write == now && (own_read || slot.read == 0),
+                _ => false,
+            }
+    }
+
+    /// Forgets every access. Gives whether what was buried was forgotten with them: once in four
+    /// thousand million runs.
+    pub(crate) fn next_run(&mut self) -> bool {
+        self.clocks.reset();
+        self.run += 1;
+        let wrapped = self.run == NO_RUN;
+        if wrapped {
+            self.slots.0.clear();
+            self.run = 1;
+        }
+        if self.quick_run != NO_RUN {
+            self.quick_run = self.run;
+        }
+        wrapped
+    }
+
+    /// `cpu` is ordered after everything: the machine is at rest.
+    pub(crate) fn synchronize(&mut self, cpu: usize) {
+        self.clocks.acquire_all(cpu);
+    }
+
+    /// Whether the cell was touched in this run, and is not freed. False if all accesses are to be checked.
+    #[inline(always)]
+    pub(crate) fn is_alive(&self, offset: usize) -> bool {
+        let slot = self.slots.get(offset);
+        slot.run == self.quick_run && slot.write != FREED
+    }
+
+    /// Checks and remembers an access to the cell at `offset`.
+    #[inline(always)]
+    pub(crate) fn access(
+        &mut self,
+        cpu: usize,
+        offset: usize,
+        kind: Kind,
+        order: Ordering,
+    ) -> Result<(), Conflict> {
+        let slot = self.slots.at(offset);
+        if slot.run != self.run {
+            if slot.run == FOREVER {
+                return Err(Conflict::Freed);
+            }
+            *slot = Slot {
+                run: self.run,
+                write: 0,
+                read: 0,
+                sync: 0,
+            };
+        } else if slot.write == FREED {
+            return Err(Conflict::Freed);
+        }
+        let clocks = &mut self.clocks;
+        match kind {
+            Kind::Load => load(clocks, cpu, slot, order),
+            Kind::Read => return read(clocks, cpu, slot),
+            Kind::Write => return write(clocks, cpu, slot),
+            Kind::Store => store(clocks, cpu, slot, order),
+            Kind::Rmw => {
+                load(clocks, cpu, slot, order);
+                modify(clocks, cpu, slot, order);
+            }
+            // Operations on a whole object: it must be alive, and that is all.
+            Kind::MutexEnter
+            | Kind::MutexExit
+            | Kind::Splx
+            | Kind::Switch
+            | Kind::Free
+            | Kind::Yield => {}
+        }
+        Ok(())
+    }
+
+    /// The `size` bytes at `offset` are given back by `cpu`: that is a write to every cell in them.
+    ///
+    /// On a conflict, gives the offset of the cell too.
+    pub(crate) fn free(
+        &mut self,
+        cpu: usize,
+        offset: usize,
+        size: usize,
+    ) -> Result<(), (usize, Conflict)> {
+        let run = self.run;
+        for at in offset..offset + size {
+            let slot = self.slots.at(at);
+            if slot.run == run && slot.write != FREED {
+                unordered(&self.clocks, cpu, slot).map_err(|conflict| (at, conflict))?;
+            }
+            *slot = Slot {
+                run,
+                write: FREED,
+                read: 0,
+                sync: 0,
+            };
+        }
+        Ok(())
+    }
+
+    /// The `size` bytes at `offset` are free in every run to come, until [`Shadow::revive`].
+    pub(crate) fn bury(&mut self, offset: usize, size: usize) {
+        for at in offset..offset + size {
+            self.slots.at(at).run = FOREVER;
+        }
+    }
+
+    /// Takes [`Shadow::bury`] back.
+    pub(crate) fn revive(&mut self, offset: usize, size: usize) {
+        for at in offset..offset + size {
+            self.slots.at(at).run = 0;
+        }
+    }
+}
+
+#[inline]
+fn read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict> {
+    let now = clocks.now(cpu);
+    if slot.read == now.0 {
+        return Ok(());
+    }
+    let known = clocks.of(cpu);
+    if !Epoch(slot.write).before(known) {
+        return Err(Conflict::Race {
+            cpu: Epoch(slot.write).cpu(),
+            wrote: true,
+        });
+    }
+    if slot.read & SHARED != 0 {
+        clocks.pooled_mut(slot.read & !SHARED)[cpu] = now.time();
+    } else if Epoch(slot.read).before(known) {
+        slot.read = now.0;
+    } else {
+        let mut readers: Clock = [0; _];
+        let other = Epoch(slot.read);
+        readers[other.cpu()] = other.time();
+        readers[cpu] = now.time();
+        slot.read = SHARED | clocks.put(readers);
+    }
+    Ok(())
+}
+
+#[inline]
+fn write(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict> {
+    let now = clocks.now(cpu);
+    if slot.write != now.0 || slot.read != 0 {
+        unordered(clocks, cpu, slot)?;
+        slot.write = now.0;
+        // Whatever races with those reads races with this write too.
+        slot.read = 0;
+    }
+    Ok(())
+}
+
+/// Whether there is a plain access that is not ordered before the present of `cpu`.
+#[inline]
+fn unordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> Result<(), Conflict> {
+    let known = clocks.of(cpu);
+    if !Epoch(slot.write).before(known) {
+        return Err(Conflict::Race {
+            cpu: Epoch(slot.write).cpu(),
+            wrote: true,
+        });
+    }
+    let reader = if slot.read & SHARED != 0 {
+        let readers = clocks.pooled(slot.read & !SHARED);
+        (0..readers.len()).find(|&other| readers[other] > known[other])
+    } else {
+        Some(Epoch(slot.read))
+            .filter(|read| !read.before(known))
+            .map(Epoch::cpu)
+    };
+    match reader {
+        Some(cpu) => Err(Conflict::Race { cpu, wrote: false }),
+        None => Ok(()),
+    }
+}
+
+#[inline]
+fn load(clocks: &mut Clocks, cpu: usize, slot: &Slot, order: Ordering) {
+    if slot.sync & FILLED != 0 && acquires(order) {
+        clocks.acquire(cpu, slot.sync >> 1);
+    }
+}
+
+#[inline]
+fn store(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
+    if releases(order) {
+        release(clocks, cpu, slot, false);
+    } else {
+        slot.sync &= !FILLED;
+    }
+}
+
+#[inline]
+fn modify(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
+    if releases(order) {
+        release(clocks, cpu, slot, slot.sync & FILLED != 0);
+    }
+}
+
+#[inline]
+fn release(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, keep: bool) {
+    if slot.sync == 0 {
+        slot.sync = clocks.put([0; _]) << 1;
+    }
+    slot.sync |= FILLED;
+    clocks.release(cpu, slot.sync >> 1, keep);
+}
+
+fn acquires(order: Ordering) -> bool {
+    matches!(
+        order,
+        Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst
+    )
+}
+
+fn releases(order: Ordering) -> bool {
+    matches!(
+        order,
+        Ordering::Release | Ordering::AcqRel | Ordering::SeqCst
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_forgets_the_one_before_and_its_frees_unless_they_are_buried() {
+        let mut shadow = Shadow::new();
+        let write = |shadow: &mut Shadow, cpu, offset| {
+            shadow.access(cpu, offset, Kind::Write, Ordering::Relaxed)
+        };
+        assert_eq!(write(&mut shadow, 0, 64), Ok(()));
+        let race = Err(Conflict::Race {
+            cpu: 0,
+            wrote: true,
+        });
+        assert_eq!(write(&mut shadow, 1, 64), race);
+        assert_eq!(shadow.free(0, 128, 8), Ok(()));
+        shadow.bury(256, 8);
+        assert_eq!(write(&mut shadow, 0, 132), Err(Conflict::Freed));
+        shadow.next_run();
+        assert_eq!(write(&mut shadow, 1, 64), Ok(()));
+        assert_eq!(write(&mut shadow, 0, 132), Ok(()));
+        assert_eq!(write(&mut shadow, 0, 260), Err(Conflict::Freed));
+        shadow.revive(256, 8);
+        assert_eq!(write(&mut shadow, 0, 260), Ok(()));
+    }
+
+    #[test]
+    fn nothing_is_forgotten_when_the_numbers_of_runs_begin_anew() {
+        let mut shadow = Shadow::new();
+        shadow.run = NO_RUN - 2;
+        assert_eq!(shadow.access(0, 8, Kind::Write, Ordering::Relaxed), Ok(()));
+        assert!(!shadow.next_run());
+        assert!(shadow.next_run(), "the caller is to bury again");
+        assert_eq!(shadow.access(1, 8, Kind::Write, Ordering::Relaxed), Ok(()));
+        assert!(shadow.is_repeated(1, 8, Kind::Write));
+    }
+
+    #[test]
+    fn only_the_same_access_of_the_same_cpu_is_repeated() {
+        let mut shadow = Shadow::new();
+        for kind in [Kind::Read, Kind::Write] {
+            assert!(!shadow.is_repeated(0, 8, kind));
+        }
+        assert_eq!(shadow.access(0, 8, Kind::Read, Ordering::Relaxed), Ok(()));
+        assert!(shadow.is_repeated(0, 8, Kind::Read));
+        assert!(!shadow.is_repeated(0, 8, Kind::Write));
+        assert!(!shadow.is_repeated(1, 8, Kind::Read));
+        assert_eq!(shadow.access(0, 8, Kind::Write, Ordering::Relaxed), Ok(()));
+        assert!(shadow.is_repeated(0, 8, Kind::Write));
+        // A release begins a new moment.
+        assert_eq!(shadow.access(0, 16, Kind::Store, Ordering::Release), Ok(()));
+        assert!(!shadow.is_repeated(0, 8, Kind::Write));
+        shadow.check_all(true);
+        for offset in [8, 24] {
+            assert!(
+                !shadow.is_alive(offset),
+                "everything is checked, touched or not"
+            );
+            assert!(!shadow.is_repeated(0, offset, Kind::Read));
+        }
+    }
+}

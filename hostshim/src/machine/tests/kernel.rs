@@ -1,0 +1,130 @@
+//! The machine with the kernel in it.
+
+use kmod::config::Config;
+use kmod::scenario::{self, Scenario};
+
+use super::super::{Setup, What};
+use super::*;
+use crate::strategy::{Portfolio, Replay};
+
+fn setup(name: &str, variant: &str, ncpu: usize, trace: bool) -> Setup {
+    let scenario: &'static Scenario = scenario::find(name).expect("a scenario");
+    let mut config = Config::small(ncpu);
+    config.history = scenario.variant(variant).expect("a variant").history;
+    Setup {
+        scenario,
+        config,
+        trace,
+    }
+}
+
+fn kernel(name: &str, variant: &str, ncpu: usize, trace: bool) -> Machine {
+    let mut machine = Machine::new();
+    machine
+        .boot(&setup(name, variant, ncpu, trace))
+        .expect("the kernel boots");
+    machine
+}
+
+/// The first failing run of a portfolio.
+fn first_failure(machine: &mut Machine, runs: u64) -> Option<(u64, Outcome)> {
+    let mut strategy = Portfolio::new(1);
+    let mut run = |number| (number, machine.run(&mut strategy, &Limits::default()));
+    (0..runs)
+        .map(&mut run)
+        .find(|(_, outcome)| kind(outcome).is_some())
+}
+
+#[test]
+fn the_early_count_is_found_and_replays_on_another_machine() {
+    let mut machine = kernel("xcall-early-count", "historical", 2, false);
+    let (_, outcome) = first_failure(&mut machine, 1000).expect("within 1000 schedules");
+    assert_eq!(kind(&outcome), Some(FailureKind::Oracle));
+    let mut replay = Replay::new(machine.deviations().to_vec());
+    let mut another = kernel("xcall-early-count", "historical", 2, true);
+    assert_eq!(another.run(&mut replay, &Limits::default()), outcome);
+    let trace = another.trace().to_vec();
+    assert_eq!(another.run(&mut replay, &Limits::default()), outcome);
+    for (event, before) in another.trace().iter().zip(&trace) {
+        assert_eq!(event, before);
+    }
+    assert_eq!(another.trace().len(), trace.len());
+}
+
+#[test]
+fn a_deadlock_of_spinning_owners_is_named() {
+    let mut machine = kernel("abba", "fixed", 2, false);
+    let (_, outcome) = first_failure(&mut machine, 1000).expect("within 1000 schedules");
+    let failure = failure(&outcome).expect("a failure");
+    assert_eq!(failure.kind, FailureKind::Deadlock);
+    assert!(failure.message.contains("cycle"), "{}", failure.message);
+    assert_eq!(machine.waits().trim(), failure.message.trim());
+}
+
+#[test]
+fn objects_have_the_kernels_names() {
+    let mut machine = kernel("lost-update", "fixed", 2, true);
+    assert_eq!(
+        machine.run(&mut Fair, &Limits::default()).verdict,
+        Verdict::Passed
+    );
+    let op = |kind, object: &str| {
+        machine.trace().iter().any(|event| {
+            matches!(&event.what, What::Op(op) if op.kind == kind && op.object == object)
+                && event.context == "t1"
+        })
+    };
+    assert!(op(machine::Kind::Load, "counter"));
+    assert!(op(machine::Kind::Store, "counter"));
+}
+
+#[test]
+fn every_number_of_cpus_boots_and_runs() {
+    for ncpu in [1, 2, 3, 8, 16] {
+        let mut machine = kernel("lost-update", "fixed", ncpu, false);
+        for _ in 0..3 {
+            let outcome = machine.run(&mut Fair, &Limits::default());
+            assert_eq!(outcome.verdict, Verdict::Passed, "{ncpu} CPUs");
+        }
+    }
+}
+
+#[test]
+fn machines_live_side_by_side_and_boot_again() {
+    let mut one = kernel("lost-update", "fixed", 2, false);
+    let mut two = kernel("abba", "fixed", 4, false);
+    let limits = Limits::default();
+    let first = (one.run(&mut Fair, &limits), two.run(&mut Fair, &limits));
+    one.boot(&setup("abba", "fixed", 4, false))
+        .expect("it boots again");
+    two.boot(&setup("lost-update", "fixed", 2, false))
+        .expect("it boots again");
+    assert_eq!(
+        (two.run(&mut Fair, &limits), one.run(&mut Fair, &limits)),
+        first
+    );
+}
+
+#[test]
+fn many_runs_that_fail_cost_no_memory() {
+    let mut machine = kernel("lost-update", "fixed", 2, false);
+    let mut strategy = Portfolio::new(1);
+    let mut run = |runs: u64| {
+        (0..runs).for_each(|_| {
+            machine.run(&mut strategy, &Limits::default());
+        })
+    };
+    run(2_000);
+    let before = resident_kilobytes();
+    run(20_000);
+    let grown = resident_kilobytes().saturating_sub(before);
+    // Other tests of this process run at the same time: what a leak of one stack a failing run would be is far more.
+    assert!(grown < 40_000, "{grown} KB more after 20000 runs");
+}
+
+fn resident_kilobytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}

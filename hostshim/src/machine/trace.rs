@@ -1,0 +1,226 @@
+//! What happened in a run, for people: events, names, and who touched what last.
+//!
+//! Nothing here is on the way of an ordinary run: the machine records only if it was booted to be traced, or
+//! when it repeats a failing run to find the other side of a race.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+
+use kmod::machine::{Kind, Line};
+use kmod::mem::Ordering;
+
+use super::label::Labels;
+
+/// One event of a trace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TraceEvent {
+    /// Number of the decision after which it happened, counted from the release of the actors.
+    pub point: u64,
+    /// The CPU on which it happened.
+    pub cpu: usize,
+    /// The name of the context that ran there.
+    pub context: String,
+    /// The interrupt priority level at which it ran.
+    pub ipl: u8,
+    /// What happened.
+    pub what: What,
+    /// How many events with the same context, kind and object came before. 0 for what is no operation.
+    pub occurrence: u32,
+}
+
+/// What an event is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum What {
+    /// The operation that the step was announced with.
+    Op(Access),
+    /// An access that belongs to the step under way.
+    Fused(Access),
+    /// The CPU waits for an interrupt.
+    Wait,
+    /// The CPU spins.
+    Spin {
+        /// Where in the source.
+        location: String,
+    },
+    /// The CPU takes an interrupt, on top of the context.
+    Interrupt(Line),
+    /// The CPU goes on with another context.
+    Switch {
+        /// The other context's name.
+        to: String,
+    },
+    /// A line that the kernel wrote.
+    Note(String),
+}
+
+/// An operation on an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Access {
+    /// What is done.
+    pub kind: Kind,
+    /// With which ordering.
+    pub order: Ordering,
+    /// To what: `xc_low.xc_headp`; `what#n+offset` for memory without a label.
+    pub object: String,
+    /// Where in the source: `kmod/src/kern/xcall.rs:88`.
+    pub location: String,
+}
+
+/// The name of a point: what a CPU is about to do, in words that outlive a change of the code around it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PointName {
+    /// The name of the context that runs on the CPU.
+    pub context: String,
+    /// The kind of operation; `wait` or `spin` if there is none.
+    pub what: &'static str,
+    /// The object, empty if there is none.
+    pub object: String,
+    /// How often the context has done that in this run.
+    pub occurrence: u32,
+}
+
+/// Who touched an address last.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) kind: Kind,
+    pub(crate) cpu: usize,
+    pub(crate) context: String,
+    pub(crate) location: String,
+}
+
+/// What is recorded of a run.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub(crate) labels: Labels,
+    pub(crate) events: Vec<TraceEvent>,
+    /// Last access by cell, CPU, and whether it was a write.
+    sites: BTreeMap<(usize, usize, bool), Site>,
+    /// Who gave the memory from here to there back.
+    frees: Vec<(usize, usize, Site)>,
+    occurrences: BTreeMap<(String, &'static str, String), u32>,
+    labels_of_image: Labels,
+}
+
+impl Recorder {
+    /// Forgets everything: another kernel is to be booted.
+    pub(crate) fn clear(&mut self) {
+        *self = Recorder::default();
+    }
+
+    /// The labels are what every recorded run begins with.
+    pub(crate) fn take_image(&mut self) {
+        self.labels_of_image.clone_from(&self.labels);
+    }
+
+    /// Begins to record a run.
+    pub(crate) fn restore(&mut self) {
+        self.labels.clone_from(&self.labels_of_image);
+        self.events.clear();
+        self.sites.clear();
+        self.frees.clear();
+        self.occurrences.clear();
+    }
+
+    /// A name for the point at which a context is about to do something.
+    pub(crate) fn name_point(
+        &self,
+        context: String,
+        what: &'static str,
+        object: String,
+    ) -> PointName {
+        let key = (context, what, object);
+        let occurrence = self.occurrences.get(&key).copied().unwrap_or(0);
+        let (context, what, object) = key;
+        PointName {
+            context,
+            what,
+            object,
+            occurrence,
+        }
+    }
+
+    /// Counts that the context has done it, and gives how often it had before.
+    pub(crate) fn count(&mut self, context: &str, what: &'static str, object: &str) -> u32 {
+        let key = (context.to_owned(), what, object.to_owned());
+        let count = self.occurrences.entry(key).or_insert(0);
+        *count += 1;
+        *count - 1
+    }
+
+    /// Remembers who touched the cell at `offset`.
+    pub(crate) fn touched(&mut self, offset: usize, site: Site) {
+        self.sites
+            .insert((offset, site.cpu, site.kind.writes()), site);
+    }
+
+    /// Remembers who gave memory back.
+    pub(crate) fn freed(&mut self, offset: usize, size: usize, site: Site) {
+        self.frees.push((offset, size, site));
+    }
+
+    /// The last access of that CPU to the cell.
+    pub(crate) fn site(&self, offset: usize, cpu: usize, wrote: bool) -> Option<&Site> {
+        self.sites.get(&(offset, cpu, wrote))
+    }
+
+    /// Who gave the memory back that holds `offset`.
+    pub(crate) fn free_site(&self, offset: usize) -> Option<&Site> {
+        self.frees
+            .iter()
+            .rev()
+            .find(|&&(start, size, _)| (start..start + size).contains(&offset))
+            .map(|(_, _, site)| site)
+    }
+}
+
+/// A place in the source as text: without a column, and from the crate's folder on, wherever it was built.
+pub(crate) fn place(at: &Location<'_>) -> String {
+    place_of(at.file(), at.line())
+}
+
+fn place_of(file: &str, line: u32) -> String {
+    let begin = ["kmod/", "hostshim/"]
+        .iter()
+        .filter_map(|folder| file.rfind(folder))
+        .max();
+    format!("{}:{line}", &file[begin.unwrap_or(0)..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_begins_with_its_crate() {
+        assert_eq!(
+            place_of("kmod/src/kern/xcall.rs", 88),
+            "kmod/src/kern/xcall.rs:88"
+        );
+        assert_eq!(
+            place_of("/somewhere/else/kmod/src/entry.rs", 1),
+            "kmod/src/entry.rs:1"
+        );
+        assert_eq!(place_of("src/other.rs", 2), "src/other.rs:2");
+    }
+
+    #[test]
+    fn occurrences_are_counted_by_context_kind_and_object() {
+        let mut recorder = Recorder::default();
+        assert_eq!(recorder.count("a", "load", "x"), 0);
+        assert_eq!(recorder.count("a", "load", "x"), 1);
+        assert_eq!(recorder.count("a", "store", "x"), 0);
+        assert_eq!(
+            recorder
+                .name_point("a".into(), "load", "x".into())
+                .occurrence,
+            2
+        );
+        recorder.restore();
+        assert_eq!(
+            recorder
+                .name_point("a".into(), "load", "x".into())
+                .occurrence,
+            0
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! What a strategy is shown at a point.
+
+use std::cell::Ref;
+use std::panic::Location;
+
+use kmod::machine::{Line, Op};
+
+use super::cpu::Pending;
+use super::engine::Engine;
+use super::lines::BY_RANK;
+use super::trace::PointName;
+use crate::schedule::Choice;
+
+/// The machine as a strategy sees it, at a point: what each CPU is about to do, and what could interrupt it.
+///
+/// It is the machine's own state, looked at through methods: to make a view costs nothing. Sets of CPUs are bit
+/// masks, CPU 0 in the lowest bit.
+pub struct View<'a> {
+    engine: &'a Engine,
+    default: Choice,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(engine: &'a Engine, default: Choice) -> View<'a> {
+        View { engine, default }
+    }
+
+    /// Number of CPUs.
+    pub fn ncpu(&self) -> usize {
+        self.engine.ncpu.get()
+    }
+
+    /// Number of this point, counted from the release of the actors.
+    #[inline]
+    pub fn point(&self) -> u64 {
+        self.engine.points.get()
+    }
+
+    /// The CPU that made the last step.
+    #[inline]
+    pub fn current(&self) -> usize {
+        self.engine.cpu.get()
+    }
+
+    /// What the machine would do by itself.
+    #[inline]
+    pub fn default_choice(&self) -> Choice {
+        self.default
+    }
+
+    /// The CPUs that can step.
+    #[inline]
+    pub fn runnable(&self) -> u32 {
+        self.engine.runnable.get()
+    }
+
+    /// The CPUs on which the line is asserted.
+    #[inline]
+    pub fn asserted(&self, line: Line) -> u32 {
+        self.engine.lines.asserted(line)
+    }
+
+    /// The CPUs that can take the line now: those on which it is asserted; and all of them the clock's, as long as
+    /// the limits allow another early tick.
+    #[inline]
+    pub fn takeable(&self, line: Line) -> u32 {
+        let early = line == Line::Clock && self.engine.clockwork.early_ticks_left() > 0;
+        if early {
+            self.engine.all_cpus()
+        } else {
+            self.asserted(line)
+        }
+    }
+
+    /// Whether the machine can do this now.
+    #[inline]
+    pub fn allows(&self, choice: Choice) -> bool {
+        let (cpu, set) = match choice {
+            Choice::Step(cpu) => (cpu, self.runnable()),
+            Choice::Take(cpu, line) => (cpu, self.takeable(line)),
+        };
+        cpu < self.ncpu() && set & 1 << cpu != 0
+    }
+
+    /// Everything the machine can do now, but for early ticks: steps first, by CPU, then asserted interrupts.
+    pub fn choices(&self) -> impl Iterator<Item = Choice> + use<> {
+        let steps = members(self.runnable()).map(Choice::Step);
+        let [high, low] = BY_RANK
+            .map(|line| members(self.asserted(line)).map(move |cpu| Choice::Take(cpu, line)));
+        steps.chain(high).chain(low)
+    }
+
+    /// What the CPU does when it steps next.
+    ///
+    /// # Panics
+    ///
+    /// This and the other methods that are given a CPU, if there is no such CPU.
+    #[inline]
+    pub fn pending(&self, cpu: usize) -> Pending {
+        self.engine.cpus[cpu].pending.get()
+    }
+
+    /// Whether the current CPU has just said that it spins, and could go on: to let it is to spin once more.
+    pub fn is_yielding(&self) -> bool {
+        let me = self.current();
+        matches!(self.pending(me), Pending::Spin(_)) && self.runnable() & 1 << me != 0
+    }
+
+    /// The operation that the CPU is about to make, if it is before one.
+    pub fn op(&self, cpu: usize) -> Option<(Op, &'static Location<'static>)> {
+        match self.pending(cpu) {
+            Pending::Op(op, at) => Some((op, at)),
+            Pending::Start | Pending::Wait | Pending::Spin(_) => None,
+        }
+    }
+
+    /// The interrupt priority level of the CPU.
+    pub fn ipl(&self, cpu: usize) -> u8 {
+        self.engine.cpus[cpu].ipl.get()
+    }
+
+    /// The number of the context that runs on the CPU.
+    #[inline]
+    pub fn context(&self, cpu: usize) -> usize {
+        self.engine.cpus[cpu].context.get()
+    }
+
+    /// The name of the context that runs on the CPU.
+    pub fn context_name(&self, cpu: usize) -> String {
+        self.engine.context_name(cpu)
+    }
+
+    /// A name for the object of the operation that the CPU is about to make, if it is before one.
+    pub fn object(&self, cpu: usize) -> Option<String> {
+        self.op(cpu).map(|(op, _)| self.engine.object(op))
+    }
+
+    /// A name for the point at which the CPU is, for replay files. Occurrences are counted only on a machine that was
+    /// booted to be traced.
+    pub fn name(&self, cpu: usize) -> PointName {
+        self.engine.name_point(cpu)
+    }
+
+    /// The deviations of this run so far.
+    pub fn deviations(&self) -> Ref<'_, [crate::schedule::Deviation]> {
+        Ref::map(self.engine.deviations.borrow(), Vec::as_slice)
+    }
+}
+
+/// The CPUs of a set, in order.
+pub fn members(mut cpus: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let cpu = (cpus != 0).then(|| cpus.trailing_zeros() as usize)?;
+        cpus &= cpus - 1;
+        Some(cpu)
+    })
+}

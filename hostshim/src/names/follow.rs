@@ -1,0 +1,232 @@
+//! From names to a run: a strategy that departs from the default where a list of names says.
+
+use std::collections::BTreeSet;
+
+use kmod::machine::Line;
+
+use super::{Action, Departure, Namer, PointName};
+use crate::machine::{Limits, Machine, Outcome, View};
+use crate::schedule::Choice;
+use crate::strategy::{Answer, Strategy};
+
+/// How closely a run must follow its list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Manner {
+    /// In order, and everything: what cannot be done ends the walk.
+    Exact,
+    /// Whatever of the list the run comes to: for lists from which something was taken away.
+    Loose,
+}
+
+/// Why a run did not follow its list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Miss {
+    /// Which departure of the list.
+    pub index: usize,
+    /// What came in between.
+    pub reason: Reached,
+}
+
+/// How far a departure came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reached {
+    /// The run came to the point, and the action was not possible there. In words, why.
+    Impossible(String),
+    /// The run never came to the point. In words, how far it came.
+    Never(String),
+}
+
+/// Walks along a list of named departures; everywhere else it keeps the default.
+pub struct Follower<'a> {
+    list: &'a [Departure],
+    manner: Manner,
+    namer: Namer,
+    /// Which of the list were done, in the order in which they were.
+    done: Vec<usize>,
+    /// The first of the list that is neither done nor passed over.
+    next: usize,
+    /// The numbers of the points that were come to.
+    points: Vec<u64>,
+    impossible: Option<Miss>,
+    seen: Seen,
+}
+
+impl<'a> Follower<'a> {
+    fn new(list: &'a [Departure], manner: Manner) -> Follower<'a> {
+        Follower {
+            list,
+            manner,
+            namer: Namer::default(),
+            done: Vec::new(),
+            next: 0,
+            points: Vec::new(),
+            impossible: None,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Runs the machine along the whole list, in order. Gives the number of each departure's point too.
+    ///
+    /// # Errors
+    ///
+    /// The first departure that could not be made, and why.
+    pub fn exact(
+        list: &'a [Departure],
+        machine: &mut Machine,
+        limits: &Limits,
+    ) -> Result<(Outcome, Vec<u64>), Miss> {
+        let mut follower = Follower::new(list, Manner::Exact);
+        let outcome = machine.run(&mut follower, limits);
+        match follower.impossible.take() {
+            Some(miss) => Err(miss),
+            None if follower.next < list.len() => Err(Miss {
+                index: follower.next,
+                reason: Reached::Never(follower.seen.explain(&list[follower.next].point)),
+            }),
+            None => Ok((outcome, follower.points)),
+        }
+    }
+
+    /// Runs the machine along whatever of the list it comes to; gives what that was.
+    pub fn loose(
+        list: &'a [Departure],
+        machine: &mut Machine,
+        limits: &Limits,
+    ) -> (Outcome, Vec<Departure>) {
+        let mut follower = Follower::new(list, Manner::Loose);
+        let outcome = machine.run(&mut follower, limits);
+        let done = follower.done.iter().map(|&index| list[index].clone());
+        (outcome, done.collect())
+    }
+
+    /// The index in the list of the departure that is to be made at this point.
+    fn find(&self, point: &PointName) -> Option<usize> {
+        let rest = self.next..self.list.len();
+        match self.manner {
+            Manner::Exact => rest.take(1).find(|&index| self.list[index].point == *point),
+            Manner::Loose => rest
+                .into_iter()
+                .find(|&index| self.list[index].point == *point),
+        }
+    }
+
+    fn depart(&mut self, index: usize, view: &View<'_>) -> Choice {
+        let action = self.list[index].action;
+        self.next = index + 1;
+        self.points.push(view.point());
+        match (impossible(action, view), self.manner) {
+            (None, _) => {
+                // What the machine does by itself need not be in a list.
+                if action.choice() != view.default_choice() {
+                    self.done.push(index);
+                }
+                return action.choice();
+            }
+            (Some(why), Manner::Exact) => {
+                let reason = Reached::Impossible(why);
+                self.impossible.get_or_insert(Miss { index, reason });
+            }
+            (Some(_), Manner::Loose) => {}
+        }
+        view.default_choice()
+    }
+}
+
+impl Strategy for Follower<'_> {
+    fn choose(&mut self, view: &View<'_>) -> Answer {
+        let point = self.namer.name(view);
+        let choice = match self.find(&point) {
+            Some(index) if self.impossible.is_none() => self.depart(index, view),
+            _ => view.default_choice(),
+        };
+        if self.manner == Manner::Exact {
+            self.seen.note(point);
+        }
+        // A name depends on every point before it, so none may be passed over.
+        Answer { choice, quiet: 0 }
+    }
+}
+
+/// Why the action cannot be made now, if it cannot.
+fn impossible(action: Action, view: &View<'_>) -> Option<String> {
+    let cpu = action.cpu();
+    match action {
+        Action::Defers(_, line) if view.asserted(line) & 1 << cpu == 0 => {
+            Some(format!("cpu{cpu} has no {} to defer", line.name()))
+        }
+        _ if view.allows(action.choice()) => None,
+        Action::Takes(_, Line::Clock) => {
+            Some("as many early clock interrupts as a run may have were taken already".to_owned())
+        }
+        Action::Takes(_, Line::Ipi) => Some(format!("cpu{cpu} has no ipi to take")),
+        Action::Steps(_) | Action::Defers(..) => {
+            let does = view.name(cpu);
+            Some(format!(
+                "cpu{cpu} cannot step: {} is about to {}",
+                does.context, does.what
+            ))
+        }
+    }
+}
+
+/// Where a run came by, so that a name that it did not come to can be explained.
+#[derive(Default)]
+struct Seen(BTreeSet<PointName>);
+
+impl Seen {
+    fn note(&mut self, point: PointName) {
+        self.0.insert(point);
+    }
+
+    /// What of the name was right, from its beginning on.
+    fn explain(&self, wanted: &PointName) -> String {
+        let context = |p: &&PointName| p.context == wanted.context;
+        let what = |p: &&PointName| context(p) && p.what == wanted.what;
+        let object = |p: &&PointName| what(p) && p.object == wanted.object;
+        let occurrence = |p: &&PointName| object(p) && p.occurrence == wanted.occurrence;
+        let PointName {
+            context: who,
+            what: word,
+            object: thing,
+            ..
+        } = wanted;
+        if !self.0.iter().any(|p| context(&p)) {
+            let names: BTreeSet<_> = self.0.iter().map(|p| p.context.as_str()).collect();
+            let names = Vec::from_iter(names).join(", ");
+            return format!("no context {who} ran; there were {names}");
+        }
+        if !self.0.iter().any(|p| what(&p)) {
+            return format!("{who} never came to a {word}");
+        }
+        if !self.0.iter().any(|p| object(&p)) {
+            let things = self.0.iter().filter(what).map(|p| p.object.as_str());
+            let things = Vec::from_iter(BTreeSet::from_iter(things)).join(", ");
+            return format!("{who} came to a {word} only of {things}");
+        }
+        if !self.0.iter().any(|p| occurrence(&p)) {
+            let most = self
+                .0
+                .iter()
+                .filter(object)
+                .map(|p| p.occurrence)
+                .max()
+                .unwrap_or(0);
+            let deed = format!("{word} {thing}");
+            let times = if most == 1 {
+                "once".to_owned()
+            } else {
+                format!("{most} times")
+            };
+            return format!("{who} came to {} only {times}", deed.trim_end());
+        }
+        match self
+            .0
+            .iter()
+            .filter(occurrence)
+            .find(|p| p.cpu != wanted.cpu)
+        {
+            Some(p) => format!("{who} was on cpu{} then", p.cpu),
+            None => "the run came by, but not after the line before this one".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Schedules in words: points by what was about to happen there, instead of by number.
+//!
+//! # Overview
+//!
+//! A schedule by numbers ([`Deviation`](crate::schedule::Deviation)) is exact and says nothing, and any change of the
+//! code moves its numbers. A schedule in names says *before which operation of whom* it departs from what the
+//! machine does by itself:
+//!
+//! ```text
+//! before r1 on cpu0 mutex_enter xc_low.xc_lock #3: cpu1 steps
+//! ```
+//!
+//! The name of a point is what the current CPU, the one that stepped last, is about to do there: the context that it
+//! runs, the kind of the operation, its object, and how many times that context has come to do just that. A CPU
+//! that has nothing to do is about to `wait`, one that reads in a loop to `spin`. There can be several decisions before
+//! one operation (an interrupt is taken, then another CPU goes on); from the second on they are told apart by `look 2`.
+//! So every point of a run has exactly one name, and no two points have the same.
+//!
+//! # The two directions
+//!
+//! * [`name_schedule`] makes a run again and writes down the names of its deviations;
+//! * [`Follower`] is a strategy that departs from the default where a list of names says.
+//!
+//! Both need a machine that was booted with its trace on: only that one knows the names of objects.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kmod::machine::Line;
+
+use crate::machine::View;
+use crate::replay::token::Name;
+use crate::schedule::Choice;
+
+mod follow;
+mod record;
+
+pub use follow::{Follower, Miss, Reached};
+pub use record::name_schedule;
+
+/// The word for a CPU that waits for an interrupt.
+pub const WAIT: &str = "wait";
+/// The word for a CPU that reads in a loop.
+pub const SPIN: &str = "spin";
+
+/// The name of a point.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct PointName {
+    /// The context that the current CPU runs.
+    pub context: String,
+    /// The current CPU.
+    pub cpu: usize,
+    /// What it is about to do: the word of a [`kmod::machine::Kind`], or [`WAIT`], or [`SPIN`].
+    pub what: String,
+    /// With what; empty for a CPU that waits or spins.
+    pub object: String,
+    /// The how manieth time that the context does that in this run, from 1. A CPU that waits since before the run
+    /// began waits for the 0th time.
+    pub occurrence: u32,
+    /// The how manieth decision before that, from 1.
+    pub look: u32,
+}
+
+impl fmt::Display for PointName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} on cpu{} {}",
+            Name(&self.context),
+            self.cpu,
+            self.what
+        )?;
+        if !self.object.is_empty() {
+            write!(f, " {}", Name(&self.object))?;
+        }
+        write!(f, " #{}", self.occurrence)?;
+        if self.look > 1 {
+            write!(f, " look {}", self.look)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a schedule does at a point.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// The CPU makes its step.
+    Steps(usize),
+    /// The CPU takes the interrupt of the line before its step.
+    Takes(usize, Line),
+    /// The CPU makes its step although the interrupt of the line is asserted, and from then on puts it off.
+    Defers(usize, Line),
+}
+
+impl Action {
+    /// What a strategy answers.
+    pub fn choice(self) -> Choice {
+        match self {
+            Action::Steps(cpu) | Action::Defers(cpu, _) => Choice::Step(cpu),
+            Action::Takes(cpu, line) => Choice::Take(cpu, line),
+        }
+    }
+
+    /// The CPU that acts.
+    pub fn cpu(self) -> usize {
+        match self {
+            Action::Steps(cpu) | Action::Takes(cpu, _) | Action::Defers(cpu, _) => cpu,
+        }
+    }
+
+    /// The choice in words, as one says it in the situation that `view` shows.
+    pub fn of(choice: Choice, view: &View<'_>) -> Action {
+        match (choice, view.default_choice()) {
+            (Choice::Take(cpu, line), _) => Action::Takes(cpu, line),
+            (Choice::Step(cpu), Choice::Take(other, line)) if cpu == other => {
+                Action::Defers(cpu, line)
+            }
+            (Choice::Step(cpu), _) => Action::Steps(cpu),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Steps(cpu) => write!(f, "cpu{cpu} steps"),
+            Action::Takes(cpu, line) => write!(f, "cpu{cpu} takes {}", line.name()),
+            Action::Defers(cpu, line) => write!(f, "cpu{cpu} defers {}", line.name()),
+        }
+    }
+}
+
+/// A departure from what the machine does by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Departure {
+    /// Where.
+    pub point: PointName,
+    /// What is done there.
+    pub action: Action,
+}
+
+impl fmt::Display for Departure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "before {}: {}", self.point, self.action)
+    }
+}
+
+/// Names the points of one run, which it must be shown one after the other.
+#[derive(Default)]
+struct Namer {
+    /// Decisions so far by name, `look` being 0.
+    looks: BTreeMap<PointName, u32>,
+}
+
+impl Namer {
+    fn name(&mut self, view: &View<'_>) -> PointName {
+        let cpu = view.current();
+        let at = view.name(cpu);
+        let mut name = PointName {
+            context: at.context,
+            cpu,
+            what: at.what.to_owned(),
+            object: at.object,
+            // An operation is counted when it is made, waiting and spinning when they begin.
+            occurrence: at.occurrence + u32::from(view.op(cpu).is_some()),
+            look: 0,
+        };
+        let looks = self.looks.entry(name.clone()).or_insert(0);
+        *looks += 1;
+        name.look = *looks;
+        name
+    }
+}

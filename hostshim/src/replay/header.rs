@@ -1,0 +1,242 @@
+//! The lines before the schedule: what ran, on which machine.
+
+use kmod::config::{Config, Wiring};
+use kmod::scenario::ops::{self, MAX_LWPS, MAX_OPS, Program};
+use kmod::scenario::{self, Kind, Scenario, Variant};
+
+use super::diagnostic::{Diagnostic, Position};
+use super::knobs::KNOBS;
+use super::token::{Line, Token};
+use super::{MAGIC, parse::Lines};
+use crate::suggest::nearest;
+
+/// What the header says.
+pub(super) struct Header {
+    pub(super) scenario: &'static Scenario,
+    pub(super) variant: &'static Variant,
+    pub(super) config: Config,
+    pub(super) cpus_at: Position,
+}
+
+pub(super) fn parse(lines: &mut Lines<'_>) -> Result<Header, Diagnostic> {
+    magic(lines)?;
+    let scenario = value(lines, "scenario", find_scenario)?;
+    let variant = value(lines, "variant", |token| find_variant(scenario, token))?;
+    let (cpus, cpus_at) = value(lines, "cpus", |token| {
+        Ok((cpus(scenario, token)?, token.at))
+    })?;
+    let mut config = Config::small(cpus);
+    config.history = variant.history;
+    config.xcall = value(lines, "xcall", wiring)?;
+    knobs(lines, &mut config)?;
+    Ok(Header {
+        scenario,
+        variant,
+        config,
+        cpus_at,
+    })
+}
+
+fn magic(lines: &mut Lines<'_>) -> Result<(), Diagnostic> {
+    let help = format!(
+        "a replay file begins with the line `{} {}`",
+        MAGIC.0, MAGIC.1
+    );
+    let mut line = lines.next("the first line of a replay file")?;
+    let word = line.next(&format!("`{}`", MAGIC.0))?;
+    if !word.is(MAGIC.0) {
+        return Err(word.error("this is not a replay file", help));
+    }
+    let version = line.next("the version of the form")?;
+    if number(&version)? != MAGIC.1 {
+        let message = format!("version {} of the form is not known", version.text);
+        return Err(version.error(message, help));
+    }
+    line.finish()
+}
+
+/// A line that is a keyword and one value.
+fn value<'a, T>(
+    lines: &mut Lines<'a>,
+    keyword: &str,
+    read: impl FnOnce(&Token<'a>) -> Result<T, Diagnostic>,
+) -> Result<T, Diagnostic> {
+    let mut line = lines.next(&format!("the line `{keyword} …`"))?;
+    line.expect(keyword)?;
+    let token = line.next(&format!("a value for `{keyword}`"))?;
+    let value = read(&token)?;
+    line.finish()?;
+    Ok(value)
+}
+
+pub(super) fn number(token: &Token<'_>) -> Result<u32, Diagnostic> {
+    let digits = !token.quoted && token.text.bytes().all(|b| b.is_ascii_digit());
+    // Only one way to write a number, so that a file is canonical when it reads as one.
+    let plain = token.text == "0" || !token.text.starts_with('0');
+    if digits
+        && plain
+        && let Ok(number) = token.text.parse()
+    {
+        return Ok(number);
+    }
+    let message = format!("`{}` is not a number", token.text);
+    Err(token.error(
+        message,
+        "write a decimal number without sign or leading zeros",
+    ))
+}
+
+fn find_scenario(token: &Token<'_>) -> Result<&'static Scenario, Diagnostic> {
+    let names = || scenario::ALL.iter().map(|s| s.name);
+    let Some(found) = scenario::find(&token.text) else {
+        let message = format!("there is no scenario `{}`", token.text);
+        return Err(token.error(message, nearest(&token.text, names()).help()));
+    };
+    if found.kind == Kind::Fault {
+        let message = format!(
+            "the scenario `{}` runs on the booted machine only",
+            token.text
+        );
+        return Err(token.error(
+            message,
+            "boot it with scripts/boot; it cannot be replayed here",
+        ));
+    }
+    Ok(found)
+}
+
+fn find_variant(scenario: &Scenario, token: &Token<'_>) -> Result<&'static Variant, Diagnostic> {
+    scenario
+        .variants
+        .iter()
+        .find(|v| v.name == token.text)
+        .ok_or_else(|| {
+            let message = format!(
+                "the scenario {} has no variant `{}`",
+                scenario.name, token.text
+            );
+            let names = scenario.variants.iter().map(|v| v.name);
+            token.error(message, nearest(&token.text, names).help())
+        })
+}
+
+fn cpus(scenario: &Scenario, token: &Token<'_>) -> Result<usize, Diagnostic> {
+    let cpus = number(token)? as usize;
+    if (scenario.min_cpus..=Config::MAXCPUS).contains(&cpus) {
+        return Ok(cpus);
+    }
+    let message = format!("the scenario {} cannot have {cpus} CPUs", scenario.name);
+    let help = format!("it runs on {} to {}", scenario.min_cpus, Config::MAXCPUS);
+    Err(token.error(message, help))
+}
+
+fn wiring(token: &Token<'_>) -> Result<Wiring, Diagnostic> {
+    let known = [Wiring::Native, Wiring::Rump];
+    known
+        .into_iter()
+        .find(|wiring| wiring.name() == token.text)
+        .ok_or_else(|| {
+            let message = format!("there is no wiring `{}`", token.text);
+            token.error(message, "cross calls are wired `native` or `rump`")
+        })
+}
+
+fn knobs(lines: &mut Lines<'_>, config: &mut Config) -> Result<(), Diagnostic> {
+    let mut last = None;
+    while let Some(index) = lines
+        .peek()
+        .and_then(|word| KNOBS.iter().position(|k| word.is(k.name)))
+    {
+        let knob = &KNOBS[index];
+        if let Some(word) = lines.peek().filter(|_| last >= Some(index)) {
+            let message = format!("`{}` stands too late, or twice", knob.name);
+            let order = KNOBS.each_ref().map(|k| k.name).join(", ");
+            return Err(word.error(
+                message,
+                format!("each knob stands once, in the order {order}"),
+            ));
+        }
+        last = Some(index);
+        let set = value(lines, knob.name, |token| {
+            let number = number(token)?;
+            if knob.range.contains(&number) {
+                return Ok(number);
+            }
+            let help = format!("it can be {} to {}", knob.range.start(), knob.range.end());
+            Err(token.error(format!("`{}` cannot be {number}", knob.name), help))
+        })?;
+        (knob.set)(config, set);
+    }
+    Ok(())
+}
+
+/// The lines from `program` on, if there are any.
+pub(super) fn program(
+    lines: &mut Lines<'_>,
+    scenario: &Scenario,
+) -> Result<Option<Box<Program>>, Diagnostic> {
+    if !lines.peek().is_some_and(|word| word.is("program")) {
+        return Ok(None);
+    }
+    let mut line = lines.next("`program`")?;
+    let word = line.expect("program")?;
+    if scenario.name != ops::SCENARIO.name {
+        let message = format!("the scenario {} takes no program", scenario.name);
+        return Err(word.error(message, format!("only {} does", ops::SCENARIO.name)));
+    }
+    line.finish()?;
+    let mut program = Box::<Program>::default();
+    while lines
+        .peek()
+        .is_some_and(|word| !word.is("schedule") && !word.is("end"))
+    {
+        let line = lines.next("an operation")?;
+        operation(line, &mut program)?;
+    }
+    Ok(Some(program))
+}
+
+fn operation(mut line: Line<'_>, program: &mut Program) -> Result<(), Diagnostic> {
+    let lwp = line.next("an LWP")?;
+    let index = (0..MAX_LWPS)
+        .find(|index| lwp.is(&format!("l{index}")))
+        .ok_or_else(|| {
+            let help = format!("an operation begins with its LWP, l0 to l{}", MAX_LWPS - 1);
+            lwp.wrong("an LWP, or `schedule`", &help)
+        })?;
+    let mut words = vec![line.next("an operation")?];
+    while line.peek().is_some() {
+        words.push(line.next("an operand")?);
+    }
+    let op = ops::Op::parse(words.iter().map(|word| &*word.text));
+    let op = op.map_err(|(which, why)| match words.get(which) {
+        Some(word) => word.error(format!("`{}`: {why}", word.text), forms(&words[0].text)),
+        // The operand that is missing: where the line ends.
+        None => line
+            .next("an operand")
+            .err()
+            .unwrap_or_else(|| lwp.wrong("an operation", why)),
+    })?;
+    if program.scripts[index].push(op) {
+        return Ok(());
+    }
+    Err(lwp.error(
+        format!("l{index} has more operations than fit"),
+        format!("an LWP has at most {MAX_OPS}"),
+    ))
+}
+
+/// How the operation is written, or which word was meant.
+fn forms(word: &str) -> String {
+    match ops::FORMS.iter().find(|form| form.word == word) {
+        Some(form) => {
+            let mut text = format!("it is written `{}", form.word);
+            for operand in form.operands {
+                let last = operand.first + operand.count - 1;
+                text += &format!(" {}({}..={last})", operand.name, operand.first);
+            }
+            text + "`"
+        }
+        None => nearest(word, ops::FORMS.iter().map(|form| form.word)).help(),
+    }
+}

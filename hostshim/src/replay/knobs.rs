@@ -1,0 +1,81 @@
+//! The small-scope knobs by name, as far as a replay file keeps them.
+
+use std::ops::RangeInclusive;
+
+use kmod::config::Config;
+
+/// A size of the real code that is chosen at boot.
+pub(super) struct Knob {
+    /// Its name: the field's.
+    pub(super) name: &'static str,
+    /// The values that a kernel boots with.
+    pub(super) range: RangeInclusive<u32>,
+    pub(super) get: fn(&Config) -> u32,
+    pub(super) set: fn(&mut Config, u32),
+}
+
+/// Every knob, in the order in which a file has them.
+pub(super) static KNOBS: [Knob; 6] = [
+    Knob {
+        name: "callout_wheel_bits",
+        range: 1..=8,
+        get: |c| c.callout_wheel_bits,
+        set: |c, value| c.callout_wheel_bits = value,
+    },
+    Knob {
+        name: "callout_wheel_levels",
+        range: 1..=4,
+        get: |c| c.callout_wheel_levels as u32,
+        set: |c, value| c.callout_wheel_levels = value as usize,
+    },
+    Knob {
+        name: "timeslice_ticks",
+        range: 1..=1_000_000,
+        get: |c| c.timeslice_ticks,
+        set: |c, value| c.timeslice_ticks = value,
+    },
+    Knob {
+        name: "balance_ticks",
+        range: 0..=1_000_000,
+        get: |c| c.balance_ticks,
+        set: |c, value| c.balance_ticks = value,
+    },
+    Knob {
+        name: "softint_handlers",
+        range: 1..=32,
+        get: |c| c.softint_handlers as u32,
+        set: |c, value| c.softint_handlers = value as usize,
+    },
+    Knob {
+        name: "repeat",
+        range: 1..=1_000_000,
+        get: |c| c.repeat,
+        set: |c, value| c.repeat = value,
+    },
+];
+
+/// Does not compile when a knob is added to the kernel that no file would keep.
+const _: fn(Config) = |config| {
+    let Config {
+        // Lines of their own in a file.
+        ncpu: _,
+        xcall: _,
+        history: _,
+        // The knobs above.
+        callout_wheel_bits: _,
+        callout_wheel_levels: _,
+        timeslice_ticks: _,
+        balance_ticks: _,
+        softint_handlers: _,
+        repeat: _,
+    } = config;
+};
+
+/// The knobs at which a configuration differs from the small one that everything runs with by default.
+pub(super) fn changed(config: &Config) -> impl Iterator<Item = (&'static str, u32)> + use<> {
+    let (given, usual) = (*config, Config::small(config.ncpu));
+    KNOBS
+        .iter()
+        .filter(move |knob| (knob.get)(&given) != (knob.get)(&usual))
+        .map(move |knob| (knob.name, (knob.get)(&given)))
+}

@@ -1,0 +1,200 @@
+//! Replay files: a run as text that a person can read, and that outlives the build that wrote it.
+//!
+//! # Overview
+//!
+//! A file says what ran and where the schedule departs from what the machine does by itself. It does not say how the
+//! run ended: that is what replaying finds out.
+//!
+//! ```text
+//! rumplab-replay 1
+//! scenario xcall-early-count
+//! variant historical
+//! cpus 2
+//! xcall native
+//! schedule
+//!   before r1 on cpu0 mutex_enter xc_low.xc_lock #3: cpu1 steps
+//!   before r2 on cpu1 load xc_low.xc_headp #1 look 2: cpu0 takes clock
+//! end
+//! ```
+//!
+//! # Form
+//!
+//! * One thing a line. Blank lines and lines that begin with `#` are read and not kept.
+//! * The header has these lines in this order. After `xcall` follow the knobs that differ from
+//!   [`Config::small`], as `timeslice_ticks 3`, in the order of [`Config`].
+//! * A program for the scenario `ops` stands between the header and the schedule: the line `program`, then one
+//!   operation a line, after the LWP that makes it: `  l0 mutex_enter 1`.
+//! * A departure is `before` *point* `:` *action*. [`names`](crate::names) says what the name of a point is. An action is
+//!   `cpu1 steps`, `cpu1 takes clock`, `cpu0 takes ipi`, or `cpu0 defers ipi`, which is a step although the line is asserted.
+//! * A name with anything unusual in it stands in quotes, with `\"` and `\\` inside.
+//! * `end` is the last line, so that a file that was cut is known as one.
+//!
+//! A file is canonical if printing what was parsed gives the same bytes. What this program writes is.
+
+use std::fmt;
+
+use kmod::config::Config;
+use kmod::scenario::ops::Program;
+use kmod::scenario::{Scenario, Variant};
+
+use crate::machine::{Failure, Limits, Machine, Outcome, Setup};
+use crate::names::{Departure, Follower, Miss, Reached};
+
+mod diagnostic;
+mod header;
+mod knobs;
+mod parse;
+#[cfg(test)]
+mod tests;
+pub(crate) mod token;
+
+pub use diagnostic::{Diagnostic, Position};
+
+/// The first word of every file, and the version of the form.
+const MAGIC: (&str, u32) = ("rumplab-replay", 1);
+
+/// What bounds a run that is replayed, and a run that is to be. Traces are kept of these, so fewer steps than a machine
+/// can make must be enough to call a run a livelock.
+pub const LIMITS: Limits = Limits {
+    steps: 200_000,
+    early_ticks: 16,
+};
+
+/// Everything that determines a run.
+#[derive(Clone, Debug)]
+pub struct ReplayFile {
+    /// The program that ran.
+    pub scenario: &'static Scenario,
+    /// Which code of it.
+    pub variant: &'static Variant,
+    /// CPUs and knobs; its history is the variant's.
+    pub config: Config,
+    /// What the actors of the scenario `ops` run.
+    pub program: Option<Box<Program>>,
+    /// Where the schedule departs from the default.
+    pub schedule: Vec<Departure>,
+}
+
+/// A file that was read, and where its departures stand in it.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// What it says.
+    pub file: ReplayFile,
+    /// Where the number of CPUs stands.
+    pub cpus_at: Position,
+    /// The places of each departure.
+    places: Vec<Places>,
+}
+
+/// Where a departure stands.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    point: Position,
+    action: Position,
+}
+
+/// Why a file could not be replayed.
+#[derive(Debug)]
+pub enum ReplayError {
+    /// The file does not fit this kernel.
+    Misfit(Diagnostic),
+    /// The kernel failed before its actors began.
+    Boot(Failure),
+}
+
+impl ReplayFile {
+    /// The knobs that differ from those of [`Config::small`], with their values.
+    pub fn knobs(&self) -> impl Iterator<Item = (&'static str, u32)> + use<> {
+        knobs::changed(&self.config)
+    }
+
+    /// Boots `machine` for this file, with its trace on: names need it.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel fails before its actors begin.
+    pub fn boot(&self, machine: &mut Machine) -> Result<(), Failure> {
+        let ReplayFile {
+            scenario, config, ..
+        } = *self;
+        machine.boot(&Setup {
+            scenario,
+            config,
+            trace: true,
+        })?;
+        if let Some(program) = &self.program {
+            machine.load(program);
+        }
+        Ok(())
+    }
+}
+
+impl Parsed {
+    /// Reads a file. See the [module](self) for its form.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it, with its place.
+    pub fn read(bytes: &[u8]) -> Result<Parsed, Diagnostic> {
+        parse::parse(bytes)
+    }
+
+    /// Runs it on `machine`, which then has the trace. Gives the number of each departure's point too.
+    ///
+    /// # Errors
+    ///
+    /// If a departure's point is not reached, or what is to be done there is not possible.
+    pub fn replay(
+        &self,
+        machine: &mut Machine,
+        limits: &Limits,
+    ) -> Result<(Outcome, Vec<u64>), ReplayError> {
+        self.file.boot(machine).map_err(ReplayError::Boot)?;
+        Follower::exact(&self.file.schedule, machine, limits)
+            .map_err(|miss| ReplayError::Misfit(self.diagnose(miss)))
+    }
+
+    fn diagnose(&self, miss: Miss) -> Diagnostic {
+        let places = self.places[miss.index];
+        match miss.reason {
+            Reached::Impossible(why) => Diagnostic::new(
+                places.action,
+                format!("not possible here: {why}"),
+                "take the line away, or choose what can happen there; the line before it may be at fault",
+            ),
+            Reached::Never(how_far) => Diagnostic::new(
+                places.point,
+                format!("this point is never reached: {how_far}"),
+                "the kernel or the lines before this one have changed: find the failure anew with `rumplab run`, or \
+                 correct the name from the trace",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for ReplayFile {
+    /// The canonical text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} {}", MAGIC.0, MAGIC.1)?;
+        writeln!(f, "scenario {}", self.scenario.name)?;
+        writeln!(f, "variant {}", self.variant.name)?;
+        writeln!(f, "cpus {}", self.config.ncpu)?;
+        writeln!(f, "xcall {}", self.config.xcall.name())?;
+        for (name, value) in self.knobs() {
+            writeln!(f, "{name} {value}")?;
+        }
+        if let Some(program) = &self.program {
+            writeln!(f, "program")?;
+            for (lwp, script) in program.scripts.iter().enumerate() {
+                for op in script.ops() {
+                    writeln!(f, "  l{lwp} {op}")?;
+                }
+            }
+        }
+        writeln!(f, "schedule")?;
+        for departure in &self.schedule {
+            writeln!(f, "  {departure}")?;
+        }
+        writeln!(f, "end")
+    }
+}

@@ -1,0 +1,361 @@
+//! Reading and printing: round trips, each mistake with its place, and files that somebody damaged.
+
+use super::*;
+use crate::strategy::Rng;
+
+const FILE: &str = "\
+rumplab-replay 1
+scenario ops
+variant historical
+cpus 3
+xcall rump
+timeslice_ticks 3
+softint_handlers 16
+program
+  l0 mutex_enter 1
+  l0 mutex_exit
+  l5 callout_reset 2
+schedule
+  before r1 on cpu0 mutex_enter xc_low.xc_lock #3: cpu1 steps
+  before \"a \\\"b\\\" \\\\\" on cpu2 load \"xcall request#0+8\" #1 look 2: cpu0 takes clock
+  before idle/1 on cpu1 wait #0: cpu2 takes ipi
+  before l2 on cpu1 spin #12: cpu0 defers ipi
+end
+";
+
+fn read(text: &str) -> Result<Parsed, Diagnostic> {
+    Parsed::read(text.as_bytes())
+}
+
+/// The place and the message of what is wrong with `text`.
+fn wrong(text: &str) -> (usize, usize, String) {
+    match read(text) {
+        Ok(_) => panic!("this reads as a file:\n{text}"),
+        Err(Diagnostic { at, message, help }) => {
+            assert!(!help.is_empty(), "no help: {message}");
+            (at.line, at.column, message)
+        }
+    }
+}
+
+#[test]
+fn a_canonical_file_prints_as_itself() {
+    let parsed = read(FILE).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(parsed.file.to_string(), FILE);
+    assert_eq!(parsed.file.config.ncpu, 3);
+    assert_eq!(parsed.file.config.timeslice_ticks, 3);
+    assert_eq!(parsed.file.config.history, parsed.file.variant.history);
+    assert_eq!(parsed.file.schedule[1].point.context, "a \"b\" \\");
+    assert_eq!(parsed.file.schedule[1].point.look, 2);
+}
+
+#[test]
+fn every_knob_is_kept() {
+    for knob in &knobs::KNOBS {
+        let mut parsed = read(FILE).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let usual = (knob.get)(&Config::small(3));
+        let other = if usual == *knob.range.start() {
+            usual + 1
+        } else {
+            usual - 1
+        };
+        (knob.set)(&mut parsed.file.config, other);
+        let again = read(&parsed.file.to_string()).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!((knob.get)(&again.file.config), other, "{}", knob.name);
+    }
+}
+
+#[test]
+fn comments_blanks_and_line_ends_are_read_and_not_kept() {
+    let untidy = FILE.replace("schedule\n", "\n# why\r\n   schedule   \r\n\t# because\n\n");
+    let parsed = read(&untidy).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(parsed.file.to_string(), FILE);
+}
+
+#[test]
+fn a_knob_at_its_usual_value_is_not_printed() {
+    let usual = Config::small(3).timeslice_ticks;
+    let text = FILE.replace("timeslice_ticks 3", &format!("timeslice_ticks {usual}"));
+    let parsed = read(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(
+        parsed.file.to_string(),
+        FILE.replace("timeslice_ticks 3\n", "")
+    );
+}
+
+/// What is put in place of what, the word of the damaged line at which the mistake is found (nothing: at its end),
+/// and what is said of it.
+type Mistake = (&'static str, &'static str, &'static str, &'static str);
+
+const MISTAKES: &[Mistake] = &[
+    (
+        "rumplab-replay 1",
+        "#!/bin/sh\nx",
+        "x",
+        "this is not a replay file",
+    ),
+    (
+        "replay 1",
+        "replay 2",
+        "2",
+        "version 2 of the form is not known",
+    ),
+    (
+        "scenario ops",
+        "scenario opps",
+        "opps",
+        "there is no scenario `opps`",
+    ),
+    (
+        "variant historical",
+        "variant old",
+        "old",
+        "the scenario ops has no variant `old`",
+    ),
+    (
+        "cpus 3",
+        "cpus 17",
+        "17",
+        "the scenario ops cannot have 17 CPUs",
+    ),
+    ("cpus 3", "cpus 03", "03", "`03` is not a number"),
+    (
+        "cpus 3",
+        "cpus",
+        "",
+        "expected a value for `cpus`, found the end of the line",
+    ),
+    (
+        "cpus 3",
+        "cpus 3 4",
+        "4",
+        "expected the end of the line, found `4`",
+    ),
+    (
+        "xcall rump",
+        "xcall both",
+        "both",
+        "there is no wiring `both`",
+    ),
+    (
+        "handlers 16",
+        "handlers 99",
+        "99",
+        "`softint_handlers` cannot be 99",
+    ),
+    (
+        "softint_handlers 16",
+        "timeslice_ticks 4",
+        "timeslice",
+        "`timeslice_ticks` stands too late, or twice",
+    ),
+    (
+        "l0 mutex_exit",
+        "l9 mutex_exit",
+        "l9",
+        "expected an LWP, or `schedule`, found `l9`",
+    ),
+    (
+        "l0 mutex_exit",
+        "l0 mutex_quit",
+        "mutex_quit",
+        "`mutex_quit`: no such operation",
+    ),
+    (
+        "callout_reset 2",
+        "callout_reset 9",
+        "9",
+        "`9`: out of range",
+    ),
+    (
+        "callout_reset 2",
+        "callout_reset",
+        "",
+        "expected an operand, found the end of the line",
+    ),
+    (
+        "before r1",
+        "after r1",
+        "after",
+        "expected `before`, or `end`, found `after`",
+    ),
+    (
+        "r1 on cpu0",
+        "r1 on cpu3",
+        "cpu3",
+        "there is no `cpu3` here",
+    ),
+    (
+        "mutex_enter xc",
+        "mutex_entr xc",
+        "mutex_entr",
+        "there is no operation `mutex_entr`",
+    ),
+    (
+        "xc_low.xc_lock #3",
+        "#3",
+        "#3",
+        "expected the name of an object, found `#3`",
+    ),
+    (
+        "#3: cpu1",
+        "3: cpu1",
+        "3: cpu1",
+        "expected `#` and a number, found `3`",
+    ),
+    ("#3: cpu1", "#3 cpu1", "cpu1", "expected `:`, found `cpu1`"),
+    (
+        "look 2",
+        "look 1",
+        "1: cpu0",
+        "the first look is not written",
+    ),
+    (
+        "takes clock",
+        "takes disk",
+        "disk",
+        "there is no interrupt line `disk`",
+    ),
+    (
+        "cpu1 steps",
+        "cpu1 jumps",
+        "jumps",
+        "expected `steps`, `takes` or `defers`, found `jumps`",
+    ),
+    (
+        "\"xcall request#0+8\"",
+        "\"xcall",
+        "\"xcall",
+        "a quote that does not end on its line",
+    ),
+    ("\\\\", "\\n", "\\n", "an unknown escape"),
+    ("r1 on", "r1? on", "? on", "a stray '?'"),
+    ("end\n", "end\nmore\n", "more", "something follows `end`"),
+];
+
+#[test]
+fn every_mistake_has_its_place() {
+    for (from, to, word, expected) in MISTAKES {
+        assert_eq!(FILE.matches(from).count(), 1, "{from}");
+        let text = FILE.replace(from, to);
+        let (number, column, message) = wrong(&text);
+        let line = text.lines().nth(number - 1).unwrap_or("");
+        let place = if word.is_empty() {
+            Some(line.len())
+        } else {
+            line.find(word)
+        };
+        assert_eq!(message, *expected);
+        assert_eq!(
+            Some(column),
+            place.map(|offset| offset + 1),
+            "{message}: {line}"
+        );
+    }
+}
+
+#[test]
+fn a_file_without_an_end_was_cut() {
+    let text = FILE.replace("end\n", "");
+    assert_eq!(
+        wrong(&text),
+        (17, 1, "the file ends before the line `end`".to_owned())
+    );
+}
+
+#[test]
+fn a_program_needs_a_scenario_that_runs_it() {
+    let text = FILE.replace("scenario ops", "scenario xcall-early-count");
+    assert_eq!(
+        wrong(&text),
+        (
+            8,
+            1,
+            "the scenario xcall-early-count takes no program".to_owned()
+        )
+    );
+}
+
+#[test]
+fn what_is_not_text_has_a_place_too() {
+    let mut bytes = FILE.as_bytes().to_vec();
+    let at = FILE.find("rump\n").unwrap_or(0);
+    bytes[at] = 0xff;
+    let wrong = Parsed::read(&bytes)
+        .err()
+        .map(|wrong| (wrong.at.line, wrong.at.column));
+    // The first `rump` is at the very beginning of the file.
+    assert_eq!(wrong, Some((5, 7)));
+}
+
+#[test]
+fn every_cut_file_is_refused_with_its_last_place() {
+    for length in 0..FILE.len() - 1 {
+        let (line, column, message) = wrong(&FILE[..length]);
+        let lines = FILE[..length].lines().count();
+        assert!(
+            line <= lines + 1,
+            "cut at {length}: {line}:{column}: {message}"
+        );
+        assert!(
+            line >= lines.min(1),
+            "cut at {length}: {line}:{column}: {message}"
+        );
+    }
+    assert!(
+        read(FILE.trim_end()).is_ok(),
+        "only the last line end is missing"
+    );
+}
+
+/// A damaged file is refused with a place inside of it, or it reads; then it prints as something that reads as the same.
+#[test]
+fn damaged_files_never_do_worse_than_be_refused() {
+    let (mut refused, mut read) = (0, 0);
+    for number in 0..20_000 {
+        let damaged = damage(FILE, &mut Rng::new(1, number));
+        match Parsed::read(&damaged) {
+            Err(wrong) => {
+                let lines = damaged.iter().filter(|byte| **byte == b'\n').count() + 1;
+                assert!((1..=lines + 1).contains(&wrong.at.line), "{wrong}");
+                assert!(wrong.at.column >= 1, "{wrong}");
+                refused += 1;
+            }
+            Ok(parsed) => {
+                let printed = parsed.file.to_string();
+                let again = Parsed::read(printed.as_bytes()).map(|again| again.file.to_string());
+                assert_eq!(again.as_ref(), Ok(&printed));
+                read += 1;
+            }
+        }
+    }
+    assert!(
+        refused > 1000,
+        "{refused} of the damaged files were refused"
+    );
+    assert!(read > 100, "{read} of the damaged files could be read");
+}
+
+/// Changes a few bytes, words or lines.
+fn damage(text: &str, rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..=rng.below(2) {
+        let at = rng.below(bytes.len() as u64) as usize;
+        let to = (at + rng.below(12) as usize).min(bytes.len());
+        match rng.below(5) {
+            0 => bytes[at] = rng.bits() as u8,
+            1 => bytes[at] = b" \n#\":\\0123cpul"[rng.below(14) as usize],
+            2 => drop(bytes.drain(at..to)),
+            3 => {
+                let copy = bytes[at..to].to_vec();
+                let place = rng.below(bytes.len() as u64) as usize;
+                bytes.splice(place..place, copy);
+            }
+            _ => bytes.truncate(at.max(1)),
+        }
+        if bytes.is_empty() {
+            return bytes;
+        }
+    }
+    bytes
+}

@@ -1,0 +1,139 @@
+//! The part of a trace that matters, drawn with a column a CPU and time downward.
+//!
+//! What does not matter: the accesses inside a step that was announced as one operation, and the scheduler's own steps,
+//! unless they are all there is. They are left out without a word; of anything else it is said how much.
+
+use std::collections::BTreeSet;
+
+use super::event::{fit, place, short_deed};
+use super::selection::{Selection, left_out};
+use super::story::Story;
+use super::text::{Role, Text};
+use crate::machine::{TraceEvent, What};
+use crate::names::Departure;
+
+/// Columns of the drawing, without the places at its right edge.
+const WIDTH: usize = 92;
+/// CPUs that still can be drawn side by side.
+const MOST_CPUS: usize = 4;
+/// Draws the events around the departures, and the last ones; says how many it leaves out.
+pub fn columns(story: &Story<'_>) -> Text {
+    let Selection { events, departures } = Selection::of(story);
+    let cpus = BTreeSet::from_iter(events.iter().map(|&index| story.trace[index].cpu));
+    let mut drawing = Drawing::new(Vec::from_iter(cpus));
+    let mut marks = story.marks().enumerate().peekable();
+    let mut next = 0;
+    for &index in &events {
+        let mut kept = Vec::new();
+        let mut passed_over = 0;
+        while let Some((number, (_, departure))) = marks.next_if(|(_, (mark, _))| *mark <= index) {
+            match departures.contains(&number) {
+                true => kept.push(departure),
+                false => passed_over += 1,
+            }
+        }
+        drawing.skip(&story.trace[next..index], passed_over);
+        kept.into_iter()
+            .for_each(|departure| drawing.departure(departure));
+        drawing.event(&story.trace[index]);
+        next = index + 1;
+    }
+    marks.for_each(|(_, (_, departure))| drawing.departure(departure));
+    drawing.text
+}
+
+struct Drawing {
+    /// The CPUs that have a column; none if there are too many for columns.
+    cpus: Vec<usize>,
+    width: usize,
+    /// Who stood last in each column.
+    last: Vec<String>,
+    text: Text,
+}
+
+impl Drawing {
+    fn new(cpus: Vec<usize>) -> Drawing {
+        let mut text = Text::default();
+        if cpus.len() > MOST_CPUS {
+            return Drawing {
+                cpus: Vec::new(),
+                width: WIDTH,
+                last: vec![String::new()],
+                text,
+            };
+        }
+        let width = (WIDTH / cpus.len().max(1)).min(56);
+        let heads = cpus.iter().map(|cpu| fit(&format!("cpu{cpu}"), width));
+        text.add(
+            Role::Heading,
+            format!("  point  {}", String::from_iter(heads)),
+        );
+        let last = vec![String::new(); cpus.len()];
+        Drawing {
+            cpus,
+            width,
+            last,
+            text,
+        }
+    }
+
+    /// Says what is left out.
+    fn skip(&mut self, events: &[TraceEvent], departures: usize) {
+        let events = left_out(events);
+        if events + departures == 0 {
+            return;
+        }
+        let counted = [(events, "event"), (departures, "departure")];
+        let counted = counted
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" }));
+        let counted = Vec::from_iter(counted).join(" and ");
+        self.text
+            .add(Role::Aside, format!("      …  {counted} more"));
+        self.last.fill(String::new());
+    }
+
+    fn departure(&mut self, departure: &Departure) {
+        self.text
+            .add(Role::Departure, format!("   >>> {departure}"));
+    }
+
+    fn event(&mut self, event: &TraceEvent) {
+        let column = self.cpus.iter().position(|cpu| *cpu == event.cpu);
+        let who = match column {
+            Some(_) => event.context.clone(),
+            None => format!("cpu{} {}", event.cpu, event.context),
+        };
+        let cell = self.cell(column.unwrap_or(0), who, event);
+        let role = match event.what {
+            What::Interrupt(_) | What::Switch { .. } => Role::Heading,
+            What::Wait | What::Spin { .. } => Role::Aside,
+            What::Op(_) | What::Fused(_) | What::Note(_) => Role::Plain,
+        };
+        let before = self.width * column.unwrap_or(0);
+        let after = (self.width * self.cpus.len().max(1)).saturating_sub(before + self.width);
+        let place = place(event);
+        self.text.add(
+            role,
+            format!(
+                "{:7}  {:before$}{cell}{:after$}  {place}",
+                event.point, "", ""
+            ),
+        );
+    }
+
+    /// Who is told once, and then for as long as the column goes on without a gap.
+    fn cell(&mut self, column: usize, who: String, event: &TraceEvent) -> String {
+        // One blank at least between a cell and the next.
+        let width = self.width - 1;
+        let head = if self.last[column] == who {
+            "  ".to_owned()
+        } else {
+            format!("{who}: ")
+        };
+        let deed = short_deed(event, width.saturating_sub(head.chars().count()));
+        self.last[column] = who;
+        fit(&(head + &deed), width) + " "
+    }
+}

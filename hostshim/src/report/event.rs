@@ -1,0 +1,125 @@
+//! One event of a trace in words.
+
+use kmod::kern::spl::Ipl;
+use kmod::machine::Kind;
+use kmod::mem::Ordering;
+
+use crate::machine::{Access, TraceEvent, What};
+
+/// What happened, without who and where.
+pub(super) fn deed(event: &TraceEvent) -> String {
+    match &event.what {
+        What::Op(access) => format!(
+            "{} {} #{}",
+            verb(access),
+            access.object,
+            event.occurrence + 1
+        ),
+        What::Fused(access) => format!("+ {} {}", verb(access), access.object),
+        What::Wait => "waits for an interrupt".to_owned(),
+        What::Spin { .. } => "spins".to_owned(),
+        What::Interrupt(line) => format!("-> takes {}", line.name()),
+        What::Switch { to } => format!("=> {to}"),
+        What::Note(text) => format!("\"{text}\""),
+    }
+}
+
+/// The same in at most `width` columns, if an object's name can be shortened so far.
+pub(super) fn short_deed(event: &TraceEvent, width: usize) -> String {
+    let deed = deed(event);
+    let excess = deed.chars().count().saturating_sub(width);
+    match &event.what {
+        What::Op(access) | What::Fused(access) if excess > 0 => {
+            deed.replace(&access.object, &shorten(&access.object, excess))
+        }
+        _ => deed,
+    }
+}
+
+/// Takes parts out of a dotted name, until `excess` columns are saved if that is possible: first `kernel`, which
+/// says nothing, then parts of the middle.
+fn shorten(name: &str, excess: usize) -> String {
+    let parts = Vec::from_iter(name.split('.'));
+    let last = parts[parts.len() - 1];
+    let without_kernel = name.strip_prefix("kernel.").unwrap_or(name).to_owned();
+    let middle = |gone: usize| format!("{}.…{}", parts[0], parts[1 + gone..].join("."));
+    let end = |gone: usize| format!("…{}", parts[1 + gone..].join("."));
+    let parts_that_go = 1..parts.len().saturating_sub(1);
+    let shorter: Vec<String> = match parts[0] {
+        "kernel" => parts_that_go.map(end).collect(),
+        _ => parts_that_go.map(middle).collect(),
+    };
+    let enough = |text: &String| text.chars().count() + excess <= name.chars().count();
+    let mut tries = std::iter::once(without_kernel).chain(shorter);
+    tries.find(enough).unwrap_or_else(|| format!("…{last}"))
+}
+
+fn verb(access: &Access) -> String {
+    let atomic = matches!(access.kind, Kind::Load | Kind::Store | Kind::Rmw);
+    let order = match access.order {
+        _ if !atomic => "",
+        Ordering::Relaxed => ".relaxed",
+        Ordering::Acquire => ".acquire",
+        Ordering::Release => ".release",
+        Ordering::AcqRel => ".acqrel",
+        _ => ".seqcst",
+    };
+    format!("{}{order}", access.kind.name())
+}
+
+/// Where in the kernel's source: without the folder that all of it lies in.
+pub(super) fn place(event: &TraceEvent) -> &str {
+    let place = match &event.what {
+        What::Op(access) | What::Fused(access) => &access.location,
+        What::Spin { location } => location,
+        What::Wait | What::Interrupt(_) | What::Switch { .. } | What::Note(_) => "",
+    };
+    place.strip_prefix("kmod/src/").unwrap_or(place)
+}
+
+/// The priority level at which it happened.
+pub(super) fn level(event: &TraceEvent) -> &'static str {
+    Ipl::from_number(event.ipl).name()
+}
+
+/// Whether it is the scheduler's own work, by which nobody but the scheduler's author can tell what happens.
+pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
+    let files = [
+        "kern/idle.rs",
+        "kern/sched.rs",
+        "kern/synch.rs",
+        "kern/lwp.rs",
+        "kern/sleepq.rs",
+    ];
+    let objects = [".ci_schedstate.", ".sleepq_locks."];
+    match &event.what {
+        What::Op(access) | What::Fused(access) => {
+            files.iter().any(|file| place(event).starts_with(file))
+                || objects.iter().any(|object| access.object.contains(object))
+        }
+        What::Wait => true,
+        What::Switch { .. } | What::Spin { .. } | What::Interrupt(_) | What::Note(_) => false,
+    }
+}
+
+/// Whether it is told rather than done: what the kernel says of itself, and who runs where.
+pub(super) fn is_landmark(event: &TraceEvent) -> bool {
+    matches!(
+        event.what,
+        What::Note(_) | What::Switch { .. } | What::Interrupt(_)
+    )
+}
+
+/// Whether it belongs to the step of an event before it.
+pub(super) fn is_fused(event: &TraceEvent) -> bool {
+    matches!(event.what, What::Fused(_))
+}
+
+/// The text in `width` columns: filled up with blanks, or cut off.
+pub(super) fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return format!("{text:width$}");
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + "…"
+}

@@ -1,0 +1,85 @@
+//! The whole trace: one aligned line an event, with CPUs as lanes.
+
+use super::event::{deed, fit, is_fused, level, place};
+use super::story::Story;
+use super::text::{Role, Text};
+use crate::machine::{TraceEvent, What};
+
+/// What the columns and signs of [`lines`] mean.
+pub const LEGEND: &str = "\
+point    number of the decision after which it happened, counted from the release of the actors
+0 1 …    a column a CPU (in hexadecimal): * acts; ! takes an interrupt; = switches to another context
+level    interrupt priority level
+who      the context (LWP) on the CPU, interrupts that it takes included
+what     an operation and its object, #n: the nth time that the context does that; + belongs to the step above
+         -> takes a line; => goes on as another context; \"words\" are the kernel's own
+where    source, below kmod/src
+>>>      the schedule departs here from what the machine does by itself";
+
+/// Most columns that the name of an operation takes; longer ones push the place to the right.
+const DEED_WIDTH: usize = 48;
+
+/// How much of a trace is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detail {
+    /// Steps, by the operation that they were announced with.
+    Steps,
+    /// The accesses inside of them too.
+    Accesses,
+}
+
+/// The whole trace.
+pub fn lines(story: &Story<'_>, detail: Detail) -> Text {
+    let who = story
+        .trace
+        .iter()
+        .map(|event| event.context.len())
+        .max()
+        .unwrap_or(0)
+        .max(3);
+    let mut text = Text::default();
+    let lanes = String::from_iter((0..story.cpus).map(|cpu| format!("{cpu:x}")));
+    let header = format!(
+        " point {lanes} level      {} {} where",
+        fit("who", who),
+        fit("what", DEED_WIDTH)
+    );
+    text.add(Role::Heading, header);
+    let mut marks = story.marks().peekable();
+    for (index, event) in story.trace.iter().enumerate() {
+        while let Some((_, departure)) = marks.next_if(|(mark, _)| *mark <= index) {
+            text.add(Role::Departure, format!(">>> {departure}"));
+        }
+        if detail == Detail::Accesses || !is_fused(event) || story.is_fatal(index) {
+            text.add(role(event), line(event, story.cpus, who));
+        }
+    }
+    for (_, departure) in marks {
+        text.add(Role::Departure, format!(">>> {departure}"));
+    }
+    text
+}
+
+fn line(event: &TraceEvent, cpus: usize, who: usize) -> String {
+    let sign = match event.what {
+        What::Interrupt(_) => '!',
+        What::Switch { .. } => '=',
+        _ => '*',
+    };
+    let lane = |cpu| if cpu == event.cpu { sign } else { '|' };
+    let lanes = String::from_iter((0..cpus).map(lane));
+    let (point, level, context) = (event.point, level(event), &event.context);
+    let deed = deed(event);
+    format!(
+        "{point:6} {lanes} {level:10} {context:who$} {deed:DEED_WIDTH$} {}",
+        place(event)
+    )
+}
+
+fn role(event: &TraceEvent) -> Role {
+    match event.what {
+        What::Fused(_) | What::Wait | What::Spin { .. } => Role::Aside,
+        What::Interrupt(_) | What::Switch { .. } => Role::Heading,
+        What::Op(_) | What::Note(_) => Role::Plain,
+    }
+}

@@ -1,0 +1,143 @@
+//! Which part of a trace is drawn: as much as fits on a page, and first of all what is near a departure or the end.
+
+use std::collections::BTreeSet;
+
+use super::event::{is_fused, is_landmark, is_scheduling};
+use super::story::Story;
+use crate::machine::{TraceEvent, What};
+
+/// Most lines of a drawing.
+const MOST_LINES: usize = 46;
+
+/// What is worth a line wherever it is.
+#[derive(Clone, Copy)]
+enum Landmarks {
+    /// Words of the kernel's, context switches and interrupts.
+    All,
+    /// Words of the kernel's: a cross call begins, a callout runs, an LWP is moved.
+    Words,
+    /// Nothing.
+    None,
+}
+
+impl Landmarks {
+    fn have(self, event: &TraceEvent) -> bool {
+        match self {
+            Landmarks::All => is_landmark(event),
+            Landmarks::Words => matches!(event.what, What::Note(_)),
+            Landmarks::None => false,
+        }
+    }
+}
+
+/// How to choose.
+#[derive(Clone, Copy)]
+struct Choice {
+    /// The scheduler's own steps too.
+    scheduling: bool,
+    /// What is drawn wherever it is.
+    landmarks: Landmarks,
+    /// Events before each departure, events from it on, and events at the end.
+    around: [usize; 3],
+    /// Departures, half of them the first ones and half of them the last.
+    departures: usize,
+}
+
+const fn choice(
+    scheduling: bool,
+    landmarks: Landmarks,
+    around: [usize; 3],
+    departures: usize,
+) -> Choice {
+    Choice {
+        scheduling,
+        landmarks,
+        around,
+        departures,
+    }
+}
+
+const ALL: usize = usize::MAX;
+
+/// What can be drawn, the most first. The last fits whatever happened.
+const CHOICES: [Choice; 11] = [
+    choice(true, Landmarks::All, [ALL, ALL, ALL], ALL),
+    choice(false, Landmarks::All, [ALL, ALL, ALL], ALL),
+    choice(false, Landmarks::All, [6, 6, 16], ALL),
+    choice(false, Landmarks::All, [3, 4, 12], ALL),
+    choice(false, Landmarks::Words, [4, 6, 12], ALL),
+    choice(false, Landmarks::Words, [2, 4, 10], ALL),
+    choice(false, Landmarks::Words, [1, 2, 8], ALL),
+    choice(false, Landmarks::None, [2, 3, 12], ALL),
+    choice(false, Landmarks::None, [1, 2, 8], ALL),
+    choice(false, Landmarks::None, [0, 1, 6], ALL),
+    choice(false, Landmarks::None, [0, 1, 6], 8),
+];
+
+/// What is drawn.
+pub(super) struct Selection {
+    /// Events, by index in the trace.
+    pub(super) events: BTreeSet<usize>,
+    /// Departures, by index in their list.
+    pub(super) departures: BTreeSet<usize>,
+}
+
+impl Selection {
+    /// The largest selection that fits on a page.
+    pub(super) fn of(story: &Story<'_>) -> Selection {
+        let mut candidates = CHOICES.iter().map(|choice| Selection::new(story, choice));
+        let fitting = candidates.find(|selection| selection.lines(story) <= MOST_LINES);
+        fitting.unwrap_or_else(|| Selection::new(story, &CHOICES[CHOICES.len() - 1]))
+    }
+
+    fn new(story: &Story<'_>, choice: &Choice) -> Selection {
+        let Choice {
+            around: [before, after, last],
+            departures,
+            ..
+        } = *choice;
+        let shown = |index: &usize| is_shown(story, *index, choice);
+        let shown = Vec::from_iter((0..story.trace.len()).filter(shown));
+        let count = story.departures.len();
+        let is_kept =
+            |index: &usize| departures >= count || !is_inner(*index, count, departures / 2);
+        let departures = BTreeSet::from_iter((0..count).filter(is_kept));
+        let mut events = BTreeSet::from_iter(shown.iter().rev().take(last).copied());
+        for (index, (mark, _)) in story.marks().enumerate() {
+            if departures.contains(&index) {
+                let at = shown.partition_point(|&event| event < mark);
+                let end = at.saturating_add(after).min(shown.len());
+                events.extend(&shown[at.saturating_sub(before)..end]);
+            }
+        }
+        let stands_out = |index: &&usize| choice.landmarks.have(&story.trace[**index]);
+        events.extend(shown.iter().filter(stands_out));
+        Selection { events, departures }
+    }
+
+    /// Lines of the drawing: a heading, an event each, a departure each, and one for each gap.
+    fn lines(&self, story: &Story<'_>) -> usize {
+        let ends = self.events.iter().copied();
+        let begins = std::iter::once(0).chain(self.events.iter().map(|index| index + 1));
+        let is_gap = |&(from, to): &(usize, usize)| left_out(&story.trace[from..to]) > 0;
+        let gaps = begins.zip(ends).filter(is_gap).count();
+        1 + self.events.len() + self.departures.len() + gaps
+    }
+}
+
+/// Whether there are `edge` others at least on both sides.
+fn is_inner(index: usize, count: usize, edge: usize) -> bool {
+    (edge..count.saturating_sub(edge)).contains(&index)
+}
+
+/// Steps are shown by the operation that they were announced with; the access that broke something, always.
+fn is_shown(story: &Story<'_>, index: usize, choice: &Choice) -> bool {
+    let event = &story.trace[index];
+    story.is_fatal(index) || (!is_fused(event) && (choice.scheduling || !is_scheduling(event)))
+}
+
+/// How many of these events, if they are not drawn, somebody could miss.
+pub(super) fn left_out(events: &[TraceEvent]) -> usize {
+    let missed = |event: &&TraceEvent| !is_fused(event) && !is_scheduling(event);
+    events.iter().filter(missed).count()
+}

@@ -1,0 +1,45 @@
+//! What a report tells of: a run, and where it departed from the default.
+
+use crate::machine::{Failure, FailureKind, Outcome, TraceEvent, Verdict};
+use crate::names::Departure;
+
+/// A run that was made along a list of departures, on a machine that kept its trace.
+#[derive(Clone, Copy, Debug)]
+pub struct Story<'a> {
+    /// Number of CPUs.
+    pub cpus: usize,
+    /// How it ended.
+    pub outcome: &'a Outcome,
+    /// What happened.
+    pub trace: &'a [TraceEvent],
+    /// Where the run departed from the default.
+    pub departures: &'a [Departure],
+    /// The number of the point of each of them.
+    pub points: &'a [u64],
+}
+
+impl<'a> Story<'a> {
+    /// Whether this event of the trace is the access that failed.
+    pub(super) fn is_fatal(&self, index: usize) -> bool {
+        use FailureKind::{DataRace, DoubleFree, UseAfterFree};
+        match &self.outcome.verdict {
+            Verdict::Failed(Failure {
+                kind: DataRace | UseAfterFree | DoubleFree,
+                ..
+            }) => index + 1 == self.trace.len(),
+            Verdict::Failed(_) | Verdict::Passed => false,
+        }
+    }
+
+    /// For every departure, the index of the first event that came of it.
+    pub(super) fn marks(&self) -> impl Iterator<Item = (usize, &'a Departure)> + use<'a> {
+        let Story {
+            trace,
+            departures,
+            points,
+            ..
+        } = *self;
+        let index = |point: &u64| trace.partition_point(|event| event.point < *point);
+        points.iter().map(index).zip(departures)
+    }
+}

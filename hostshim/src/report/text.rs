@@ -1,0 +1,88 @@
+//! Lines of a report, and what each is, so that a terminal can tell them apart and a snapshot need not.
+
+use std::fmt;
+
+/// What a line is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// What broke.
+    Failure,
+    /// That nothing did.
+    Success,
+    /// The beginning of a part.
+    Heading,
+    /// Where the schedule departs from the default.
+    Departure,
+    /// What can be passed over.
+    Aside,
+    /// Everything else.
+    Plain,
+}
+
+/// Columns of a paragraph.
+const PAGE: usize = 100;
+
+/// A text of lines.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Text(Vec<(Role, String)>);
+
+impl Text {
+    /// Adds a line, or several if there are line breaks in `text`. Blanks at the ends of lines are dropped.
+    pub fn add(&mut self, role: Role, text: impl AsRef<str>) {
+        let text = text.as_ref();
+        if text.is_empty() {
+            self.0.push((role, String::new()));
+        }
+        self.0
+            .extend(text.lines().map(|line| (role, line.trim_end().to_owned())));
+    }
+
+    /// Adds a paragraph, broken between words so that no line is longer than a page is wide.
+    pub fn wrap(&mut self, role: Role, paragraph: &str) {
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > PAGE {
+                self.add(role, &line);
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.add(role, &line);
+    }
+
+    /// Adds an empty line.
+    pub fn gap(&mut self) {
+        self.add(Role::Plain, "");
+    }
+
+    /// Adds another text.
+    pub fn append(&mut self, mut other: Text) {
+        self.0.append(&mut other.0);
+    }
+
+    /// The lines.
+    pub fn lines(&self) -> impl Iterator<Item = (Role, &str)> {
+        self.0.iter().map(|(role, line)| (*role, line.as_str()))
+    }
+
+    /// Number of lines.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no lines.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|(_, line)| writeln!(f, "{line}"))
+    }
+}

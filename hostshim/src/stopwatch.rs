@@ -1,0 +1,23 @@
+//! The one clock of this crate: for progress lines and for `--seconds`, and never for a decision.
+
+use std::time::{Duration, Instant};
+
+/// Time since it was started.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a hunt takes is told to its user; no run can see it"
+    )]
+    pub fn start() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    /// Time that went by.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}

@@ -1,0 +1,86 @@
+//! Strategies: who decides at each point.
+//!
+//! # Overview
+//!
+//! The machine knows no policy and a policy knows no primitive. At a point a [`Strategy`] is shown a
+//! [`View`] of all CPUs and answers with one [`Choice`], and with how many points it then wants to be left in peace: so
+//! long the machine keeps to its default, which costs next to nothing.
+//!
+//! | strategy | what it does |
+//! |---|---|
+//! | [`Random`] | a random walk, more or less restless from run to run |
+//! | [`Pct`] | probabilistic concurrency testing: priorities, and few changes of them |
+//! | [`Portfolio`] | both in turn: the default, because neither is safe alone |
+//! | [`Bytes`] | a fuzzer's input: few deviations, then the default |
+//! | [`Replay`] | a list of deviations |
+//! | [`Fair`] | the default throughout |
+//!
+//! # Runs and seeds
+//!
+//! What a seeded strategy does in its run number `i` depends on the seed and on `i` alone. It counts its runs;
+//! [`Strategy::seek`] says which is next, so that several machines can share the runs of one campaign.
+
+mod bytes;
+mod pct;
+mod portfolio;
+mod random;
+mod replay;
+mod rng;
+
+pub use bytes::Bytes;
+pub use pct::Pct;
+pub use portfolio::Portfolio;
+pub use random::Random;
+pub use replay::{Fair, Replay};
+pub use rng::Rng;
+
+use crate::machine::View;
+use crate::schedule::Choice;
+
+/// What a strategy answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// What is to happen now. A choice that is not possible ([`View::allows`]) is replaced by the default.
+    pub choice: Choice,
+    /// For how many points after this one the default is kept, without asking.
+    pub quiet: u64,
+}
+
+impl Answer {
+    /// This choice now; and ask again at the next point.
+    pub fn now(choice: Choice) -> Answer {
+        Answer { choice, quiet: 0 }
+    }
+
+    /// The default now and for `quiet` points more.
+    pub fn keep(view: &View<'_>, quiet: u64) -> Answer {
+        Answer {
+            choice: view.default_choice(),
+            quiet,
+        }
+    }
+}
+
+/// Whoever decides at the points of a run.
+pub trait Strategy {
+    /// A run begins.
+    fn begin(&mut self) {}
+
+    /// Chooses what happens at a point. Called on the stack of whatever runs there, so it keeps its frames small.
+    fn choose(&mut self, view: &View<'_>) -> Answer;
+
+    /// Whether [`Strategy::expect`] should be called.
+    fn wants_length(&self) -> bool {
+        false
+    }
+
+    /// The run to come has about so many points: that many has the run by the default, from the same image.
+    fn expect(&mut self, points: u64) {
+        let _ = points;
+    }
+
+    /// The next run is number `run`.
+    fn seek(&mut self, run: u64) {
+        let _ = run;
+    }
+}

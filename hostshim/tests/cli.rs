@@ -1,0 +1,386 @@
+//! The program from outside: statuses, messages, files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Output};
+
+// The kernel, whose list of scenarios is looked at, links only with a machine beside it.
+use hostshim as _;
+
+/// A directory of this test's own, gone when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("rumplab-{name}-{}", process::id()));
+        assert!(fs::create_dir_all(&path).is_ok(), "{}", path.display());
+        Scratch(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        assert!(fs::write(&path, text).is_ok(), "{}", path.display());
+        path.display().to_string()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).map(|entries| entries.flatten().collect::<Vec<_>>());
+        let mut names: Vec<String> = entries
+            .unwrap_or_default()
+            .iter()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left in the temporary directory harms nobody.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Ran {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn rumplab(arguments: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_rumplab"))
+        .args(arguments)
+        .output();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output.unwrap_or_else(|error| panic!("{error}"));
+    Ran {
+        status: status.code(),
+        out: String::from_utf8_lossy(&stdout).into_owned(),
+        err: String::from_utf8_lossy(&stderr).into_owned(),
+    }
+}
+
+/// Runs what must be refused: status 2, nothing on the standard output, and a complaint with all of `words`.
+fn refused(arguments: &[&str], words: &[&str]) {
+    let Ran { status, out, err } = rumplab(arguments);
+    assert_eq!(status, Some(2), "{arguments:?}: {out}{err}");
+    assert_eq!(out, "", "{arguments:?}");
+    for word in words {
+        assert!(
+            err.contains(word),
+            "{arguments:?} is refused without `{word}`: {err}"
+        );
+    }
+}
+
+/// Finds a failure, and gives the path of its file.
+fn a_failure(scratch: &Scratch, arguments: &[&str]) -> String {
+    let directory = scratch.0.display().to_string();
+    let ran = rumplab(&[&["run", "--out", &directory], arguments].concat());
+    assert_eq!(ran.status, Some(1), "{}{}", ran.out, ran.err);
+    let command = ran.out.lines().last().unwrap_or("");
+    let path = command.strip_prefix("replay it with: rumplab replay ");
+    path.unwrap_or_else(|| panic!("no command at the end: {}", ran.out))
+        .to_owned()
+}
+
+#[test]
+fn list_names_every_scenario_and_variant() {
+    let ran = rumplab(&["list"]);
+    assert_eq!((ran.status, ran.err.as_str()), (Some(0), ""));
+    for scenario in kmod::scenario::ALL {
+        assert!(ran.out.contains(scenario.name), "{}", ran.out);
+        for variant in scenario.variants {
+            assert!(
+                scenario.variants.len() == 1 || ran.out.contains(variant.name),
+                "{}",
+                ran.out
+            );
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_found_kept_and_replayed() {
+    let scratch = Scratch::new("found");
+    let file = a_failure(
+        &scratch,
+        &[
+            "xcall-early-count",
+            "--variant",
+            "historical",
+            "--schedules",
+            "5000",
+        ],
+    );
+    assert_eq!(
+        scratch.names().len(),
+        1,
+        "one file and no remains: {:?}",
+        scratch.names()
+    );
+    let first = rumplab(&["replay", &file]);
+    assert_eq!(first.status, Some(1), "{}", first.err);
+    assert!(
+        first.out.contains("FAILED: oracle xcall-early"),
+        "{}",
+        first.out
+    );
+    assert_eq!(
+        first.out,
+        rumplab(&["replay", &file]).out,
+        "the same bytes twice"
+    );
+    let told = rumplab(&["explain", &file]);
+    assert_eq!(told.status, Some(1), "{}", told.err);
+    for part in [
+        "FAILED: oracle xcall-early",
+        ">>> before ",
+        "About:",
+        "Every step:",
+        "Who waits at the end:",
+    ] {
+        assert!(told.out.contains(part), "`{part}` is not in:\n{}", told.out);
+    }
+}
+
+#[test]
+fn the_same_arguments_print_the_same() {
+    let (one, two) = (Scratch::new("same-1"), Scratch::new("same-2"));
+    let run = |scratch: &Scratch, jobs| {
+        let directory = scratch.0.display().to_string();
+        let arguments = [
+            "run", "abba", "--seed", "3", "--jobs", jobs, "--out", &directory,
+        ];
+        rumplab(&arguments).out.replace(&directory, "DIR")
+    };
+    assert_eq!(run(&one, "1"), run(&two, "2"));
+    assert_eq!(one.names(), two.names());
+}
+
+#[test]
+fn a_deadlock_is_told_with_its_cycle() {
+    let scratch = Scratch::new("deadlock");
+    let file = a_failure(&scratch, &["abba"]);
+    let told = rumplab(&["explain", &file]);
+    assert!(
+        told.out.contains("cycle: t1 => b => t2 => a => t1"),
+        "{}",
+        told.out
+    );
+    assert_eq!(
+        told.out.matches("cycle: ").count(),
+        1,
+        "told twice:\n{}",
+        told.out
+    );
+}
+
+#[test]
+fn nothing_found_is_status_0_and_leaves_no_file() {
+    let scratch = Scratch::new("nothing");
+    let directory = scratch.0.display().to_string();
+    let ran = rumplab(&["run", "all", "--schedules", "200", "--out", &directory]);
+    assert_eq!(ran.status, Some(0), "{}{}", ran.out, ran.err);
+    let sound = |s: &&&kmod::scenario::Scenario| s.kind == kmod::scenario::Kind::Sound;
+    let count = kmod::scenario::ALL.iter().filter(sound).count();
+    assert_eq!(
+        ran.out.matches("nothing found in 200 schedules").count(),
+        count,
+        "{}",
+        ran.out
+    );
+    assert_eq!(scratch.names(), Vec::<String>::new());
+}
+
+#[test]
+fn wrong_usage_is_refused_with_advice() {
+    refused(
+        &["run", "xcall-erly-count"],
+        &[
+            "no scenario `xcall-erly-count`",
+            "did you mean `xcall-early-count`?",
+        ],
+    );
+    refused(
+        &["run", "abba", "--variant", "historical"],
+        &["no variant `historical`", "fixed"],
+    );
+    refused(
+        &["run", "all", "--variant", "historic"],
+        &["did you mean `historical`?"],
+    );
+    refused(
+        &["run", "provoke-hang"],
+        &["booted machine", "scripts/boot"],
+    );
+    refused(&["run", "abba", "--cpus", "0"], &["1 to 16 CPUs"]);
+    refused(&["run", "abba", "--cpus", "17"], &["1 to 16 CPUs"]);
+    refused(
+        &["run", "abba", "--strategy", "luck"],
+        &["portfolio, random, pct"],
+    );
+    refused(
+        &["run", "abba", "--schedules", "1", "--seconds", "1"],
+        &["cannot be used with"],
+    );
+    refused(&["run"], &["<SCENARIO>"]);
+    refused(
+        &["replay", "/nonexistent/x.replay"],
+        &["cannot read /nonexistent/x.replay"],
+    );
+    refused(
+        &["explain", "/nonexistent/x.replay"],
+        &["cannot read /nonexistent/x.replay"],
+    );
+}
+
+#[test]
+fn an_output_directory_that_cannot_be_is_refused_before_the_hunt() {
+    let scratch = Scratch::new("blocked");
+    let file = scratch.file("file", "");
+    refused(
+        &["run", "abba", "--out", &format!("{file}/below")],
+        &["--out", "can be written"],
+    );
+}
+
+#[test]
+fn damaged_files_are_refused_with_the_place() {
+    let scratch = Scratch::new("damaged");
+    let whole = a_failure(&scratch, &["lost-update"]);
+    let text = fs::read_to_string(Path::new(&whole)).unwrap_or_default();
+    assert!(
+        text.contains("before t2 on cpu1 store counter #1: cpu0 steps"),
+        "the cases below suppose another failure:\n{text}"
+    );
+    for (from, to, at, words) in [
+        (
+            " store ",
+            " stare ",
+            "stare",
+            ["there is no operation `stare`", "did you mean `store`?"],
+        ),
+        (
+            "#1: ",
+            "#9: ",
+            "t2",
+            ["this point is never reached", "only once"],
+        ),
+        (
+            ": cpu0",
+            ": cpu7",
+            "cpu7",
+            ["there is no `cpu7` here", "cpu0 to cpu1"],
+        ),
+        (
+            "cpu0 steps",
+            "cpu0 takes ipi",
+            "cpu0 takes",
+            ["not possible here", "no ipi to take"],
+        ),
+        (
+            "before t2",
+            "before t9",
+            "t9",
+            ["this point is never reached", "no context t9 ran"],
+        ),
+    ] {
+        let damaged = text.replacen(from, to, 1);
+        let line = damaged.lines().nth(6).unwrap_or("");
+        let column = line.find(at).map_or(0, |offset| offset + 1);
+        let file = scratch.file("damaged", &damaged);
+        let place = format!("{file}:7:{column}: ");
+        refused(&["replay", &file], &[&place, words[0], words[1]]);
+        refused(&["explain", &file], &[&place, words[0], words[1]]);
+    }
+    let half = scratch.file("half", &text[..text.len() / 2]);
+    refused(
+        &["replay", &half],
+        &[&format!("{half}:"), "it may have been cut"],
+    );
+    refused(
+        &["replay", &whole, "--cpus", "4"],
+        &[":4:6: ", "for 2 CPUs, and 4 were asked for"],
+    );
+    assert_eq!(rumplab(&["replay", &whole, "--cpus", "2"]).status, Some(1));
+}
+
+#[test]
+fn a_run_that_passes_replays_with_status_0() {
+    let scratch = Scratch::new("passes");
+    let file = scratch.file(
+        "fair",
+        "rumplab-replay 1\nscenario lost-update\nvariant fixed\ncpus 2\nxcall native\nschedule\nend\n",
+    );
+    let ran = rumplab(&["replay", &file]);
+    assert_eq!(ran.status, Some(0), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("passed: "), "{}", ran.out);
+}
+
+#[test]
+fn output_that_nobody_looks_at_has_no_colours() {
+    let scratch = Scratch::new("plain");
+    let file = a_failure(&scratch, &["lost-update"]);
+    for arguments in [&["list"][..], &["explain", &file]] {
+        assert!(!rumplab(arguments).out.contains('\x1b'), "{arguments:?}");
+    }
+}
+
+/// Waits until the process has a handler of its own for SIGINT, as the host's own account of it says.
+#[cfg(target_os = "linux")]
+fn wait_for_handler(process: u32) {
+    const SIGINT: u64 = 1 << 1;
+    for _ in 0..3000 {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        if caught.is_some_and(|mask| mask & SIGINT != 0) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("the program never listened for Ctrl-C");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_ends_a_hunt_with_what_was_done_so_far() {
+    use std::process::Stdio;
+
+    let scratch = Scratch::new("interrupt");
+    let directory = scratch.0.display().to_string();
+    let arguments = [
+        "run",
+        "xcall-early-count",
+        "--seconds",
+        "600",
+        "--out",
+        &directory,
+    ];
+    let started = Command::new(env!("CARGO_BIN_EXE_rumplab"))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let child = started.unwrap_or_else(|error| panic!("{error}"));
+    wait_for_handler(child.id());
+    let killed = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let output = child
+        .wait_with_output()
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(output.status.code(), Some(130));
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        out.contains("stopped after ") && out.contains("nothing found so far"),
+        "{out}"
+    );
+    assert_eq!(scratch.names(), Vec::<String>::new());
+}
