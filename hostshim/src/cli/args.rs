@@ -44,6 +44,8 @@ pub(super) enum Command {
     List,
     /// Runs a scenario under many schedules until something breaks.
     Run(RunArgs),
+    /// Runs every scenario in every variant and prints the table: the old code must fail, today's must hold.
+    Hunt(HuntArgs),
     /// Makes a run again from its file: prints every step, and how it ends.
     Replay(FileArgs),
     /// Tells the story of a run: what it is about, how it ends, every step, and who waits for whom.
@@ -88,6 +90,28 @@ pub(super) struct RunArgs {
     /// How high-priority cross calls are wired
     #[arg(long, value_enum, default_value_t = XcallArg::Native)]
     pub(super) xcall: XcallArg,
+    /// Where replay files go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) out: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HuntArgs {
+    /// How many schedules of each variant, and of each wiring of a fixed one
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) schedules: u64,
+    /// Which of all sequences of schedules
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Host threads to use
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) jobs: u16,
+    /// Boots each variant on 4 CPUs too, with this script (scripts/boot)
+    #[arg(long, value_name = "SCRIPT")]
+    pub(super) boot: Option<PathBuf>,
+    /// How long a fixed variant must hold on the booted machine
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) boot_seconds: u64,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,

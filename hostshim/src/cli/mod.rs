@@ -10,6 +10,7 @@ mod list;
 mod progress;
 mod run;
 mod save;
+mod table;
 mod terminal;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::List => Ok(list::list()),
         Command::Run(args) => run::run(&args),
+        Command::Hunt(args) => table::hunt(&args),
         Command::Replay(args) => explain::replay(&args),
         Command::Explain(args) => explain::explain(&args),
     };

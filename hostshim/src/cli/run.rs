@@ -166,7 +166,7 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Statu
 }
 
 /// The path as one word of a command line.
-fn for_shell(path: &Path) -> String {
+pub(super) fn for_shell(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
     if text.chars().all(plain) {
