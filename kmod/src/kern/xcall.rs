@@ -368,7 +368,7 @@ fn low_pri(
         xc.xc_donep.peek()
     );
     note!(
-        "{} asks for a low-priority cross call: ticket {number}",
+        "low-priority call of {}: ticket {number}",
         curlwp().name()
     );
     xc.xc_lock.exit();
@@ -494,7 +494,7 @@ fn high_pri(
     let number = xc.xc_headp.get() + targets(kernel, target).len() as u64;
     xc.xc_headp.set(number);
     note!(
-        "{} asks for a high-priority cross call: ticket {number}",
+        "high-priority call of {}: ticket {number}",
         curlwp().name()
     );
     xc.xc_lock.exit();
