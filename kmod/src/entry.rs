@@ -8,7 +8,7 @@
 //! | [`idle_context`] | after `boot`; the host lets every CPU go on with its idle context |
 //! | [`release`], or [`rounds`] | on CPU 0: after `boot` as soon as the host likes |
 //! | [`interrupt`] | on the CPU whose line is asserted, on the stack of whatever runs there, with interrupts off: the kernel calls [`machine::interrupts_on`] when it has raised its level |
-//! | [`idle`], [`progress`], [`verify`], [`deadlock`], [`waits`] | when every CPU waits for an interrupt (or the kernel has stopped), from outside of all contexts |
+//! | [`idle`], [`progress`], [`verify`], [`deadlock`], [`waits()`] | when every CPU waits for an interrupt (or the kernel has stopped), from outside of all contexts |
 
 use core::fmt;
 

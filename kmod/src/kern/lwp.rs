@@ -4,7 +4,7 @@
 //!
 //! An LWP's state (`l_stat`, `l_wchan`, the queues it is on) is protected by *the LWP's lock*,
 //! which is whichever spin mutex `l_mutex` points to: of the run queue, of the CPU it runs on, of
-//! a sleep queue or of a turnstile chain. [`Lwp::lock`] follows the pointer.
+//! a sleep queue or of a turnstile chain. `Lwp::lock` follows the pointer.
 //!
 //! # Invariants
 //!

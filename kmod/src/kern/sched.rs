@@ -3,10 +3,10 @@
 //! # Overview
 //!
 //! Every CPU has a run queue, sorted by priority and first come first served among equals, under
-//! its `spc_mutex`. A woken LWP is placed by [`sched_takecpu`]; an idle CPU takes LWPs from busy
-//! ones ([`sched_catchlwp`]); a balancer decides that an LWP which never sleeps should move
-//! ([`balance`]), and the CPU's idle LWP carries that out once the LWP is off the CPU
-//! ([`sched_idle_migrate`]).
+//! its `spc_mutex`. A woken LWP is placed by `sched_takecpu`; an idle CPU takes LWPs from busy
+//! ones (`sched_catchlwp`); a balancer decides that an LWP which never sleeps should move
+//! (`balance`), and the CPU's idle LWP carries that out once the LWP is off the CPU
+//! (`sched_idle_migrate`).
 //!
 //! # Lock order
 //!

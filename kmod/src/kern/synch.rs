@@ -2,7 +2,7 @@
 //!
 //! # Overview
 //!
-//! [`mi_switch`] is the one place where a CPU goes from one LWP to another, except for the
+//! `mi_switch` is the one place where a CPU goes from one LWP to another, except for the
 //! dispatch of a softint on top of the LWP that it interrupts ([`crate::kern::softint`]).
 //!
 //! # The hand-over

@@ -3,7 +3,7 @@
 //! # Overview
 //!
 //! A program is a list of operations for each of a few LWPs, over a small world of shared objects
-//! ([`world`]). Every program is within the contracts: an operation that its LWP must not make in
+//! (`world`). Every program is within the contracts: an operation that its LWP must not make in
 //! the state it is in (a second lock out of order, say) does nothing. So whatever breaks is a
 //! primitive, or this interpreter.
 //!
