@@ -292,7 +292,9 @@ pub fn lwp_migrate(l: &'static Lwp, target: &'static Cpu) {
 }
 
 /// Moves the LWP that `mi_switch` left in `spc_migrating`. On the idle LWP.
-fn sched_idle_migrate(ci: &'static Cpu) {
+///
+/// Gives the CPU that it was moved to.
+fn sched_idle_migrate(ci: &'static Cpu) -> Option<&'static Cpu> {
     let spc = &ci.ci_schedstate;
     spc.spc_mutex.spin_enter();
     let decided = spc
@@ -302,7 +304,7 @@ fn sched_idle_migrate(ci: &'static Cpu) {
     let Some((l, target)) = decided else {
         spc.set_migrating(None);
         spc.spc_mutex.spin_exit();
-        return;
+        return None;
     };
     enter_second(ci, target);
     // It may have been picked, or stolen, while the lock was given up; or it is to stay after all.
@@ -317,7 +319,8 @@ fn sched_idle_migrate(ci: &'static Cpu) {
         spc.set_migrating(None);
         l.l_target_cpu.set(None);
     }
-    if still && !core::ptr::eq(ci, target) {
+    let moves = still && !core::ptr::eq(ci, target);
+    if moves {
         move_queued(l, target);
         note!(
             "{} was moved from cpu{} to cpu{}",
@@ -332,6 +335,7 @@ fn sched_idle_migrate(ci: &'static Cpu) {
         target.ci_schedstate.spc_mutex.spin_exit();
     }
     spc.spc_mutex.spin_exit();
+    moves.then_some(target)
 }
 
 /// With `ci`'s run queue locked, locks `other`'s too (`spc_dlock`). `ci`'s may be given up meanwhile.
@@ -396,13 +400,18 @@ fn sched_catchlwp(ci: &'static Cpu, other: &'static Cpu) -> bool {
 /// The idle LWP's part of scheduling: carry out a migration, or find work elsewhere.
 pub(crate) fn sched_idle(ci: &'static Cpu) {
     let spc = &ci.ci_schedstate;
-    if spc.spc_push.load(Relaxed) != 0 {
-        sched_idle_migrate(ci);
-    }
+    let pushed = if spc.spc_push.load(Relaxed) != 0 {
+        sched_idle_migrate(ci)
+    } else {
+        None
+    };
     if spc.spc_count.load_fused(Relaxed) == 0 {
         let cpus = ci.kernel().cpus();
         for i in 1..cpus.len() {
-            if sched_catchlwp(ci, &cpus[(ci.index() + i) % cpus.len()]) {
+            let other = &cpus[(ci.index() + i) % cpus.len()];
+            // What was pushed there is not taken back at once.
+            let back = pushed.is_some_and(|pushed| core::ptr::eq(pushed, other));
+            if !back && sched_catchlwp(ci, other) {
                 break;
             }
         }

@@ -152,6 +152,10 @@ pub(super) fn xc_unicast(_: &mut Actor, [cpu, _]: [u8; 2]) {
     promise::unicast_and_wait(Priority::Low, cpu as usize);
 }
 
+pub(super) fn xc_unicast_high(_: &mut Actor, [cpu, level]: [u8; 2]) {
+    promise::unicast_and_wait(Priority::High(Ipl::from_number(level)), cpu as usize);
+}
+
 pub(super) fn callout_reset(actor: &mut Actor, [ticks, _]: [u8; 2]) {
     let timer = &actor.world.timers[actor.index];
     actor.world.allow(actor.index, true);

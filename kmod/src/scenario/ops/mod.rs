@@ -138,6 +138,12 @@ pub static FORMS: &[Form] = &[
         run: interpreter::xc_unicast,
     },
     Form {
+        word: "xc_unicast_high",
+        help: "a cross call to one CPU by a softint",
+        operands: &[CPU, LEVEL],
+        run: interpreter::xc_unicast_high,
+    },
+    Form {
         word: "callout_reset",
         help: "arm the LWP's callout",
         operands: &[TICKS],

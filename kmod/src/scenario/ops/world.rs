@@ -16,10 +16,17 @@ pub(super) const MUTEXES: usize = 3;
 pub(super) const LEAVES: usize = 2;
 pub(super) const SPINS: usize = 2;
 pub(super) const CVS: usize = 2;
-pub(super) const SOFTINTS: usize = 3;
+pub(super) const SOFTINTS: usize = 5;
 
 pub(super) const LWP_NAMES: [&str; MAX_LWPS] = ["l0", "l1", "l2", "l3", "l4", "l5"];
-const SOFTINT_LEVELS: [Ipl; SOFTINTS] = [Ipl::SoftNet, Ipl::SoftNet, Ipl::SoftSerial];
+/// Every level; two of one, because those wait for each other.
+const SOFTINT_LEVELS: [Ipl; SOFTINTS] = [
+    Ipl::SoftClock,
+    Ipl::SoftBio,
+    Ipl::SoftNet,
+    Ipl::SoftNet,
+    Ipl::SoftSerial,
+];
 
 /// A mutex, and a count that only its owner touches.
 pub(super) struct Guarded {
