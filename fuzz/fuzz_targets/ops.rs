@@ -11,6 +11,8 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use rumplab_fuzz::program::Input;
 use rumplab_fuzz::{Bench, Subject};
 
+rumplab_fuzz::untraced!();
+
 thread_local! {
     static SUBJECT: Subject = Subject::from_environment("ops");
     /// A machine for each number of CPUs and each wiring that came up.
@@ -25,7 +27,11 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
         let bench = benches
             .entry((input.cpus, input.xcall == Wiring::Rump))
             .or_insert_with(|| SUBJECT.with(|subject| subject.bench(input.cpus, input.xcall)));
-        bench.run(&mut Bytes::new(&input.schedule), Some(&input.program), bytes);
+        bench.run(
+            &mut Bytes::new(&input.schedule),
+            Some(&input.program),
+            bytes,
+        );
     });
     Corpus::Keep
 });

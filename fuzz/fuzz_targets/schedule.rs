@@ -8,6 +8,8 @@ use kmod::config::Wiring;
 use libfuzzer_sys::fuzz_target;
 use rumplab_fuzz::{Bench, Subject};
 
+rumplab_fuzz::untraced!();
+
 thread_local! {
     static BENCH: RefCell<Bench> = {
         let subject = Subject::from_environment("xcall-early-count");

@@ -12,6 +12,7 @@
 
 mod asan;
 pub mod program;
+mod untraced;
 
 use std::env;
 use std::path::PathBuf;
@@ -50,12 +51,18 @@ impl Subject {
     pub fn from_environment(scenario: &str) -> Subject {
         let name = setting("RUMPLAB_SCENARIO", scenario);
         let Some(scenario) = scenario::find(&name) else {
-            refuse(&format!("RUMPLAB_SCENARIO={name}: no such scenario; `rumplab list` names them"))
+            refuse(&format!(
+                "RUMPLAB_SCENARIO={name}: no such scenario; `rumplab list` names them"
+            ))
         };
         let name = setting("RUMPLAB_VARIANT", "fixed");
         let Some(variant) = scenario.variant(&name) else {
             let known: Vec<_> = scenario.variants.iter().map(|v| v.name).collect();
-            refuse(&format!("RUMPLAB_VARIANT={name}: {} has {}", scenario.name, known.join(", ")))
+            refuse(&format!(
+                "RUMPLAB_VARIANT={name}: {} has {}",
+                scenario.name,
+                known.join(", ")
+            ))
         };
         Subject { scenario, variant }
     }
@@ -75,18 +82,30 @@ impl Subject {
     }
 
     fn config(&self, cpus: usize, xcall: Wiring) -> Config {
-        Config { xcall, history: self.variant.history, ..Config::small(cpus) }
+        Config {
+            xcall,
+            history: self.variant.history,
+            ..Config::small(cpus)
+        }
     }
 
     /// A machine that is ready to run.
     pub fn bench(&self, cpus: usize, xcall: Wiring) -> Bench {
         let config = self.config(cpus, xcall);
         let mut machine = Machine::new();
-        let setup = Setup { scenario: self.scenario, config, trace: false };
+        let setup = Setup {
+            scenario: self.scenario,
+            config,
+            trace: false,
+        };
         if let Err(failure) = machine.boot(&setup) {
             refuse(&format!("the kernel does not boot: {failure}"));
         }
-        Bench { subject: *self, config, machine }
+        Bench {
+            subject: *self,
+            config,
+            machine,
+        }
     }
 }
 
@@ -110,7 +129,9 @@ impl Bench {
     }
 
     fn fail(&self, outcome: &Outcome, program: Option<&Program>, input: &[u8]) -> ! {
-        let Verdict::Failed(failure) = &outcome.verdict else { process::abort() };
+        let Verdict::Failed(failure) = &outcome.verdict else {
+            process::abort()
+        };
         eprintln!("rumplab-fuzz: {failure}");
         let catch = Catch {
             scenario: self.subject.scenario,
@@ -124,7 +145,11 @@ impl Bench {
             Ok(capture) => {
                 let path = beside_artifact(input);
                 match write_whole(&path, capture.file.to_string().as_bytes()) {
-                    Ok(()) => eprintln!("{}\nreplay it with: rumplab replay {}", capture.report, path.display()),
+                    Ok(()) => eprintln!(
+                        "{}\nreplay it with: rumplab replay {}",
+                        capture.report,
+                        path.display()
+                    ),
                     Err(error) => eprintln!(
                         "rumplab-fuzz: cannot write {}: {error}; the file is\n{}",
                         path.display(),
@@ -145,5 +170,8 @@ fn beside_artifact(input: &[u8]) -> PathBuf {
         .filter_map(|arg| arg.strip_prefix("-artifact_prefix=").map(str::to_owned))
         .next_back()
         .unwrap_or_default();
-    PathBuf::from(format!("{prefix}crash-{}.replay", sha1_smol::Sha1::from(input).digest()))
+    PathBuf::from(format!(
+        "{prefix}crash-{}.replay",
+        sha1_smol::Sha1::from(input).digest()
+    ))
 }

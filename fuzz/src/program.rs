@@ -21,7 +21,11 @@ impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Input> {
         let head: u8 = bytes.arbitrary()?;
         let cpus = 1 + usize::from(head) % MAX_CPUS;
-        let xcall = if head & 0x80 == 0 { Wiring::Native } else { Wiring::Rump };
+        let xcall = if head & 0x80 == 0 {
+            Wiring::Native
+        } else {
+            Wiring::Rump
+        };
         let mut program = Program::default();
         // Operations are dealt out: a byte says to whom, three what. So to insert one does not move the others
         // to other LWPs, and the schedule comes last.
@@ -33,6 +37,11 @@ impl<'a> Arbitrary<'a> for Input {
             let [lwp, op @ ..]: [u8; 4] = bytes.arbitrary()?;
             program.scripts[usize::from(lwp) % MAX_LWPS].push(Op::decode(op));
         }
-        Ok(Input { cpus, xcall, program, schedule: bytes.bytes(bytes.len())?.to_vec() })
+        Ok(Input {
+            cpus,
+            xcall,
+            program,
+            schedule: bytes.bytes(bytes.len())?.to_vec(),
+        })
     }
 }
