@@ -16,37 +16,51 @@ impl Engine {
     /// Checks an operation of the step under way.
     #[inline(always)]
     pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) {
-        match op.kind {
-            Kind::Read => self.fused_read(op.addr, at),
-            Kind::Write => self.fused_write(op.addr, at),
-            Kind::Load => self.fused_load(op.addr, op.order, at),
-            kind => self.fused_in_full(op.addr, kind, op.order, at),
+        let done = match op.kind {
+            Kind::Read => self.quick_read(op.addr),
+            Kind::Write => self.quick_write(op.addr),
+            Kind::Load => self.quick_load(op.addr, op.order),
+            _ => false,
+        };
+        if !done {
+            self.fused_in_full(op.addr, op.kind, op.order, at);
+        }
+    }
+
+    /// Checks the operation that the step under way was announced with.
+    #[inline(always)]
+    pub(crate) fn announced(&self, op: Op, at: &'static Location<'static>) {
+        let done = match op.kind {
+            Kind::Read => self.quick_read(op.addr),
+            Kind::Write => self.quick_write(op.addr),
+            Kind::Load => self.quick_load(op.addr, op.order),
+            _ => false,
+        };
+        if !done {
+            self.access(op, at);
         }
     }
 
     #[inline(never)]
-    fn fused_load(&self, address: usize, order: Ordering, at: &'static Location<'static>) {
-        if self.memory(|memory| memory.is_plain_load(address, order)) {
+    fn quick_read(&self, address: usize) -> bool {
+        let cpu = self.cpu.get();
+        self.memory(|memory| memory.quick_read(cpu, address))
+    }
+
+    #[inline(never)]
+    fn quick_write(&self, address: usize) -> bool {
+        let cpu = self.cpu.get();
+        self.memory(|memory| memory.quick_write(cpu, address))
+    }
+
+    #[inline(never)]
+    fn quick_load(&self, address: usize, order: Ordering) -> bool {
+        let cpu = self.cpu.get();
+        let done = self.memory(|memory| memory.quick_load(cpu, address, order));
+        if done {
             self.current().watch.note(address, self.writes.get());
-        } else {
-            self.fused_in_full(address, Kind::Load, order, at);
         }
-    }
-
-    #[inline(never)]
-    fn fused_read(&self, address: usize, at: &'static Location<'static>) {
-        let cpu = self.cpu.get();
-        if !self.memory(|memory| memory.is_repeated(cpu, address, Kind::Read)) {
-            self.fused_in_full(address, Kind::Read, Ordering::Relaxed, at);
-        }
-    }
-
-    #[inline(never)]
-    fn fused_write(&self, address: usize, at: &'static Location<'static>) {
-        let cpu = self.cpu.get();
-        if !self.memory(|memory| memory.is_repeated(cpu, address, Kind::Write)) {
-            self.fused_in_full(address, Kind::Write, Ordering::Relaxed, at);
-        }
+        done
     }
 
     #[inline(never)]
@@ -64,9 +78,9 @@ impl Engine {
         self.access(op, at);
     }
 
-    /// Checks an operation that is about to be made, or was made in the step under way.
-    #[inline(always)]
-    pub(crate) fn access(&self, op: Op, at: &'static Location<'static>) {
+    /// Checks an operation that is about to be made, or was made in the step under way, in full.
+    #[inline(never)]
+    fn access(&self, op: Op, at: &'static Location<'static>) {
         let cpu = self.cpu.get();
         let checked = self.memory(|memory| memory.access(cpu, op.addr, op.kind, op.order));
         if let Err(wrong) = checked {

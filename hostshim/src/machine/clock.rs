@@ -37,7 +37,7 @@ impl Epoch {
 
     /// The component.
     #[inline]
-    pub(crate) fn time(self) -> u32 {
+    pub(crate) const fn time(self) -> u32 {
         self.0 >> 4
     }
 
@@ -90,13 +90,13 @@ impl Clocks {
     /// What `cpu` knows.
     #[inline]
     pub(crate) fn of(&self, cpu: usize) -> &Clock {
-        &self.cpus[cpu]
+        &self.cpus[cpu % Config::MAXCPUS]
     }
 
     /// The present moment of `cpu`.
     #[inline]
     pub(crate) fn now(&self, cpu: usize) -> Epoch {
-        self.epochs[cpu]
+        self.epochs[cpu % Config::MAXCPUS]
     }
 
     /// Makes all that `cpu` did so far distinct from what it does next.
@@ -125,10 +125,16 @@ impl Clocks {
         (self.pool.len() - 1) as u32
     }
 
+    /// Whether it is plain that `cpu` knows everything that the pooled clock knows.
+    #[inline]
+    pub(crate) fn knows(&self, cpu: usize, index: u32) -> bool {
+        self.sealed[index as usize].before(self.of(cpu))
+    }
+
     /// `cpu` learns everything that the pooled clock knows.
     #[inline]
     pub(crate) fn acquire(&mut self, cpu: usize, index: u32) {
-        if !self.sealed[index as usize].before(&self.cpus[cpu]) {
+        if !self.knows(cpu, index) {
             self.learn(cpu, index);
         }
     }

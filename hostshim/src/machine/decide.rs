@@ -6,10 +6,11 @@
 //!
 //! 1. An asserted interrupt is taken at once, the highest line first, the current CPU first.
 //! 2. Else the same CPU goes on; if it cannot step, or has just said that it spins, the next in turn.
-//! 3. An interrupt that a strategy put off, by letting its CPU step all the same, stays put off until a strategy
-//!    takes it, or its CPU has nothing else to do.
-//! 4. After [`TICK_POINTS`] points without a tick, the clock of every CPU ticks: so a thread that never sleeps is
-//!    preempted, and the turn goes around.
+//! 3. An interrupt that a strategy put off, by letting some CPU step where the default was to take it, or its own CPU
+//!    step all the same, stays put off until a strategy takes it, or nobody has anything else to do (who spins
+//!    has not), or 4. So a strategy says once what it does not want, and not at every point.
+//! 4. After [`TICK_POINTS`] points without a tick, the clock of every CPU ticks, and nothing is put off any more: so a
+//!    thread that never sleeps is preempted, and the turn goes around.
 //! 5. If nobody can step and nothing is asserted, the machine is at rest, and the kernel is asked what it waits for
 //!    ([`super::Machine`]).
 //!
@@ -47,6 +48,8 @@ pub(crate) struct Clockwork {
     tick_due: Cell<u64>,
     /// The first point at which the strategy is to be asked.
     ask_at: Cell<u64>,
+    /// Whether the strategy is to be asked before that if something else can go on, or the CPU that runs cannot.
+    alert: Cell<bool>,
     /// Points after which the run is a livelock.
     max_points: Cell<u64>,
     /// Ticks that went by at rest since an actor went on.
@@ -58,17 +61,27 @@ pub(crate) struct Clockwork {
 }
 
 impl Clockwork {
-    /// Begins a run. `ask` says whether there is a strategy that wants to be asked.
-    pub(crate) fn begin(&self, limits: &Limits, ask: bool) {
+    /// Begins a run. `ask` says whether there is a strategy that wants to be asked, `alert` whether it is to be asked
+    /// when something can go on that could not.
+    pub(crate) fn begin(&self, limits: &Limits, ask: bool, alert: bool) {
         self.takes.set(0);
         self.ticks.set(0);
         self.early_ticks.set(limits.early_ticks);
         self.tick_due.set(TICK_POINTS);
         self.ask_at.set(if ask { 0 } else { u64::MAX });
+        self.alert.set(alert);
         self.max_points.set(limits.steps.min(Limits::MAX_STEPS));
         self.idle_ticks.set(0);
         self.progress.set(0);
         self.yielding.set(false);
+    }
+
+    /// Something can go on that could not, or the CPU that runs cannot.
+    #[inline]
+    pub(crate) fn alert(&self) {
+        if self.alert.get() {
+            self.ask_at.set(0);
+        }
     }
 
     /// Clock interrupts that a strategy may still let happen.
@@ -145,16 +158,24 @@ impl Engine {
         self.current().watch.spoil();
     }
 
+    /// Asserts the line on these CPUs.
+    pub(crate) fn assert(&self, cpus: u32, line: Line) {
+        self.lines.assert(cpus, line);
+        self.clockwork.alert();
+    }
+
     /// The CPU can step again.
     pub(crate) fn set_runnable(&self, cpu: usize) {
         self.runnable.set(self.runnable.get() | 1 << cpu);
         self.spinners.set(self.spinners.get() & !(1 << cpu));
+        self.clockwork.alert();
     }
 
     /// The CPU waits for an interrupt. Returns after it took one, or was woken by the host.
     pub(crate) fn wait(&self) {
         let cpu = self.cpu.get();
         self.runnable.set(self.runnable.get() & !(1 << cpu));
+        self.clockwork.alert();
         self.current().pending.set(Pending::Wait);
         if self.recording.get() {
             self.record_wait();
@@ -178,6 +199,7 @@ impl Engine {
             self.record_spin(at);
         }
         self.clockwork.yielding.set(true);
+        self.clockwork.alert();
         let action = self.next_action();
         self.current().watch.clear();
         if let Action::Take(line) = action {
@@ -196,6 +218,7 @@ impl Engine {
                 self.set_runnable(cpu);
             }
         }
+        self.focus();
     }
 
     /// Makes the next decision and accounts for it. `None`: the machine is at rest.
@@ -214,6 +237,9 @@ impl Engine {
                 self.deviations
                     .borrow_mut()
                     .push(Deviation { point, choice });
+                if let (Choice::Take(cpu, line), Choice::Step(_)) = (default, choice) {
+                    self.lines.defer_line(cpu, line);
+                }
             }
         }
         self.points.set(point + 1);
@@ -236,14 +262,19 @@ impl Engine {
         let me = self.cpu.get();
         if self.points.get() >= self.clockwork.tick_due.get() {
             self.clockwork.tick_due.set(self.points.get() + TICK_POINTS);
-            self.lines
-                .assert(self.all_cpus() & !self.starting(), Line::Clock);
+            self.lines.undefer();
+            self.assert(self.all_cpus() & !self.starting(), Line::Clock);
         }
         let runnable = self.runnable.get();
-        for line in BY_RANK {
-            let cpus = self.lines.eligible(line, runnable) & !self.starting();
-            if cpus != 0 {
-                return Some(Choice::Take(in_turn(cpus, me), line));
+        if !self.lines.are_quiet() {
+            let started = !self.starting();
+            let spins = u32::from(self.clockwork.yielding.get()) << me;
+            let busy = runnable & !spins != 0;
+            for line in BY_RANK {
+                let cpus = self.lines.eligible(line, busy) & started;
+                if cpus != 0 {
+                    return Some(Choice::Take(in_turn(cpus, me), line));
+                }
             }
         }
         let from = me + usize::from(self.clockwork.yielding.get());
@@ -302,9 +333,11 @@ impl Engine {
     #[inline]
     pub(crate) fn focus(&self) {
         let runnable = self.runnable.get();
-        let interrupted = Line::ALL
-            .iter()
-            .any(|&line| self.lines.eligible(line, runnable) != 0);
+        // A CPU that goes on by itself has something to do.
+        let interrupted = !self.lines.are_quiet()
+            && Line::ALL
+                .iter()
+                .any(|&line| self.lines.eligible(line, runnable != 0) != 0);
         let clockwork = &self.clockwork;
         let quiet = clockwork
             .ask_at
@@ -321,7 +354,7 @@ impl Engine {
 
     /// Lets every clock tick, at rest.
     pub(crate) fn tick_all(&self) {
-        self.lines.assert(self.all_cpus(), Line::Clock);
+        self.assert(self.all_cpus(), Line::Clock);
         self.request.set(Request::Decide);
     }
 

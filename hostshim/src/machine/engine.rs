@@ -78,6 +78,8 @@ pub(crate) struct Engine {
     pub(crate) failing: Cell<bool>,
     /// The context that runs, or null on the host's own stack.
     pub(crate) running: Cell<*const Slot>,
+    /// The context in which the host lets the kernel do something, if it does: see [`Engine::aside`].
+    aside: Cell<*const Slot>,
     pub(crate) words: [Cell<*const ()>; Config::MAXCPUS],
     pub(crate) action: Cell<Action>,
     pub(crate) request: Cell<Request>,
@@ -113,6 +115,7 @@ impl Engine {
             recording: Cell::new(false),
             failing: Cell::new(false),
             running: Cell::new(ptr::null()),
+            aside: Cell::new(ptr::null()),
             words: [const { Cell::new(ptr::null()) }; Config::MAXCPUS],
             action: Cell::new(Action::Step),
             request: Cell::new(Request::Stop),
@@ -192,6 +195,23 @@ impl Engine {
         result
     }
 
+    /// Lets the host do something as CPU 0, without decisions, that may end the run: on a stack that is then left for
+    /// good. To unwind the host's own takes longer than a short run.
+    pub(crate) fn aside(&self, work: &dyn Fn()) {
+        let job = Job { engine: self, work };
+        let Some(index) = self
+            .contexts
+            .create("host", Job::run, ptr::from_ref(&job).cast())
+        else {
+            // As many contexts as there can be: then the slow way.
+            return self.on_host(0, work);
+        };
+        self.aside.set(self.contexts.slot(index));
+        self.on_host(0, || self.contexts.resume(index));
+        self.aside.set(ptr::null());
+        self.contexts.destroy(index);
+    }
+
     /// Ends the run with a failure that the CPU that runs has found.
     #[cold]
     pub(crate) fn fail(
@@ -221,13 +241,34 @@ impl Engine {
 
     fn halt(&self) -> ! {
         self.request.set(Request::Stop);
-        if let Some(context) = self.running() {
+        // SAFETY: null, or a slot of `contexts`, which lives as long as the engine and is not moved.
+        let aside = unsafe { self.aside.get().as_ref() };
+        if let Some(context) = self.running().or(aside) {
             context.leave();
             // To go on would be to run a kernel whose promises are broken.
             std::process::abort();
         }
         // No panic: nobody is to be told, and libFuzzer's hook would abort.
         resume_unwind(Box::new(Halted))
+    }
+}
+
+/// What is done in [`Engine::aside`].
+struct Job<'a> {
+    engine: &'a Engine,
+    work: &'a dyn Fn(),
+}
+
+impl Job<'_> {
+    fn run(job: *const ()) -> ! {
+        // SAFETY: `aside` keeps the job until this context has been left.
+        let job = unsafe { &*job.cast::<Job<'_>>() };
+        (job.work)();
+        // SAFETY: the slot of this context, which `aside` put there.
+        if let Some(context) = unsafe { job.engine.aside.get().as_ref() } {
+            context.leave();
+        }
+        unreachable!("a context that was left for good goes on")
     }
 }
 
@@ -297,7 +338,7 @@ impl Engine {
         self.set_recording(recording);
         self.tracing.set(false);
         self.listening.set(true);
-        self.clockwork.begin(&Limits::default(), false);
+        self.clockwork.begin(&Limits::default(), false, false);
         self.begin();
     }
 
@@ -327,13 +368,13 @@ impl Engine {
     ) {
         self.restore(image);
         strategy.begin();
+        self.clockwork.begin(limits, true, strategy.wants_alerts());
         // SAFETY: only the lifetime changes. `Machine::execute` holds the borrow for the whole run and takes the pointer
         // out of the engine before the borrow ends.
         let strategy = unsafe {
             std::mem::transmute::<&mut dyn Strategy, *mut (dyn Strategy + 'static)>(strategy)
         };
         self.strategy.set(Some(strategy));
-        self.clockwork.begin(limits, true);
         self.set_recording(recording);
         self.listening.set(recording);
         self.tracing.set(tracing);
@@ -347,7 +388,13 @@ impl Engine {
         self.memory(|memory| memory.check_all(recording));
     }
 
-    /// Whether the host's own stack is in use.
+    /// The host's own stack is in use again, however the others were left.
+    pub(crate) fn forget_stack(&self) {
+        self.running.set(ptr::null());
+        self.aside.set(ptr::null());
+    }
+
+    /// Whether the host's own stack is in use, or that of [`Engine::aside`].
     pub(crate) fn is_on_host(&self) -> bool {
         self.running.get().is_null()
     }
@@ -372,7 +419,7 @@ impl Engine {
         self.writes.set(0);
         self.spinners.set(0);
         self.failing.set(false);
-        self.running.set(ptr::null());
+        self.forget_stack();
         self.deviations.borrow_mut().clear();
         self.verdict.replace(None);
     }

@@ -79,7 +79,7 @@ unsafe impl machine::Machine for Simulated {
 
     fn send_ipi(cpu: usize) {
         let engine = engine();
-        engine.lines.assert(1 << cpu, Line::Ipi);
+        engine.assert(1 << cpu, Line::Ipi);
         if !engine.is_on_host() {
             engine.focus();
         }
@@ -177,7 +177,7 @@ unsafe impl machine::Machine for Simulated {
         if engine.recording.get() {
             engine.record_op(op, at);
         }
-        engine.access(op, at);
+        engine.announced(op, at);
     }
 
     #[inline]

@@ -32,6 +32,12 @@ impl Lines {
         self.0.get().asserted[line as usize]
     }
 
+    /// Whether nothing is asserted on any CPU.
+    #[inline]
+    pub(crate) fn are_quiet(&self) -> bool {
+        self.0.get().asserted == [0; _]
+    }
+
     /// Asserts the line on these CPUs.
     pub(crate) fn assert(&self, cpus: u32, line: Line) {
         let mut sets = self.0.get();
@@ -52,19 +58,39 @@ impl Lines {
     /// A CPU steps although lines may be asserted on it: they stay put off.
     #[inline]
     pub(crate) fn defer(&self, cpu: usize) {
-        let mut sets = self.0.get();
-        for line in Line::ALL {
-            sets.deferred[line as usize] |= sets.asserted[line as usize] & 1 << cpu;
+        if self.are_quiet() {
+            return;
         }
+        for line in Line::ALL {
+            self.defer_line(cpu, line);
+        }
+    }
+
+    /// Somebody steps although a CPU could take the line, if it is asserted there: it stays put off.
+    pub(crate) fn defer_line(&self, cpu: usize, line: Line) {
+        let mut sets = self.0.get();
+        sets.deferred[line as usize] |= sets.asserted[line as usize] & 1 << cpu;
+        self.0.set(sets);
+    }
+
+    /// Nothing is put off any more.
+    pub(crate) fn undefer(&self) {
+        let mut sets = self.0.get();
+        sets.deferred = [0; _];
         self.0.set(sets);
     }
 
     /// The CPUs that by themselves take the line now: those on which it is asserted, unless it is put off there and
-    /// the CPU has something else to do.
+    /// somebody has something else to do.
     #[inline]
-    pub(crate) fn eligible(&self, line: Line, runnable: u32) -> u32 {
+    pub(crate) fn eligible(&self, line: Line, busy: bool) -> u32 {
         let sets = self.0.get();
-        sets.asserted[line as usize] & !(sets.deferred[line as usize] & runnable)
+        let deferred = if busy {
+            sets.deferred[line as usize]
+        } else {
+            0
+        };
+        sets.asserted[line as usize] & !deferred
     }
 }
 
@@ -93,14 +119,20 @@ mod tests {
     }
 
     #[test]
-    fn a_deferred_line_waits_while_its_cpu_has_something_to_do() {
+    fn a_deferred_line_waits_while_somebody_has_something_to_do() {
         let lines = Lines::default();
-        lines.assert(0b11, Line::Ipi);
+        lines.assert(0b111, Line::Ipi);
         lines.defer(0);
-        assert_eq!(lines.eligible(Line::Ipi, 0b11), 0b10);
-        assert_eq!(lines.eligible(Line::Ipi, 0b10), 0b11);
+        lines.defer_line(2, Line::Ipi);
+        lines.defer_line(2, Line::Clock);
+        assert_eq!(lines.eligible(Line::Ipi, true), 0b010);
+        assert_eq!(lines.eligible(Line::Ipi, false), 0b111);
         assert!(lines.take(0, Line::Ipi));
         assert!(!lines.take(0, Line::Ipi));
-        assert_eq!(lines.eligible(Line::Ipi, 0), 0b10);
+        lines.assert(0b101, Line::Clock);
+        assert_eq!(lines.eligible(Line::Clock, true), 0b101);
+        assert_eq!(lines.eligible(Line::Ipi, true), 0b010);
+        lines.undefer();
+        assert_eq!(lines.eligible(Line::Ipi, true), 0b110);
     }
 }

@@ -130,23 +130,39 @@ impl Memory {
         (offset < REGION_BYTES).then_some(offset)
     }
 
-    /// Whether there is nothing to check and nothing to remember: in its present moment the CPU has made such an access
-    /// to the cell before, and nobody else has since. True of most accesses to a CPU's own data.
+    /// Checks and remembers a plain read, if it is one of the many that are simple. Gives whether it was; if not,
+    /// nothing has happened, and [`Memory::access`] is to be asked.
     #[inline(always)]
-    pub(crate) fn is_repeated(&self, cpu: usize, address: usize, kind: Kind) -> bool {
-        match self.offset(address) {
-            Some(offset) => self.shadow.is_repeated(cpu, offset, kind),
+    pub(crate) fn quick_read(&mut self, cpu: usize, address: usize) -> bool {
+        match self.given_out(address) {
+            Some(offset) => self.shadow.quick_read(cpu, offset),
             None => false,
         }
     }
 
-    /// Whether a load of the cell teaches nothing: its memory is alive, and a relaxed load synchronizes with nobody.
+    /// As [`Memory::quick_read`], for a plain write.
     #[inline(always)]
-    pub(crate) fn is_plain_load(&self, address: usize, order: Ordering) -> bool {
-        match self.offset(address) {
-            Some(offset) => order == Ordering::Relaxed && self.shadow.is_alive(offset),
+    pub(crate) fn quick_write(&mut self, cpu: usize, address: usize) -> bool {
+        match self.given_out(address) {
+            Some(offset) => self.shadow.quick_write(cpu, offset),
             None => false,
         }
+    }
+
+    /// As [`Memory::quick_read`], for an atomic load.
+    #[inline(always)]
+    pub(crate) fn quick_load(&mut self, cpu: usize, address: usize, order: Ordering) -> bool {
+        match self.given_out(address) {
+            Some(offset) => self.shadow.quick_load(cpu, offset, order),
+            None => false,
+        }
+    }
+
+    /// Offset in the region, if the address is in a stack, or in what was given out of the arena.
+    #[inline(always)]
+    fn given_out(&self, address: usize) -> Option<usize> {
+        let offset = address.wrapping_sub(self.base);
+        (offset < self.used || (ARENA_BYTES..REGION_BYTES).contains(&offset)).then_some(offset)
     }
 
     /// Every access is checked in full from now on, or not.
@@ -163,12 +179,11 @@ impl Memory {
         kind: Kind,
         order: Ordering,
     ) -> Result<(), Wrong> {
-        let Some(offset) = self.offset(address) else {
-            return Ok(());
+        let Some(offset) = self.given_out(address) else {
+            return self
+                .offset(address)
+                .map_or(Ok(()), |offset| Err(Wrong::Never(offset)));
         };
-        if offset >= self.used && offset < ARENA_BYTES {
-            return Err(Wrong::Never(offset));
-        }
         self.shadow
             .access(cpu, offset, kind, order)
             .map_err(|conflict| wrong(offset, conflict))

@@ -303,7 +303,7 @@ fn names_two_sides(kind: FailureKind) -> bool {
 fn guarded(engine: &Engine, f: impl FnOnce()) -> Option<Failure> {
     let result = host::enter(engine, || catch_unwind(AssertUnwindSafe(f)));
     let payload = result.err()?;
-    engine.running.set(std::ptr::null());
+    engine.forget_stack();
     if payload.is::<Halted>() {
         return None;
     }
@@ -381,13 +381,13 @@ fn rest(engine: &Engine, guest: &dyn Guest) {
     match idle {
         Idle::Finished if engine.spinners.get() == 0 => {
             engine.memory(|memory| memory.synchronize(0));
-            engine.on_host(0, || guest.verify());
+            engine.aside(&|| guest.verify());
             engine.request.set(Request::Stop);
         }
         Idle::Finished | Idle::Clock if clockwork.idle_ticks.get() < IDLE_TICKS => {
             clockwork.idle_ticks.set(clockwork.idle_ticks.get() + 1);
             engine.tick_all();
         }
-        _ => engine.on_host(0, || guest.deadlock()),
+        _ => engine.aside(&|| guest.deadlock()),
     }
 }

@@ -27,6 +27,7 @@ use kmod::machine::Kind;
 use kmod::mem::Ordering;
 
 use super::clock::{Clock, Clocks, Epoch};
+use super::failure::Limits;
 use super::mapping::Mapping;
 use super::memory::REGION_BYTES;
 
@@ -44,14 +45,31 @@ struct Slot {
     sync: u32,
 }
 
+impl Slot {
+    /// A slot that `run` uses for the first time.
+    #[inline(always)]
+    fn untouched(run: u32) -> Slot {
+        Slot {
+            run,
+            write: 0,
+            read: 0,
+            sync: 0,
+        }
+    }
+}
+
 /// The run of memory that was freed before the image was taken.
 const FOREVER: u32 = u32::MAX;
 /// A run that no slot is ever about.
 const NO_RUN: u32 = FOREVER - 1;
-/// The write that freeing is.
+/// The write that freeing is. As an [`Epoch`] it is later than every moment of a run.
 const FREED: u32 = u32::MAX;
-/// Marks a read that stands for reads of several CPUs.
+/// Marks a read that stands for reads of several CPUs. As an [`Epoch`] it is later than every moment of a run.
 const SHARED: u32 = 1 << 31;
+const _: () = assert!(
+    Epoch(SHARED).time() as u64 > 2 * Limits::MAX_STEPS,
+    "no CPU ever knows such a moment"
+);
 /// Marks a sync clock that a release has filled and no relaxed store has emptied.
 const FILLED: u32 = 1;
 
@@ -74,12 +92,6 @@ impl Slots {
         let number = (offset & 7) * (REGION_BYTES / 8) + (offset >> 3);
         // SAFETY: `number` is below `REGION_BYTES`, and the mapping holds that many slots, aligned.
         unsafe { self.0.base().cast::<Slot>().add(number) }
-    }
-
-    #[inline(always)]
-    fn get(&self, offset: usize) -> Slot {
-        // SAFETY: (1) zeroed memory is a valid slot; (2) nobody writes while `self` is shared.
-        unsafe { self.locate(offset).read() }
     }
 
     #[inline(always)]
@@ -115,18 +127,68 @@ impl Shadow {
         self.quick_run = if all { NO_RUN } else { self.run };
     }
 
-    /// See [`super::memory::Memory::is_repeated`].
+    /// Checks and remembers a plain read, if no clock of the pool is needed for that and nothing is wrong. Gives
+    /// whether it did; if not, nothing has changed.
     #[inline(always)]
-    pub(crate) fn is_repeated(&self, cpu: usize, offset: usize, kind: Kind) -> bool {
-        let slot = self.slots.get(offset);
+    pub(crate) fn quick_read(&mut self, cpu: usize, offset: usize) -> bool {
         let now = self.clocks.now(cpu).0;
-        let own_read = slot.read == now;
-        slot.run == self.quick_run
-            && match kind {
-                Kind::Read => own_read,
-                Kind::Write => slot.write == now && (own_read || slot.read == 0),
-                _ => false,
+        let slot = self.slots.at(offset);
+        if slot.run == self.quick_run {
+            let known = self.clocks.of(cpu);
+            let simple = Epoch(slot.write).before(known) && Epoch(slot.read).before(known);
+            if simple {
+                slot.read = now;
             }
+            return simple;
+        }
+        let fresh = self.quick_run == self.run && slot.run != FOREVER;
+        if fresh {
+            *slot = Slot {
+                read: now,
+                ..Slot::untouched(self.run)
+            };
+        }
+        fresh
+    }
+
+    /// As [`Shadow::quick_read`], for a plain write.
+    #[inline(always)]
+    pub(crate) fn quick_write(&mut self, cpu: usize, offset: usize) -> bool {
+        let now = self.clocks.now(cpu).0;
+        let slot = self.slots.at(offset);
+        if slot.run == self.quick_run {
+            let known = self.clocks.of(cpu);
+            let simple = Epoch(slot.write).before(known) && Epoch(slot.read).before(known);
+            if simple {
+                slot.write = now;
+                slot.read = 0;
+            }
+            return simple;
+        }
+        let fresh = self.quick_run == self.run && slot.run != FOREVER;
+        if fresh {
+            *slot = Slot {
+                write: now,
+                ..Slot::untouched(self.run)
+            };
+        }
+        fresh
+    }
+
+    /// As [`Shadow::quick_read`], for an atomic load that teaches its CPU nothing.
+    #[inline(always)]
+    pub(crate) fn quick_load(&mut self, cpu: usize, offset: usize, order: Ordering) -> bool {
+        let slot = self.slots.at(offset);
+        if slot.run == self.quick_run {
+            let silent = slot.sync & FILLED == 0 || !acquires(order);
+            let alive = slot.write != FREED;
+            return alive && (silent || self.clocks.knows(cpu, slot.sync >> 1));
+        }
+        let fresh = self.quick_run == self.run && slot.run != FOREVER;
+        if fresh {
+            *slot = Slot::untouched(self.run);
+        }
+        fresh
     }
 
     /// Forgets every access. Gives whether what was buried was forgotten with them: once in four
@@ -150,13 +212,6 @@ impl Shadow {
         self.clocks.acquire_all(cpu);
     }
 
-    /// Whether the cell was touched in this run, and is not freed. False if all accesses are to be checked.
-    #[inline(always)]
-    pub(crate) fn is_alive(&self, offset: usize) -> bool {
-        let slot = self.slots.get(offset);
-        slot.run == self.quick_run && slot.write != FREED
-    }
-
     /// Checks and remembers an access to the cell at `offset`.
     #[inline(always)]
     pub(crate) fn access(
@@ -171,12 +226,7 @@ impl Shadow {
             if slot.run == FOREVER {
                 return Err(Conflict::Freed);
             }
-            *slot = Slot {
-                run: self.run,
-                write: 0,
-                read: 0,
-                sync: 0,
-            };
+            *slot = Slot::untouched(self.run);
         } else if slot.write == FREED {
             return Err(Conflict::Freed);
         }
@@ -353,6 +403,7 @@ fn releases(order: Ordering) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strategy::Rng;
 
     #[test]
     fn a_run_forgets_the_one_before_and_its_frees_unless_they_are_buried() {
@@ -385,31 +436,62 @@ mod tests {
         assert!(!shadow.next_run());
         assert!(shadow.next_run(), "the caller is to bury again");
         assert_eq!(shadow.access(1, 8, Kind::Write, Ordering::Relaxed), Ok(()));
-        assert!(shadow.is_repeated(1, 8, Kind::Write));
+        assert!(shadow.quick_write(1, 8));
     }
 
     #[test]
-    fn only_the_same_access_of_the_same_cpu_is_repeated() {
-        let mut shadow = Shadow::new();
-        for kind in [Kind::Read, Kind::Write] {
-            assert!(!shadow.is_repeated(0, 8, kind));
+    fn a_quick_check_does_nothing_or_what_the_full_one_does() {
+        let (mut quick, mut full) = (Shadow::new(), Shadow::new());
+        let mut rng = Rng::new(1, 1);
+        let mut counts = [[0; 2]; 5];
+        for _ in 0..200_000 {
+            if rng.once_in(64) {
+                quick.next_run();
+                full.next_run();
+            }
+            let (cpu, offset) = (rng.below(3) as usize, 8 * rng.below(4) as usize);
+            let order = [Ordering::Relaxed, Ordering::AcqRel][rng.below(2) as usize];
+            let kinds = [Kind::Read, Kind::Write, Kind::Load, Kind::Store, Kind::Rmw];
+            let kind = kinds[rng.below(5) as usize];
+            let expected = full.access(cpu, offset, kind, order);
+            let done = match kind {
+                Kind::Read => quick.quick_read(cpu, offset),
+                Kind::Write => quick.quick_write(cpu, offset),
+                Kind::Load => quick.quick_load(cpu, offset, order),
+                _ => false,
+            };
+            counts[kind as usize][usize::from(done)] += 1;
+            if done {
+                assert_eq!(expected, Ok(()), "{kind:?} of cpu{cpu} at {offset}");
+            } else {
+                assert_eq!(quick.access(cpu, offset, kind, order), expected);
+            }
         }
-        assert_eq!(shadow.access(0, 8, Kind::Read, Ordering::Relaxed), Ok(()));
-        assert!(shadow.is_repeated(0, 8, Kind::Read));
-        assert!(!shadow.is_repeated(0, 8, Kind::Write));
-        assert!(!shadow.is_repeated(1, 8, Kind::Read));
-        assert_eq!(shadow.access(0, 8, Kind::Write, Ordering::Relaxed), Ok(()));
-        assert!(shadow.is_repeated(0, 8, Kind::Write));
-        // A release begins a new moment.
-        assert_eq!(shadow.access(0, 16, Kind::Store, Ordering::Release), Ok(()));
-        assert!(!shadow.is_repeated(0, 8, Kind::Write));
+        for kind in [Kind::Read, Kind::Write, Kind::Load] {
+            let [in_full, quickly] = counts[kind as usize];
+            assert!(in_full > 1_000, "{kind:?} in full: {in_full}");
+            assert!(quickly > 1_000, "{kind:?} quickly: {quickly}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_quick_in_a_run_that_is_checked_in_full_or_in_freed_memory() {
+        let quick = |shadow: &mut Shadow, offset| {
+            [
+                shadow.quick_read(0, offset),
+                shadow.quick_write(0, offset),
+                shadow.quick_load(0, offset, Ordering::Relaxed),
+            ]
+        };
+        let mut shadow = Shadow::new();
+        shadow.bury(16, 8);
+        assert_eq!(shadow.free(0, 32, 8), Ok(()));
+        assert_eq!(quick(&mut shadow, 8), [true; 3]);
+        assert_eq!(quick(&mut shadow, 16), [false; 3]);
+        assert_eq!(quick(&mut shadow, 32), [false; 3]);
         shadow.check_all(true);
-        for offset in [8, 24] {
-            assert!(
-                !shadow.is_alive(offset),
-                "everything is checked, touched or not"
-            );
-            assert!(!shadow.is_repeated(0, offset, Kind::Read));
+        for offset in [8, 16, 24, 32] {
+            assert_eq!(quick(&mut shadow, offset), [false; 3]);
         }
     }
 }

@@ -37,6 +37,9 @@ pub use rng::Rng;
 use crate::machine::View;
 use crate::schedule::Choice;
 
+/// The guess at a run's length, in points, as long as nobody has told: see [`Strategy::expect`].
+const LENGTH: u64 = 500;
+
 /// What a strategy answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
@@ -68,6 +71,12 @@ pub trait Strategy {
 
     /// Chooses what happens at a point. Called on the stack of whatever runs there, so it keeps its frames small.
     fn choose(&mut self, view: &View<'_>) -> Answer;
+
+    /// Whether, in the run that was just begun, quiet ends before its time as soon as something can go on that could not
+    /// (a CPU, or an interrupt) or the CPU that runs cannot, or says that it spins.
+    fn wants_alerts(&self) -> bool {
+        false
+    }
 
     /// Whether [`Strategy::expect`] should be called.
     fn wants_length(&self) -> bool {

@@ -17,18 +17,18 @@
 use kmod::config::Config;
 use kmod::machine::Line;
 
-use super::{Answer, Rng, Strategy};
+use super::{Answer, LENGTH, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
 /// The depths that are gone through.
 const DEPTHS: std::ops::RangeInclusive<u64> = 2..=5;
-/// The guess at a run's length as long as nobody has told.
-const LENGTH: u64 = 500;
 /// A run's length is guessed between this many fourths of the default run's.
 const FOURTHS: std::ops::RangeInclusive<u64> = 3..=5;
-/// So many runs of four change priorities only where no interrupt is masked: about half of the points.
+/// So many runs of four change priorities only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
+/// A change point that may not be where it is moves on by at most so many points, again and again.
+const DETOUR: u64 = 16;
 /// One change point in so many is an early tick.
 const TICK_ODDS: u64 = 8;
 /// CPUs, and their lines for interrupts from others.
@@ -48,12 +48,10 @@ pub struct Pct {
     priorities: [i64; ENTITIES],
     /// The next priority below all others.
     bottom: i64,
-    /// After how many points something falls to the bottom, the next one last.
+    /// The points at which something falls to the bottom, the next one last.
     changes: Vec<u64>,
-    /// Whether changes happen only where no interrupt is masked, and only such points count.
+    /// Whether changes happen only where no interrupt is masked.
     low_only: bool,
-    /// Points that counted so far.
-    counted: u64,
 }
 
 impl Pct {
@@ -69,7 +67,6 @@ impl Pct {
             bottom: 0,
             changes: Vec::new(),
             low_only: false,
-            counted: 0,
         }
     }
 
@@ -106,14 +103,41 @@ impl Pct {
     fn plan(&mut self, depth: u64) {
         let fourths = FOURTHS.start() + self.rng.below(FOURTHS.end() - FOURTHS.start() + 1);
         self.low_only = self.rng.below(4) < LOW_ONLY_FOURTHS;
-        self.counted = 0;
-        let halves = if self.low_only { 1 } else { 2 };
-        let length = (self.length * halves * fourths / 8).max(1);
+        let length = (self.length * fourths / 4).max(1);
         self.changes.clear();
         for _ in 1..depth {
             self.changes.push(self.rng.below(length));
         }
         self.changes.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
+    /// Whether the next change is to happen at this point. One that is due where interrupts are masked moves on, in a
+    /// run that spares such points, by a few points and not just to the end of the mask: or the ends would get all.
+    fn is_due(&mut self, view: &View<'_>) -> bool {
+        let Some(next) = self
+            .changes
+            .last_mut()
+            .filter(|next| **next <= view.point())
+        else {
+            return false;
+        };
+        if self.low_only && view.ipl(view.current()) != 0 {
+            *next = view.point() + 1 + self.rng.below(DETOUR);
+            return false;
+        }
+        true
+    }
+
+    /// For how many points after `choice` the machine by itself does what the priorities say, unless it is alerted.
+    fn quiet_after(&self, choice: Choice, view: &View<'_>) -> u64 {
+        match choice {
+            Choice::Step(_) if choice == view.default_choice() => {
+                let change = self.changes.last().copied().unwrap_or(u64::MAX);
+                change.saturating_sub(view.point() + 1)
+            }
+            // Who was preempted, or an interrupt that was put off, may not be the only one.
+            _ => 0,
+        }
     }
 
     /// The entity of the highest priority that can go on.
@@ -152,14 +176,7 @@ impl Strategy for Pct {
         if view.asserted(Line::Clock) != 0 || view.runnable() == 0 {
             return Answer::keep(view, 0);
         }
-        let counts = !self.low_only || view.ipl(view.current()) == 0;
-        self.counted += u64::from(counts);
-        if counts
-            && self
-                .changes
-                .last()
-                .is_some_and(|&change| change < self.counted)
-        {
+        if self.is_due(view) {
             self.changes.pop();
             let early = view.takeable(Line::Clock);
             if early != 0 && self.rng.once_in(TICK_ODDS) {
@@ -170,7 +187,15 @@ impl Strategy for Pct {
         if view.is_yielding() {
             self.fall(view.current());
         }
-        Answer::now(choice_of(self.highest(view)))
+        let choice = choice_of(self.highest(view));
+        Answer {
+            choice,
+            quiet: self.quiet_after(choice, view),
+        }
+    }
+
+    fn wants_alerts(&self) -> bool {
+        true
     }
 
     fn wants_length(&self) -> bool {

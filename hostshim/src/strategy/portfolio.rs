@@ -40,11 +40,20 @@ impl Strategy for Portfolio {
         self.run += 1;
     }
 
+    fn wants_alerts(&self) -> bool {
+        if self.is_pct {
+            self.pct.wants_alerts()
+        } else {
+            self.random.wants_alerts()
+        }
+    }
+
     fn wants_length(&self) -> bool {
-        self.pct.wants_length()
+        self.random.wants_length() || self.pct.wants_length()
     }
 
     fn expect(&mut self, points: u64) {
+        self.random.expect(points);
         self.pct.expect(points);
     }
 

@@ -1,29 +1,48 @@
 //! A random walk.
 
+use kmod::config::Config;
 use kmod::machine::Line;
 
-use super::{Answer, Rng, Strategy};
+use super::{Answer, LENGTH, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
-/// Points between two early ticks, on average, unless somebody says otherwise.
+/// Interventions between two early ticks, on average, unless somebody says otherwise.
 const TICK_ODDS: u64 = 256;
-/// Points between two interventions, on average; a run draws one of these.
-const CALM: [u64; 4] = [1, 4, 64, 128];
+/// How restless a run is; it draws one of these.
+const TEMPERS: [Temper; 4] = [
+    Temper::Every(2),
+    Temper::Every(8),
+    Temper::Times(4),
+    Temper::Times(3),
+];
 /// So many runs of four intervene only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
 
-/// Chooses evenly among what is possible.
+/// How often a walk intervenes.
+#[derive(Clone, Copy, Debug)]
+enum Temper {
+    /// Once in so many points.
+    Every(u64),
+    /// So many times in a run as long as the default one.
+    Times(u64),
+}
+
+/// Leaves the machine to its default, and now and then chooses evenly among everything else that is possible.
 ///
-/// A run that chooses anew at every point seldom lets one thread get far, so some runs are calmer: they leave the
-/// machine to its default for a while between two choices.
+/// The gaps between two such interventions are drawn from a run's own mean. Short ones find what wants many switches
+/// close together; but a walk that is always restless seldom lets one CPU get far while the others stand still,
+/// so other runs have a few interventions all in all, however long the program is.
 #[derive(Clone, Debug)]
 pub struct Random {
     seed: u64,
     run: u64,
     tick_odds: u64,
     rng: Rng,
-    calm: u64,
+    /// Points of the default run.
+    length: u64,
+    /// Points from one intervention to the next, on average.
+    every: u64,
     /// Whether the walk leaves the machine to its default where interrupts are masked.
     low_only: bool,
 }
@@ -36,39 +55,66 @@ impl Random {
             run: 0,
             tick_odds: TICK_ODDS,
             rng: Rng::new(seed, 0),
-            calm: 1,
+            length: LENGTH,
+            every: 1,
             low_only: false,
         }
     }
 
-    /// The same, with an early tick once in `points` choices.
+    /// The same, with an early tick once in `interventions`.
     #[must_use]
-    pub fn with_ticks_every(self, points: u64) -> Random {
+    pub fn with_ticks_every(self, interventions: u64) -> Random {
         Random {
-            tick_odds: points.max(1),
+            tick_odds: interventions.max(1),
             ..self
         }
     }
 
+    /// One of what is possible and is not the default, all of them alike; or an early tick.
     fn draw(&mut self, view: &View<'_>) -> Choice {
         let early = view.takeable(Line::Clock);
         if early != 0 && self.rng.once_in(self.tick_odds) {
             return Choice::Take(self.rng.member(early), Line::Clock);
         }
-        let steps = view.runnable();
-        let sets = [view.asserted(Line::Ipi), view.asserted(Line::Clock)];
-        let interrupts = sets[0].count_ones() + sets[1].count_ones();
-        if interrupts == 0 {
-            return Choice::Step(self.rng.member(steps));
+        let default = view.default_choice();
+        let others = Others::new(view, default);
+        // With nothing but steps, as nearly always, one number is enough.
+        let ticks = u64::from(others.ticks.count_ones());
+        let rest = u64::from(others.steps_and_ipis.count_ones());
+        if ticks != 0 && self.rng.below(ticks + rest) < ticks {
+            return Choice::Take(self.rng.member(others.ticks), Line::Clock);
         }
-        let drawn = self.rng.below(u64::from(steps.count_ones() + interrupts));
-        let steps_count = u64::from(steps.count_ones());
-        if drawn < steps_count {
-            Choice::Step(self.rng.member(steps))
-        } else if drawn < steps_count + u64::from(sets[0].count_ones()) {
-            Choice::Take(self.rng.member(sets[0]), Line::Ipi)
-        } else {
-            Choice::Take(self.rng.member(sets[1]), Line::Clock)
+        if rest == 0 {
+            return default;
+        }
+        let drawn = self.rng.member(others.steps_and_ipis);
+        match drawn.checked_sub(Config::MAXCPUS) {
+            None => Choice::Step(drawn),
+            Some(cpu) => Choice::Take(cpu, Line::Ipi),
+        }
+    }
+}
+
+/// What is possible and is not the default, as sets of CPUs.
+struct Others {
+    /// Who can step, and above those who can take an interrupt from another CPU.
+    steps_and_ipis: u32,
+    ticks: u32,
+}
+const _: () = assert!(2 * Config::MAXCPUS <= 32, "two sets of CPUs are a word");
+
+impl Others {
+    fn new(view: &View<'_>, default: Choice) -> Others {
+        let mut steps_and_ipis = view.runnable() | view.asserted(Line::Ipi) << Config::MAXCPUS;
+        let mut ticks = view.asserted(Line::Clock);
+        match default {
+            Choice::Step(cpu) => steps_and_ipis &= !(1 << cpu),
+            Choice::Take(cpu, Line::Ipi) => steps_and_ipis &= !(1 << (cpu + Config::MAXCPUS)),
+            Choice::Take(cpu, Line::Clock) => ticks &= !(1 << cpu),
+        }
+        Others {
+            steps_and_ipis,
+            ticks,
         }
     }
 }
@@ -77,7 +123,10 @@ impl Strategy for Random {
     fn begin(&mut self) {
         self.rng = Rng::new(self.seed, self.run);
         self.run += 1;
-        self.calm = CALM[self.rng.below(CALM.len() as u64) as usize];
+        self.every = match TEMPERS[self.rng.below(TEMPERS.len() as u64) as usize] {
+            Temper::Every(points) => points,
+            Temper::Times(times) => (self.length / times).max(1),
+        };
         self.low_only = self.rng.below(4) < LOW_ONLY_FOURTHS;
     }
 
@@ -86,12 +135,16 @@ impl Strategy for Random {
             return Answer::keep(view, 0);
         }
         let choice = self.draw(view);
-        let quiet = if self.calm == 1 {
-            0
-        } else {
-            self.rng.below(2 * self.calm)
-        };
+        let quiet = self.rng.below(2 * self.every - 1);
         Answer { choice, quiet }
+    }
+
+    fn wants_length(&self) -> bool {
+        true
+    }
+
+    fn expect(&mut self, points: u64) {
+        self.length = points;
     }
 
     fn seek(&mut self, run: u64) {

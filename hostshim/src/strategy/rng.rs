@@ -36,9 +36,13 @@ impl Rng {
     /// A member of the set `cpus`, which is not empty.
     #[inline]
     pub fn member(&mut self, cpus: u32) -> usize {
+        let count = u64::from(cpus.count_ones());
+        let drawn = self.below(count);
         let mut rest = cpus;
-        for _ in 0..self.below(u64::from(cpus.count_ones())) {
-            rest &= rest - 1;
+        // As many rounds whatever was drawn: nobody can predict a branch on that.
+        for round in 1..count {
+            let without = rest & (rest - 1);
+            rest = std::hint::select_unpredictable(round <= drawn, without, rest);
         }
         rest.trailing_zeros() as usize
     }

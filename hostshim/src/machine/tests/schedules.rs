@@ -131,7 +131,7 @@ fn a_replay_that_does_not_fit_says_so() {
 }
 
 #[test]
-fn an_interrupt_that_is_put_off_stays_so_until_its_cpu_has_nothing_else_to_do() {
+fn an_interrupt_that_is_put_off_stays_so_until_nobody_has_anything_else_to_do() {
     let guest = Little::new(&[|s| {
         machine::send_ipi(0);
         for _ in 0..10 {
