@@ -13,6 +13,14 @@ pub enum Wiring {
 }
 
 impl Wiring {
+    /// Both.
+    pub const ALL: [Wiring; 2] = [Wiring::Native, Wiring::Rump];
+
+    /// The wiring with this word.
+    pub fn find(name: &str) -> Option<Wiring> {
+        Wiring::ALL.into_iter().find(|wiring| wiring.name() == name)
+    }
+
     /// The word of the command line and of replay files.
     pub const fn name(self) -> &'static str {
         match self {

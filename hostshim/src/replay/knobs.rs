@@ -71,9 +71,12 @@ const _: fn(Config) = |config| {
     } = config;
 };
 
-/// The knobs at which a configuration differs from the small one that everything runs with by default.
-pub(super) fn changed(config: &Config) -> impl Iterator<Item = (&'static str, u32)> + use<> {
-    let (given, usual) = (*config, Config::small(config.ncpu));
+/// The knobs at which a configuration differs from the usual one.
+pub(super) fn changed(
+    config: &Config,
+    usual: &Config,
+) -> impl Iterator<Item = (&'static str, u32)> + use<> {
+    let (given, usual) = (*config, *usual);
     KNOBS
         .iter()
         .filter(move |knob| (knob.get)(&given) != (knob.get)(&usual))

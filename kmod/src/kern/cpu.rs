@@ -32,6 +32,8 @@ pub struct Cpu {
     pub(crate) ci_want_resched: AtomicU32,
     /// Inter-processor interrupts that were sent here and not yet served: bits by [`crate::kern::ipi`] number.
     pub(crate) ci_ipis: AtomicU32,
+    /// Read sections of pserialize(9) that are open here.
+    pub(crate) ci_psz_read_depth: Local<u32>,
     /// The LWP that the running one took over from, if its lock is still to be released.
     pub(crate) ci_prevlwp: Local<Option<&'static Lwp>>,
     /// The scheduler's part.
@@ -57,6 +59,7 @@ crate::fields!(Cpu {
     ci_ipending,
     ci_want_resched,
     ci_ipis,
+    ci_psz_read_depth,
     ci_prevlwp,
     ci_schedstate,
     ci_softcpu,
@@ -76,6 +79,7 @@ impl Cpu {
             ci_ipending: AtomicU32::new(0),
             ci_want_resched: AtomicU32::new(0),
             ci_ipis: AtomicU32::new(0),
+            ci_psz_read_depth: Local::new(0),
             ci_prevlwp: Local::new(None),
             ci_schedstate: Schedstate::new(),
             ci_softcpu: SoftCpu::new(config),

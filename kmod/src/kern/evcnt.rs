@@ -77,6 +77,8 @@ pub struct Counters {
     pub xc_broadcast: Evcnt,
     /// Inter-processor interrupts sent.
     pub ipis: Evcnt,
+    /// Times writers waited for readers.
+    pub psz_performs: Evcnt,
 }
 
 impl Counters {
@@ -94,11 +96,12 @@ impl Counters {
             xc_unicast: Evcnt::new("crosscall", "unicast"),
             xc_broadcast: Evcnt::new("crosscall", "broadcast"),
             ipis: Evcnt::new("ipi", "sent"),
+            psz_performs: Evcnt::new("pserialize", "perform"),
         }
     }
 
     /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 12] {
+    pub fn all(&self) -> [&Evcnt; 13] {
         [
             &self.switches,
             &self.preemptions,
@@ -112,6 +115,7 @@ impl Counters {
             &self.xc_unicast,
             &self.xc_broadcast,
             &self.ipis,
+            &self.psz_performs,
         ]
     }
 }

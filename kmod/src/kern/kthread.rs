@@ -17,6 +17,7 @@ use core::fmt;
 
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
+use crate::kern::inside::inside;
 use crate::kern::lwp::{self, Arg, LP_BOUND, Lwp, Name, Spec, Stat, curlwp, pri};
 use crate::kern::{sched, synch};
 use crate::kernel::Kernel;
@@ -118,6 +119,7 @@ pub fn kthread_exit() -> ! {
 #[track_caller]
 pub fn kthread_join(l: &'static Lwp) {
     assert_sleepable("kthread_join");
+    let _inside = inside("kthread_join");
     let lock = &l.kernel().lwp_lock;
     lock.enter();
     contract!(

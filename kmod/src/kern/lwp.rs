@@ -34,6 +34,7 @@ use crate::contract;
 use crate::kern::callout::Callout;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::Operations;
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::{Sleepq, SyncObj};
 use crate::kern::synch;
@@ -194,6 +195,8 @@ pub struct Lwp {
     pub(crate) l_ts: Guarded<Option<&'static Turnstile>>,
     /// A mutex that it spins for: for reports.
     pub(crate) l_wantlock: AtomicPtr,
+    /// The operations it is inside of: for reports.
+    pub(crate) l_inside: Private<Operations>,
     /// Ends its sleeps.
     pub(crate) l_timeout_ch: Callout,
     /// Context switches it made (`l_ncsw`).
@@ -239,6 +242,7 @@ crate::fields!(Lwp {
     l_runq,
     l_ts,
     l_wantlock,
+    l_inside,
     l_timeout_ch,
     l_ncsw,
     l_rticks,
@@ -290,6 +294,11 @@ impl Lwp {
             Some(ci) => ci,
             None => unreachable!("an LWP without a CPU"),
         }
+    }
+
+    /// The operations that it is inside of: for reports.
+    pub fn operations(&self) -> Operations {
+        self.l_inside.get()
     }
 
     /// Reads something of the CPU that the LWP, which is the current one, runs on.
@@ -520,6 +529,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_runq: Chain::default(),
             l_ts: Guarded::new(None),
             l_wantlock: AtomicPtr::new(core::ptr::null_mut()),
+            l_inside: Private::new(Operations::NONE),
             l_timeout_ch: Callout::new(),
             l_ncsw: Private::new(0),
             l_rticks: AtomicU32::new(0),

@@ -1,7 +1,7 @@
 //! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
-//! down this list: [`xcall`], [`kthread`], [`condvar`], [`callout`], [`mutex`], [`turnstile`],
+//! down this list: [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`], [`callout`], [`mutex`], [`turnstile`],
 //! [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`], [`spl`], [`cpu`].
 
 pub mod callout;
@@ -12,11 +12,14 @@ pub mod contract;
 pub mod cpu;
 pub mod evcnt;
 pub mod idle;
+pub mod inside;
 pub mod ipi;
 pub mod kmem;
 pub mod kthread;
 pub mod lwp;
 pub mod mutex;
+pub mod pserialize;
+pub mod pslist;
 pub mod sched;
 pub mod sleepq;
 pub mod softint;

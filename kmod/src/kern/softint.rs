@@ -39,9 +39,11 @@ use crate::config::Config;
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::inside;
 use crate::kern::kmem;
 use crate::kern::lwp::{self, Arg, LP_BOUND, LP_INTR, Lwp, Name, Spec, Stat, curcpu, curlwp, pri};
 use crate::kern::mutex::Kmutex;
+use crate::kern::pserialize;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, synch, xcall};
 use crate::kernel::Kernel;
@@ -245,6 +247,7 @@ pub fn establish(level: Ipl, func: fn(Arg), arg: Arg) -> Option<Softint> {
 #[track_caller]
 pub fn disestablish(softint: Softint) {
     assert_sleepable("softint_disestablish");
+    let _inside = inside("softint_disestablish");
     let kernel = curlwp().kernel();
     let hand = kernel.cpu(0).ci_softcpu.hand(softint);
     contract!(
@@ -430,6 +433,7 @@ fn finish(ci: &'static Cpu, l: &'static Lwp) {
             l.l_stat.set(Stat::Idl);
             l.l_running.store_fused(false, Relaxed);
             ci.ci_prevlwp.set(None);
+            pserialize::switchpoint(ci);
             synch::switch_context(ci, l, pinned);
         }
         None => {
