@@ -34,6 +34,7 @@ pub mod ops;
 pub mod perform_vs_callout;
 pub mod promise;
 pub mod provoke;
+pub mod pserialize;
 pub mod rounds;
 pub mod xcall_early_count;
 
@@ -119,6 +120,8 @@ impl Scenario {
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
     &perform_vs_callout::SCENARIO,
+    &pserialize::GRACE,
+    &pserialize::LIST,
     &ops::SCENARIO,
     &classics::LOST_UPDATE,
     &classics::ABBA,

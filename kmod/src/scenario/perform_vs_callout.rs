@@ -28,6 +28,13 @@ pub static SCENARIO: Scenario = Scenario {
             fails: true,
         },
         Variant {
+            name: "historical-1.13",
+            summary: "softnet_lock held, and perform sleeps from the third round on (pserialize 1.11 to 1.13)",
+            history: OLD_USE.with(Bug::PserializeLateKpause),
+            xcall: None,
+            fails: true,
+        },
+        Variant {
             name: "fixed-use",
             summary: "the old pserialize, but softnet_lock is released around the purge (2016-11-18)",
             history: History::NONE.with(Bug::PserializeKpause),
