@@ -13,6 +13,7 @@ use crate::kern::evcnt::Counters;
 use crate::kern::kmem::Kmem;
 use crate::kern::lwp::{Arg, Lwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::percpu::PercpuArena;
 use crate::kern::softint::Softints;
 use crate::kern::spl::Ipl;
 use crate::kern::turnstile::Turnstiles;
@@ -29,6 +30,7 @@ pub struct Kernel {
     pub(crate) sleepq_locks: SleepqLocks,
     pub(crate) softints: Softints,
     pub(crate) xcall: Xcall,
+    pub(crate) percpu: PercpuArena,
     /// Protects the exits of LWPs that are joined.
     pub(crate) lwp_lock: Kmutex,
     pub(crate) lwps: AtomicRef<Lwp>,
@@ -50,6 +52,7 @@ crate::fields!(Kernel {
     sleepq_locks,
     softints,
     xcall,
+    percpu,
     lwp_lock,
     lwps,
     actors,
@@ -180,6 +183,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         sleepq_locks: SleepqLocks::new(),
         softints: Softints::new(),
         xcall: Xcall::new(),
+        percpu: PercpuArena::new(),
         lwp_lock: Kmutex::new("lwp_lock", Ipl::None),
         lwps: AtomicRef::new(),
         actors: AtomicU32::new(0),

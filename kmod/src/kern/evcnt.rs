@@ -75,6 +75,10 @@ pub struct Counters {
     pub xc_unicast: Evcnt,
     /// Broadcast cross calls.
     pub xc_broadcast: Evcnt,
+    /// Allocations of per-CPU storage.
+    pub percpu_allocs: Evcnt,
+    /// Per-CPU buffers that were moved because they grew.
+    pub percpu_moves: Evcnt,
     /// Inter-processor interrupts sent.
     pub ipis: Evcnt,
 }
@@ -93,12 +97,14 @@ impl Counters {
             mutex_sleeps: Evcnt::new("mutex", "sleep"),
             xc_unicast: Evcnt::new("crosscall", "unicast"),
             xc_broadcast: Evcnt::new("crosscall", "broadcast"),
+            percpu_allocs: Evcnt::new("percpu", "allocation"),
+            percpu_moves: Evcnt::new("percpu", "move"),
             ipis: Evcnt::new("ipi", "sent"),
         }
     }
 
     /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 12] {
+    pub fn all(&self) -> [&Evcnt; 14] {
         [
             &self.switches,
             &self.preemptions,
@@ -111,6 +117,8 @@ impl Counters {
             &self.mutex_sleeps,
             &self.xc_unicast,
             &self.xc_broadcast,
+            &self.percpu_allocs,
+            &self.percpu_moves,
             &self.ipis,
         ]
     }
