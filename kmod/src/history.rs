@@ -13,17 +13,28 @@ pub enum Bug {
     XcallTailp = 0,
     /// `xc_donep` is counted before the callback runs (the bug as the talk tells it).
     XcallDonep = 1,
+    /// A count is changed with preemption off and interrupts on (`subr_localcount.c` up to 1.7).
+    LocalcountPlain = 2,
+    /// The sweep over the references is a low-priority cross call (`subr_psref.c` up to 1.10).
+    PsrefSweepLow = 3,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 2] = [Bug::XcallTailp, Bug::XcallDonep];
+    pub const ALL: [Bug; 4] = [
+        Bug::XcallTailp,
+        Bug::XcallDonep,
+        Bug::LocalcountPlain,
+        Bug::PsrefSweepLow,
+    ];
 
     /// The word for lists and the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Bug::XcallTailp => "xcall-tailp",
             Bug::XcallDonep => "xcall-donep",
+            Bug::LocalcountPlain => "localcount-plain",
+            Bug::PsrefSweepLow => "psref-sweep-low",
         }
     }
 }

@@ -79,6 +79,10 @@ pub struct Counters {
     pub percpu_allocs: Evcnt,
     /// Per-CPU buffers that were moved because they grew.
     pub percpu_moves: Evcnt,
+    /// Localcounts that were drained.
+    pub localcount_drains: Evcnt,
+    /// References of a localcount that were released while it was drained.
+    pub localcount_slow: Evcnt,
     /// Inter-processor interrupts sent.
     pub ipis: Evcnt,
 }
@@ -99,12 +103,14 @@ impl Counters {
             xc_broadcast: Evcnt::new("crosscall", "broadcast"),
             percpu_allocs: Evcnt::new("percpu", "allocation"),
             percpu_moves: Evcnt::new("percpu", "move"),
+            localcount_drains: Evcnt::new("localcount", "drain"),
+            localcount_slow: Evcnt::new("localcount", "release while draining"),
             ipis: Evcnt::new("ipi", "sent"),
         }
     }
 
     /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 14] {
+    pub fn all(&self) -> [&Evcnt; 16] {
         [
             &self.switches,
             &self.preemptions,
@@ -119,6 +125,8 @@ impl Counters {
             &self.xc_broadcast,
             &self.percpu_allocs,
             &self.percpu_moves,
+            &self.localcount_drains,
+            &self.localcount_slow,
             &self.ipis,
         ]
     }
