@@ -83,6 +83,10 @@ pub struct Counters {
     pub localcount_drains: Evcnt,
     /// References of a localcount that were released while it was drained.
     pub localcount_slow: Evcnt,
+    /// Sweeps over the passive references of all CPUs.
+    pub psref_sweeps: Evcnt,
+    /// Times `psref_target_destroy` had to wait.
+    pub psref_waits: Evcnt,
     /// Inter-processor interrupts sent.
     pub ipis: Evcnt,
 }
@@ -105,12 +109,14 @@ impl Counters {
             percpu_moves: Evcnt::new("percpu", "move"),
             localcount_drains: Evcnt::new("localcount", "drain"),
             localcount_slow: Evcnt::new("localcount", "release while draining"),
+            psref_sweeps: Evcnt::new("psref", "sweep"),
+            psref_waits: Evcnt::new("psref", "wait"),
             ipis: Evcnt::new("ipi", "sent"),
         }
     }
 
     /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 16] {
+    pub fn all(&self) -> [&Evcnt; 18] {
         [
             &self.switches,
             &self.preemptions,
@@ -127,6 +133,8 @@ impl Counters {
             &self.percpu_moves,
             &self.localcount_drains,
             &self.localcount_slow,
+            &self.psref_sweeps,
+            &self.psref_waits,
             &self.ipis,
         ]
     }

@@ -1,7 +1,7 @@
 //! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
-//! down this list: [`localcount`], [`percpu`], [`xcall`], [`kthread`], [`condvar`], [`callout`], [`mutex`], [`turnstile`],
+//! down this list: [`psref`], [`localcount`], [`percpu`], [`xcall`], [`kthread`], [`condvar`], [`callout`], [`mutex`], [`turnstile`],
 //! [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`], [`spl`], [`cpu`].
 
 pub mod callout;
@@ -19,6 +19,7 @@ pub mod localcount;
 pub mod lwp;
 pub mod mutex;
 pub mod percpu;
+pub mod psref;
 pub mod sched;
 pub mod sleepq;
 pub mod softint;
