@@ -29,7 +29,9 @@ use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod classics;
+pub mod lookup;
 pub mod ops;
+pub mod percpu;
 pub mod promise;
 pub mod provoke;
 pub mod rounds;
@@ -102,6 +104,8 @@ impl Scenario {
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
     &ops::SCENARIO,
+    &percpu::MOVES,
+    &percpu::FOREACH,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,
