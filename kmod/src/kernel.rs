@@ -13,6 +13,7 @@ use crate::kern::evcnt::Counters;
 use crate::kern::kmem::Kmem;
 use crate::kern::lwp::{Arg, Lwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::percpu::PercpuArena;
 use crate::kern::pserialize::Switchpoints;
 use crate::kern::softint::Softints;
 use crate::kern::spl::Ipl;
@@ -31,6 +32,7 @@ pub struct Kernel {
     pub(crate) softints: Softints,
     pub(crate) xcall: Xcall,
     pub(crate) switchpoints: Switchpoints,
+    pub(crate) percpu: PercpuArena,
     /// Protects the exits of LWPs that are joined.
     pub(crate) lwp_lock: Kmutex,
     pub(crate) lwps: AtomicRef<Lwp>,
@@ -53,6 +55,7 @@ crate::fields!(Kernel {
     softints,
     xcall,
     switchpoints,
+    percpu,
     lwp_lock,
     lwps,
     actors,
@@ -183,6 +186,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         softints: Softints::new(),
         xcall: Xcall::new(),
         switchpoints: Switchpoints::new(),
+        percpu: PercpuArena::new(),
         lwp_lock: Kmutex::new("lwp_lock", Ipl::None),
         lwps: AtomicRef::new(),
         actors: AtomicU32::new(0),

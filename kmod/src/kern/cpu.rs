@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::kern::callout::CalloutCpu;
 use crate::kern::kmem;
 use crate::kern::lwp::Lwp;
+use crate::kern::percpu::CpuPercpu;
 use crate::kern::sched::Schedstate;
 use crate::kern::softint::SoftCpu;
 use crate::kern::xcall::CpuXcall;
@@ -44,6 +45,8 @@ pub struct Cpu {
     pub(crate) ci_callout: CalloutCpu,
     /// The cross calls' part.
     pub(crate) ci_xcall: CpuXcall,
+    /// The per-CPU storage.
+    pub(crate) ci_percpu: CpuPercpu,
     /// The LWP that runs when no other does.
     pub(crate) ci_idlelwp: AtomicRef<Lwp>,
     ci_kernel: &'static Kernel,
@@ -65,6 +68,7 @@ crate::fields!(Cpu {
     ci_softcpu,
     ci_callout,
     ci_xcall,
+    ci_percpu,
     ci_idlelwp,
 });
 
@@ -85,6 +89,7 @@ impl Cpu {
             ci_softcpu: SoftCpu::new(config),
             ci_callout: CalloutCpu::new(config),
             ci_xcall: CpuXcall::new(),
+            ci_percpu: CpuPercpu::new(),
             ci_idlelwp: AtomicRef::new(),
             ci_kernel: kernel,
             ci_index: index,

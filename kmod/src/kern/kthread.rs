@@ -82,7 +82,7 @@ pub fn kthread_create(
 
 /// Ends the current thread (`kthread_exit`).
 ///
-/// Panics (contract `exit-nopreempt`) if preemption is off.
+/// Panics: contracts `exit-nopreempt` if preemption is off, `exit-psref` if it holds passive references.
 #[track_caller]
 pub fn kthread_exit() -> ! {
     let l = curlwp();
@@ -91,6 +91,13 @@ pub fn kthread_exit() -> ! {
         "exit-nopreempt",
         "{} exits with preemption off",
         l.name()
+    );
+    contract!(
+        l.l_psrefs.get() == 0,
+        "exit-psref",
+        "{} exits with {} passive references held",
+        l.name(),
+        l.l_psrefs.get()
     );
     if l.l_joinable.get_fused() {
         let lock = &l.kernel().lwp_lock;

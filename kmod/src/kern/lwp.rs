@@ -205,6 +205,10 @@ pub struct Lwp {
     pub(crate) l_rticks: AtomicU32,
     /// Ticks left of its time slice.
     pub(crate) l_timeslice: Guarded<u32>,
+    /// Passive references that it holds: for contracts.
+    pub(crate) l_psrefs: Private<i32>,
+    /// The target of passive references that it destroys: for reports.
+    pub(crate) l_psref_draining: AtomicPtr,
     pub(crate) l_func: Plain<Option<fn(Arg)>>,
     pub(crate) l_arg: Plain<Arg>,
     /// Whether somebody will join it; under the kernel's `lwp_lock`.
@@ -247,6 +251,8 @@ crate::fields!(Lwp {
     l_ncsw,
     l_rticks,
     l_timeslice,
+    l_psrefs,
+    l_psref_draining,
     l_func,
     l_arg,
     l_joinable,
@@ -421,6 +427,7 @@ impl Lwp {
 
         self.set_pflag(spec.pflag);
         self.l_nopreempt.set(0);
+        self.l_psrefs.set(0);
         self.l_stat.set(Stat::Idl);
         self.l_priority.set(spec.priority);
         self.l_target_cpu.set(None);
@@ -534,6 +541,8 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_ncsw: Private::new(0),
             l_rticks: AtomicU32::new(0),
             l_timeslice: Guarded::new(0),
+            l_psrefs: Private::new(0),
+            l_psref_draining: AtomicPtr::new(core::ptr::null_mut()),
             l_func: Plain::new(None),
             l_arg: Plain::new(Arg::NONE),
             l_joinable: Plain::new(false),

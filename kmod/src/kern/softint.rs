@@ -24,7 +24,7 @@
 //!
 //! 1. PENDING is cleared before the handler runs: what is scheduled during the run runs again.
 //! 2. A level is dispatched only when it is not active.
-//! 3. A handler leaves no spin mutex, no disabled preemption behind.
+//! 3. A handler leaves no spin mutex, no disabled preemption, no passive reference behind.
 //!
 //! # Differences from NetBSD
 //!
@@ -55,6 +55,14 @@ pub const LEVELS: [Ipl; 4] = [Ipl::SoftClock, Ipl::SoftBio, Ipl::SoftNet, Ipl::S
 
 const fn level_index(level: Ipl) -> usize {
     level as usize - Ipl::SoftClock as usize
+}
+
+/// The level of a softint's LWP; [`Ipl::None`] for any other.
+pub(crate) fn level_of(l: &Lwp) -> Ipl {
+    match l.is_softint() {
+        true => LEVELS[usize::from(l.l_priority.peek() - pri::SOFTCLOCK)],
+        false => Ipl::None,
+    }
 }
 
 /// The short name of a level's LWPs: `softclk/0`.
@@ -422,6 +430,13 @@ fn check_after_handler(ci: &Cpu, l: &Lwp) {
         "softint-nopreempt",
         "a handler of {} returned with preemption off",
         l.name()
+    );
+    contract!(
+        l.l_psrefs.get() == 0,
+        "softint-psref",
+        "a handler of {} returned with {} passive references held",
+        l.name(),
+        l.l_psrefs.get()
     );
 }
 

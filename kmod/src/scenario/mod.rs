@@ -30,7 +30,9 @@ use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod classics;
 pub mod inet;
+pub mod lookup;
 pub mod ops;
+pub mod percpu;
 pub mod perform_vs_callout;
 pub mod promise;
 pub mod provoke;
@@ -123,6 +125,8 @@ pub static ALL: &[&Scenario] = &[
     &pserialize::GRACE,
     &pserialize::LIST,
     &ops::SCENARIO,
+    &percpu::MOVES,
+    &percpu::FOREACH,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,
