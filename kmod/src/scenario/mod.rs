@@ -28,8 +28,11 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
+pub mod bind_vs_migration;
 pub mod classics;
+pub mod drain_vs_perform;
 pub mod inet;
+pub mod key;
 pub mod lookup;
 pub mod ops;
 pub mod percpu;
@@ -122,6 +125,8 @@ impl Scenario {
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
     &perform_vs_callout::SCENARIO,
+    &drain_vs_perform::SCENARIO,
+    &bind_vs_migration::SCENARIO,
     &pserialize::GRACE,
     &pserialize::LIST,
     &ops::SCENARIO,
