@@ -29,11 +29,13 @@ use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod classics;
+pub mod localcount;
 pub mod lookup;
 pub mod ops;
 pub mod percpu;
 pub mod promise;
 pub mod provoke;
+pub mod psref;
 pub mod rounds;
 pub mod xcall_early_count;
 
@@ -106,6 +108,12 @@ pub static ALL: &[&Scenario] = &[
     &ops::SCENARIO,
     &percpu::MOVES,
     &percpu::FOREACH,
+    &localcount::DRAIN,
+    &localcount::MIGRATES,
+    &psref::DRAIN,
+    &psref::SOFTINT,
+    &psref::COPY,
+    &psref::STARVED,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,
