@@ -374,6 +374,7 @@ fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;
     for left in (0..times).rev() {
+        kpause("remover", 1, None);
         let new = (left > 0).then(|| new_object(world.class()));
         if let Some(object) = world.place.replace(new) {
             destroy(world, object);
