@@ -55,9 +55,9 @@ pub static SOFTINT: Scenario = Scenario {
     name: "psref-softint",
     summary: "softints take references, and block with them, while threads do and a sweep runs",
     about: "A softint of the class's level takes a reference and then a mutex that threads hold: it blocks with the \
-            reference on its CPU's list. Threads of both CPUs schedule it, and take references themselves: the list is \
-            changed by whoever runs there. Another thread destroys the target: the sweep, a softint of the same level, \
-            waits behind a blocked one.",
+            reference on its CPU's list. Threads of both CPUs schedule it, and take, copy and release references with \
+            the mutex held: the list is changed by whoever runs there. Another thread destroys the target: the sweep, a \
+            softint of the same level, waits behind a blocked one.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -149,7 +149,7 @@ pub static STARVED: Scenario = Scenario {
             softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, keep_busy, Arg::of(world));
         world.softints[0].set(softint);
         actor(kernel, "interface", 0, begin_load, Arg::of(world));
-        actor(kernel, "remover", 1, remove, Arg::of(world));
+        actor(kernel, "remover", 1, remove_at_once, Arg::of(world));
     },
     verify,
     teardown,
@@ -306,15 +306,17 @@ fn schedule_and_take(world: &World) {
             synch::kpreempt_enable();
         }
     }
-    let psref = Psref::new();
+    let (psref, copy) = (Psref::new(), Psref::new());
     let Some(object) = world.take(&psref) else {
         return;
     };
+    // A softint that comes now blocks with its reference, and the list is ours again: in the middle of a change?
     world.mutex.enter();
-    synch::preempt_point();
-    object.check();
-    world.mutex.exit();
+    copy.copy(&psref, world.class());
+    object.holders.fetch_add(1, Relaxed);
     world.release(&psref, object);
+    world.mutex.exit();
+    world.release(&copy, object);
 }
 
 fn begin_load(world: Arg) {
@@ -369,7 +371,7 @@ fn copy_and_release(world: &World) {
     world.release(&psrefs[2], object);
 }
 
-/// Replaces the object, at last by nothing, and frees what was there.
+/// Replaces the object, at last by nothing, and frees what was there: each time when it has been used for a while.
 fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;
@@ -379,6 +381,14 @@ fn remove(world: Arg) {
         if let Some(object) = world.place.replace(new) {
             destroy(world, object);
         }
+    }
+}
+
+/// Takes the object away without sleeping before: the clock's softint may never run.
+fn remove_at_once(world: Arg) {
+    let world: &World = shared(world);
+    if let Some(object) = world.place.retract() {
+        destroy(world, object);
     }
     world.done.store(true, Release);
 }
