@@ -314,9 +314,9 @@ fn schedule_and_take(world: &World) {
     world.mutex.enter();
     copy.copy(&psref, world.class());
     object.holders.fetch_add(1, Relaxed);
-    world.release(&psref, object);
-    world.mutex.exit();
     world.release(&copy, object);
+    world.mutex.exit();
+    world.release(&psref, object);
 }
 
 fn begin_load(world: Arg) {
