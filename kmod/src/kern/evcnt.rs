@@ -71,6 +71,10 @@ pub struct Counters {
     pub callout_halts: Evcnt,
     /// Adaptive mutexes that had to be waited for asleep.
     pub mutex_sleeps: Evcnt,
+    /// Rwlocks that had to be waited for asleep.
+    pub rwlock_sleeps: Evcnt,
+    /// Rwlocks that were handed over to those that waited.
+    pub rwlock_handoffs: Evcnt,
     /// Unicast cross calls.
     pub xc_unicast: Evcnt,
     /// Broadcast cross calls.
@@ -91,6 +95,8 @@ impl Counters {
             callouts: Evcnt::new("callout", "fired"),
             callout_halts: Evcnt::new("callout", "wait"),
             mutex_sleeps: Evcnt::new("mutex", "sleep"),
+            rwlock_sleeps: Evcnt::new("rwlock", "sleep"),
+            rwlock_handoffs: Evcnt::new("rwlock", "hand-off"),
             xc_unicast: Evcnt::new("crosscall", "unicast"),
             xc_broadcast: Evcnt::new("crosscall", "broadcast"),
             ipis: Evcnt::new("ipi", "sent"),
@@ -98,7 +104,7 @@ impl Counters {
     }
 
     /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 12] {
+    pub fn all(&self) -> [&Evcnt; 14] {
         [
             &self.switches,
             &self.preemptions,
@@ -109,6 +115,8 @@ impl Counters {
             &self.callouts,
             &self.callout_halts,
             &self.mutex_sleeps,
+            &self.rwlock_sleeps,
+            &self.rwlock_handoffs,
             &self.xc_unicast,
             &self.xc_broadcast,
             &self.ipis,

@@ -194,6 +194,8 @@ pub struct Lwp {
     pub(crate) l_ts: Guarded<Option<&'static Turnstile>>,
     /// A mutex that it spins for: for reports.
     pub(crate) l_wantlock: AtomicPtr,
+    /// An rwlock that it waits for: for reports.
+    pub(crate) l_wantrw: AtomicPtr,
     /// Ends its sleeps.
     pub(crate) l_timeout_ch: Callout,
     /// Context switches it made (`l_ncsw`).
@@ -239,6 +241,7 @@ crate::fields!(Lwp {
     l_runq,
     l_ts,
     l_wantlock,
+    l_wantrw,
     l_timeout_ch,
     l_ncsw,
     l_rticks,
@@ -520,6 +523,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_runq: Chain::default(),
             l_ts: Guarded::new(None),
             l_wantlock: AtomicPtr::new(core::ptr::null_mut()),
+            l_wantrw: AtomicPtr::new(core::ptr::null_mut()),
             l_timeout_ch: Callout::new(),
             l_ncsw: Private::new(0),
             l_rticks: AtomicU32::new(0),

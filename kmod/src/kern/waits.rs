@@ -2,7 +2,7 @@
 //!
 //! # Overview
 //!
-//! Nodes are LWPs and the resources that the talk draws: a mutex, the slot of a cross-call box,
+//! Nodes are LWPs and the resources that the talk draws: a mutex, an rwlock, the slot of a cross-call box,
 //! a softint level of a CPU, the softclock of a CPU. An LWP waits for a resource; a resource waits
 //! for the LWP that must act before it is free. Nothing here is kept by the kernel for this purpose:
 //! owners, queues and pending flags are what the primitives need anyway.
@@ -18,6 +18,7 @@ use crate::kern::callout::Callout;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::mutex::Kmutex;
+use crate::kern::rwlock::Krwlock;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::Ipl;
 use crate::kern::xcall::XcBox;
@@ -30,6 +31,8 @@ pub enum Node {
     Lwp(&'static Lwp),
     /// A mutex.
     Mutex(&'static Kmutex),
+    /// An rwlock. Its writer is known; its readers are not.
+    Rwlock(&'static Krwlock),
     /// The one slot of a cross-call box.
     Xcall(&'static str, &'static XcBox),
     /// A softint level of a CPU, occupied by its LWP.
@@ -43,6 +46,7 @@ impl PartialEq for Node {
         match (self, other) {
             (Node::Lwp(a), Node::Lwp(b)) => core::ptr::eq(*a, *b),
             (Node::Mutex(a), Node::Mutex(b)) => core::ptr::eq(*a, *b),
+            (Node::Rwlock(a), Node::Rwlock(b)) => core::ptr::eq(*a, *b),
             (Node::Xcall(_, a), Node::Xcall(_, b)) => core::ptr::eq(*a, *b),
             (Node::Softint(l, a), Node::Softint(m, b)) => l == m && core::ptr::eq(*a, *b),
             (Node::Softclock(a), Node::Softclock(b)) => core::ptr::eq(*a, *b),
@@ -56,6 +60,7 @@ impl fmt::Display for Node {
         match self {
             Node::Lwp(l) => write!(f, "{}", l.name()),
             Node::Mutex(m) => f.write_str(m.name()),
+            Node::Rwlock(rw) => f.write_str(rw.name()),
             Node::Xcall(name, _) => f.write_str(name),
             Node::Softint(level, ci) => write!(f, "softint {} of cpu{}", level.name(), ci.index()),
             Node::Softclock(ci) => write!(f, "softclock of cpu{}", ci.index()),
@@ -69,6 +74,11 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: &mut dyn FnMut(Node)) {
         Node::Lwp(l) => lwp_edges(kernel, l, visit),
         Node::Mutex(m) => {
             if let Some(owner) = m.owner() {
+                visit(Node::Lwp(owner));
+            }
+        }
+        Node::Rwlock(rw) => {
+            if let Some(owner) = rw.owner() {
                 visit(Node::Lwp(owner));
             }
         }
@@ -95,6 +105,11 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: &mut dyn FnMut(Nod
         visit(Node::Mutex(mutex));
         return;
     }
+    // SAFETY: likewise the rwlock.
+    if let Some(rwlock) = unsafe { l.l_wantrw.peek().cast::<Krwlock>().cast_const().as_ref() } {
+        visit(Node::Rwlock(rwlock));
+        return;
+    }
     if l.l_stat.peek() != Stat::Sleep {
         return;
     }
@@ -118,7 +133,7 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: &mut dyn FnMut(Nod
                 visit(Node::Softclock(ci));
             }
         }
-        SyncObj::Mutex | SyncObj::Kpause | SyncObj::Sched => {}
+        SyncObj::Mutex | SyncObj::Rwlock | SyncObj::Kpause | SyncObj::Sched => {}
     }
     timeout_edge(&l.l_timeout_ch, visit);
 }
@@ -260,7 +275,8 @@ fn write_cycle(f: &mut fmt::Formatter<'_>, cycle: &[Option<Node>]) -> fmt::Resul
 
 fn write_lwp(f: &mut fmt::Formatter<'_>, kernel: &'static Kernel, l: &'static Lwp) -> fmt::Result {
     let sleeps = l.l_stat.peek() == Stat::Sleep;
-    let spins = !l.l_wantlock.peek().is_null() && !sleeps;
+    let wants_rwlock = l.l_wantlock.peek().is_null() && !l.l_wantrw.peek().is_null();
+    let spins = (wants_rwlock || !l.l_wantlock.peek().is_null()) && !sleeps;
     // Threads that have nothing to do wait too, for requests.
     let rests = kernel
         .cpus()
@@ -270,7 +286,11 @@ fn write_lwp(f: &mut fmt::Formatter<'_>, kernel: &'static Kernel, l: &'static Lw
         return Ok(());
     }
     let how = if spins { "spins for" } else { "sleeps on" };
-    let what = if spins { "a mutex" } else { l.l_wmesg.peek() };
+    let what = match (spins, wants_rwlock) {
+        (true, true) => "an rwlock",
+        (true, false) => "a mutex",
+        (false, _) => l.l_wmesg.peek(),
+    };
     write!(
         f,
         "{} on cpu{} {how} {what}",

@@ -33,6 +33,7 @@ pub mod ops;
 pub mod promise;
 pub mod provoke;
 pub mod rounds;
+pub mod rwlock;
 pub mod xcall_early_count;
 
 /// A named choice of historical code.
@@ -102,6 +103,9 @@ impl Scenario {
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
     &ops::SCENARIO,
+    &rwlock::EXCLUSION,
+    &rwlock::WRITER_NOT_STARVED,
+    &rwlock::HANDOFF,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,

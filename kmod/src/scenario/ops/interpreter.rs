@@ -2,9 +2,9 @@
 //!
 //! # Order of locks
 //!
-//! Outer mutexes in the order of their numbers; then the mutex of a condition variable; then a leaf, or the roster;
-//! then a spin mutex. Only outer mutexes are held from one operation to the next, over sleeps and
-//! cross calls too; handlers never take those.
+//! Outer mutexes in the order of their numbers; then rwlocks in the order of theirs; then the mutex of a condition
+//! variable; then a leaf, or the roster; then a spin mutex. Only outer mutexes and rwlocks are held from one
+//! operation to the next, over sleeps and cross calls too; handlers never take those.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::{self as kthreads, Options};
@@ -17,19 +17,21 @@ use crate::kern::{sched, softint};
 use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::classics::shared;
+use crate::scenario::ops::rwlock;
 use crate::scenario::ops::world::World;
 use crate::scenario::{broken_promise, promise};
 
 /// An LWP that runs a script: what it holds.
 pub(crate) struct Actor {
-    world: &'static World,
-    index: usize,
+    pub(super) world: &'static World,
+    pub(super) index: usize,
     /// Outer mutexes held, a bit each.
     held: u32,
     /// Results of `curlwp_bind` that were not given back, and the CPU since the first.
     bound: [u32; 2],
     binds: usize,
     cpu: usize,
+    pub(super) rwlocks: rwlock::Held,
 }
 
 /// The function of LWP `index`.
@@ -45,6 +47,7 @@ pub(super) fn run(index: Arg) {
         bound: [0; 2],
         binds: 0,
         cpu: 0,
+        rwlocks: rwlock::Held::default(),
     };
     let script = world.scripts[index].get();
     for op in script.ops() {
@@ -78,6 +81,7 @@ impl Actor {
         while self.binds > 0 {
             curlwp_bindx(self, [0; 2]);
         }
+        rwlock::end(self);
         while self.held != 0 {
             mutex_exit(self, [0; 2]);
         }
@@ -86,8 +90,8 @@ impl Actor {
 }
 
 pub(super) fn mutex_enter(actor: &mut Actor, [mutex, _]: [u8; 2]) {
-    // Lock order: by number.
-    if actor.held >> mutex == 0 {
+    // Lock order: by number, and before every rwlock.
+    if actor.held >> mutex == 0 && actor.rwlocks.is_empty() {
         let guarded = &actor.world.mutexes[mutex as usize];
         guarded.mutex.enter();
         guarded.touch();

@@ -27,6 +27,7 @@ use crate::scenario::classics::shared;
 use crate::scenario::{Kind, Scenario, Variant, actor, share};
 
 mod interpreter;
+mod rwlock;
 mod world;
 
 use world::World;
@@ -74,6 +75,8 @@ const CPU: Operand = operand("cpu", 0, MAX_CPUS as u8);
 const LWP: Operand = operand("lwp", 0, MAX_LWPS as u8);
 const TICKS: Operand = operand("ticks", 1, 3);
 const LEVEL: Operand = operand("level", 1, 4);
+const RWLOCK: Operand = operand("rwlock", 0, rwlock::RWLOCKS as u8);
+const MODE: Operand = operand("mode", 0, 2);
 
 /// Every operation. A replay file names them by word, so their order may change.
 pub static FORMS: &[Form] = &[
@@ -214,6 +217,36 @@ pub static FORMS: &[Form] = &[
         help: "create a thread and join it",
         operands: &[CPU],
         run: interpreter::kthread,
+    },
+    Form {
+        word: "rw_enter",
+        help: "take an rwlock to read (0) or to write (1), if in order",
+        operands: &[RWLOCK, MODE],
+        run: rwlock::rw_enter,
+    },
+    Form {
+        word: "rw_tryenter",
+        help: "try to take an rwlock to read (0) or to write (1)",
+        operands: &[RWLOCK, MODE],
+        run: rwlock::rw_tryenter,
+    },
+    Form {
+        word: "rw_exit",
+        help: "leave the rwlock with the highest number",
+        operands: &[],
+        run: rwlock::rw_exit,
+    },
+    Form {
+        word: "rw_downgrade",
+        help: "go from writing to reading",
+        operands: &[],
+        run: rwlock::rw_downgrade,
+    },
+    Form {
+        word: "rw_tryupgrade",
+        help: "try to go from reading to writing",
+        operands: &[],
+        run: rwlock::rw_tryupgrade,
     },
 ];
 

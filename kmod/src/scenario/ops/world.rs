@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
-use crate::scenario::ops::{MAX_LWPS, Program, Script};
+use crate::scenario::ops::{MAX_LWPS, Program, Script, rwlock};
 
 pub(super) const MUTEXES: usize = 3;
 pub(super) const LEAVES: usize = 2;
@@ -255,6 +255,7 @@ pub(super) struct World {
     pub(super) cvs: [Tokens; CVS],
     pub(super) timers: [Timer; MAX_LWPS],
     pub(super) requests: [Request; SOFTINTS],
+    pub(super) rwlocks: rwlock::Objects,
 }
 
 crate::fields!(World {
@@ -263,7 +264,8 @@ crate::fields!(World {
     spins,
     cvs,
     timers,
-    requests
+    requests,
+    rwlocks
 });
 
 impl World {
@@ -288,6 +290,7 @@ impl World {
             cvs: [Tokens::new("cv0"), Tokens::new("cv1")],
             timers: [const { Timer::new() }; MAX_LWPS],
             requests: [const { Request::new() }; SOFTINTS],
+            rwlocks: rwlock::Objects::new(),
         }
     }
 
@@ -328,6 +331,7 @@ impl World {
             .chain(&self.spins)
             .for_each(Guarded::verify);
         self.cvs.iter().for_each(Tokens::verify);
+        self.rwlocks.verify();
         for timer in &self.timers {
             if timer.callout.peek_pending() {
                 broken_promise(
