@@ -75,6 +75,10 @@ pub struct Counters {
     pub rwlock_sleeps: Evcnt,
     /// Rwlocks that were handed over to those that waited.
     pub rwlock_handoffs: Evcnt,
+    /// Batches of work that worker threads took.
+    pub wq_batches: Evcnt,
+    /// Times `workqueue_wait` had to wait.
+    pub wq_waits: Evcnt,
     /// Unicast cross calls.
     pub xc_unicast: Evcnt,
     /// Broadcast cross calls.
@@ -97,6 +101,8 @@ impl Counters {
             mutex_sleeps: Evcnt::new("mutex", "sleep"),
             rwlock_sleeps: Evcnt::new("rwlock", "sleep"),
             rwlock_handoffs: Evcnt::new("rwlock", "hand-off"),
+            wq_batches: Evcnt::new("workqueue", "batch"),
+            wq_waits: Evcnt::new("workqueue", "wait"),
             xc_unicast: Evcnt::new("crosscall", "unicast"),
             xc_broadcast: Evcnt::new("crosscall", "broadcast"),
             ipis: Evcnt::new("ipi", "sent"),
@@ -104,7 +110,7 @@ impl Counters {
     }
 
     /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 14] {
+    pub fn all(&self) -> [&Evcnt; 16] {
         [
             &self.switches,
             &self.preemptions,
@@ -117,6 +123,8 @@ impl Counters {
             &self.mutex_sleeps,
             &self.rwlock_sleeps,
             &self.rwlock_handoffs,
+            &self.wq_batches,
+            &self.wq_waits,
             &self.xc_unicast,
             &self.xc_broadcast,
             &self.ipis,

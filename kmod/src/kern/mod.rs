@@ -1,7 +1,7 @@
 //! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
-//! down this list: [`xcall`], [`kthread`], [`condvar`], [`callout`], [`rwlock`], [`mutex`], [`turnstile`],
+//! down this list: [`workqueue`], [`xcall`], [`kthread`], [`condvar`], [`callout`], [`rwlock`], [`mutex`], [`turnstile`],
 //! [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`], [`spl`], [`cpu`].
 
 pub mod callout;
@@ -25,4 +25,5 @@ pub mod spl;
 pub mod synch;
 pub mod turnstile;
 pub mod waits;
+pub mod workqueue;
 pub mod xcall;

@@ -34,6 +34,7 @@ pub mod promise;
 pub mod provoke;
 pub mod rounds;
 pub mod rwlock;
+pub mod workqueue;
 pub mod xcall_early_count;
 
 /// A named choice of historical code.
@@ -106,6 +107,8 @@ pub static ALL: &[&Scenario] = &[
     &rwlock::EXCLUSION,
     &rwlock::WRITER_NOT_STARVED,
     &rwlock::HANDOFF,
+    &workqueue::ONCE,
+    &workqueue::WAIT,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,

@@ -17,8 +17,8 @@ use crate::kern::{sched, softint};
 use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::classics::shared;
-use crate::scenario::ops::rwlock;
 use crate::scenario::ops::world::World;
+use crate::scenario::ops::{rwlock, workqueue};
 use crate::scenario::{broken_promise, promise};
 
 /// An LWP that runs a script: what it holds.
@@ -32,6 +32,7 @@ pub(crate) struct Actor {
     binds: usize,
     cpu: usize,
     pub(super) rwlocks: rwlock::Held,
+    pub(super) works: workqueue::Sent,
 }
 
 /// The function of LWP `index`.
@@ -48,6 +49,7 @@ pub(super) fn run(index: Arg) {
         binds: 0,
         cpu: 0,
         rwlocks: rwlock::Held::default(),
+        works: workqueue::Sent::default(),
     };
     let script = world.scripts[index].get();
     for op in script.ops() {
@@ -86,6 +88,7 @@ impl Actor {
             mutex_exit(self, [0; 2]);
         }
         callout_halt(self, [0; 2]);
+        workqueue::end(self);
     }
 }
 

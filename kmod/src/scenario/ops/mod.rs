@@ -28,6 +28,7 @@ use crate::scenario::{Kind, Scenario, Variant, actor, share};
 
 mod interpreter;
 mod rwlock;
+mod workqueue;
 mod world;
 
 use world::World;
@@ -77,6 +78,8 @@ const TICKS: Operand = operand("ticks", 1, 3);
 const LEVEL: Operand = operand("level", 1, 4);
 const RWLOCK: Operand = operand("rwlock", 0, rwlock::RWLOCKS as u8);
 const MODE: Operand = operand("mode", 0, 2);
+const QUEUE: Operand = operand("queue", 0, workqueue::QUEUES as u8);
+const ITEM: Operand = operand("item", 0, workqueue::ITEMS as u8);
 
 /// Every operation. A replay file names them by word, so their order may change.
 pub static FORMS: &[Form] = &[
@@ -247,6 +250,30 @@ pub static FORMS: &[Form] = &[
         help: "try to go from reading to writing",
         operands: &[],
         run: rwlock::rw_tryupgrade,
+    },
+    Form {
+        word: "wq_enqueue",
+        help: "enqueue a work of the LWP, unless it waits for its turn already",
+        operands: &[QUEUE, ITEM],
+        run: workqueue::wq_enqueue,
+    },
+    Form {
+        word: "wq_enqueue_cpu",
+        help: "enqueue a work of the LWP for the worker of a CPU",
+        operands: &[ITEM, CPU],
+        run: workqueue::wq_enqueue_cpu,
+    },
+    Form {
+        word: "wq_errand",
+        help: "enqueue a work that its function frees",
+        operands: &[QUEUE],
+        run: workqueue::wq_errand,
+    },
+    Form {
+        word: "wq_wait",
+        help: "wait for a work of the LWP",
+        operands: &[ITEM],
+        run: workqueue::wq_wait,
     },
 ];
 

@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
-use crate::scenario::ops::{MAX_LWPS, Program, Script, rwlock};
+use crate::scenario::ops::{MAX_LWPS, Program, Script, rwlock, workqueue};
 
 pub(super) const MUTEXES: usize = 3;
 pub(super) const LEAVES: usize = 2;
@@ -256,6 +256,7 @@ pub(super) struct World {
     pub(super) timers: [Timer; MAX_LWPS],
     pub(super) requests: [Request; SOFTINTS],
     pub(super) rwlocks: rwlock::Objects,
+    pub(super) workqueues: workqueue::Objects,
 }
 
 crate::fields!(World {
@@ -265,7 +266,8 @@ crate::fields!(World {
     cvs,
     timers,
     requests,
-    rwlocks
+    rwlocks,
+    workqueues
 });
 
 impl World {
@@ -291,6 +293,7 @@ impl World {
             timers: [const { Timer::new() }; MAX_LWPS],
             requests: [const { Request::new() }; SOFTINTS],
             rwlocks: rwlock::Objects::new(),
+            workqueues: workqueue::Objects::new(),
         }
     }
 
@@ -332,6 +335,7 @@ impl World {
             .for_each(Guarded::verify);
         self.cvs.iter().for_each(Tokens::verify);
         self.rwlocks.verify();
+        self.workqueues.verify();
         for timer in &self.timers {
             if timer.callout.peek_pending() {
                 broken_promise(
