@@ -41,6 +41,8 @@ pub struct Config {
     pub balance_ticks: u32,
     /// Softint handlers a CPU can have, over all levels.
     pub softint_handlers: usize,
+    /// Slots of a producer-consumer queue.
+    pub pcq_slots: usize,
     /// How often an actor repeats its part, where a scenario says that it does.
     pub repeat: u32,
 }
@@ -60,6 +62,7 @@ impl Config {
             timeslice_ticks: 10,
             balance_ticks: 0,
             softint_handlers: 32,
+            pcq_slots: 256,
             repeat: 16,
         }
     }
@@ -71,6 +74,7 @@ impl Config {
             callout_wheel_levels: 2,
             timeslice_ticks: 2,
             softint_handlers: 12,
+            pcq_slots: 3,
             repeat: 1,
             ..Config::new(ncpu)
         }

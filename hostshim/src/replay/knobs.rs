@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 6] = [
+pub(super) static KNOBS: [Knob; 7] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -47,6 +47,12 @@ pub(super) static KNOBS: [Knob; 6] = [
         set: |c, value| c.softint_handlers = value as usize,
     },
     Knob {
+        name: "pcq_slots",
+        range: 2..=65_535,
+        get: |c| c.pcq_slots as u32,
+        set: |c, value| c.pcq_slots = value as usize,
+    },
+    Knob {
         name: "repeat",
         range: 1..=1_000_000,
         get: |c| c.repeat,
@@ -67,6 +73,7 @@ const _: fn(Config) = |config| {
         timeslice_ticks: _,
         balance_ticks: _,
         softint_handlers: _,
+        pcq_slots: _,
         repeat: _,
     } = config;
 };

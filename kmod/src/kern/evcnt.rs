@@ -79,6 +79,8 @@ pub struct Counters {
     pub wq_batches: Evcnt,
     /// Times `workqueue_wait` had to wait.
     pub wq_waits: Evcnt,
+    /// Times a consumer found an item reserved and not there.
+    pub pcq_races: Evcnt,
     /// Unicast cross calls.
     pub xc_unicast: Evcnt,
     /// Broadcast cross calls.
@@ -103,6 +105,7 @@ impl Counters {
             rwlock_handoffs: Evcnt::new("rwlock", "hand-off"),
             wq_batches: Evcnt::new("workqueue", "batch"),
             wq_waits: Evcnt::new("workqueue", "wait"),
+            pcq_races: Evcnt::new("pcq", "race"),
             xc_unicast: Evcnt::new("crosscall", "unicast"),
             xc_broadcast: Evcnt::new("crosscall", "broadcast"),
             ipis: Evcnt::new("ipi", "sent"),
@@ -110,7 +113,7 @@ impl Counters {
     }
 
     /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 16] {
+    pub fn all(&self) -> [&Evcnt; 17] {
         [
             &self.switches,
             &self.preemptions,
@@ -125,6 +128,7 @@ impl Counters {
             &self.rwlock_handoffs,
             &self.wq_batches,
             &self.wq_waits,
+            &self.pcq_races,
             &self.xc_unicast,
             &self.xc_broadcast,
             &self.ipis,

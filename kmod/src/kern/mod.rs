@@ -1,7 +1,7 @@
 //! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
-//! down this list: [`workqueue`], [`xcall`], [`kthread`], [`condvar`], [`callout`], [`rwlock`], [`mutex`], [`turnstile`],
+//! down this list: [`pcq`], [`workqueue`], [`xcall`], [`kthread`], [`condvar`], [`callout`], [`rwlock`], [`mutex`], [`turnstile`],
 //! [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`], [`spl`], [`cpu`].
 
 pub mod callout;
@@ -17,6 +17,7 @@ pub mod kmem;
 pub mod kthread;
 pub mod lwp;
 pub mod mutex;
+pub mod pcq;
 pub mod rwlock;
 pub mod sched;
 pub mod sleepq;

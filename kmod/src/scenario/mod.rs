@@ -30,6 +30,7 @@ use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod classics;
 pub mod ops;
+pub mod pcq;
 pub mod promise;
 pub mod provoke;
 pub mod rounds;
@@ -109,6 +110,8 @@ pub static ALL: &[&Scenario] = &[
     &rwlock::HANDOFF,
     &workqueue::ONCE,
     &workqueue::WAIT,
+    &pcq::FIFO,
+    &pcq::NOTIFY,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,

@@ -230,7 +230,7 @@ pub static WRITER_NOT_STARVED: Scenario = Scenario {
             writer: where a writer holds the lock and another waits, readers come first, as they should.)",
     variants: &[FIXED],
     min_cpus: 1,
-    default_cpus: 2,
+    default_cpus: 3,
     kind: Kind::Sound,
     configure: |_| {},
     setup: |kernel| {

@@ -27,6 +27,7 @@ use crate::scenario::classics::shared;
 use crate::scenario::{Kind, Scenario, Variant, actor, share};
 
 mod interpreter;
+mod pcq;
 mod rwlock;
 mod workqueue;
 mod world;
@@ -274,6 +275,18 @@ pub static FORMS: &[Form] = &[
         help: "wait for a work of the LWP",
         operands: &[ITEM],
         run: workqueue::wq_wait,
+    },
+    Form {
+        word: "pcq_put",
+        help: "put an item, and schedule the consumer on a CPU",
+        operands: &[CPU],
+        run: pcq::pcq_put,
+    },
+    Form {
+        word: "pcq_drain",
+        help: "take all items that can be had",
+        operands: &[],
+        run: pcq::pcq_drain,
     },
 ];
 

@@ -10,7 +10,7 @@ use crate::kernel::Kernel;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
-use crate::scenario::ops::{MAX_LWPS, Program, Script, rwlock, workqueue};
+use crate::scenario::ops::{MAX_LWPS, Program, Script, pcq, rwlock, workqueue};
 
 pub(super) const MUTEXES: usize = 3;
 pub(super) const LEAVES: usize = 2;
@@ -257,6 +257,7 @@ pub(super) struct World {
     pub(super) requests: [Request; SOFTINTS],
     pub(super) rwlocks: rwlock::Objects,
     pub(super) workqueues: workqueue::Objects,
+    pub(super) pcq: pcq::Objects,
 }
 
 crate::fields!(World {
@@ -267,7 +268,8 @@ crate::fields!(World {
     timers,
     requests,
     rwlocks,
-    workqueues
+    workqueues,
+    pcq
 });
 
 impl World {
@@ -294,6 +296,7 @@ impl World {
             requests: [const { Request::new() }; SOFTINTS],
             rwlocks: rwlock::Objects::new(),
             workqueues: workqueue::Objects::new(),
+            pcq: pcq::Objects::new(),
         }
     }
 
@@ -309,6 +312,7 @@ impl World {
             timer.callout.init(kernel.cpu(0));
             timer.callout.setfunc(timer_fires, Arg(index));
         }
+        self.pcq.establish(kernel);
     }
 
     /// Gives the softints' places back. At rest.
@@ -318,6 +322,7 @@ impl World {
                 softint::disestablish_at_rest(kernel, softint);
             }
         }
+        self.pcq.disestablish(kernel);
     }
 
     pub(super) fn load(&self, program: &Program) {
@@ -336,6 +341,7 @@ impl World {
         self.cvs.iter().for_each(Tokens::verify);
         self.rwlocks.verify();
         self.workqueues.verify();
+        self.pcq.verify();
         for timer in &self.timers {
             if timer.callout.peek_pending() {
                 broken_promise(
