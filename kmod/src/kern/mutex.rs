@@ -414,7 +414,8 @@ fn lwp_of(owner: usize) -> Option<&'static Lwp> {
 /// Whether the owner in this word runs on a CPU (`mutex_oncpu`). Preemption is off.
 #[track_caller]
 fn oncpu(owner: usize) -> bool {
-    lwp_of(owner).is_some_and(lwp_oncpu)
+    let Some(l) = lwp_of(owner) else { return false };
+    lwp_oncpu(l)
 }
 
 /// Whether `l`, which was just found to be the owner of a lock, runs on a CPU. Preemption is off.

@@ -40,7 +40,8 @@
 //!
 //! The item is published by the store to its slot (release), which the consumer loads (acquire). Emptying a slot
 //! comes before giving it back (release), which the producer sees when it reserves the slot (acquire): or the store
-//! of nothing could wipe the new item out.
+//! of nothing could wipe the new item out. (It would have to be late by a whole turn of the consumer, because the
+//! slot that was given back last is the one that is not used.)
 //!
 //! # When to use something else
 //!

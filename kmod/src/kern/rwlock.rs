@@ -575,7 +575,10 @@ fn writer_of(word: usize) -> Option<&'static Lwp> {
 /// Whether to spin: a writer that runs on a CPU, and nobody else waits (`rw_oncpu`). Preemption is off.
 #[track_caller]
 fn oncpu(word: usize) -> bool {
-    word & HAS_WAITERS == 0 && writer_of(word).is_some_and(lwp_oncpu)
+    match writer_of(word) {
+        Some(l) if word & HAS_WAITERS == 0 => lwp_oncpu(l),
+        _ => false,
+    }
 }
 
 /// A word, as text: `held by t1 for writing`.
@@ -639,7 +642,7 @@ mod tests {
     fn a_word_is_told_as_what_it_means() {
         assert_eq!(Word(0).to_string(), "free");
         assert_eq!(
-            Word(2 * READ_INCR | HAS_WAITERS | WRITE_WANTED).to_string(),
+            Word((2 * READ_INCR) | HAS_WAITERS | WRITE_WANTED).to_string(),
             "held by readers (2), with waiters, wanted by writers"
         );
     }

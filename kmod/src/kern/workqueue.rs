@@ -255,12 +255,7 @@ impl Workqueue {
             self.wq_name
         );
         wk.claim(self.wq_name);
-        wk.wk_next.set(None);
-        match queue.q_last.get() {
-            Some(last) => last.wk_next.set(Some(wk)),
-            None => queue.q_first.set(Some(wk)),
-        }
-        queue.q_last.set(Some(wk));
+        queue.append(wk);
         queue.q_cv.broadcast();
         queue.q_mutex.exit();
     }
@@ -418,6 +413,23 @@ impl Queue {
         self.q_cv.wait(&self.q_mutex);
     }
 
+    /// Adds a work to the pending. The mutex is held.
+    fn append(&self, wk: &'static Work) {
+        wk.wk_next.set(None);
+        match self.q_last.get() {
+            Some(last) => last.wk_next.set(Some(wk)),
+            None => self.q_first.set(Some(wk)),
+        }
+        self.q_last.set(Some(wk));
+    }
+
+    /// Takes all that is pending: a batch. The mutex is held.
+    fn take(&self) -> Option<&'static Work> {
+        let batch = self.q_first.replace(None);
+        self.q_last.set(None);
+        batch
+    }
+
     /// Whether a work is on the list of the pending. The mutex is held.
     fn is_pending(&self, wk: &Work) -> bool {
         let mut pending = self.q_first.get();
@@ -441,8 +453,7 @@ impl Queue {
                 }
                 self.q_cv.wait(&self.q_mutex);
             }
-            let batch = self.q_first.replace(None);
-            self.q_last.set(None);
+            let batch = self.take();
             self.q_gen.set(self.q_gen.get() | 1);
             self.q_mutex.exit();
             curlwp().kernel().counters.wq_batches.incr();
@@ -481,5 +492,70 @@ fn run_worker(queue: Arg) {
     let queue: &'static Queue = unsafe { queue.get() };
     if let Some(wq) = queue.q_wq.get() {
         queue.work(wq);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    fn works(count: usize) -> Vec<&'static Work> {
+        let make = |number| &*Box::leak(Box::new(Work::new(Arg(number))));
+        (0..count).map(make).collect()
+    }
+
+    fn batch(queue: &Queue) -> Vec<usize> {
+        core::iter::successors(queue.take(), |wk| wk.wk_next.get())
+            .map(|wk| wk.arg().0)
+            .collect()
+    }
+
+    #[test]
+    fn a_batch_is_all_that_was_pending_in_order() {
+        let queue = Queue::new("test", Ipl::None);
+        let works = works(3);
+        works.iter().for_each(|wk| queue.append(wk));
+        assert_eq!(batch(&queue), [0, 1, 2]);
+        assert!(batch(&queue).is_empty());
+    }
+
+    #[test]
+    fn what_comes_after_a_batch_was_taken_is_not_in_it() {
+        let queue = Queue::new("test", Ipl::None);
+        let works = works(3);
+        queue.append(works[0]);
+        queue.append(works[1]);
+        let first = queue.take();
+        queue.append(works[2]);
+        let first = core::iter::successors(first, |wk| wk.wk_next.get());
+        assert_eq!(first.map(|wk| wk.arg().0).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(batch(&queue), [2]);
+    }
+
+    #[test]
+    fn only_the_pending_are_found() {
+        let queue = Queue::new("test", Ipl::None);
+        let works = works(3);
+        queue.append(works[0]);
+        queue.append(works[1]);
+        assert!(queue.is_pending(works[0]) && queue.is_pending(works[1]));
+        assert!(!queue.is_pending(works[2]));
+        queue.take();
+        assert!(works.iter().all(|wk| !queue.is_pending(wk)));
+    }
+
+    #[test]
+    #[cfg(feature = "contracts")]
+    fn a_work_is_one_queues_until_its_function_is_called() {
+        let work = works(1)[0];
+        work.claim("test");
+        let claim = std::panic::AssertUnwindSafe(|| work.claim("test"));
+        let again = std::panic::catch_unwind(claim);
+        assert!(again.is_err());
+        work.give();
+        work.claim("test");
     }
 }

@@ -114,6 +114,7 @@ pub static ALL: &[&Scenario] = &[
     &pcq::NOTIFY,
     &classics::LOST_UPDATE,
     &classics::ABBA,
+    &rwlock::ABBA,
     &provoke::FAULT,
     &provoke::OVERFLOW,
     &provoke::HANG,

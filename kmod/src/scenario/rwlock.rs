@@ -347,3 +347,58 @@ fn handoff_writer(handoff: Arg) {
         handoff.lock.exit();
     }
 }
+
+struct Two {
+    a: Krwlock,
+    b: Krwlock,
+}
+
+crate::fields!(Two { a, b });
+
+/// Two threads write one lock and want to read another, in opposite orders.
+pub static ABBA: Scenario = Scenario {
+    name: "rwlock-abba",
+    summary: "two threads write under an rwlock each and want to read the other's",
+    about: "t1 has a as its writer and wants b; t2 has b as its writer and wants a. Neither ever goes on, and the \
+            report names the writers. No primitive is at fault.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Broken,
+    configure: |_| {},
+    setup: |kernel| {
+        let two = share(
+            "two",
+            Two {
+                a: Krwlock::new("a"),
+                b: Krwlock::new("b"),
+            },
+        );
+        machine::label(two, format_args!("two"));
+        kernel.set_data(Arg::of(two));
+        actor(
+            kernel,
+            "t1",
+            0,
+            |two| write_and_read_other(shared(two), |two| (&two.a, &two.b)),
+            Arg::of(two),
+        );
+        actor(
+            kernel,
+            "t2",
+            1,
+            |two| write_and_read_other(shared(two), |two| (&two.b, &two.a)),
+            Arg::of(two),
+        );
+    },
+    verify: |_| {},
+    teardown: free_data::<Two>,
+};
+
+fn write_and_read_other(two: &Two, order: fn(&Two) -> (&Krwlock, &Krwlock)) {
+    let (mine, other) = order(two);
+    mine.enter(Krw::Writer);
+    other.enter(Krw::Reader);
+    other.exit();
+    mine.exit();
+}
