@@ -67,6 +67,42 @@ pub unsafe fn kmem_free<T>(object: &'static T) {
     unsafe { machine::free(at.cast(), Layout::new::<T>()) }
 }
 
+/// As [`kmem_alloc`], for `count` values made one after another.
+#[track_caller]
+pub(crate) fn kmem_alloc_slice<T>(
+    what: &'static str,
+    count: usize,
+    make: impl FnMut(usize) -> T,
+) -> Option<&'static [T]> {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_alloc({what}) was called in a hard interrupt"
+    );
+    let objects = boot_alloc_slice(what, count, make)?;
+    curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
+    Some(objects)
+}
+
+/// Gives the memory of `objects` back.
+///
+/// # Safety
+///
+/// 1. `objects` came from [`kmem_alloc_slice`]. 2. Nobody uses them any more.
+#[track_caller]
+pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_free was called in a hard interrupt"
+    );
+    curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
+    let at = objects.as_ptr().cast_mut();
+    machine::decide(at as usize, Kind::Free, mem::Relaxed);
+    // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
+    unsafe { machine::free(at.cast(), Layout::for_value(objects)) }
+}
+
 /// Moves `value` into memory that is never given back: for what lives as long as its kernel.
 pub(crate) fn boot_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
     let at = machine::alloc(Layout::new::<T>(), what).cast::<T>();

@@ -38,6 +38,8 @@ pub enum SyncObj {
     Cv,
     /// An adaptive mutex, on a turnstile.
     Mutex,
+    /// An rwlock, on a turnstile.
+    Rwlock,
     /// Time alone.
     Kpause,
     /// The end of a callout's handler.

@@ -31,8 +31,11 @@ mod inet;
 mod interpreter;
 mod key;
 mod localcount;
+mod pcq;
 mod percpu;
 mod psref;
+mod rwlock;
+mod workqueue;
 mod world;
 
 use world::World;
@@ -83,6 +86,10 @@ const LEVEL: Operand = operand("level", 1, 4);
 const COUNTED: Operand = operand("object", 0, localcount::OBJECTS as u8);
 const TARGET: Operand = operand("target", 0, psref::TARGETS as u8);
 const PSREF: Operand = operand("psref", 0, psref::HELD as u8);
+const RWLOCK: Operand = operand("rwlock", 0, rwlock::RWLOCKS as u8);
+const MODE: Operand = operand("mode", 0, 2);
+const QUEUE: Operand = operand("queue", 0, workqueue::QUEUES as u8);
+const ITEM: Operand = operand("item", 0, workqueue::ITEMS as u8);
 
 /// Every operation. A replay file names them by word, so their order may change.
 pub static FORMS: &[Form] = &[
@@ -373,6 +380,72 @@ pub static FORMS: &[Form] = &[
         help: "destroy an entry, if nothing is held",
         operands: &[],
         run: key::destroy,
+    },
+    Form {
+        word: "rw_enter",
+        help: "take an rwlock to read (0) or to write (1), if in order",
+        operands: &[RWLOCK, MODE],
+        run: rwlock::rw_enter,
+    },
+    Form {
+        word: "rw_tryenter",
+        help: "try to take an rwlock to read (0) or to write (1)",
+        operands: &[RWLOCK, MODE],
+        run: rwlock::rw_tryenter,
+    },
+    Form {
+        word: "rw_exit",
+        help: "leave the rwlock with the highest number",
+        operands: &[],
+        run: rwlock::rw_exit,
+    },
+    Form {
+        word: "rw_downgrade",
+        help: "go from writing to reading",
+        operands: &[],
+        run: rwlock::rw_downgrade,
+    },
+    Form {
+        word: "rw_tryupgrade",
+        help: "try to go from reading to writing",
+        operands: &[],
+        run: rwlock::rw_tryupgrade,
+    },
+    Form {
+        word: "wq_enqueue",
+        help: "enqueue a work of the LWP, unless it waits for its turn already",
+        operands: &[QUEUE, ITEM],
+        run: workqueue::wq_enqueue,
+    },
+    Form {
+        word: "wq_enqueue_cpu",
+        help: "enqueue a work of the LWP for the worker of a CPU",
+        operands: &[ITEM, CPU],
+        run: workqueue::wq_enqueue_cpu,
+    },
+    Form {
+        word: "wq_errand",
+        help: "enqueue a work that its function frees",
+        operands: &[QUEUE],
+        run: workqueue::wq_errand,
+    },
+    Form {
+        word: "wq_wait",
+        help: "wait for a work of the LWP",
+        operands: &[ITEM],
+        run: workqueue::wq_wait,
+    },
+    Form {
+        word: "pcq_put",
+        help: "put an item, and schedule the consumer on a CPU",
+        operands: &[CPU],
+        run: pcq::pcq_put,
+    },
+    Form {
+        word: "pcq_drain",
+        help: "take all items that can be had",
+        operands: &[],
+        run: pcq::pcq_drain,
     },
 ];
 

@@ -15,7 +15,7 @@ use crate::scenario::ops::inet::Interface;
 use crate::scenario::ops::localcount::{self, Localcounts};
 use crate::scenario::ops::percpu::{self, Percpus};
 use crate::scenario::ops::psref::{self, Psrefs};
-use crate::scenario::ops::{MAX_LWPS, Program, Script};
+use crate::scenario::ops::{MAX_LWPS, Program, Script, pcq, rwlock, workqueue};
 
 pub(super) const MUTEXES: usize = 3;
 pub(super) const LEAVES: usize = 2;
@@ -271,6 +271,9 @@ pub(super) struct World {
     pub(super) psrefs: Psrefs,
     pub(super) interface: Interface,
     pub(super) sad: Sad,
+    pub(super) rwlocks: rwlock::Objects,
+    pub(super) workqueues: workqueue::Objects,
+    pub(super) pcq: pcq::Objects,
 }
 
 crate::fields!(World {
@@ -284,7 +287,10 @@ crate::fields!(World {
     localcounts,
     psrefs,
     interface,
-    sad
+    sad,
+    rwlocks,
+    workqueues,
+    pcq
 });
 
 impl World {
@@ -314,6 +320,9 @@ impl World {
             psrefs: Psrefs::new(),
             interface: Interface::new(),
             sad: Sad::new(),
+            rwlocks: rwlock::Objects::new(),
+            workqueues: workqueue::Objects::new(),
+            pcq: pcq::Objects::new(),
         }
     }
 
@@ -334,6 +343,7 @@ impl World {
         self.psrefs.establish();
         self.interface.init(kernel);
         self.sad.init();
+        self.pcq.establish(kernel);
     }
 
     /// Gives the softints' places back. At rest.
@@ -346,6 +356,7 @@ impl World {
         self.psrefs.disestablish();
         self.localcounts.disestablish();
         self.percpus.disestablish();
+        self.pcq.disestablish(kernel);
     }
 
     pub(super) fn load(&self, program: &Program) {
@@ -367,6 +378,9 @@ impl World {
             .chain(&self.spins)
             .for_each(Guarded::verify);
         self.cvs.iter().for_each(Tokens::verify);
+        self.rwlocks.verify();
+        self.workqueues.verify();
+        self.pcq.verify();
         for timer in &self.timers {
             if timer.callout.peek_pending() {
                 broken_promise(
