@@ -154,6 +154,25 @@ impl<T: Copy> Private<T> {
     }
 }
 
+impl Private<i32> {
+    /// Adds 1, in place: an interrupt on top of the LWP leaves the word as it found it, and the fences of who counts
+    /// keep what is counted between them.
+    #[inline(always)]
+    pub fn increment(&self) {
+        // SAFETY: see the `Sync` implementation.
+        unsafe { *self.0.get() += 1 };
+    }
+
+    /// Subtracts 1, in place, and gives what is left.
+    #[inline(always)]
+    pub fn decrement(&self) -> i32 {
+        // SAFETY: see the `Sync` implementation.
+        let word = unsafe { &mut *self.0.get() };
+        *word -= 1;
+        *word
+    }
+}
+
 impl<T: Copy> Described for Private<T> {
     const FIELDS: &'static [Field] = &[];
 }

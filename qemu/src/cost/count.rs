@@ -107,27 +107,27 @@ pub(crate) fn check() {
 /// The operation is inlined into a loop of its own. What does not change from one round to the next, as the address
 /// of a lock, may be in a register before it begins.
 pub(crate) fn pairs(mut operation: impl FnMut()) -> Cost {
-    let empty = count_loop(&mut || {});
     let mut loops = [0; LOOPS];
-    for counted in &mut loops {
-        *counted = count_loop(&mut operation) - empty;
-    }
+    without_interrupts(|| {
+        let empty = count_loop(&mut || {});
+        for counted in &mut loops {
+            *counted = count_loop(&mut operation) - empty;
+        }
+    });
     loops.sort_unstable();
     Cost::Averages(loops[0], loops[LOOPS - 1])
 }
 
 #[inline(never)]
 fn count_loop(operation: &mut impl FnMut()) -> u64 {
-    without_interrupts(|| {
-        let mut left = PAIRS;
-        let start = instructions();
-        while left != 0 {
-            operation();
-            // SAFETY: counts down. The compiler does not know by how much, so it keeps the loop as it is.
-            unsafe { asm!("dec {0:e}", inout(reg) left, options(nostack)) };
-        }
-        instructions() - start
-    })
+    let mut left = PAIRS;
+    let start = instructions();
+    while left != 0 {
+        operation();
+        // SAFETY: counts down. The compiler does not know by how much, so it keeps the loop as it is.
+        unsafe { asm!("dec {0:e}", inout(reg) left, options(nostack)) };
+    }
+    instructions() - start
 }
 
 /// Counts operations one by one, with interrupts on, as other CPUs have a part in them.
