@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     BENCHES.with_borrow_mut(|benches| {
         let bench = benches
             .entry((input.cpus, input.xcall == Wiring::Rump))
-            .or_insert_with(|| SUBJECT.with(|subject| subject.bench(input.cpus, input.xcall)));
+            .or_insert_with(|| SUBJECT.with(|subject| subject.bench(input.cpus, Some(input.xcall))));
         bench.run(
             &mut Bytes::new(&input.schedule),
             Some(&input.program),

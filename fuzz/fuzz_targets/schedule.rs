@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 
 use hostshim::Bytes;
-use kmod::config::Wiring;
 use libfuzzer_sys::fuzz_target;
 use rumplab_fuzz::{Bench, Subject};
 
@@ -13,7 +12,7 @@ rumplab_fuzz::untraced!();
 thread_local! {
     static BENCH: RefCell<Bench> = {
         let subject = Subject::from_environment("xcall-early-count");
-        RefCell::new(subject.bench(subject.cpus(), Wiring::Native))
+        RefCell::new(subject.bench(subject.cpus(), None))
     };
 }
 

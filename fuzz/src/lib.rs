@@ -81,16 +81,14 @@ impl Subject {
         }
     }
 
-    fn config(&self, cpus: usize, xcall: Wiring) -> Config {
-        Config {
-            xcall,
-            history: self.variant.history,
-            ..Config::small(cpus)
-        }
+    fn config(&self, cpus: usize, xcall: Option<Wiring>) -> Config {
+        let mut config = self.scenario.config(Config::small(cpus), self.variant);
+        config.xcall = xcall.unwrap_or(config.xcall);
+        config
     }
 
-    /// A machine that is ready to run.
-    pub fn bench(&self, cpus: usize, xcall: Wiring) -> Bench {
+    /// A machine that is ready to run, with the scenario's wiring of cross calls if none is given.
+    pub fn bench(&self, cpus: usize, xcall: Option<Wiring>) -> Bench {
         let config = self.config(cpus, xcall);
         let mut machine = Machine::new();
         let setup = Setup {

@@ -14,8 +14,7 @@ fn hunt(name: &str, variant: &str, seed: u64) -> Hunt {
     let variant = scenario
         .variant(variant)
         .unwrap_or_else(|| panic!("no variant {variant}"));
-    let mut config = Config::small(scenario.default_cpus);
-    config.history = variant.history;
+    let config = scenario.config(Config::small(scenario.default_cpus), variant);
     let budget = Budget::Schedules(20_000);
     Hunt {
         scenario,

@@ -13,6 +13,14 @@ pub enum Wiring {
 }
 
 impl Wiring {
+    /// Both.
+    pub const ALL: [Wiring; 2] = [Wiring::Native, Wiring::Rump];
+
+    /// The wiring with this word.
+    pub fn find(name: &str) -> Option<Wiring> {
+        Wiring::ALL.into_iter().find(|wiring| wiring.name() == name)
+    }
+
     /// The word of the command line and of replay files.
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,6 +49,8 @@ pub struct Config {
     pub balance_ticks: u32,
     /// Softint handlers a CPU can have, over all levels.
     pub softint_handlers: usize,
+    /// Words by which per-CPU buffers grow at a time.
+    pub percpu_import_words: usize,
     /// How often an actor repeats its part, where a scenario says that it does.
     pub repeat: u32,
 }
@@ -60,6 +70,7 @@ impl Config {
             timeslice_ticks: 10,
             balance_ticks: 0,
             softint_handlers: 32,
+            percpu_import_words: 256,
             repeat: 16,
         }
     }
@@ -71,6 +82,7 @@ impl Config {
             callout_wheel_levels: 2,
             timeslice_ticks: 2,
             softint_handlers: 12,
+            percpu_import_words: 2,
             repeat: 1,
             ..Config::new(ncpu)
         }

@@ -64,6 +64,8 @@ pub enum Idle {
 pub fn idle(kernel: &'static Kernel) -> Idle {
     if crate::scenario::finished(kernel) {
         Idle::Finished
+    } else if waits::deadlocked(kernel) {
+        Idle::Stuck
     } else if sched::clock_can_help(kernel) {
         Idle::Clock
     } else {

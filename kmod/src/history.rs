@@ -4,27 +4,70 @@
 //! [`History::has`] at the one place where the two differ. Nothing else may ask: no detector, no
 //! scenario, no strategy. Without the feature `history` the test is a constant `false`.
 
-/// A documented bug whose old code can be switched on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Bug {
-    /// `xc_tailp` is counted when a request is picked up, and a new request is let in by it
-    /// (`subr_xcall.c` up to 1.18; PR kern/51632).
-    XcallTailp = 0,
-    /// `xc_donep` is counted before the callback runs (the bug as the talk tells it).
-    XcallDonep = 1,
+macro_rules! bugs {
+    ($($(#[$doc:meta])* $bug:ident, $name:literal, $summary:literal;)*) => {
+        /// A documented bug whose old code can be switched on.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        pub enum Bug {
+            $($(#[$doc])* $bug,)*
+        }
+
+        impl Bug {
+            /// Every bug.
+            pub const ALL: &[Bug] = &[$(Bug::$bug),*];
+
+            /// The word for lists, replay files and the command line.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Bug::$bug => $name,)*
+                }
+            }
+
+            /// What the old code does, in a line, and until when it stood there.
+            pub const fn summary(self) -> &'static str {
+                match self {
+                    $(Bug::$bug => $summary,)*
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// PR kern/51632.
+    XcallTailp, "xcall-tailp",
+        "xc_tailp, counted at pick-up, lets the next request in (subr_xcall.c 1.18)";
+    /// The bug as the talk tells it.
+    XcallDonep, "xcall-donep",
+        "xc_donep is counted before the function runs (the talk)";
+    /// And it waits for switch points.
+    PserializeKpause, "pserialize-kpause",
+        "pserialize_perform sleeps a tick in every round (subr_pserialize.c 1.10)";
+    /// The same algorithm, from 1.11 on.
+    PserializeLateKpause, "pserialize-late-kpause",
+        "pserialize_perform sleeps a tick from the third round on (subr_pserialize.c 1.13)";
+    /// It does not look at LP_BOUND.
+    SwitchIgnoresBound, "switch-ignores-bound",
+        "mi_switch moves an LWP that was chosen to move, bound or not (kern_synch.c 1.313)";
+    /// `tcp_purgeif` before 2016-11-18.
+    PurgeHoldsSoftnetLock, "purge-holds-softnet-lock",
+        "addresses are purged with softnet_lock held (tcp_subr.c in 2016)";
+    /// Before there was a flag and a condition variable for it.
+    PerformHoldsMutex, "perform-holds-mutex",
+        "an entry is destroyed with the mutex held across pserialize_perform (key.c 1.233)";
+    /// An interrupt's count is lost.
+    LocalcountPlain, "localcount-plain",
+        "a count is changed with preemption off and interrupts on (subr_localcount.c 1.7)";
+    /// It starves under load, and shares a box with others.
+    PsrefSweepLow, "psref-sweep-low",
+        "the sweep over references is a low-priority cross call (subr_psref.c 1.10)";
 }
 
 impl Bug {
-    /// Every bug.
-    pub const ALL: [Bug; 2] = [Bug::XcallTailp, Bug::XcallDonep];
-
-    /// The word for lists and the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Bug::XcallTailp => "xcall-tailp",
-            Bug::XcallDonep => "xcall-donep",
-        }
+    /// The bug with this word.
+    pub fn find(name: &str) -> Option<Bug> {
+        Bug::ALL.iter().copied().find(|bug| bug.name() == name)
     }
 }
 
@@ -46,6 +89,18 @@ impl History {
     #[must_use]
     pub const fn union(self, other: History) -> History {
         History(self.0 | other.0)
+    }
+
+    /// The set without what is in `other`.
+    #[must_use]
+    pub const fn without(self, other: History) -> History {
+        History(self.0 & !other.0)
+    }
+
+    /// The bugs in the set, in the order of [`Bug::ALL`].
+    pub fn bugs(self) -> impl Iterator<Item = Bug> {
+        let all = Bug::ALL.iter().copied();
+        all.filter(move |bug| self.0 & (1 << *bug as u32) != 0)
     }
 
     /// Whether the old code of `bug` is to run.

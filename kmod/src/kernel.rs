@@ -13,6 +13,8 @@ use crate::kern::evcnt::Counters;
 use crate::kern::kmem::Kmem;
 use crate::kern::lwp::{Arg, Lwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::percpu::PercpuArena;
+use crate::kern::pserialize::Switchpoints;
 use crate::kern::softint::Softints;
 use crate::kern::spl::Ipl;
 use crate::kern::turnstile::Turnstiles;
@@ -29,6 +31,8 @@ pub struct Kernel {
     pub(crate) sleepq_locks: SleepqLocks,
     pub(crate) softints: Softints,
     pub(crate) xcall: Xcall,
+    pub(crate) switchpoints: Switchpoints,
+    pub(crate) percpu: PercpuArena,
     /// Protects the exits of LWPs that are joined.
     pub(crate) lwp_lock: Kmutex,
     pub(crate) lwps: AtomicRef<Lwp>,
@@ -50,6 +54,8 @@ crate::fields!(Kernel {
     sleepq_locks,
     softints,
     xcall,
+    switchpoints,
+    percpu,
     lwp_lock,
     lwps,
     actors,
@@ -132,9 +138,7 @@ impl Kernel {
 
 /// See [`crate::entry::boot`].
 pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Kernel {
-    let mut config = *config;
-    (scenario.configure)(&mut config);
-    let Some(kernel) = try_boot(&config, scenario) else {
+    let Some(kernel) = try_boot(config, scenario) else {
         machine::stop(
             machine::Stop::Contract("boot-memory"),
             format_args!("no memory for a kernel of {} CPUs", config.ncpu),
@@ -147,6 +151,7 @@ fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Ker
     let kernel = kmem::boot_alloc("kernel", new(config, scenario))?;
     let cpus = cpu::create(kernel, config)?;
     kernel.cpus.set(cpus);
+    kernel.switchpoints.init();
     machine::label(kernel, format_args!("kernel"));
     for ci in cpus {
         machine::label(ci, format_args!("cpu{}", ci.index()));
@@ -188,6 +193,8 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         sleepq_locks: SleepqLocks::new(),
         softints: Softints::new(),
         xcall: Xcall::new(),
+        switchpoints: Switchpoints::new(),
+        percpu: PercpuArena::new(),
         lwp_lock: Kmutex::new("lwp_lock", Ipl::None),
         lwps: AtomicRef::new(),
         actors: AtomicU32::new(0),

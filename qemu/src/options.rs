@@ -4,9 +4,10 @@ use core::fmt;
 use core::str::FromStr;
 
 use kmod::config::Wiring;
+use kmod::history::{Bug, History};
 
 /// The words that are understood, for the message about one that is not.
-const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, perturb, watchdog";
+const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, history, perturb, watchdog";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,8 +22,10 @@ pub(crate) struct Options<'a> {
     pub(crate) seed: u64,
     /// Number of CPUs; all that are there if it is not given.
     pub(crate) cpus: Option<usize>,
-    /// Wiring of the cross calls.
-    pub(crate) xcall: Wiring,
+    /// Wiring of the cross calls; the scenario's if it is not given.
+    pub(crate) xcall: Option<Wiring>,
+    /// Old code that runs besides the variant's.
+    pub(crate) history: History,
     /// One point in so many is perturbed; 0: none.
     pub(crate) perturb: Option<u64>,
     /// Seconds without progress that are a hang; 0: never.
@@ -65,10 +68,18 @@ fn number<'a, T: FromStr>(key: &'a str, value: &'a str) -> Result<T, Wrong<'a>> 
 }
 
 fn wiring<'a>(key: &'a str, value: &'a str) -> Result<Wiring, Wrong<'a>> {
-    [Wiring::Native, Wiring::Rump]
-        .into_iter()
-        .find(|wiring| wiring.name() == value)
-        .ok_or(Wrong::Value(key, value, "native or rump"))
+    Wiring::find(value).ok_or(Wrong::Value(key, value, "native or rump"))
+}
+
+fn history<'a>(key: &'a str, value: &'a str) -> Result<History, Wrong<'a>> {
+    value.split(',').try_fold(History::NONE, |history, name| {
+        let bug = Bug::find(name).ok_or(Wrong::Value(
+            key,
+            name,
+            "words of old code with commas between, which `rumplab list` names",
+        ))?;
+        Ok(history.with(bug))
+    })
 }
 
 /// Notes that `key` was given. A command line is a few words: they are compared one by one.
@@ -90,7 +101,8 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
         seconds: 0,
         seed: 1,
         cpus: None,
-        xcall: Wiring::Native,
+        xcall: None,
+        history: History::NONE,
         perturb: None,
         watchdog: 10,
     };
@@ -103,7 +115,8 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
             "seconds" => options.seconds = number(key, value)?,
             "seed" => options.seed = number(key, value)?,
             "cpus" => options.cpus = Some(number(key, value)?),
-            "xcall" => options.xcall = wiring(key, value)?,
+            "xcall" => options.xcall = Some(wiring(key, value)?),
+            "history" => options.history = history(key, value)?,
             "perturb" => options.perturb = Some(number(key, value)?),
             "watchdog" => options.watchdog = number(key, value)?,
             _ => return Err(Wrong::Key(key)),
@@ -121,14 +134,15 @@ mod tests {
 
     #[test]
     fn every_key_is_understood() {
-        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump perturb=9 watchdog=2";
+        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump history=xcall-donep perturb=9 watchdog=2";
         let options = Options {
             scenario: "s",
             variant: "v",
             seconds: 5,
             seed: 7,
             cpus: Some(3),
-            xcall: Wiring::Rump,
+            xcall: Some(Wiring::Rump),
+            history: History::NONE.with(Bug::XcallDonep),
             perturb: Some(9),
             watchdog: 2,
         };

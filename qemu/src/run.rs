@@ -102,10 +102,11 @@ pub(crate) extern "C" fn main() -> ! {
         scenario.name, variant.name, info.protocol
     );
 
+    let usual = scenario.config(Config::new(count), variant);
     let config = Config {
-        xcall: options.xcall,
-        history: variant.history,
-        ..Config::new(count)
+        xcall: options.xcall.unwrap_or(usual.xcall),
+        history: usual.history.union(options.history),
+        ..usual
     };
     let kernel = entry::boot(&config, scenario);
     let start_us = time::now_us();
@@ -142,7 +143,9 @@ fn find(options: &Options<'_>) -> (&'static Scenario, &'static Variant) {
             scenario.name
         ))
     };
-    if variant.history != kmod::history::History::NONE && !cfg!(feature = "history") {
+    if variant.history.union(options.history) != kmod::history::History::NONE
+        && !cfg!(feature = "history")
+    {
         usage(format_args!(
             "this kernel was built without the historical variants"
         ));

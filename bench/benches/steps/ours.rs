@@ -74,7 +74,7 @@ pub(crate) struct Ours {
 impl Ours {
     pub(crate) fn new(scenario: &'static Scenario, strategy: Box<dyn Strategy>) -> Ours {
         let mut machine = Machine::new();
-        let config = Config::small(scenario.default_cpus);
+        let config = scenario.config(Config::small(scenario.default_cpus), &FIXED);
         if let Err(failure) = machine.boot(&Setup {
             scenario,
             config,

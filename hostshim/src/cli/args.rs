@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueEnum};
 use hostshim::hunt::Plan;
+use hostshim::suggest::nearest;
 use kmod::config::{Config, Wiring};
+use kmod::history::Bug;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -87,9 +89,12 @@ pub(super) struct RunArgs {
     /// Host threads to use
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) jobs: u16,
-    /// How high-priority cross calls are wired
-    #[arg(long, value_enum, default_value_t = XcallArg::Native)]
-    pub(super) xcall: XcallArg,
+    /// How high-priority cross calls are wired [default: what the scenario says, which is native mostly]
+    #[arg(long, value_enum)]
+    pub(super) xcall: Option<XcallArg>,
+    /// Old code that runs besides the variant's, by the words of `rumplab list`
+    #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
+    pub(super) history: Vec<Bug>,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,
@@ -142,6 +147,10 @@ impl From<XcallArg> for Wiring {
             XcallArg::Rump => Wiring::Rump,
         }
     }
+}
+
+fn parse_bug(text: &str) -> Result<Bug, String> {
+    Bug::find(text).ok_or_else(|| nearest(text, Bug::ALL.iter().map(|bug| bug.name())).help())
 }
 
 fn parse_cpus(text: &str) -> Result<usize, String> {

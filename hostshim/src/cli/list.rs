@@ -1,6 +1,7 @@
 //! `rumplab list`.
 
 use hostshim::report::{Role, Text};
+use kmod::history::Bug;
 use kmod::scenario::{self, Kind};
 
 use super::{Status, terminal};
@@ -36,6 +37,14 @@ pub(super) fn list() -> Status {
         }
         text.gap();
     }
+    text.add(Role::Heading, "Old code, by itself (--history):");
+    for bug in Bug::ALL {
+        text.add(
+            Role::Plain,
+            format!("  {:24} {}", bug.name(), bug.summary()),
+        );
+    }
+    text.gap();
     text.add(
         Role::Plain,
         "Run one with: rumplab run SCENARIO [--variant NAME]",

@@ -9,7 +9,7 @@ use hostshim::minimize::Effort;
 use hostshim::replay::LIMITS;
 use hostshim::report::Role;
 use hostshim::suggest::nearest;
-use kmod::config::Config;
+use kmod::config::{Config, Wiring};
 use kmod::scenario::{self, Kind, Scenario, Variant};
 
 use super::args::RunArgs;
@@ -98,9 +98,12 @@ fn hunt(
     args: &RunArgs,
     interrupt: &Interrupt,
 ) -> Result<Status, Wrong> {
-    let mut config = Config::small(args.cpus.unwrap_or(scenario.default_cpus));
-    config.history = variant.history;
-    config.xcall = args.xcall.into();
+    let cpus = args.cpus.unwrap_or(scenario.default_cpus);
+    let mut config = scenario.config(Config::small(cpus), variant);
+    config.xcall = args.xcall.map_or(config.xcall, Wiring::from);
+    for bug in &args.history {
+        config.history = config.history.with(*bug);
+    }
     let hunt = Hunt {
         scenario,
         variant,

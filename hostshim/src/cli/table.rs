@@ -46,16 +46,12 @@ impl Cell {
     /// Whether this is what the variant must come to.
     fn as_it_should(&self, variant: &Variant) -> bool {
         match self {
-            Cell::Found(_) => !is_fixed(variant),
-            Cell::Held(_) => is_fixed(variant),
+            Cell::Found(_) => variant.fails,
+            Cell::Held(_) => !variant.fails,
             Cell::Skipped => true,
             Cell::Broken(_) => false,
         }
     }
-}
-
-fn is_fixed(variant: &Variant) -> bool {
-    variant.name == scenario::FIXED.name
 }
 
 /// A row of the table.
@@ -157,16 +153,14 @@ fn simulate(
     args: &HuntArgs,
     interrupt: &Interrupt,
 ) -> Result<Option<Cell>, Wrong> {
-    let wirings: &[Wiring] = if is_fixed(variant) {
-        &[Wiring::Native, Wiring::Rump]
-    } else {
-        &[Wiring::Native]
+    let usual = scenario.config(Config::small(scenario.default_cpus), variant);
+    let wirings: &[Wiring] = match variant.fails {
+        true => &[usual.xcall],
+        false => &Wiring::ALL,
     };
     let mut schedules = 0;
     for &xcall in wirings {
-        let mut config = Config::small(scenario.default_cpus);
-        config.history = variant.history;
-        config.xcall = xcall;
+        let config = Config { xcall, ..usual };
         let hunt = Hunt {
             scenario,
             variant,
@@ -200,7 +194,7 @@ fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Cell, Wrong> {
     let Capture { file, report, .. } = captured.map_err(|error| Wrong(error.to_string()))?;
     let path = save::save(&file, &args.out)?;
     let number = found.run + 1;
-    if is_fixed(hunt.variant) {
+    if !hunt.variant.fails {
         terminal::print(&report);
     }
     terminal::say(
@@ -226,10 +220,9 @@ fn boot(
     variant: &'static Variant,
     args: &HuntArgs,
 ) -> Result<Cell, Wrong> {
-    let seconds = if is_fixed(variant) {
-        args.boot_seconds
-    } else {
-        60
+    let seconds = match variant.fails {
+        true => 60,
+        false => args.boot_seconds,
     };
     terminal::remark(format!(
         "booting {} {} for {seconds} s at most",

@@ -1,6 +1,7 @@
 //! The lines before the schedule: what ran, on which machine.
 
 use kmod::config::{Config, Wiring};
+use kmod::history::Bug;
 use kmod::scenario::ops::{self, MAX_LWPS, MAX_OPS, Program};
 use kmod::scenario::{self, Kind, Scenario, Variant};
 
@@ -25,9 +26,9 @@ pub(super) fn parse(lines: &mut Lines<'_>) -> Result<Header, Diagnostic> {
     let (cpus, cpus_at) = value(lines, "cpus", |token| {
         Ok((cpus(scenario, token)?, token.at))
     })?;
-    let mut config = Config::small(cpus);
-    config.history = variant.history;
+    let mut config = scenario.config(Config::small(cpus), variant);
     config.xcall = value(lines, "xcall", wiring)?;
+    history(lines, variant, &mut config)?;
     knobs(lines, &mut config)?;
     Ok(Header {
         scenario,
@@ -131,14 +132,44 @@ fn cpus(scenario: &Scenario, token: &Token<'_>) -> Result<usize, Diagnostic> {
 }
 
 fn wiring(token: &Token<'_>) -> Result<Wiring, Diagnostic> {
-    let known = [Wiring::Native, Wiring::Rump];
-    known
-        .into_iter()
-        .find(|wiring| wiring.name() == token.text)
-        .ok_or_else(|| {
-            let message = format!("there is no wiring `{}`", token.text);
-            token.error(message, "cross calls are wired `native` or `rump`")
-        })
+    Wiring::find(&token.text).ok_or_else(|| {
+        let message = format!("there is no wiring `{}`", token.text);
+        token.error(message, "cross calls are wired `native` or `rump`")
+    })
+}
+
+/// The line `history`, if there is one: old code besides the variant's.
+fn history(
+    lines: &mut Lines<'_>,
+    variant: &Variant,
+    config: &mut Config,
+) -> Result<(), Diagnostic> {
+    if !lines.peek().is_some_and(|word| word.is("history")) {
+        return Ok(());
+    }
+    let mut line = lines.next("`history`")?;
+    line.expect("history")?;
+    let mut last = None;
+    loop {
+        let token = line.next("the word of old code")?;
+        let Some(bug) = Bug::find(&token.text) else {
+            let message = format!("there is no old code `{}`", token.text);
+            let names = Bug::ALL.iter().map(|bug| bug.name());
+            return Err(token.error(message, nearest(&token.text, names).help()));
+        };
+        if variant.history.bugs().any(|has| has == bug) || last >= Some(bug as u8) {
+            let message = format!("`{}` stands too late, or twice", bug.name());
+            return Err(token.error(
+                message,
+                "each stands once, in the order of `rumplab list`; those of the variant do not",
+            ));
+        }
+        last = Some(bug as u8);
+        config.history = config.history.with(bug);
+        if line.peek().is_none() {
+            return line.finish();
+        }
+    }
 }
 
 fn knobs(lines: &mut Lines<'_>, config: &mut Config) -> Result<(), Diagnostic> {

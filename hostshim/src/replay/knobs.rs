@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 6] = [
+pub(super) static KNOBS: [Knob; 7] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -47,6 +47,12 @@ pub(super) static KNOBS: [Knob; 6] = [
         set: |c, value| c.softint_handlers = value as usize,
     },
     Knob {
+        name: "percpu_import_words",
+        range: 1..=256,
+        get: |c| c.percpu_import_words as u32,
+        set: |c, value| c.percpu_import_words = value as usize,
+    },
+    Knob {
         name: "repeat",
         range: 1..=1_000_000,
         get: |c| c.repeat,
@@ -67,13 +73,17 @@ const _: fn(Config) = |config| {
         timeslice_ticks: _,
         balance_ticks: _,
         softint_handlers: _,
+        percpu_import_words: _,
         repeat: _,
     } = config;
 };
 
-/// The knobs at which a configuration differs from the small one that everything runs with by default.
-pub(super) fn changed(config: &Config) -> impl Iterator<Item = (&'static str, u32)> + use<> {
-    let (given, usual) = (*config, Config::small(config.ncpu));
+/// The knobs at which a configuration differs from the usual one.
+pub(super) fn changed(
+    config: &Config,
+    usual: &Config,
+) -> impl Iterator<Item = (&'static str, u32)> + use<> {
+    let (given, usual) = (*config, *usual);
     KNOBS
         .iter()
         .filter(move |knob| (knob.get)(&given) != (knob.get)(&usual))

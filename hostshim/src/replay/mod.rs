@@ -20,8 +20,9 @@
 //! # Form
 //!
 //! * One thing a line. Blank lines and lines that begin with `#` are read and not kept.
-//! * The header has these lines in this order. After `xcall` follow the knobs that differ from
-//!   [`Config::small`], as `timeslice_ticks 3`, in the order of [`Config`].
+//! * The header has these lines in this order. After `xcall` follow: the old code that runs besides the variant's, as
+//!   `history pserialize-kpause`; the knobs that differ from those that the scenario has by itself
+//!   ([`Scenario::config`] of [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
 //! * A program for the scenario `ops` stands between the header and the schedule: the line `program`, then one
 //!   operation a line, after the LWP that makes it: `  l0 mutex_enter 1`.
 //! * A departure is `before` *point* `:` *action*. [`names`](crate::names) says what the name of a point is. An action is
@@ -67,7 +68,7 @@ pub struct ReplayFile {
     pub scenario: &'static Scenario,
     /// Which code of it.
     pub variant: &'static Variant,
-    /// CPUs and knobs; its history is the variant's.
+    /// CPUs, knobs and history: the variant's, or more.
     pub config: Config,
     /// What the actors of the scenario `ops` run.
     pub program: Option<Box<Program>>,
@@ -103,9 +104,21 @@ pub enum ReplayError {
 }
 
 impl ReplayFile {
-    /// The knobs that differ from those of [`Config::small`], with their values.
+    /// What the scenario and the variant run with by themselves.
+    fn usual(&self) -> Config {
+        let small = Config::small(self.config.ncpu);
+        self.scenario.config(small, self.variant)
+    }
+
+    /// The knobs that differ from the usual ones, with their values.
     pub fn knobs(&self) -> impl Iterator<Item = (&'static str, u32)> + use<> {
-        knobs::changed(&self.config)
+        knobs::changed(&self.config, &self.usual())
+    }
+
+    /// The old code that runs besides the variant's, by its words.
+    pub fn history(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let more = self.config.history.without(self.variant.history);
+        more.bugs().map(|bug| bug.name())
     }
 
     /// Boots `machine` for this file, with its trace on: names need it.
@@ -180,6 +193,10 @@ impl fmt::Display for ReplayFile {
         writeln!(f, "variant {}", self.variant.name)?;
         writeln!(f, "cpus {}", self.config.ncpu)?;
         writeln!(f, "xcall {}", self.config.xcall.name())?;
+        let history = Vec::from_iter(self.history());
+        if !history.is_empty() {
+            writeln!(f, "history {}", history.join(" "))?;
+        }
         for (name, value) in self.knobs() {
             writeln!(f, "{name} {value}")?;
         }

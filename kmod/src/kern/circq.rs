@@ -53,6 +53,12 @@ impl Link {
         (next != self.addr()).then_some(next)
     }
 
+    /// The address of the element behind the one at `addr`, which is on this list.
+    pub(crate) fn after(&self, addr: usize) -> Option<usize> {
+        let next = self.at(addr).next.get();
+        (next != self.addr()).then_some(next)
+    }
+
     /// Puts `element` behind the last.
     pub(crate) fn append(&self, element: &Link) {
         let last = self.prev.get();

@@ -78,6 +78,11 @@ impl Kcondvar {
         core::ptr::from_ref(self) as usize
     }
 
+    /// Whether `wchan` is what its waiters sleep on: for reports.
+    pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
+        wchan == self.addr()
+    }
+
     fn hashlock(&self) -> &'static Kmutex {
         let kernel = curlwp().kernel();
         let relative = self

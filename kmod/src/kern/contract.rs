@@ -17,11 +17,13 @@ macro_rules! contract {
 }
 
 use crate::kern::lwp::curlwp;
+use crate::kern::pserialize;
 use crate::kern::spl;
 
 /// `ASSERT_SLEEPABLE`: the caller may sleep here.
 ///
-/// Panics (contract `sleepable`) in a hard interrupt, in a softint, on an idle LWP, or with a spin mutex held.
+/// Panics (contract `sleepable`) in a hard interrupt, in a softint, on an idle LWP, in a read section of
+/// pserialize(9), or with a spin mutex held.
 #[inline]
 #[track_caller]
 pub fn assert_sleepable(what: &str) {
@@ -42,6 +44,12 @@ pub fn assert_sleepable(what: &str) {
             !l.is_idle(),
             "sleepable",
             "{what} may sleep, and was called on the idle LWP {}",
+            l.name()
+        );
+        contract!(
+            pserialize::not_in_read_section(),
+            "sleepable",
+            "{what} may sleep, and was called in a read section by {}",
             l.name()
         );
         let held = l.of_cpu(|ci| -ci.ci_mtx_count.get());

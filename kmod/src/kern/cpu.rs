@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::kern::callout::CalloutCpu;
 use crate::kern::kmem;
 use crate::kern::lwp::Lwp;
+use crate::kern::percpu::CpuPercpu;
 use crate::kern::sched::Schedstate;
 use crate::kern::softint::SoftCpu;
 use crate::kern::xcall::CpuXcall;
@@ -32,6 +33,8 @@ pub struct Cpu {
     pub(crate) ci_want_resched: AtomicU32,
     /// Inter-processor interrupts that were sent here and not yet served: bits by [`crate::kern::ipi`] number.
     pub(crate) ci_ipis: AtomicU32,
+    /// Read sections of pserialize(9) that are open here.
+    pub(crate) ci_psz_read_depth: Local<u32>,
     /// The LWP that the running one took over from, if its lock is still to be released.
     pub(crate) ci_prevlwp: Local<Option<&'static Lwp>>,
     /// The scheduler's part.
@@ -42,6 +45,8 @@ pub struct Cpu {
     pub(crate) ci_callout: CalloutCpu,
     /// The cross calls' part.
     pub(crate) ci_xcall: CpuXcall,
+    /// The per-CPU storage.
+    pub(crate) ci_percpu: CpuPercpu,
     /// The LWP that runs when no other does.
     pub(crate) ci_idlelwp: AtomicRef<Lwp>,
     ci_kernel: &'static Kernel,
@@ -57,11 +62,13 @@ crate::fields!(Cpu {
     ci_ipending,
     ci_want_resched,
     ci_ipis,
+    ci_psz_read_depth,
     ci_prevlwp,
     ci_schedstate,
     ci_softcpu,
     ci_callout,
     ci_xcall,
+    ci_percpu,
     ci_idlelwp,
 });
 
@@ -76,11 +83,13 @@ impl Cpu {
             ci_ipending: AtomicU32::new(0),
             ci_want_resched: AtomicU32::new(0),
             ci_ipis: AtomicU32::new(0),
+            ci_psz_read_depth: Local::new(0),
             ci_prevlwp: Local::new(None),
             ci_schedstate: Schedstate::new(),
             ci_softcpu: SoftCpu::new(config),
             ci_callout: CalloutCpu::new(config),
             ci_xcall: CpuXcall::new(),
+            ci_percpu: CpuPercpu::new(),
             ci_idlelwp: AtomicRef::new(),
             ci_kernel: kernel,
             ci_index: index,

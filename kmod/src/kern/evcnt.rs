@@ -51,67 +51,65 @@ impl Described for Evcnt {
     const FIELDS: &'static [Field] = &[];
 }
 
-/// The counters of a kernel.
-pub struct Counters {
-    /// Context switches.
-    pub switches: Evcnt,
-    /// Switches that an LWP did not ask for.
-    pub preemptions: Evcnt,
-    /// LWPs moved to another CPU by its idle LWP.
-    pub pushes: Evcnt,
-    /// LWPs taken from another CPU by an idle one.
-    pub steals: Evcnt,
-    /// Softint levels that were dispatched.
-    pub softints: Evcnt,
-    /// Softints that blocked.
-    pub softint_blocks: Evcnt,
-    /// Callouts that fired.
-    pub callouts: Evcnt,
-    /// Times `callout_halt` had to wait.
-    pub callout_halts: Evcnt,
-    /// Adaptive mutexes that had to be waited for asleep.
-    pub mutex_sleeps: Evcnt,
-    /// Unicast cross calls.
-    pub xc_unicast: Evcnt,
-    /// Broadcast cross calls.
-    pub xc_broadcast: Evcnt,
-    /// Inter-processor interrupts sent.
-    pub ipis: Evcnt,
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident, $group:literal, $event:literal;)*) => {
+        /// The counters of a kernel.
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Evcnt,)*
+        }
+
+        impl Counters {
+            pub(crate) const fn new() -> Self {
+                Counters {
+                    $($name: Evcnt::new($group, $event),)*
+                }
+            }
+
+            /// Every counter, subsystem by subsystem.
+            pub fn all(&self) -> impl Iterator<Item = &Evcnt> {
+                [$(&self.$name),*].into_iter()
+            }
+        }
+    };
 }
 
-impl Counters {
-    pub(crate) const fn new() -> Self {
-        Counters {
-            switches: Evcnt::new("sched", "context switch"),
-            preemptions: Evcnt::new("sched", "preemption"),
-            pushes: Evcnt::new("sched", "migration push"),
-            steals: Evcnt::new("sched", "migration steal"),
-            softints: Evcnt::new("softint", "dispatch"),
-            softint_blocks: Evcnt::new("softint", "block"),
-            callouts: Evcnt::new("callout", "fired"),
-            callout_halts: Evcnt::new("callout", "wait"),
-            mutex_sleeps: Evcnt::new("mutex", "sleep"),
-            xc_unicast: Evcnt::new("crosscall", "unicast"),
-            xc_broadcast: Evcnt::new("crosscall", "broadcast"),
-            ipis: Evcnt::new("ipi", "sent"),
-        }
-    }
-
-    /// Every counter, subsystem by subsystem.
-    pub fn all(&self) -> [&Evcnt; 12] {
-        [
-            &self.switches,
-            &self.preemptions,
-            &self.pushes,
-            &self.steals,
-            &self.softints,
-            &self.softint_blocks,
-            &self.callouts,
-            &self.callout_halts,
-            &self.mutex_sleeps,
-            &self.xc_unicast,
-            &self.xc_broadcast,
-            &self.ipis,
-        ]
-    }
+counters! {
+    /// Context switches.
+    switches, "sched", "context switch";
+    /// Switches that an LWP did not ask for.
+    preemptions, "sched", "preemption";
+    /// LWPs moved to another CPU by its idle LWP.
+    pushes, "sched", "migration push";
+    /// LWPs taken from another CPU by an idle one.
+    steals, "sched", "migration steal";
+    /// Softint levels that were dispatched.
+    softints, "softint", "dispatch";
+    /// Softints that blocked.
+    softint_blocks, "softint", "block";
+    /// Callouts that fired.
+    callouts, "callout", "fired";
+    /// Times `callout_halt` had to wait.
+    callout_halts, "callout", "wait";
+    /// Adaptive mutexes that had to be waited for asleep.
+    mutex_sleeps, "mutex", "sleep";
+    /// Unicast cross calls.
+    xc_unicast, "crosscall", "unicast";
+    /// Broadcast cross calls.
+    xc_broadcast, "crosscall", "broadcast";
+    /// Allocations of per-CPU storage.
+    percpu_allocs, "percpu", "allocation";
+    /// Per-CPU buffers that were moved because they grew.
+    percpu_moves, "percpu", "move";
+    /// Localcounts that were drained.
+    localcount_drains, "localcount", "drain";
+    /// References of a localcount that were released while it was drained.
+    localcount_slow, "localcount", "release while draining";
+    /// Sweeps over the passive references of all CPUs.
+    psref_sweeps, "psref", "sweep";
+    /// Times `psref_target_destroy` had to wait.
+    psref_waits, "psref", "wait";
+    /// Inter-processor interrupts sent.
+    ipis, "ipi", "sent";
+    /// Times writers waited for readers.
+    psz_performs, "pserialize", "perform";
 }

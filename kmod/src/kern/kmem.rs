@@ -100,6 +100,20 @@ pub(crate) fn boot_alloc_slice<T>(
     Some(unsafe { core::slice::from_raw_parts(at, count) })
 }
 
+/// Gives memory of [`boot_alloc_slice`] back after all: what was replaced by something larger.
+///
+/// # Safety
+///
+/// 1. `slice` came from [`boot_alloc_slice`]. 2. Nobody uses it any more: that this holds is what the simulated
+///    machine checks.
+#[track_caller]
+pub(crate) unsafe fn boot_free_slice<T>(slice: &'static [T]) {
+    let at = slice.as_ptr().cast_mut();
+    machine::decide(at as usize, Kind::Free, mem::Relaxed);
+    // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
+    unsafe { machine::free(at.cast(), Layout::for_value(slice)) }
+}
+
 /// Number of objects that were allocated and not freed.
 pub fn live(kernel: &Kernel) -> i64 {
     kernel.kmem.km_live.load(Relaxed)

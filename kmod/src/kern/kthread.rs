@@ -17,6 +17,7 @@ use core::fmt;
 
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
+use crate::kern::inside::inside;
 use crate::kern::lwp::{self, Arg, LP_BOUND, Lwp, Name, Spec, Stat, curlwp, pri};
 use crate::kern::{sched, synch};
 use crate::kernel::Kernel;
@@ -81,7 +82,7 @@ pub fn kthread_create(
 
 /// Ends the current thread (`kthread_exit`).
 ///
-/// Panics (contract `exit-nopreempt`) if preemption is off.
+/// Panics: contracts `exit-nopreempt` if preemption is off, `exit-psref` if it holds passive references.
 #[track_caller]
 pub fn kthread_exit() -> ! {
     let l = curlwp();
@@ -90,6 +91,13 @@ pub fn kthread_exit() -> ! {
         "exit-nopreempt",
         "{} exits with preemption off",
         l.name()
+    );
+    contract!(
+        l.l_psrefs.get() == 0,
+        "exit-psref",
+        "{} exits with {} passive references held",
+        l.name(),
+        l.l_psrefs.get()
     );
     if l.l_joinable.get_fused() {
         let lock = &l.kernel().lwp_lock;
@@ -118,6 +126,7 @@ pub fn kthread_exit() -> ! {
 #[track_caller]
 pub fn kthread_join(l: &'static Lwp) {
     assert_sleepable("kthread_join");
+    let _inside = inside("kthread_join");
     let lock = &l.kernel().lwp_lock;
     lock.enter();
     contract!(

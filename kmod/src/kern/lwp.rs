@@ -34,6 +34,7 @@ use crate::contract;
 use crate::kern::callout::Callout;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::Operations;
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::{Sleepq, SyncObj};
 use crate::kern::synch;
@@ -194,6 +195,8 @@ pub struct Lwp {
     pub(crate) l_ts: Guarded<Option<&'static Turnstile>>,
     /// A mutex that it spins for: for reports.
     pub(crate) l_wantlock: AtomicPtr,
+    /// The operations it is inside of: for reports.
+    pub(crate) l_inside: Private<Operations>,
     /// Ends its sleeps.
     pub(crate) l_timeout_ch: Callout,
     /// Context switches it made (`l_ncsw`).
@@ -202,6 +205,10 @@ pub struct Lwp {
     pub(crate) l_rticks: AtomicU32,
     /// Ticks left of its time slice.
     pub(crate) l_timeslice: Guarded<u32>,
+    /// Passive references that it holds: for contracts.
+    pub(crate) l_psrefs: Private<i32>,
+    /// The target of passive references that it destroys: for reports.
+    pub(crate) l_psref_draining: AtomicPtr,
     pub(crate) l_func: Plain<Option<fn(Arg)>>,
     pub(crate) l_arg: Plain<Arg>,
     /// Whether somebody will join it; under the kernel's `lwp_lock`.
@@ -239,10 +246,13 @@ crate::fields!(Lwp {
     l_runq,
     l_ts,
     l_wantlock,
+    l_inside,
     l_timeout_ch,
     l_ncsw,
     l_rticks,
     l_timeslice,
+    l_psrefs,
+    l_psref_draining,
     l_func,
     l_arg,
     l_joinable,
@@ -292,6 +302,11 @@ impl Lwp {
             // SAFETY: `prepare` gives an LWP its CPU before anybody knows the LWP, and it always has one from then on.
             None => unsafe { core::hint::unreachable_unchecked() },
         }
+    }
+
+    /// The operations that it is inside of: for reports.
+    pub fn operations(&self) -> Operations {
+        self.l_inside.get()
     }
 
     /// Reads something of the CPU that the LWP, which is the current one, runs on.
@@ -414,6 +429,7 @@ impl Lwp {
 
         self.set_pflag(spec.pflag);
         self.l_nopreempt.set(0);
+        self.l_psrefs.set(0);
         self.l_stat.set(Stat::Idl);
         self.l_priority.set(spec.priority);
         self.l_target_cpu.set(None);
@@ -522,10 +538,13 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_runq: Chain::default(),
             l_ts: Guarded::new(None),
             l_wantlock: AtomicPtr::new(core::ptr::null_mut()),
+            l_inside: Private::new(Operations::NONE),
             l_timeout_ch: Callout::new(),
             l_ncsw: Private::new(0),
             l_rticks: AtomicU32::new(0),
             l_timeslice: Guarded::new(0),
+            l_psrefs: Private::new(0),
+            l_psref_draining: AtomicPtr::new(core::ptr::null_mut()),
             l_func: Plain::new(None),
             l_arg: Plain::new(Arg::NONE),
             l_joinable: Plain::new(false),

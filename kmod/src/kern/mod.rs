@@ -1,8 +1,9 @@
 //! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
-//! down this list: [`xcall`], [`kthread`], [`condvar`], [`callout`], [`mutex`], [`turnstile`],
-//! [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`], [`spl`], [`cpu`].
+//! down this list: [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
+//! [`callout`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
+//! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`waits`].
 
 pub mod callout;
 pub mod circq;
@@ -12,11 +13,17 @@ pub mod contract;
 pub mod cpu;
 pub mod evcnt;
 pub mod idle;
+pub mod inside;
 pub mod ipi;
 pub mod kmem;
 pub mod kthread;
+pub mod localcount;
 pub mod lwp;
 pub mod mutex;
+pub mod percpu;
+pub mod pserialize;
+pub mod pslist;
+pub mod psref;
 pub mod sched;
 pub mod sleepq;
 pub mod softint;

@@ -55,6 +55,7 @@
 
 use crate::contract;
 use crate::kern::lwp::{Lwp, curcpu, curlwp};
+use crate::kern::pserialize;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::turnstile;
@@ -110,7 +111,7 @@ impl Kmutex {
     /// Enters the mutex; waits for it (`mutex_enter`).
     ///
     /// Context: adaptive: thread or softint, no spin mutex held; spin: any. Panics: contracts `mutex-context`,
-    /// `mutex-spin-held`, `mutex-recursion`.
+    /// `mutex-read-section`, `mutex-spin-held`, `mutex-recursion`.
     #[inline]
     #[track_caller]
     pub fn enter(&self) {
@@ -233,6 +234,13 @@ impl Kmutex {
                 !spl::cpu_intr_p(),
                 "mutex-context",
                 "mutex_enter({}) of an adaptive mutex in a hard interrupt on {}",
+                self.mtx_name,
+                l.name()
+            );
+            contract!(
+                pserialize::not_in_read_section(),
+                "mutex-read-section",
+                "mutex_enter({}) of an adaptive mutex by {} in a read section of pserialize",
                 self.mtx_name,
                 l.name()
             );

@@ -24,7 +24,7 @@
 //!
 //! 1. PENDING is cleared before the handler runs: what is scheduled during the run runs again.
 //! 2. A level is dispatched only when it is not active.
-//! 3. A handler leaves no spin mutex, no disabled preemption behind.
+//! 3. A handler leaves no spin mutex, no disabled preemption, no passive reference behind.
 //!
 //! # Differences from NetBSD
 //!
@@ -39,9 +39,11 @@ use crate::config::Config;
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::inside;
 use crate::kern::kmem;
 use crate::kern::lwp::{self, Arg, LP_BOUND, LP_INTR, Lwp, Name, Spec, Stat, curcpu, curlwp, pri};
 use crate::kern::mutex::Kmutex;
+use crate::kern::pserialize;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, synch, xcall};
 use crate::kernel::Kernel;
@@ -53,6 +55,14 @@ pub const LEVELS: [Ipl; 4] = [Ipl::SoftClock, Ipl::SoftBio, Ipl::SoftNet, Ipl::S
 
 const fn level_index(level: Ipl) -> usize {
     level as usize - Ipl::SoftClock as usize
+}
+
+/// The level of a softint's LWP; [`Ipl::None`] for any other.
+pub(crate) fn level_of(l: &Lwp) -> Ipl {
+    match l.is_softint() {
+        true => LEVELS[usize::from(l.l_priority.peek() - pri::SOFTCLOCK)],
+        false => Ipl::None,
+    }
 }
 
 /// The short name of a level's LWPs: `softclk/0`.
@@ -245,6 +255,7 @@ pub fn establish(level: Ipl, func: fn(Arg), arg: Arg) -> Option<Softint> {
 #[track_caller]
 pub fn disestablish(softint: Softint) {
     assert_sleepable("softint_disestablish");
+    let _inside = inside("softint_disestablish");
     let kernel = curlwp().kernel();
     let hand = kernel.cpu(0).ci_softcpu.hand(softint);
     contract!(
@@ -420,6 +431,13 @@ fn check_after_handler(ci: &Cpu, l: &Lwp) {
         "a handler of {} returned with preemption off",
         l.name()
     );
+    contract!(
+        l.l_psrefs.get() == 0,
+        "softint-psref",
+        "a handler of {} returned with {} passive references held",
+        l.name(),
+        l.l_psrefs.get()
+    );
 }
 
 /// Gives the CPU back: to the LWP below, or to the run queue if that one went on long ago.
@@ -430,6 +448,7 @@ fn finish(ci: &'static Cpu, l: &'static Lwp) {
             l.l_stat.set(Stat::Idl);
             l.l_running.store_fused(false, Relaxed);
             ci.ci_prevlwp.set(None);
+            pserialize::switchpoint(ci);
             synch::switch_context(ci, l, pinned);
         }
         None => {

@@ -33,9 +33,11 @@
 //! `sys/kern/kern_synch.c` 1.366.
 
 use crate::contract;
+use crate::history::Bug;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{LP_PREEMPTING, Lwp, Stat, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::pserialize;
 use crate::kern::sched::{self, resched};
 use crate::kern::sleepq::{self, SyncObj};
 use crate::kern::spl::{self, Ipl};
@@ -63,7 +65,16 @@ pub(crate) fn mi_switch(l: &'static Lwp) {
         "mi_switch({}) with preemption on",
         l.name()
     );
+    contract!(
+        ci.ci_psz_read_depth.get() == 0,
+        "psz-switch",
+        "{} switches away with {} read sections of pserialize open on cpu{}",
+        l.name(),
+        ci.ci_psz_read_depth.get(),
+        ci.index()
+    );
     machine::point(core::ptr::from_ref(l) as usize, Kind::Switch, Relaxed);
+    pserialize::switchpoint(ci);
 
     // A softint that blocks gives the CPU back to the LWP it interrupted.
     let pinned = l.l_switchto.get();
@@ -94,7 +105,9 @@ fn requeue(ci: &'static Cpu, l: &'static Lwp) {
     l.l_stat.set(Stat::Run);
     l.unlock_to(&spc.spc_mutex);
     sched::sched_enqueue(l);
-    if l.l_target_cpu.get().is_some() && !l.is_bound() {
+    // kern_synch.c up to 1.313 did not look at LP_BOUND here.
+    let history = ci.kernel().config().history;
+    if l.l_target_cpu.get().is_some() && (!l.is_bound() || history.has(Bug::SwitchIgnoresBound)) {
         spc.set_migrating(Some(l));
     }
 }
@@ -216,6 +229,7 @@ fn take_over(l: &'static Lwp) {
 /// An ordinary LWP runs for the first time.
 pub(crate) fn lwp_startup(l: &'static Lwp) {
     take_over(l);
+    pserialize::switchpoint(curcpu());
     spl::splx_fused(Ipl::None);
 }
 

@@ -54,7 +54,7 @@ use crate::kern::softint::{self, LEVELS, Softint};
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kernel::Kernel;
-use crate::mem::{Acquire, AtomicU64, Local, Plain, Relaxed, Release};
+use crate::mem::{Acquire, AtomicU64, Guarded, Local, Plain, Relaxed, Release};
 use crate::note;
 
 /// A function that is called on other CPUs (`xcfunc_t`).
@@ -101,6 +101,8 @@ pub struct XcBox {
     /// How many functions were picked up. Counted by the historical variant alone.
     xc_tailp: Plain<u64>,
     xc_ipl: Plain<Ipl>,
+    /// Who made the request in flight: for reports.
+    xc_lwp: Guarded<Option<&'static Lwp>>,
 }
 
 crate::fields!(XcBox {
@@ -113,6 +115,7 @@ crate::fields!(XcBox {
     xc_donep,
     xc_tailp,
     xc_ipl,
+    xc_lwp,
 });
 
 impl XcBox {
@@ -127,6 +130,7 @@ impl XcBox {
             xc_donep: AtomicU64::new(0),
             xc_tailp: Plain::new(0),
             xc_ipl: Plain::new(Ipl::SoftSerial),
+            xc_lwp: Guarded::new(None),
         }
     }
 
@@ -146,9 +150,16 @@ impl XcBox {
         while self.busy(kernel) {
             self.xc_busy.wait(&self.xc_lock);
         }
+        self.fill(func, args);
+    }
+
+    /// Fills a request in. The box is free and `xc_lock` is held.
+    #[track_caller]
+    fn fill(&self, func: XcFunc, args: (Arg, Arg)) {
         self.xc_func.set(Some(func));
         self.xc_arg1.set(args.0);
         self.xc_arg2.set(args.1);
+        self.xc_lwp.set(Some(curlwp()));
     }
 
     /// Requested and returned functions: for reports.
@@ -163,7 +174,13 @@ impl XcBox {
 
     /// Whether `wchan` is what waiters of this box sleep on: for reports.
     pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
-        wchan == core::ptr::from_ref(&self.xc_busy) as usize
+        self.xc_busy.is_wchan(wchan)
+    }
+
+    /// Who made the request in flight, if there is one: for reports.
+    pub(crate) fn peek_requester(&self) -> Option<&'static Lwp> {
+        let (head, done) = self.peek();
+        self.xc_lwp.peek().filter(|_| head != done)
     }
 }
 
@@ -218,7 +235,7 @@ impl CpuXcall {
 
     /// Whether `wchan` is what the CPU's thread sleeps on when it has nothing to do: for reports.
     pub(crate) fn is_idle_wchan(&self, wchan: usize) -> bool {
-        wchan == core::ptr::from_ref(&self.cpu_xcall) as usize
+        self.cpu_xcall.is_wchan(wchan)
     }
 }
 
@@ -484,9 +501,7 @@ fn high_pri(
     while xc.xc_headp.get() != xc.xc_donep.load(Relaxed) {
         xc.xc_busy.wait(&xc.xc_lock);
     }
-    xc.xc_func.set(Some(func));
-    xc.xc_arg1.set(args.0);
-    xc.xc_arg2.set(args.1);
+    xc.fill(func, args);
     xc.xc_ipl.set(level);
     let number = xc.xc_headp.get() + targets(kernel, target).len() as u64;
     xc.xc_headp.set(number);

@@ -18,7 +18,7 @@
 
 use core::fmt;
 
-use crate::config::Config;
+use crate::config::{Config, Wiring};
 use crate::history::History;
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Stat, curlwp, pri};
@@ -29,9 +29,14 @@ use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod classics;
+pub mod inet;
+pub mod lookup;
 pub mod ops;
+pub mod percpu;
+pub mod perform_vs_callout;
 pub mod promise;
 pub mod provoke;
+pub mod pserialize;
 pub mod rounds;
 pub mod xcall_early_count;
 
@@ -44,6 +49,10 @@ pub struct Variant {
     pub summary: &'static str,
     /// The old code that runs.
     pub history: History,
+    /// The wiring of cross calls with which it shows what it shows; whoever has none shows it with each.
+    pub xcall: Option<Wiring>,
+    /// Whether it is to fail: else it must hold, as today's code does.
+    pub fails: bool,
 }
 
 /// Today's code.
@@ -51,6 +60,8 @@ pub const FIXED: Variant = Variant {
     name: "fixed",
     summary: "today's code",
     history: History::NONE,
+    xcall: None,
+    fails: false,
 };
 
 /// What a failure of a scenario means.
@@ -81,7 +92,7 @@ pub struct Scenario {
     pub default_cpus: usize,
     /// What a failure means.
     pub kind: Kind,
-    /// Changes the knobs it depends on.
+    /// Changes the knobs that it wants otherwise than usual. Whoever boots it may change them again.
     pub configure: fn(&mut Config),
     /// Builds what the actors share, and the actors. Must not sleep.
     pub setup: fn(&'static Kernel),
@@ -92,6 +103,15 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// What a kernel boots with for this scenario and `variant` if nobody says otherwise; `usual` is what others have.
+    pub fn config(&self, usual: Config, variant: &Variant) -> Config {
+        let mut config = usual;
+        config.history = variant.history;
+        config.xcall = variant.xcall.unwrap_or(config.xcall);
+        (self.configure)(&mut config);
+        config
+    }
+
     /// The variant with this name.
     pub fn variant(&self, name: &str) -> Option<&'static Variant> {
         self.variants.iter().find(|v| v.name == name)
@@ -101,7 +121,12 @@ impl Scenario {
 /// Every scenario.
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
+    &perform_vs_callout::SCENARIO,
+    &pserialize::GRACE,
+    &pserialize::LIST,
     &ops::SCENARIO,
+    &percpu::MOVES,
+    &percpu::FOREACH,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,

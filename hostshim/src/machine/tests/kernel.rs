@@ -9,8 +9,8 @@ use crate::strategy::{Portfolio, Replay};
 
 fn setup(name: &str, variant: &str, ncpu: usize, trace: bool) -> Setup {
     let scenario: &'static Scenario = scenario::find(name).expect("a scenario");
-    let mut config = Config::small(ncpu);
-    config.history = scenario.variant(variant).expect("a variant").history;
+    let variant = scenario.variant(variant).expect("a variant");
+    let config = scenario.config(Config::small(ncpu), variant);
     Setup {
         scenario,
         config,

@@ -376,11 +376,15 @@ pub const VARIANTS: &[Variant] = &[
         name: "historical",
         summary: "xcall: xc_tailp, counted at pick-up (subr_xcall.c 1.18)",
         history: crate::history::History::NONE.with(crate::history::Bug::XcallTailp),
+        xcall: None,
+        fails: true,
     },
     Variant {
         name: "as-told",
         summary: "xcall: xc_donep, counted before the function runs (the talk)",
         history: crate::history::History::NONE.with(crate::history::Bug::XcallDonep),
+        xcall: None,
+        fails: true,
     },
 ];
 

@@ -1,0 +1,667 @@
+//! percpu(9): storage that every CPU has a copy of.
+//!
+//! # Overview
+//!
+//! Every CPU has one buffer, and a [`Percpu`] is an offset that is good in all of them. When an
+//! allocation does not fit any more the buffers *grow*: for each CPU a larger one is allocated, and a
+//! low-priority cross call to that CPU copies the old contents, makes the new buffer current, and the
+//! old one is freed. So **per-CPU data moves**: its address is good from [`Percpu::getref`] to
+//! [`Percpu::putref`], and a pointer to it that is kept any longer, in per-CPU data itself above all,
+//! points into freed memory one day. The simulated machine says so on that day.
+//!
+//! # Contexts
+//!
+//! | | hard interrupt | softint | thread |
+//! |---|---|---|---|
+//! | `getref`, `putref` | yes | yes | yes |
+//! | `percpu_alloc`, `percpu_create`, `free`, `foreach`, `foreach_xcall`, `traverse_enter` | no | no | may sleep |
+//!
+//! `percpu_alloc` and `percpu_create` may be called while the kernel boots too.
+//!
+//! # Per-CPU operation
+//!
+//! `pcc_data` is changed by its own CPU alone, and only by its cross-call thread. Whoever has
+//! preemption off keeps that thread from running, so `getref` is all that the owner needs. Others look at
+//! a CPU's data with the swap lock held, which the thread takes to grow the buffer.
+//!
+//! # Invariants
+//!
+//! 1. A buffer never shrinks, and an offset that was given out is inside of every CPU's buffer.
+//! 2. The contents are copied at IPL_HIGH: what an interrupt of that CPU changes is not lost.
+//! 3. Fresh storage is zero on every CPU.
+//!
+//! # Memory order
+//!
+//! What the owner does to its data is ordered with nobody: a remote reader sees the words of a CPU that
+//! is still at work only through atomics, or by `foreach_xcall`, which asks each CPU itself. The swap
+//! lock orders the *move* with remote readers and with the clearing of fresh storage.
+//!
+//! # Lock order
+//!
+//! Nothing is taken under the swap lock or the allocation lock. A low-priority cross call takes the swap
+//! lock: who holds it must not wait for one.
+//!
+//! # When to use something else
+//!
+//! To count events that only a report reads: [`crate::kern::evcnt`].
+//!
+//! # Differences from NetBSD
+//!
+//! The contents are cells of [`crate::mem`], each of eight bytes, and a move copies them cell by cell: so a
+//! move is checked for races like any other access. The offsets come from a bitmap in place of a vmem, which
+//! bounds what a kernel has; how much the buffers grow at a time is a knob. What the requester of a growth
+//! hands to the cross call lies in memory of its own, not on its stack. The swap lock is a mutex: readers
+//! exclude each other. Destructors run in place. All CPUs are there before the first allocation, so there is no list of constructors
+//! to run for those that come later.
+//!
+//! # Sources
+//!
+//! percpu(9); `sys/kern/subr_percpu.c` 1.25.
+
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+
+use crate::contract;
+use crate::kern::condvar::Kcondvar;
+use crate::kern::contract::assert_sleepable;
+use crate::kern::cpu::Cpu;
+use crate::kern::kmem;
+use crate::kern::lwp::{Arg, curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::spl::{self, Ipl};
+use crate::kern::synch;
+use crate::kern::xcall::{self, Priority};
+use crate::kernel::Kernel;
+use crate::mem::{AtomicI64, AtomicU64, Local, Plain};
+use crate::note;
+
+/// A cell of a buffer, whatever is in it. Uninitialized as far as the compiler knows, so that pointers survive a copy.
+type Word = Local<MaybeUninit<u64>>;
+
+const WORD_BYTES: usize = 8;
+
+/// Words of per-CPU storage that a kernel can have.
+const ARENA_WORDS: usize = 1024;
+const MAP_BITS: usize = 64;
+
+/// What per-CPU storage can hold.
+///
+/// # Safety
+///
+/// 1. All bytes zero is a value of the type. 2. It consists of cells of [`crate::mem`] alone, each of eight
+///    bytes. 3. It can be copied bit by bit to another address while nobody uses it.
+pub unsafe trait PercpuData: Sized + Sync + 'static {}
+
+// SAFETY: a cell of eight bytes whose value is a number.
+unsafe impl PercpuData for Plain<i64> {}
+// SAFETY: as above.
+unsafe impl PercpuData for Plain<u64> {}
+// SAFETY: as above.
+unsafe impl PercpuData for Local<i64> {}
+// SAFETY: as above.
+unsafe impl PercpuData for Local<u64> {}
+// SAFETY: as above.
+unsafe impl PercpuData for AtomicI64 {}
+// SAFETY: as above.
+unsafe impl PercpuData for AtomicU64 {}
+
+/// Excludes the move of a buffer and remote readers from each other (`percpu_swap_lock`).
+struct SwapLock(Kmutex);
+
+impl SwapLock {
+    #[track_caller]
+    fn enter_reader(&self) {
+        self.0.enter();
+    }
+
+    #[track_caller]
+    fn exit_reader(&self) {
+        self.0.exit();
+    }
+
+    #[track_caller]
+    fn enter_writer(&self) {
+        self.0.enter();
+    }
+
+    #[track_caller]
+    fn exit_writer(&self) {
+        self.0.exit();
+    }
+}
+
+impl crate::machine::Described for SwapLock {
+    const FIELDS: &'static [crate::machine::Field] = &[];
+}
+
+/// What a kernel has for its per-CPU storage.
+pub struct PercpuArena {
+    percpu_swap_lock: SwapLock,
+    /// Protects the rest.
+    percpu_lock: Kmutex,
+    /// Where the next growth begins, in words.
+    percpu_nextoff: Plain<usize>,
+    /// Which words can be given out, a bit each.
+    percpu_free: [Plain<u64>; ARENA_WORDS / MAP_BITS],
+    /// Whether somebody runs constructors or destructors: one at a time.
+    percpu_busy: Plain<bool>,
+    percpu_cv: Kcondvar,
+}
+
+crate::fields!(PercpuArena {
+    percpu_swap_lock,
+    percpu_lock,
+    percpu_nextoff,
+    percpu_free,
+    percpu_busy,
+    percpu_cv,
+});
+
+impl PercpuArena {
+    pub(crate) const fn new() -> Self {
+        PercpuArena {
+            percpu_swap_lock: SwapLock(Kmutex::new("percpu_swap_lock", Ipl::None)),
+            percpu_lock: Kmutex::new("percpu_lock", Ipl::None),
+            percpu_nextoff: Plain::new(0),
+            percpu_free: [const { Plain::new(0) }; ARENA_WORDS / MAP_BITS],
+            percpu_busy: Plain::new(false),
+            percpu_cv: Kcondvar::new("percpu"),
+        }
+    }
+
+    fn bit(&self, word: usize) -> bool {
+        self.percpu_free[word / MAP_BITS].get_fused() >> (word % MAP_BITS) & 1 != 0
+    }
+
+    /// Marks words as free, or as given out. `percpu_lock` is held.
+    fn mark(&self, offset: usize, words: usize, free: bool) {
+        for word in offset..offset + words {
+            let map = &self.percpu_free[word / MAP_BITS];
+            let (old, bit) = (map.get_fused(), 1 << (word % MAP_BITS));
+            map.set_fused(if free { old | bit } else { old & !bit });
+        }
+    }
+
+    /// Begins what only one LWP does at a time.
+    #[track_caller]
+    fn enter_busy(&self) {
+        self.percpu_lock.enter();
+        while self.percpu_busy.get() {
+            self.percpu_cv.wait(&self.percpu_lock);
+        }
+        self.percpu_busy.set(true);
+        self.percpu_lock.exit();
+    }
+
+    #[track_caller]
+    fn exit_busy(&self) {
+        self.percpu_lock.enter();
+        self.percpu_busy.set(false);
+        self.percpu_cv.broadcast();
+        self.percpu_lock.exit();
+    }
+}
+
+/// What a CPU has for its per-CPU storage (`percpu_cpu_t`): its buffer.
+pub struct CpuPercpu {
+    pcc_data: Plain<&'static [Word]>,
+}
+
+crate::fields!(CpuPercpu { pcc_data });
+
+impl CpuPercpu {
+    pub(crate) const fn new() -> Self {
+        CpuPercpu {
+            pcc_data: Plain::new(&[]),
+        }
+    }
+}
+
+/// The first of `words` adjacent words that are all free, below `limit`.
+fn first_fit(free: impl Fn(usize) -> bool, limit: usize, words: usize) -> Option<usize> {
+    let mut run = 0;
+    for word in 0..limit {
+        run = if free(word) { run + 1 } else { 0 };
+        if run == words {
+            return Some(word + 1 - words);
+        }
+    }
+    None
+}
+
+/// Words at the same place on every CPU, zeroed by nobody yet. Grows the buffers if there are none.
+#[track_caller]
+fn arena_alloc(kernel: &'static Kernel, words: usize) -> Option<usize> {
+    let arena = &kernel.percpu;
+    arena.percpu_lock.enter();
+    let limit = arena.percpu_nextoff.get();
+    let found = first_fit(|word| arena.bit(word), limit, words);
+    if let Some(offset) = found {
+        arena.mark(offset, words, false);
+    }
+    arena.percpu_lock.exit();
+    found.or_else(|| import(kernel, words))
+}
+
+/// Grows the buffers and gives out the front of what was added (`percpu_backend_alloc`).
+///
+/// If there is no memory, what was to be added is lost.
+#[track_caller]
+fn import(kernel: &'static Kernel, words: usize) -> Option<usize> {
+    let arena = &kernel.percpu;
+    let added = words.next_multiple_of(kernel.config().percpu_import_words);
+    arena.percpu_lock.enter();
+    let offset = arena.percpu_nextoff.get();
+    let end = offset + added;
+    if end <= ARENA_WORDS {
+        arena.percpu_nextoff.set(end);
+    }
+    arena.percpu_lock.exit();
+    if end > ARENA_WORDS {
+        return None;
+    }
+    enlarge(kernel, end)?;
+    // Only now: nobody may find words that some CPU does not have yet.
+    arena.percpu_lock.enter();
+    arena.mark(offset + words, added - words, true);
+    arena.percpu_lock.exit();
+    Some(offset)
+}
+
+/// What the cross call gets, and leaves: the buffer that is not the CPU's.
+struct Spare {
+    data: Plain<&'static [Word]>,
+}
+
+/// Sees to it that every CPU has at least `words` words (`percpu_cpu_enlarge`).
+#[track_caller]
+fn enlarge(kernel: &'static Kernel, words: usize) -> Option<()> {
+    for ci in kernel.cpus() {
+        let data = buffer(words)?;
+        let Some(spare) = kmem::kmem_alloc(
+            "percpu spare",
+            Spare {
+                data: Plain::new(data),
+            },
+        ) else {
+            // SAFETY: (1) it came from `buffer`; (2) nobody else knows it.
+            unsafe { kmem::boot_free_slice(data) };
+            return None;
+        };
+        let args = (Arg::of(ci), Arg::of(spare));
+        if kernel.mp_online() {
+            xcall::wait(xcall::unicast(Priority::Low, swap, args, ci));
+        } else {
+            swap(args.0, args.1);
+        }
+        let unused = spare.data.get();
+        // SAFETY: (1) it came from `kmem_alloc`; (2) the cross call has returned.
+        unsafe { kmem::kmem_free(spare) };
+        if !unused.is_empty() {
+            // SAFETY: (1) it came from `buffer`; (2) it is nobody's current buffer, and who still has a pointer into
+            // it broke the rule of `getref`.
+            unsafe { kmem::boot_free_slice(unused) };
+        }
+    }
+    Some(())
+}
+
+/// A buffer of zeros.
+fn buffer(words: usize) -> Option<&'static [Word]> {
+    kmem::boot_alloc_slice(
+        "percpu buffer",
+        words,
+        |_| Local::new(MaybeUninit::zeroed()),
+    )
+}
+
+/// Gives this CPU the buffer that is spare, unless it has one as large (`percpu_cpu_swap`). By cross call.
+fn swap(ci: Arg, spare: Arg) {
+    // SAFETY: `enlarge` gave a CPU, which lives as long as its kernel.
+    let ci: &'static Cpu = unsafe { ci.get() };
+    // SAFETY: `enlarge` keeps it until the cross call has returned.
+    let spare: &'static Spare = unsafe { spare.get() };
+    let kernel = ci.kernel();
+    contract!(
+        core::ptr::eq(ci, curcpu()) || !kernel.mp_online(),
+        "percpu-swap-cpu",
+        "the buffer of cpu{} is to be moved by cpu{}",
+        ci.index(),
+        curcpu().index()
+    );
+    let arena = &kernel.percpu;
+    arena.percpu_swap_lock.enter_writer();
+    let new = spare.data.get();
+    let old = ci.ci_percpu.pcc_data.get();
+    // Two requests may overtake each other.
+    if new.len() > old.len() {
+        // What an interrupt would change after it was copied would be lost.
+        let s = spl::splhigh();
+        for (to, from) in new.iter().zip(old) {
+            to.set(from.get());
+        }
+        ci.ci_percpu.pcc_data.set(new);
+        spl::splx(s);
+        spare.data.set(old);
+        kernel.counters.percpu_moves.incr();
+        note!(
+            "the per-CPU buffer of cpu{} grows from {} words to {}",
+            ci.index(),
+            old.len(),
+            new.len()
+        );
+    }
+    arena.percpu_swap_lock.exit_writer();
+}
+
+/// Constructs the storage of one CPU, or destroys it: with the argument that was given to [`percpu_create`].
+pub type PercpuFunc<T> = fn(&T, Arg, &'static Cpu);
+
+/// Storage that every CPU has a copy of (`percpu_t`).
+///
+/// It proves that the storage was allocated, not that it has not been freed.
+pub struct Percpu<T> {
+    pc_offset: usize,
+    pc_dtor: Option<PercpuFunc<T>>,
+    pc_arg: Arg,
+    pc_type: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Percpu<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Percpu<T> {}
+
+/// What both [`percpu_alloc`] and [`percpu_create`] ask of their caller.
+#[track_caller]
+fn assert_may_alloc(what: &str) {
+    // While the kernel boots nothing sleeps: there are no others.
+    if curlwp().kernel().mp_online() {
+        assert_sleepable(what);
+    }
+}
+
+/// Allocates storage of type `T` on every CPU, all zeros (`percpu_alloc`). `None` if there is no room.
+///
+/// Expensive, and rare: it may make a cross call to every CPU.
+/// Context: thread that may sleep, or boot. Panics: contract `sleepable`.
+#[track_caller]
+pub fn percpu_alloc<T: PercpuData>() -> Option<Percpu<T>> {
+    assert_may_alloc("percpu_alloc");
+    let percpu = allocate(None, Arg::NONE)?;
+    percpu.visit_words(|_, word| word.set(MaybeUninit::zeroed()));
+    Some(percpu)
+}
+
+/// [`percpu_alloc`], with a constructor that is called for every CPU, and a destructor for [`Percpu::free`]
+/// (`percpu_create`).
+///
+/// They are called here, for one CPU after another, by one caller at a time. The constructor gets a copy in
+/// ordinary memory and may sleep; the destructor runs under the swap lock and must not.
+/// Context, panics: as [`percpu_alloc`].
+#[track_caller]
+pub fn percpu_create<T: PercpuData>(
+    ctor: PercpuFunc<T>,
+    dtor: Option<PercpuFunc<T>>,
+    arg: Arg,
+) -> Option<Percpu<T>> {
+    assert_may_alloc("percpu_create");
+    let kernel = curlwp().kernel();
+    let percpu = allocate(dtor, arg)?;
+    kernel.percpu.enter_busy();
+    let created = percpu.construct(kernel, ctor, arg);
+    kernel.percpu.exit_busy();
+    if created.is_none() {
+        percpu.release();
+    }
+    created.map(|()| percpu)
+}
+
+#[track_caller]
+fn allocate<T: PercpuData>(dtor: Option<PercpuFunc<T>>, arg: Arg) -> Option<Percpu<T>> {
+    let kernel = curlwp().kernel();
+    let offset = arena_alloc(kernel, Percpu::<T>::WORDS)?;
+    kernel.counters.percpu_allocs.incr();
+    Some(Percpu {
+        pc_offset: offset,
+        pc_dtor: dtor,
+        pc_arg: arg,
+        pc_type: PhantomData,
+    })
+}
+
+/// Begins a look at the storage of other CPUs: it does not move meanwhile (`percpu_traverse_enter`).
+///
+/// Keeps low-priority cross calls waiting that move it. Context: thread that may sleep. Panics: contract `sleepable`.
+#[track_caller]
+pub fn percpu_traverse_enter() {
+    assert_sleepable("percpu_traverse_enter");
+    curlwp().kernel().percpu.percpu_swap_lock.enter_reader();
+}
+
+/// Ends what [`percpu_traverse_enter`] began (`percpu_traverse_exit`).
+#[track_caller]
+pub fn percpu_traverse_exit() {
+    curlwp().kernel().percpu.percpu_swap_lock.exit_reader();
+}
+
+/// What the cross call of [`Percpu::foreach_xcall`] gets.
+struct Call<T: 'static> {
+    percpu: Local<Percpu<T>>,
+    func: Local<PercpuFunc<T>>,
+    arg: Local<Arg>,
+}
+
+impl<T: PercpuData> Percpu<T> {
+    const WORDS: usize = {
+        assert!(align_of::<T>() == WORD_BYTES, "cells of eight bytes");
+        assert!(size_of::<T>() > 0 && size_of::<T>().is_multiple_of(WORD_BYTES));
+        size_of::<T>() / WORD_BYTES
+    };
+
+    /// The storage of the CPU that executes the call; preemption is off until [`putref`](Self::putref) (`percpu_getref`).
+    ///
+    /// The reference is good until then and no longer.
+    /// Context: any.
+    #[inline]
+    #[track_caller]
+    pub fn getref(&self) -> &'static T {
+        synch::kpreempt_disable();
+        self.place(curcpu().ci_percpu.pcc_data.get_fused())
+    }
+
+    /// Ends one [`getref`](Self::getref) (`percpu_putref`).
+    ///
+    /// Context: any. Panics (contract `percpu-putref`) if preemption is not off.
+    #[inline]
+    #[track_caller]
+    pub fn putref(&self) {
+        contract!(
+            curlwp().l_nopreempt.get() > 0,
+            "percpu-putref",
+            "percpu_putref in {} without percpu_getref",
+            curlwp().name()
+        );
+        synch::kpreempt_enable();
+    }
+
+    /// The storage of any CPU, between [`percpu_traverse_enter`] and its exit (`percpu_getptr_remote`).
+    #[track_caller]
+    pub fn getptr_remote(&self, ci: &Cpu) -> &'static T {
+        self.place(ci.ci_percpu.pcc_data.get_fused())
+    }
+
+    /// The storage of a CPU, unseen by the host: for reports, when the kernel has stopped.
+    pub fn peek(&self, ci: &Cpu) -> &'static T {
+        self.place(ci.ci_percpu.pcc_data.peek())
+    }
+
+    fn words(&self, data: &'static [Word]) -> &'static [Word] {
+        &data[self.pc_offset..self.pc_offset + Self::WORDS]
+    }
+
+    #[inline]
+    fn place(&self, data: &'static [Word]) -> &'static T {
+        // SAFETY: (1) the words are inside of a buffer; (2) they were zeroed when they were allocated and hold a
+        // `T` since (`PercpuData`); (3) all of a `T` is cells, so that references to it may be shared; (4) that
+        // the buffer is alive is the rule of `getref`, which the simulated machine checks.
+        unsafe { &*self.words(data).as_ptr().cast::<T>() }
+    }
+
+    /// Visits the words of every CPU under the swap lock.
+    #[track_caller]
+    fn visit_words(&self, mut visit: impl FnMut(usize, &Word)) {
+        let kernel = curlwp().kernel();
+        let lock = &kernel.percpu.percpu_swap_lock;
+        lock.enter_reader();
+        for ci in kernel.cpus() {
+            let words = self.words(ci.ci_percpu.pcc_data.get_fused());
+            words.iter().for_each(|word| visit(ci.index(), word));
+        }
+        lock.exit_reader();
+    }
+
+    /// Calls `func` with the storage of every CPU, here (`percpu_foreach`).
+    ///
+    /// It runs under the swap lock: it must be short, and must not wait for a low-priority cross call, nor for
+    /// memory. The owners may be at work meanwhile: what they change must be atomic.
+    /// Context: thread that may sleep. Panics: contract `sleepable`.
+    #[track_caller]
+    pub fn foreach(&self, mut func: impl FnMut(&T, &'static Cpu)) {
+        percpu_traverse_enter();
+        for ci in curlwp().kernel().cpus() {
+            func(self.getptr_remote(ci), ci);
+        }
+        percpu_traverse_exit();
+    }
+
+    /// Calls `func` with the storage of every CPU, on that CPU, by cross call (`percpu_foreach_xcall`).
+    ///
+    /// One CPU after another, with preemption off. `None`, and nothing is called, if there is no memory.
+    /// Context: thread that may sleep. Panics: as [`xcall::unicast`].
+    #[track_caller]
+    pub fn foreach_xcall(&self, priority: Priority, func: PercpuFunc<T>, arg: Arg) -> Option<()> {
+        let call = kmem::kmem_alloc(
+            "percpu call",
+            Call {
+                percpu: Local::new(*self),
+                func: Local::new(func),
+                arg: Local::new(arg),
+            },
+        )?;
+        for ci in curlwp().kernel().cpus() {
+            let args = (Arg::of(call), Arg::NONE);
+            xcall::wait(xcall::unicast(priority, Self::called, args, ci));
+        }
+        // SAFETY: (1) it came from `kmem_alloc`; (2) all cross calls have returned.
+        unsafe { kmem::kmem_free(call) };
+        Some(())
+    }
+
+    fn called(call: Arg, _: Arg) {
+        // SAFETY: `foreach_xcall` keeps it until the cross call has returned.
+        let call: &'static Call<T> = unsafe { call.get() };
+        let percpu = call.percpu.get();
+        (call.func.get())(percpu.getref(), call.arg.get(), curcpu());
+        percpu.putref();
+    }
+
+    /// Frees the storage; the destructor of [`percpu_create`] runs for every CPU (`percpu_free`).
+    ///
+    /// Nobody uses the storage any more: all that was done to it is ordered before the call.
+    /// Context: thread that may sleep. Panics: contract `sleepable`.
+    #[track_caller]
+    pub fn free(self) {
+        assert_sleepable("percpu_free");
+        self.free_at_rest();
+    }
+
+    /// [`free`](Self::free) without a look at the context: for teardown, when nothing runs.
+    #[track_caller]
+    pub(crate) fn free_at_rest(self) {
+        if let Some(dtor) = self.pc_dtor {
+            let kernel = curlwp().kernel();
+            kernel.percpu.enter_busy();
+            self.destruct(kernel, dtor);
+            kernel.percpu.exit_busy();
+        }
+        self.release();
+    }
+
+    /// Gives the words back.
+    #[track_caller]
+    fn release(self) {
+        let arena = &curlwp().kernel().percpu;
+        arena.percpu_lock.enter();
+        arena.mark(self.pc_offset, Self::WORDS, true);
+        arena.percpu_lock.exit();
+    }
+
+    /// Runs the constructor on a copy for each CPU, and puts the copy in place.
+    #[track_caller]
+    fn construct(self, kernel: &'static Kernel, ctor: PercpuFunc<T>, arg: Arg) -> Option<()> {
+        let copy = buffer(Self::WORDS)?;
+        let whole = Percpu {
+            pc_offset: 0,
+            ..self
+        };
+        for ci in kernel.cpus() {
+            copy.iter().for_each(|word| word.set(MaybeUninit::zeroed()));
+            ctor(whole.place(copy), arg, ci);
+            kernel.percpu.percpu_swap_lock.enter_reader();
+            let there = self.words(ci.ci_percpu.pcc_data.get_fused());
+            for (to, from) in there.iter().zip(copy) {
+                to.set(from.get());
+            }
+            kernel.percpu.percpu_swap_lock.exit_reader();
+        }
+        // SAFETY: (1) it came from `buffer`; (2) nobody else knows it.
+        unsafe { kmem::boot_free_slice(copy) };
+        Some(())
+    }
+
+    /// Runs the destructor for each CPU, under the swap lock: the storage is where it was.
+    #[track_caller]
+    fn destruct(self, kernel: &'static Kernel, dtor: PercpuFunc<T>) {
+        for ci in kernel.cpus() {
+            kernel.percpu.percpu_swap_lock.enter_reader();
+            let there = self.getptr_remote(ci);
+            dtor(there, self.pc_arg, ci);
+            kernel.percpu.percpu_swap_lock.exit_reader();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_fit_is_the_lowest() {
+        let map: u32 = 0b0111_0110;
+        let free = |word: usize| map >> word & 1 != 0;
+        assert_eq!(first_fit(free, 32, 1), Some(1));
+        assert_eq!(first_fit(free, 32, 2), Some(1));
+        assert_eq!(first_fit(free, 32, 3), Some(4));
+        assert_eq!(first_fit(free, 32, 4), None);
+    }
+
+    #[test]
+    fn a_fit_ends_at_the_limit() {
+        assert_eq!(first_fit(|_| true, 3, 3), Some(0));
+        assert_eq!(first_fit(|_| true, 3, 4), None);
+        assert_eq!(first_fit(|word| word >= 2, 3, 2), None);
+    }
+
+    #[test]
+    fn marks_are_single_words() {
+        let arena = PercpuArena::new();
+        arena.mark(62, 4, true);
+        arena.mark(64, 1, false);
+        let free: [bool; 6] = core::array::from_fn(|i| arena.bit(61 + i));
+        assert_eq!(free, [false, true, true, false, true, false]);
+    }
+}

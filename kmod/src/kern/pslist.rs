@@ -1,0 +1,355 @@
+//! pslist(9): lists that are read without a lock.
+//!
+//! # Overview
+//!
+//! A doubly linked list whose readers follow `ple_next` inside a read section of
+//! [pserialize](crate::kern::pserialize) while writers, who exclude each other by other means, insert and remove. A
+//! removed entry keeps its `ple_next`, so that a reader who stands on it goes on; the writer waits for readers
+//! (`pserialize_perform`) before it destroys the entry or uses it again.
+//!
+//! # Contexts
+//!
+//! Reading ([`PslistHead::first`], [`PslistEntry::next`]): any context in which the entries are kept from being
+//! destroyed, a read section above all. Writing: writers exclude each other. [`PslistEntry::destroy`],
+//! [`PslistHead::destroy`]: nobody else uses it any more.
+//!
+//! # Invariants
+//!
+//! 1. `ple_prevp` points to the pointer that points to the entry; only writers look at it; it is null off the list.
+//! 2. Whatever a reader can reach was filled in before it was published.
+//!
+//! # Memory order
+//!
+//! ```text
+//! writer                                  reader
+//! fills the entry                         first() / next(): load-consume (here: acquire)
+//! new.ple_next = successor (plain)        reads the entry: sees what was filled in
+//! *prevp = new (release)
+//! ```
+//!
+//! The release also keeps the writer's *earlier loads* before the publication (1.7, 2019-12-01). Removal is a
+//! relaxed store: nothing is published by it.
+//!
+//! # Differences from NetBSD
+//!
+//! Loads are acquire, for consume; on x86 both are bare loads. An entry leads to its container by the container's
+//! own cast, which is the first-field rule: containers are `repr(C)` and begin with their entry.
+//!
+//! # Sources
+//!
+//! pslist(9); `sys/sys/pslist.h` 1.7.
+
+use core::marker::PhantomData;
+
+use crate::contract;
+use crate::mem::{Acquire, AtomicUsize, Plain, Relaxed, Release};
+
+/// What `ple_next` of a destroyed entry holds: no address of anything.
+const POISON: usize = 1;
+
+/// A list of `T`s, each of which begins with a [`PslistEntry`].
+pub struct PslistHead<T: Listed> {
+    plh_first: AtomicUsize,
+    of: PhantomData<&'static T>,
+}
+
+/// What links an object into a list.
+#[repr(C)]
+pub struct PslistEntry {
+    ple_next: AtomicUsize,
+    ple_prevp: Plain<usize>,
+}
+
+/// An object that can be on a list.
+///
+/// # Safety
+///
+/// The type is `repr(C)` and its first field is the [`PslistEntry`] that `entry` gives.
+pub unsafe trait Listed: 'static {
+    /// The entry.
+    fn entry(&self) -> &PslistEntry;
+}
+
+impl<T: Listed> crate::machine::Described for PslistHead<T> {
+    const FIELDS: &'static [crate::machine::Field] = &[];
+}
+
+crate::fields!(PslistEntry {
+    ple_next,
+    ple_prevp
+});
+
+impl Default for PslistEntry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Listed> Default for PslistHead<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The pointer at `prevp`: the `ple_next` or `plh_first` that points to an entry.
+fn pointer(prevp: usize) -> &'static AtomicUsize {
+    // SAFETY: (1) `ple_prevp` is set from the address of such a pointer, whose owner is on the list or its head; (2)
+    // who takes the owner off corrects `ple_prevp` of its successor first.
+    unsafe { &*(prevp as *const AtomicUsize) }
+}
+
+fn addr(pointer: &AtomicUsize) -> usize {
+    core::ptr::from_ref(pointer) as usize
+}
+
+/// The entry at an address that a list holds.
+fn at(address: usize) -> Option<&'static PslistEntry> {
+    // SAFETY: lists hold addresses of entries that were inserted. That they are still alive is the readers' and
+    // writers' protocol, which the simulated machine checks at each access.
+    unsafe { (address as *const PslistEntry).as_ref() }
+}
+
+impl PslistEntry {
+    /// An entry on no list (`PSLIST_ENTRY_INITIALIZER`).
+    pub const fn new() -> Self {
+        PslistEntry {
+            ple_next: AtomicUsize::new(0),
+            ple_prevp: Plain::new(0),
+        }
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self) as usize
+    }
+
+    /// Ends its use (`PSLIST_ENTRY_DESTROY`): whoever still follows it is caught.
+    ///
+    /// Context: nobody else uses it. Panics (contract `pslist-destroy`) if it is on a list.
+    #[track_caller]
+    pub fn destroy(&self) {
+        contract!(
+            self.ple_prevp.get_fused() == 0,
+            "pslist-destroy",
+            "an entry is destroyed that is on a list"
+        );
+        self.ple_next.store_fused(POISON, Relaxed);
+    }
+
+    /// Links the entry in where `prevp` points, and publishes it.
+    #[track_caller]
+    fn insert(&self, prevp: &AtomicUsize) {
+        contract!(
+            self.ple_prevp.get_fused() == 0 && self.ple_next.load_fused(Relaxed) == 0,
+            "pslist-insert",
+            "an entry is inserted that is on a list, or was removed from one and not initialized since"
+        );
+        let next = prevp.load_fused(Relaxed);
+        if let Some(next) = at(next) {
+            contract!(
+                next.ple_prevp.get_fused() == addr(prevp),
+                "pslist-linked",
+                "an entry does not point back to what points to it"
+            );
+            next.ple_prevp.set_fused(addr(&self.ple_next));
+        }
+        self.ple_next.store_fused(next, Relaxed);
+        self.ple_prevp.set_fused(addr(prevp));
+        prevp.store(self.address(), Release);
+    }
+
+    /// Takes the entry off its list (`PSLIST_WRITER_REMOVE`). Readers may still stand on it.
+    ///
+    /// Context: writer. Panics: contracts `pslist-remove`, `pslist-linked`.
+    #[track_caller]
+    pub fn remove(&self) {
+        let prevp = self.ple_prevp.get_fused();
+        let next = self.ple_next.load_fused(Relaxed);
+        contract!(
+            prevp != 0 && next != POISON,
+            "pslist-remove",
+            "an entry is removed that is on no list"
+        );
+        contract!(
+            pointer(prevp).load_fused(Relaxed) == self.address(),
+            "pslist-linked",
+            "an entry is removed that its predecessor does not point to"
+        );
+        if let Some(next) = at(next) {
+            next.ple_prevp.set_fused(prevp);
+        }
+        // Readers go on through `ple_next`, which stays.
+        pointer(prevp).store(next, Relaxed);
+        self.ple_prevp.set_fused(0);
+    }
+
+    #[track_caller]
+    fn follow(&self) -> Option<&'static PslistEntry> {
+        let next = self.ple_next.load(Acquire);
+        contract!(
+            next != POISON,
+            "pslist-next",
+            "a reader follows an entry that was destroyed"
+        );
+        at(next)
+    }
+}
+
+impl<T: Listed> PslistHead<T> {
+    /// An empty list (`PSLIST_INITIALIZER`).
+    pub const fn new() -> Self {
+        PslistHead {
+            plh_first: AtomicUsize::new(0),
+            of: PhantomData,
+        }
+    }
+
+    fn container(entry: &'static PslistEntry) -> &'static T {
+        // SAFETY: entries of this list are first fields of `T`s: the promise of `Listed`.
+        unsafe { &*core::ptr::from_ref(entry).cast::<T>() }
+    }
+
+    /// Ends its use (`PSLIST_DESTROY`).
+    ///
+    /// Context: nobody else uses it. Panics (contract `pslist-empty`) if something is on it.
+    #[track_caller]
+    pub fn destroy(&self) {
+        contract!(
+            self.plh_first.load_fused(Relaxed) == 0,
+            "pslist-empty",
+            "a list is destroyed that is not empty"
+        );
+    }
+
+    /// Puts `item` first (`PSLIST_WRITER_INSERT_HEAD`).
+    ///
+    /// Context: writer. Panics: contracts `pslist-insert`, `pslist-linked`.
+    #[track_caller]
+    pub fn insert_head(&self, item: &T) {
+        item.entry().insert(&self.plh_first);
+    }
+
+    /// Puts `item` behind `before`, which is on this list (`PSLIST_WRITER_INSERT_AFTER`).
+    ///
+    /// Context, panics: as [`insert_head`](Self::insert_head).
+    #[track_caller]
+    pub fn insert_after(&self, before: &T, item: &T) {
+        item.entry().insert(&before.entry().ple_next);
+    }
+
+    /// Puts `item` before `after`, which is on this list (`PSLIST_WRITER_INSERT_BEFORE`).
+    ///
+    /// Context, panics: as [`insert_head`](Self::insert_head).
+    #[track_caller]
+    pub fn insert_before(&self, after: &T, item: &T) {
+        item.entry()
+            .insert(pointer(after.entry().ple_prevp.get_fused()));
+    }
+
+    /// The first item (`PSLIST_READER_FIRST`).
+    ///
+    /// Context: reader.
+    #[track_caller]
+    pub fn first(&self) -> Option<&'static T> {
+        at(self.plh_first.load(Acquire)).map(Self::container)
+    }
+
+    /// The item behind `item` (`PSLIST_READER_NEXT`).
+    ///
+    /// Context: reader. Panics (contract `pslist-next`) if `item` was destroyed.
+    #[track_caller]
+    pub fn next(&self, item: &T) -> Option<&'static T> {
+        item.entry().follow().map(Self::container)
+    }
+
+    /// The items, first to last (`PSLIST_READER_FOREACH`); the place a reader stands on may be removed meanwhile.
+    ///
+    /// Context: reader, for as long as the iterator is used.
+    #[track_caller]
+    pub fn iter(&self) -> impl Iterator<Item = &'static T> + '_ {
+        // The successor is looked up when it is wanted, and not before.
+        let mut last = None;
+        core::iter::from_fn(move || {
+            last = match last {
+                None => self.first(),
+                Some(item) => self.next(item),
+            };
+            last
+        })
+        .fuse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C)]
+    struct Item {
+        entry: PslistEntry,
+        value: u32,
+    }
+
+    // SAFETY: `repr(C)`, and the entry is the first field.
+    unsafe impl Listed for Item {
+        fn entry(&self) -> &PslistEntry {
+            &self.entry
+        }
+    }
+
+    fn item(value: u32) -> Item {
+        Item {
+            entry: PslistEntry::new(),
+            value,
+        }
+    }
+
+    fn values<const N: usize>(list: &PslistHead<Item>) -> [u32; N] {
+        let mut items = list.iter();
+        let values = core::array::from_fn(|_| items.next().map_or(0, |item| item.value));
+        assert!(items.next().is_none(), "the list is longer than {N}");
+        values
+    }
+
+    #[test]
+    fn items_stand_where_they_were_put() {
+        let list = PslistHead::new();
+        let (a, b, c, d) = (item(1), item(2), item(3), item(4));
+        list.insert_head(&b);
+        list.insert_head(&a);
+        list.insert_after(&b, &d);
+        list.insert_before(&d, &c);
+        assert_eq!(values(&list), [1, 2, 3, 4]);
+        b.entry.remove();
+        assert_eq!(values(&list), [1, 3, 4]);
+        a.entry.remove();
+        d.entry.remove();
+        assert_eq!(values(&list), [3]);
+        c.entry.remove();
+        list.destroy();
+    }
+
+    #[test]
+    fn a_reader_on_a_removed_item_goes_on() {
+        let list = PslistHead::new();
+        let (a, b) = (item(1), item(2));
+        list.insert_head(&b);
+        list.insert_head(&a);
+        a.entry.remove();
+        assert_eq!(list.next(&a).map(|item| item.value), Some(2));
+        assert_eq!(values(&list), [2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "pslist-next")]
+    fn a_destroyed_item_is_not_followed() {
+        if cfg!(not(feature = "contracts")) {
+            panic!("pslist-next: contracts are off");
+        }
+        let list = PslistHead::new();
+        let a = item(1);
+        list.insert_head(&a);
+        a.entry.remove();
+        a.entry.destroy();
+        list.next(&a);
+    }
+}

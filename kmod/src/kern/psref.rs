@@ -1,0 +1,643 @@
+//! psref(9): passive references.
+//!
+//! # Overview
+//!
+//! A passive reference keeps an object, the *target*, from being destroyed. It is held by one LWP on one
+//! CPU, and costs nobody else anything: all it does is to put a [`Psref`], which the holder provides, on a
+//! list of its CPU. There is a list for each *class* of targets. Whoever destroys a target asks every CPU
+//! whether its list has a reference to it, again and again, until no list has.
+//!
+//! # Contexts
+//!
+//! | | hard interrupt | softint | thread |
+//! |---|---|---|---|
+//! | `acquire`, `release`, `copy`, `held` | no | up to the class's level | bound, or preemption off |
+//! | `PsrefTarget::init` | no | yes | yes |
+//! | `PsrefTarget::destroy`, `PsrefClass::create`, `PsrefClass::destroy` | no | no | may sleep |
+//!
+//! `PsrefClass::create` may be called while the kernel boots too. With references held an LWP may sleep, if it
+//! is bound: on a mutex, say. It must not be long.
+//!
+//! # Per-CPU operation
+//!
+//! A list is touched by its own CPU alone, at the level of the class, and so is the sweep: a softint of that
+//! level. So a sweep never sees a list half changed, and neither does a softint that acquires and releases.
+//! The heads lie in [`crate::kern::percpu`] storage, which moves: nothing points back at them.
+//!
+//! # Why it is sound
+//!
+//! 1. No *new* references: the caller has unlinked the target and waited for the readers that could still
+//!    find it.
+//! 2. Old references *stay on their CPU*: their holders are bound, or not preempted, and release them where
+//!    they acquired them. So one look at each list finds every one.
+//! 3. The answer of each CPU is ordered before the destroyer's next step (the cross call), and so is all that
+//!    the former holders did.
+//!
+//! # The wake-up is a hint
+//!
+//! `release` wakes the destroyer without its lock, so the wake-up can be lost; the destroyer waits a tick at
+//! most.
+//!
+//! ```text
+//! release                            destroy
+//! raise to the class's level         draining = true
+//! off the list                       loop:
+//! draining? (still raised)             every CPU: is it on my list?
+//! lower                                no: return, the target dies
+//! draining: broadcast                  yes: wait for a broadcast, or a tick
+//! ```
+//!
+//! # When to use something else
+//!
+//! [`crate::kern::localcount`] if the reference goes from CPU to CPU or from LWP to LWP, or is held for long. A
+//! read section alone, if the holder does not sleep.
+//!
+//! # Differences from NetBSD
+//!
+//! * `release` looks whether the target is being destroyed *before* it lowers the level. NetBSD looks
+//!   afterwards; by then a sweep may have run on this CPU and said "not held", and the target may be gone.
+//! * The answer of a sweep lies in the target (`prt_held`) and not on the destroyer's stack.
+//! * A `Psref` knows whether it is in use: to acquire with one that holds a reference is a contract broken at
+//!   once, and not when the list is walked. It must not be dropped or moved while it does.
+//!
+//! A class must outlive the `release` that broadcasts to it: as in NetBSD, that is its owner's to see to.
+//!
+//! # Sources
+//!
+//! psref(9); `sys/kern/subr_psref.c` 1.18, and 1.10 for the historical variant.
+
+use crate::contract;
+use crate::history::Bug;
+use crate::kern::condvar::Kcondvar;
+use crate::kern::contract::assert_sleepable;
+use crate::kern::cpu::Cpu;
+use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::percpu::{Percpu, PercpuData, percpu_alloc};
+use crate::kern::softint;
+use crate::kern::spl::{self, Ipl};
+use crate::kern::xcall::{self, Priority};
+use crate::kernel::Kernel;
+use crate::mem::{AtomicBool, Local, Plain, Relaxed};
+use crate::note;
+
+/// The references of one class on one CPU (`struct psref_cpu`).
+struct PsrefCpu {
+    pcpu_head: Plain<*const Psref>,
+}
+
+// SAFETY: (1) a null pointer is the empty list; (2) one cell of eight bytes; (3) nothing points at it.
+unsafe impl PercpuData for PsrefCpu {}
+
+/// A class of targets (`struct psref_class`).
+pub struct PsrefClass {
+    prc_lock: Kmutex,
+    prc_cv: Kcondvar,
+    prc_percpu: Percpu<PsrefCpu>,
+    prc_ipl: Ipl,
+}
+
+crate::fields!(PsrefClass { prc_lock, prc_cv });
+
+impl PsrefClass {
+    /// Creates a class whose references are acquired at `ipl` at most (`psref_class_create`). `name` is for reports.
+    ///
+    /// `None` if there is no memory. Context: thread that may sleep, or boot. Panics: contracts `psref-class-ipl`,
+    /// `sleepable`.
+    #[track_caller]
+    pub fn create(name: &'static str, ipl: Ipl) -> Option<&'static PsrefClass> {
+        // The sweep is a softint of this level.
+        contract!(
+            ipl.is_soft(),
+            "psref-class-ipl",
+            "psref_class_create({name}) at level {}, which is not a soft one",
+            ipl.name()
+        );
+        let percpu = percpu_alloc()?;
+        let class = kmem_alloc(
+            "psref class",
+            PsrefClass {
+                prc_lock: Kmutex::new(name, ipl),
+                prc_cv: Kcondvar::new(name),
+                prc_percpu: percpu,
+                prc_ipl: ipl,
+            },
+        );
+        if class.is_none() {
+            percpu.free_at_rest();
+        }
+        class
+    }
+
+    /// Ends a class (`psref_class_destroy`). All of its targets have been destroyed.
+    ///
+    /// Context: thread that may sleep. Panics: contracts `psref-class-busy`, `sleepable`.
+    ///
+    /// # Safety
+    ///
+    /// 1. The class came from [`create`](Self::create). 2. Nobody uses it any more: that this holds is what the
+    ///    simulated machine checks.
+    #[track_caller]
+    pub unsafe fn destroy(&'static self) {
+        assert_sleepable("psref_class_destroy");
+        // SAFETY: the caller's promise.
+        unsafe { self.destroy_at_rest() };
+    }
+
+    /// [`destroy`](Self::destroy) without a look at the context: for teardown, when nothing runs.
+    ///
+    /// # Safety
+    ///
+    /// As [`destroy`](Self::destroy).
+    #[track_caller]
+    pub(crate) unsafe fn destroy_at_rest(&'static self) {
+        for ci in curlwp().kernel().cpus() {
+            contract!(
+                self.prc_percpu.peek(ci).pcpu_head.peek().is_null(),
+                "psref-class-busy",
+                "psref_class_destroy({}) while cpu{} has references",
+                self.name(),
+                ci.index()
+            );
+        }
+        self.prc_cv.destroy();
+        self.prc_percpu.free_at_rest();
+        // SAFETY: the caller's promise.
+        unsafe { kmem_free(self) };
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.prc_cv.wmesg()
+    }
+}
+
+/// An object that passive references can be held to, or a part of it (`struct psref_target`).
+pub struct PsrefTarget {
+    /// The class, from `init` to the end of `destroy`.
+    prt_class: Local<Option<&'static PsrefClass>>,
+    prt_draining: AtomicBool,
+    /// Whether a CPU has a reference: what the sweep found.
+    prt_held: AtomicBool,
+}
+
+crate::fields!(PsrefTarget {
+    prt_class,
+    prt_draining,
+    prt_held
+});
+
+impl Default for PsrefTarget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PsrefTarget {
+    /// A target that is to be initialized.
+    pub const fn new() -> Self {
+        PsrefTarget {
+            prt_class: Local::new(None),
+            prt_draining: AtomicBool::new(false),
+            prt_held: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes this a target of `class` (`psref_target_init`). The caller publishes it with a release afterwards.
+    ///
+    /// Context: any but a hard interrupt; nobody else knows the target.
+    #[track_caller]
+    pub fn init(&self, class: &'static PsrefClass) {
+        self.prt_class.set(Some(class));
+        self.prt_draining.store(false, Relaxed);
+    }
+
+    /// Waits until nobody holds a reference (`psref_target_destroy`).
+    ///
+    /// The caller has seen to it that nobody acquires any more.
+    /// Context: thread that may sleep; holds no reference to it. Panics: contracts `psref-class`,
+    /// `psref-destroy-twice`, `sleepable`.
+    #[track_caller]
+    pub fn destroy(&self, class: &'static PsrefClass) {
+        assert_sleepable("psref_target_destroy");
+        self.assert_class("psref_target_destroy", class);
+        contract!(
+            !self.prt_draining.load(Relaxed),
+            "psref-destroy-twice",
+            "psref_target_destroy by {} of a target of class {} that is being destroyed already",
+            curlwp().name(),
+            class.name()
+        );
+        self.prt_draining.store(true, Relaxed);
+        let l = curlwp();
+        l.l_psref_draining
+            .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
+        while self.swept(class) {
+            note!(
+                "{} waits for references of class {}",
+                l.name(),
+                class.name()
+            );
+            l.kernel().counters.psref_waits.incr();
+            // Not held over the sweep, so a release in between wakes nobody: hence the tick.
+            class.prc_lock.enter();
+            let _hint = class.prc_cv.timedwait(&class.prc_lock, 1);
+            class.prc_lock.exit();
+        }
+        l.l_psref_draining
+            .store_fused(core::ptr::null_mut(), Relaxed);
+        // Who acquires it now is found out.
+        self.prt_class.set(None);
+    }
+
+    /// Asks every CPU whether it has a reference (`psreffed_p`).
+    #[track_caller]
+    fn swept(&self, class: &'static PsrefClass) -> bool {
+        let kernel = curlwp().kernel();
+        kernel.counters.psref_sweeps.incr();
+        self.prt_held.store(false, Relaxed);
+        // subr_psref.c up to 1.10 (before 2018-02-01): by the threads of the cross calls, which no softint lets run.
+        let priority = match kernel.config().history.has(Bug::PsrefSweepLow) {
+            true => Priority::Low,
+            false => Priority::High(class.prc_ipl),
+        };
+        let args = (Arg::of(self), Arg::of(class));
+        xcall::wait(xcall::broadcast(priority, sweep, args));
+        self.prt_held.load(Relaxed)
+    }
+
+    /// Whether the caller holds a reference to it: for assertions (`psref_held`).
+    ///
+    /// Context: as [`Psref::acquire`]. Panics: contracts `psref-context`, `psref-unbound`, `psref-class`,
+    /// `psref-cpu`.
+    #[track_caller]
+    pub fn held(&self, class: &'static PsrefClass) -> bool {
+        assert_context("psref_held", class);
+        self.assert_class("psref_held", class);
+        let l = curlwp();
+        find(self, class, |psref| {
+            psref.psref_lwp.get().is_some_and(|by| core::ptr::eq(by, l))
+        })
+    }
+
+    #[track_caller]
+    fn assert_class(&self, what: &str, class: &PsrefClass) {
+        if cfg!(feature = "contracts") {
+            let of = self.prt_class.get();
+            contract!(
+                of.is_some_and(|of| core::ptr::eq(of, class)),
+                "psref-class",
+                "{what} in {} for class {} of a target {} {}",
+                curlwp().name(),
+                class.name(),
+                of.map_or("that has been destroyed, or is of", |_| "of class"),
+                of.map_or("no class", |of| of.name())
+            );
+        }
+    }
+}
+
+/// The function of a sweep: says whether this CPU has a reference (`psreffed_p_xc`).
+fn sweep(target: Arg, class: Arg) {
+    // SAFETY: `destroy` waits for the cross call, and its caller keeps the target until it has returned.
+    let target: &'static PsrefTarget = unsafe { target.get() };
+    // SAFETY: as above.
+    let class: &'static PsrefClass = unsafe { class.get() };
+    // Of whichever LWP: whoever runs here meanwhile holds it no less.
+    if find(target, class, |_| true) {
+        // Every CPU that writes writes this.
+        target.prt_held.store(true, Relaxed);
+    }
+}
+
+/// Whether this CPU has a reference to `target` that fits (`_psref_held`).
+#[track_caller]
+fn find(target: &PsrefTarget, class: &PsrefClass, fits: impl Fn(&Psref) -> bool) -> bool {
+    let s = spl::splraise(class.prc_ipl);
+    let pcpu = class.prc_percpu.getref();
+    let mut next = pcpu.pcpu_head.get();
+    let mut found = false;
+    // SAFETY: a psref is on the list from `acquire` to `release`, and stays where it is in between; the level
+    // keeps others of this CPU off the list.
+    while let Some(psref) = unsafe { next.as_ref() } {
+        contract!(
+            psref
+                .psref_cpu
+                .get()
+                .is_some_and(|ci| core::ptr::eq(ci, curcpu())),
+            "psref-cpu",
+            "{} is on the list of cpu{}",
+            Held(psref, class),
+            curcpu().index()
+        );
+        found = core::ptr::eq(psref.psref_target.get(), target) && fits(psref);
+        if found {
+            break;
+        }
+        next = psref.psref_next.get_fused();
+    }
+    class.prc_percpu.putref();
+    spl::splx(s);
+    found
+}
+
+/// A passive reference (`struct psref`): memory of its holder's, often on the stack.
+///
+/// From [`acquire`](Self::acquire) to [`release`](Self::release) a list refers to it: it stays where it is and is
+/// not dropped. The type does not prove that.
+pub struct Psref {
+    psref_next: Plain<*const Psref>,
+    /// Null while it holds no reference.
+    psref_target: Local<*const PsrefTarget>,
+    psref_lwp: Local<Option<&'static Lwp>>,
+    psref_cpu: Local<Option<&'static Cpu>>,
+}
+
+crate::fields!(Psref {
+    psref_next,
+    psref_target,
+    psref_lwp,
+    psref_cpu
+});
+
+impl Default for Psref {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Psref {
+    /// A place for a reference, that holds none.
+    pub const fn new() -> Self {
+        Psref {
+            psref_next: Plain::new(core::ptr::null()),
+            psref_target: Local::new(core::ptr::null()),
+            psref_lwp: Local::new(None),
+            psref_cpu: Local::new(None),
+        }
+    }
+
+    /// Whether it holds a reference. For its holder.
+    pub fn in_use(&self) -> bool {
+        !self.psref_target.peek().is_null()
+    }
+
+    /// Acquires a reference to `target` (`psref_acquire`).
+    ///
+    /// The caller sees to it that the target is not destroyed before this returns: it found it in a read section.
+    /// And that it stays on this CPU until the [`release`](Self::release).
+    /// Context: softint of the class's level or lower, or thread that is bound or has preemption off. Panics: contracts
+    /// `psref-context`, `psref-unbound`, `psref-class`, `psref-draining`, `psref-twice`.
+    #[track_caller]
+    pub fn acquire(&self, target: &PsrefTarget, class: &'static PsrefClass) {
+        assert_context("psref_acquire", class);
+        target.assert_class("psref_acquire", class);
+        contract!(
+            !target.prt_draining.load(Relaxed),
+            "psref-draining",
+            "psref_acquire by {} of a target of class {} that is being destroyed",
+            curlwp().name(),
+            class.name()
+        );
+        self.hold(target, class);
+    }
+
+    /// Puts the reference on the list of this CPU.
+    #[track_caller]
+    fn hold(&self, target: &PsrefTarget, class: &'static PsrefClass) {
+        contract!(
+            self.psref_target.get().is_null(),
+            "psref-twice",
+            "{} acquires another reference with {}, which is held already",
+            curlwp().name(),
+            Held(self, class)
+        );
+        let l = curlwp();
+        let s = spl::splraise(class.prc_ipl);
+        let pcpu = class.prc_percpu.getref();
+        self.psref_next.set(pcpu.pcpu_head.get());
+        self.psref_target.set(target);
+        self.psref_lwp.set(Some(l));
+        self.psref_cpu.set(Some(curcpu()));
+        pcpu.pcpu_head.set(self);
+        class.prc_percpu.putref();
+        spl::splx(s);
+        l.l_psrefs.set(l.l_psrefs.get() + 1);
+    }
+
+    /// Releases the reference (`psref_release`). The target may be gone when it returns.
+    ///
+    /// Context: the LWP that acquired it, on the CPU where it did. Panics: contracts `psref-context`,
+    /// `psref-unbound`, `psref-class`, `psref-target`, `psref-lwp`, `psref-cpu`, `psref-listed`.
+    #[track_caller]
+    pub fn release(&self, target: &PsrefTarget, class: &'static PsrefClass) {
+        assert_context("psref_release", class);
+        target.assert_class("psref_release", class);
+        contract!(
+            core::ptr::eq(self.psref_target.get(), target),
+            "psref-target",
+            "psref_release by {} in class {} with a psref that holds {}",
+            curlwp().name(),
+            class.name(),
+            match self.psref_target.get().is_null() {
+                true => "no reference",
+                false => "a reference to another target",
+            }
+        );
+        self.assert_holder("released", class);
+        let l = curlwp();
+        let s = spl::splraise(class.prc_ipl);
+        let pcpu = class.prc_percpu.getref();
+        self.unlink(pcpu, class);
+        self.psref_target.set(core::ptr::null());
+        // While no sweep can come in between: the target may be gone as soon as the level is lowered.
+        let draining = target.prt_draining.load(Relaxed);
+        class.prc_percpu.putref();
+        spl::splx(s);
+        l.l_psrefs.set(l.l_psrefs.get() - 1);
+        if draining {
+            class.prc_cv.broadcast();
+        }
+    }
+
+    /// Takes the reference off the list: from its head, for nothing points back (`SLIST_REMOVE`).
+    #[track_caller]
+    fn unlink(&self, pcpu: &PsrefCpu, class: &PsrefClass) {
+        let mut link = &pcpu.pcpu_head;
+        loop {
+            let next = link.get();
+            if core::ptr::eq(next, self) {
+                break;
+            }
+            // SAFETY: as in `find`.
+            let Some(psref) = (unsafe { next.as_ref() }) else {
+                crate::machine::stop(
+                    crate::machine::Stop::Contract("psref-listed"),
+                    format_args!(
+                        "{} is not on the list of cpu{}",
+                        Held(self, class),
+                        curcpu().index()
+                    ),
+                )
+            };
+            link = &psref.psref_next;
+        }
+        link.set(self.psref_next.get_fused());
+    }
+
+    /// Acquires another reference to the target that `from` holds (`psref_copy`).
+    ///
+    /// Context: as [`release`](Self::release) of `from`. Panics: contracts `psref-context`, `psref-unbound`,
+    /// `psref-copy`, `psref-lwp`, `psref-cpu`, `psref-class`, `psref-twice`.
+    #[track_caller]
+    pub fn copy(&self, from: &Psref, class: &'static PsrefClass) {
+        assert_context("psref_copy", class);
+        contract!(
+            !core::ptr::eq(self, from),
+            "psref-copy",
+            "psref_copy by {} of {} to itself",
+            curlwp().name(),
+            Held(self, class)
+        );
+        // SAFETY: a target lives as long as there is a reference to it.
+        let Some(target) = (unsafe { from.psref_target.get().as_ref() }) else {
+            crate::machine::stop(
+                crate::machine::Stop::Contract("psref-copy"),
+                format_args!(
+                    "psref_copy by {} in class {} of a psref that holds no reference",
+                    curlwp().name(),
+                    class.name()
+                ),
+            )
+        };
+        from.assert_holder("copied", class);
+        target.assert_class("psref_copy", class);
+        self.hold(target, class);
+    }
+
+    /// The reference is its LWP's, and is on its CPU.
+    #[track_caller]
+    fn assert_holder(&self, what: &str, class: &PsrefClass) {
+        if cfg!(feature = "contracts") {
+            let (l, here) = (curlwp(), curcpu());
+            contract!(
+                self.psref_lwp.get().is_some_and(|by| core::ptr::eq(by, l)),
+                "psref-lwp",
+                "{} is {what} by {}: a passive reference stays with its LWP",
+                Held(self, class),
+                l.name()
+            );
+            contract!(
+                self.psref_cpu
+                    .get()
+                    .is_some_and(|ci| core::ptr::eq(ci, here)),
+                "psref-cpu",
+                "{} is {what} on cpu{}: {} was moved while it held it",
+                Held(self, class),
+                here.index(),
+                l.name()
+            );
+        }
+    }
+}
+
+impl Drop for Psref {
+    fn drop(&mut self) {
+        contract!(
+            !self.in_use(),
+            "psref-dropped",
+            "{} drops a psref that holds a reference",
+            curlwp().name()
+        );
+    }
+}
+
+/// A psref that holds a reference, as the beginning of a sentence.
+struct Held<'a>(&'a Psref, &'a PsrefClass);
+
+impl core::fmt::Display for Held<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Held(psref, class) = self;
+        write!(f, "psref of class {}", class.name())?;
+        if let Some(l) = psref.psref_lwp.peek() {
+            write!(f, " acquired by {}", l.name())?;
+        }
+        match psref.psref_cpu.peek() {
+            Some(ci) => write!(f, " on cpu{}", ci.index()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The caller may hold references of `class`.
+#[track_caller]
+fn assert_context(what: &str, class: &PsrefClass) {
+    if cfg!(feature = "contracts") {
+        let l = curlwp();
+        contract!(
+            !spl::cpu_intr_p(),
+            "psref-context",
+            "{what} for class {} in a hard interrupt on {}",
+            class.name(),
+            l.name()
+        );
+        let level = softint::level_of(l);
+        contract!(
+            level <= class.prc_ipl,
+            "psref-context",
+            "{what} in {} for class {}, which is used up to level {}",
+            l.name(),
+            class.name(),
+            class.prc_ipl.name()
+        );
+        contract!(
+            lwp::on_this_cpu(),
+            "psref-unbound",
+            "{what} for class {} in {}, which is not bound and can be preempted: it could be moved",
+            class.name(),
+            l.name()
+        );
+    }
+}
+
+/// Most references that a report follows on one list.
+const REPORTED: usize = 256;
+
+/// Calls `visit` with the LWP and the CPU of every reference to `target`: for reports, when the kernel has stopped.
+pub fn holders(
+    kernel: &'static Kernel,
+    target: &PsrefTarget,
+    visit: &mut dyn FnMut(&'static Lwp, &'static Cpu),
+) {
+    let Some(class) = target.prt_class.peek() else {
+        return;
+    };
+    for ci in kernel.cpus() {
+        let mut next = class.prc_percpu.peek(ci).pcpu_head.peek();
+        for _ in 0..REPORTED {
+            // SAFETY: the list is as its CPU left it, and nothing runs.
+            let Some(psref) = (unsafe { next.as_ref() }) else {
+                break;
+            };
+            if core::ptr::eq(psref.psref_target.peek(), target)
+                && let Some(l) = psref.psref_lwp.peek()
+            {
+                visit(l, ci);
+            }
+            next = psref.psref_next.peek();
+        }
+    }
+}
+
+/// The target that `l` is destroying and waits for: for reports, when the kernel has stopped.
+pub fn draining(l: &Lwp) -> Option<&'static PsrefTarget> {
+    let target = l.l_psref_draining.peek().cast::<PsrefTarget>();
+    // SAFETY: the LWP keeps it here while it is in `destroy`, whose caller keeps the target until it returns.
+    unsafe { target.cast_const().as_ref() }
+}
+
+/// The class of a target: for reports.
+pub fn class_of(target: &PsrefTarget) -> Option<&'static PsrefClass> {
+    target.prt_class.peek()
+}

@@ -1,0 +1,208 @@
+//! The wait-for graph, drawn from what the kernel knows.
+//!
+//! # Overview
+//!
+//! Nodes are LWPs and the resources that the talk draws: a lock, the slot of a cross-call box, a softint level of a
+//! CPU, the softclock of a CPU, references that are drained. An LWP waits for a resource; a resource waits for the LWP
+//! that must act before it is free. Nothing here is kept by the kernel for this purpose, except for the names of the
+//! operations that an LWP is [inside](crate::kern::inside) of, and of who made a cross call: owners, queues and
+//! pending flags are what the primitives need anyway.
+//!
+//! # Which waits are certain
+//!
+//! A wait is *certain* if nothing but its resource can end it. An LWP that sleeps with a timeout on a condition
+//! variable may be woken by either: neither is certain. kpause has nothing but its timeout. A cycle of certain waits
+//! is a deadlock, whatever else runs.
+//!
+//! # Contexts
+//!
+//! When the kernel has stopped, or every CPU is idle: it reads without locks.
+
+use core::fmt;
+
+use crate::config::Wiring;
+use crate::kern::callout::Callout;
+use crate::kern::cpu::Cpu;
+use crate::kern::lwp::{Lwp, Stat};
+use crate::kern::mutex::Kmutex;
+use crate::kern::sleepq::SyncObj;
+use crate::kern::spl::Ipl;
+use crate::kern::xcall::XcBox;
+use crate::kernel::Kernel;
+
+mod cycle;
+
+pub use cycle::{Graph, deadlocked};
+
+/// A node of the graph.
+#[derive(Clone, Copy)]
+pub enum Node {
+    /// A thread.
+    Lwp(&'static Lwp),
+    /// A mutex.
+    Mutex(&'static Kmutex),
+    /// The one slot of a cross-call box.
+    Xcall(&'static str, &'static XcBox),
+    /// A softint level of a CPU, occupied by its LWP.
+    Softint(Ipl, &'static Cpu),
+    /// The softclock of a CPU, which ends a timed sleep.
+    Softclock(&'static Cpu),
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        match (self, other) {
+            (Node::Lwp(a), Node::Lwp(b)) => core::ptr::eq(*a, *b),
+            (Node::Mutex(a), Node::Mutex(b)) => core::ptr::eq(*a, *b),
+            (Node::Xcall(_, a), Node::Xcall(_, b)) => core::ptr::eq(*a, *b),
+            (Node::Softint(l, a), Node::Softint(m, b)) => l == m && core::ptr::eq(*a, *b),
+            (Node::Softclock(a), Node::Softclock(b)) => core::ptr::eq(*a, *b),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Node::Lwp(l) => write!(f, "{}", l.name()),
+            Node::Mutex(m) => f.write_str(m.name()),
+            Node::Xcall(name, _) => f.write_str(name),
+            Node::Softint(level, ci) => write!(f, "softint {} of cpu{}", level.name(), ci.index()),
+            Node::Softclock(ci) => write!(f, "softclock of cpu{}", ci.index()),
+        }
+    }
+}
+
+/// What a node waits for, and whether nothing else can end the wait.
+#[derive(Clone, Copy)]
+pub struct Wait {
+    /// What must become free, or act.
+    pub on: Node,
+    /// Whether the wait cannot end otherwise.
+    pub certain: bool,
+}
+
+type Visit<'a> = &'a mut dyn FnMut(Wait);
+
+fn certain(on: Node) -> Wait {
+    Wait { on, certain: true }
+}
+
+/// Calls `visit` with everything that `node` waits for.
+pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
+    match node {
+        Node::Lwp(l) => lwp_edges(kernel, l, visit),
+        Node::Mutex(m) => {
+            if let Some(owner) = m.owner() {
+                visit(certain(Node::Lwp(owner)));
+            }
+        }
+        Node::Xcall(_, xc) => xcall_edges(kernel, xc, visit),
+        Node::Softint(level, ci) => {
+            if let (Some(l), true) = ci.ci_softcpu.peek(level) {
+                visit(certain(Node::Lwp(l)));
+            }
+        }
+        Node::Softclock(ci) => {
+            visit(certain(match ci.ci_callout.peek_lwp() {
+                Some(l) => Node::Lwp(l),
+                // It does not run: perhaps because its level is occupied.
+                None => Node::Softint(Ipl::SoftClock, ci),
+            }));
+        }
+    }
+}
+
+/// The mutex that an LWP is about to enter.
+fn wanted(l: &Lwp) -> Option<&'static Kmutex> {
+    let wanted = l.l_wantlock.peek();
+    // SAFETY: an LWP keeps here the mutex that it is about to enter, which is alive as long as it waits.
+    unsafe { wanted.cast::<Kmutex>().cast_const().as_ref() }
+}
+
+fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
+    if let Some(mutex) = wanted(l) {
+        return visit(certain(Node::Mutex(mutex)));
+    }
+    if l.l_stat.peek() != Stat::Sleep {
+        return;
+    }
+    let wchan = l.l_wchan.peek();
+    let timeout = timeout_of(&l.l_timeout_ch);
+    match l.l_syncobj.peek() {
+        SyncObj::Cv => {
+            for (name, xc) in boxes(kernel) {
+                if xc.is_wchan(wchan) {
+                    visit(certain(Node::Xcall(name, xc)));
+                }
+            }
+            if let Some(other) = kernel.lwps().find(|other| other.l_exitcv.is_wchan(wchan)) {
+                visit(certain(Node::Lwp(other)));
+            }
+            if let Some(ci) = timeout {
+                visit(Wait {
+                    on: Node::Softclock(ci),
+                    certain: false,
+                });
+            }
+        }
+        SyncObj::Callout => {
+            let ci = l.l_mutex.peek().and_then(|lock| {
+                kernel
+                    .cpus()
+                    .iter()
+                    .find(|ci| core::ptr::eq(&raw const ci.ci_callout.cc_lock, lock))
+            });
+            if let Some(ci) = ci {
+                visit(certain(Node::Softclock(ci)));
+            }
+        }
+        SyncObj::Kpause => {
+            if let Some(ci) = timeout {
+                visit(certain(Node::Softclock(ci)));
+            }
+        }
+        SyncObj::Mutex | SyncObj::Sched => {}
+    }
+}
+
+/// The CPU whose softclock will end a timed sleep.
+fn timeout_of(timeout: &Callout) -> Option<&'static Cpu> {
+    timeout.peek_cpu().filter(|_| timeout.peek_pending())
+}
+
+fn boxes(kernel: &'static Kernel) -> [(&'static str, &'static XcBox); 2] {
+    [
+        ("xc", &kernel.xcall.xc_low_pri),
+        ("xc (high)", &kernel.xcall.xc_high_pri),
+    ]
+}
+
+/// A box is free when its functions have returned: it waits for the threads and softints that run them.
+fn xcall_edges(kernel: &'static Kernel, xc: &'static XcBox, visit: Visit<'_>) {
+    let (head, done) = xc.peek();
+    if head == done {
+        return;
+    }
+    let low = core::ptr::eq(xc, &raw const kernel.xcall.xc_low_pri);
+    if !low && kernel.config().xcall == Wiring::Rump {
+        // Its functions are carried by the other box.
+        let [(name, carrier), _] = boxes(kernel);
+        return visit(certain(Node::Xcall(name, carrier)));
+    }
+    for ci in kernel.cpus() {
+        if low {
+            let (l, pending) = ci.ci_xcall.peek();
+            let Some(l) = l else { continue };
+            if pending || !ci.ci_xcall.is_idle_wchan(l.l_wchan.peek()) {
+                visit(certain(Node::Lwp(l)));
+            }
+        } else {
+            let level = xc.peek_ipl();
+            if let (Some(_), true) = ci.ci_softcpu.peek(level) {
+                visit(certain(Node::Softint(level, ci)));
+            }
+        }
+    }
+}
