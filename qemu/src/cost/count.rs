@@ -130,23 +130,39 @@ fn count_loop(operation: &mut impl FnMut()) -> u64 {
     instructions() - start
 }
 
-/// Counts operations one by one, with interrupts on, as other CPUs have a part in them.
+/// Counts operations one by one, with interrupts on, as other CPUs have a part in them. What each operation is done
+/// to is made before it, and ended after it, uncounted.
 ///
 /// A tick of the clock that falls into one of them does not move the median.
-pub(crate) fn single(mut operation: impl FnMut()) -> Cost {
-    let count = |operation: &mut dyn FnMut()| {
+pub(crate) fn single<T>(
+    mut begin: impl FnMut() -> T,
+    mut operation: impl FnMut(&T),
+    mut end: impl FnMut(T),
+) -> Cost {
+    let mut count = |operation: &mut dyn FnMut(&T)| {
+        let object = begin();
         let start = instructions();
-        operation();
-        instructions() - start
+        operation(&object);
+        let counted = instructions() - start;
+        end(object);
+        counted
     };
-    let empty = count(&mut || {});
     for _ in 0..WARM_UP {
-        operation();
+        count(&mut operation);
     }
     let mut counted = [0; SINGLES];
     for counted in &mut counted {
-        *counted = count(&mut operation) - empty;
+        *counted = count(&mut operation) - empty();
     }
     counted.sort_unstable();
     Cost::Median(counted[SINGLES / 2])
+}
+
+/// What [`single`] counts of an operation that is none.
+fn empty() -> u64 {
+    let mut nothing = |(): &()| {};
+    let operation: &mut dyn FnMut(&()) = core::hint::black_box(&mut nothing);
+    let start = instructions();
+    operation(&());
+    instructions() - start
 }
