@@ -252,9 +252,10 @@ pub fn kpreempt_enable() {
         "kpreempt_enable in {} without kpreempt_disable",
         l.name()
     );
-    if l.l_nopreempt.decrement() == 0 {
-        kpreempt_if_wanted();
-    }
+    l.l_nopreempt.decrement();
+    core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+    // Whether this was the outermost one, who finds that somebody wants the CPU finds out.
+    kpreempt_if_wanted();
 }
 
 /// Whether the current LWP cannot be preempted.
