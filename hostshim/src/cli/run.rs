@@ -23,7 +23,7 @@ type Target = (&'static Scenario, &'static Variant);
 
 /// Hunts in every scenario and variant that was asked for.
 pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
-    let targets = targets(&args.scenario, &args.variant)?;
+    let targets = targets(&args.scenario, &args.variant, args.xcall.map(Wiring::from))?;
     for (scenario, _) in &targets {
         check_cpus(scenario, args)?;
     }
@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
 }
 
 /// What `SCENARIO` and `--variant` name, in the order of the list.
-fn targets(scenario: &str, variant: &str) -> Result<Vec<Target>, Wrong> {
+fn targets(scenario: &str, variant: &str, xcall: Option<Wiring>) -> Result<Vec<Target>, Wrong> {
     let scenarios = match scenario {
         "all" => Vec::from_iter(
             scenario::ALL
@@ -51,8 +51,10 @@ fn targets(scenario: &str, variant: &str) -> Result<Vec<Target>, Wrong> {
         ),
         name => vec![find(name)?],
     };
+    // Of all, those for which the wiring that was asked for means something; of one, what was asked for.
+    let fits = |v: &Variant| scenario != "all" || xcall.is_none_or(|x| v.wirings().contains(&x));
     let matching = |s: &'static Scenario| {
-        let wanted = move |v: &&Variant| variant == "all" || v.name == variant;
+        let wanted = move |v: &&Variant| (variant == "all" || v.name == variant) && fits(v);
         s.variants.iter().filter(wanted).map(move |v| (s, v))
     };
     let targets: Vec<Target> = scenarios.iter().copied().flat_map(matching).collect();

@@ -70,6 +70,7 @@ use crate::contract;
 use crate::history::Bug;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
+use crate::kern::inside::inside;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -161,6 +162,24 @@ impl Localcount {
             curlwp().name()
         );
         self.percpu().free();
+    }
+
+    /// Ends a counter that has no references, without a drain: for teardown, when nothing runs.
+    ///
+    /// Panics (contract `localcount-fini`) if it has references.
+    #[track_caller]
+    pub(crate) fn fini_at_rest(&self, kernel: &'static Kernel) {
+        let references = self.total(kernel);
+        contract!(
+            references == 0,
+            "localcount-fini",
+            "a localcount ends at rest that has {references} references"
+        );
+        if let Some(total) = self.lc_total.get() {
+            // SAFETY: (1) it came from `kmem_alloc`; (2) nothing runs.
+            unsafe { kmem_free(total) };
+        }
+        self.percpu().free_at_rest();
     }
 
     #[inline]
@@ -298,6 +317,7 @@ impl Localcount {
             l.name()
         );
         let Some(total) = total else { return };
+        let _inside = inside("localcount_drain");
         l.kernel().counters.localcount_drains.incr();
         self.lc_totalp
             .store(core::ptr::from_ref(total).cast_mut().cast(), Relaxed);

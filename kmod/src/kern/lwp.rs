@@ -45,6 +45,7 @@ use crate::mem::{
     Acquire, AtomicBool, AtomicPtr, AtomicRef, AtomicU32, Guarded, Local, Plain, Private, Relaxed,
     Release,
 };
+use crate::note;
 
 /// An argument that is handed through to a function: a word, or a reference whose type the function knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -589,6 +590,11 @@ pub fn curlwp_bind() -> u32 {
     let pflag = l.pflag();
     l.set_pflag(pflag | LP_BOUND);
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+    note!(
+        "{} binds itself to cpu{}",
+        l.name(),
+        l.cpu_unlocked().index()
+    );
     pflag & LP_BOUND
 }
 

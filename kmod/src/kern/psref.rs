@@ -72,6 +72,7 @@ use crate::history::Bug;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::inside;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -230,6 +231,7 @@ impl PsrefTarget {
             curlwp().name(),
             class.name()
         );
+        let _inside = inside("psref_target_destroy");
         self.prt_draining.store(true, Relaxed);
         let l = curlwp();
         l.l_psref_draining

@@ -460,7 +460,9 @@ pub(crate) fn balance(kernel: Arg) {
                 && l.l_target_cpu.get().is_none();
             l.l_rticks.store_fused(0, Relaxed);
             if hog {
-                lwp_migrate(l, sched_takecpu(l));
+                let target = sched_takecpu(l);
+                note!("chooses {} to move to cpu{}", l.name(), target.index());
+                lwp_migrate(l, target);
             } else {
                 l.unlock();
             }

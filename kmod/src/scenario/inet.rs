@@ -25,6 +25,7 @@ use crate::kern::pserialize::{self, Pserialize};
 use crate::kern::pslist::{Listed, PslistEntry, PslistHead};
 use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
+use crate::machine;
 use crate::mem::{AtomicU32, Plain, Relaxed};
 use crate::scenario::broken_promise;
 
@@ -115,6 +116,7 @@ impl Inet {
             ifa_word: Plain::new(VALID),
         };
         if let Some(address) = kmem_alloc("ifaddr", address) {
+            machine::label(address, format_args!("ifaddr"));
             self.ifnet_lock.enter();
             self.addresses.insert_head(address);
             self.ifnet_lock.exit();

@@ -28,8 +28,12 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
+pub mod bind_vs_migration;
 pub mod classics;
+pub mod drain_vs_perform;
 pub mod inet;
+pub mod key;
+pub mod localcount;
 pub mod lookup;
 pub mod ops;
 pub mod percpu;
@@ -37,6 +41,7 @@ pub mod perform_vs_callout;
 pub mod promise;
 pub mod provoke;
 pub mod pserialize;
+pub mod psref;
 pub mod rounds;
 pub mod xcall_early_count;
 
@@ -53,6 +58,17 @@ pub struct Variant {
     pub xcall: Option<Wiring>,
     /// Whether it is to fail: else it must hold, as today's code does.
     pub fails: bool,
+}
+
+impl Variant {
+    /// The wirings with which it shows what it shows.
+    pub const fn wirings(&self) -> &'static [Wiring] {
+        match self.xcall {
+            None => &Wiring::ALL,
+            Some(Wiring::Native) => &[Wiring::Native],
+            Some(Wiring::Rump) => &[Wiring::Rump],
+        }
+    }
 }
 
 /// Today's code.
@@ -122,11 +138,19 @@ impl Scenario {
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
     &perform_vs_callout::SCENARIO,
+    &drain_vs_perform::SCENARIO,
+    &bind_vs_migration::SCENARIO,
     &pserialize::GRACE,
     &pserialize::LIST,
     &ops::SCENARIO,
     &percpu::MOVES,
     &percpu::FOREACH,
+    &localcount::DRAIN,
+    &localcount::MIGRATES,
+    &psref::DRAIN,
+    &psref::SOFTINT,
+    &psref::COPY,
+    &psref::STARVED,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &provoke::FAULT,

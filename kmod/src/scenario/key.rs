@@ -1,0 +1,281 @@
+//! A small netipsec: a table of security associations, and how an entry is destroyed.
+//!
+//! # Overview
+//!
+//! Entries stand on a pslist, are found inside of pserialize's read sections, and are kept by a localcount over
+//! sleeps and migrations, or by a psref for as long as a packet is worked on. Who destroys an entry owns the table's
+//! mutex, unlinks the entry, waits for the readers and for the references. What is here is a caller of the primitives,
+//! with its rules, as `netipsec/key.c` is; scenarios and arbitrary programs use it alike.
+//!
+//! # The rule
+//!
+//! The function that `localcount_drain` has the cross-call threads run enters the mutex. So nobody holds it while he
+//! waits for a cross call: neither in `pserialize_perform` nor in `psref_target_destroy`, which wait for one. The
+//! mutex is given up meanwhile, and a flag keeps others from performing at the same time.
+//!
+//! # Sources
+//!
+//! `sys/netipsec/key.c` (`key_sad_pserialize_perform`, since 1.234, 2017-10-03), and what it was before.
+
+use crate::history::Bug;
+use crate::kern::condvar::Kcondvar;
+use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::localcount::Localcount;
+use crate::kern::lwp::curlwp;
+use crate::kern::mutex::Kmutex;
+use crate::kern::pserialize::{self, Pserialize};
+use crate::kern::pslist::{Listed, PslistEntry, PslistHead};
+use crate::kern::psref::{Psref, PsrefClass, PsrefTarget};
+use crate::kern::spl::Ipl;
+use crate::kernel::Kernel;
+use crate::machine;
+use crate::mem::Plain;
+use crate::scenario::{broken_promise, share};
+
+/// A security association (`struct secasvar`).
+#[repr(C)]
+pub struct Sa {
+    sa_entry: PslistEntry,
+    /// References over sleeps: of connections.
+    sa_localcount: Localcount,
+    /// References of packets.
+    sa_psref: PsrefTarget,
+    sa_word: Plain<u32>,
+}
+
+crate::fields!(Sa {
+    sa_entry,
+    sa_localcount,
+    sa_psref,
+    sa_word
+});
+
+// SAFETY: `repr(C)`, and the entry is the first field.
+unsafe impl Listed for Sa {
+    fn entry(&self) -> &PslistEntry {
+        &self.sa_entry
+    }
+}
+
+const VALID: u32 = 0x600d;
+const DESTROYED: u32 = 0xdead;
+
+impl Sa {
+    /// What everybody does who has a reference: sees that it is alive.
+    pub fn touch(&self) {
+        let word = self.sa_word.get();
+        if word != VALID {
+            broken_promise(
+                "reference",
+                format_args!(
+                    "{} has a reference to an entry that holds {word:#x}: it was destroyed",
+                    curlwp().name()
+                ),
+            );
+        }
+    }
+}
+
+/// The table (`key_sad`).
+pub struct Sad {
+    /// Serializes changes of the table, and is the interlock of drains.
+    mtx: Kmutex,
+    list: PslistHead<Sa>,
+    psz: Pserialize,
+    /// Somebody waits for readers with the mutex given up; under the mutex.
+    psz_performing: Plain<bool>,
+    cv_psz: Kcondvar,
+    cv_localcount: Kcondvar,
+    class: Plain<Option<&'static PsrefClass>>,
+}
+
+crate::fields!(Sad {
+    mtx,
+    list,
+    psz,
+    psz_performing,
+    cv_psz,
+    cv_localcount,
+    class
+});
+
+impl Default for Sad {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sad {
+    /// An empty table. It is usable once [`init`](Self::init) was called.
+    pub const fn new() -> Self {
+        Sad {
+            mtx: Kmutex::new("mtx", Ipl::None),
+            list: PslistHead::new(),
+            psz: Pserialize::new(),
+            psz_performing: Plain::new(false),
+            cv_psz: Kcondvar::new("psz"),
+            cv_localcount: Kcondvar::new("localcount"),
+            class: Plain::new(None),
+        }
+    }
+
+    /// Creates the class of its references. At boot, or between two rounds.
+    pub fn init(&self) {
+        let class = PsrefClass::create("sa", Ipl::SoftNet);
+        if class.is_none() {
+            machine::stop(
+                machine::Stop::Contract("scenario-memory"),
+                format_args!("no memory for a class of references"),
+            );
+        }
+        self.class.set(class);
+    }
+
+    fn class(&self) -> Option<&'static PsrefClass> {
+        self.class.peek()
+    }
+
+    /// Adds an entry.
+    ///
+    /// Context: thread that may sleep, no lock held. Says whether there was memory.
+    pub fn add(&self) -> bool {
+        let sa = Sa {
+            sa_entry: PslistEntry::new(),
+            sa_localcount: Localcount::new(),
+            sa_psref: PsrefTarget::new(),
+            sa_word: Plain::new(VALID),
+        };
+        let (Some(class), Some(sa)) = (self.class(), kmem_alloc("sa", sa)) else {
+            return false;
+        };
+        if sa.sa_localcount.init().is_none() {
+            // SAFETY: it came from `kmem_alloc` just now, and nobody else knows it.
+            unsafe { kmem_free(sa) };
+            return false;
+        }
+        machine::label(sa, format_args!("sa"));
+        sa.sa_psref.init(class);
+        self.mtx.enter();
+        self.list.insert_head(sa);
+        self.mtx.exit();
+        true
+    }
+
+    /// Finds an entry and takes a reference to it that may be kept over sleeps and migrations.
+    ///
+    /// Context: thread, softint.
+    pub fn lookup(&self) -> Option<&'static Sa> {
+        let s = pserialize::read_enter();
+        let sa = self.list.first();
+        if let Some(sa) = sa {
+            sa.sa_localcount.acquire();
+        }
+        pserialize::read_exit(s);
+        sa
+    }
+
+    /// Gives back what [`lookup`](Self::lookup) gave.
+    ///
+    /// Context: thread, softint; the table's mutex not held.
+    pub fn unref(&self, sa: &'static Sa) {
+        sa.sa_localcount.release(&self.cv_localcount, &self.mtx);
+    }
+
+    /// Finds an entry and works on it with a passive reference.
+    ///
+    /// Context: bound thread, or softint up to softnet.
+    pub fn with_packet(&self, work: impl FnOnce(&'static Sa)) {
+        let Some(class) = self.class() else { return };
+        let psref = Psref::new();
+        let s = pserialize::read_enter();
+        let sa = self.list.first();
+        if let Some(sa) = sa {
+            psref.acquire(&sa.sa_psref, class);
+        }
+        pserialize::read_exit(s);
+        if let Some(sa) = sa {
+            work(sa);
+            psref.release(&sa.sa_psref, class);
+        }
+    }
+
+    /// Destroys the newest entry, if there is one: when it returns, the entry is gone.
+    ///
+    /// Context: thread that may sleep, no lock held, no reference either.
+    pub fn destroy(&self) {
+        self.mtx.enter();
+        let Some(sa) = self.list.first() else {
+            return self.mtx.exit();
+        };
+        sa.sa_entry.remove();
+        self.wait_for_readers(sa);
+        sa.sa_localcount.drain(&self.cv_localcount, &self.mtx);
+        self.mtx.exit();
+        sa.sa_localcount.fini();
+        sa.sa_entry.destroy();
+        sa.sa_word.set(DESTROYED);
+        // SAFETY: (1) it came from `kmem_alloc`; (2) it is on no list, readers have ended and references are gone:
+        // the promises of the primitives, which the simulated machine checks.
+        unsafe { kmem_free(sa) };
+    }
+
+    /// Waits until nobody finds or works on an entry that was unlinked (`key_sad_pserialize_perform`). The mutex is
+    /// held.
+    fn wait_for_readers(&self, sa: &Sa) {
+        let Some(class) = self.class() else { return };
+        let wait = || {
+            self.psz.perform();
+            sa.sa_psref.destroy(class);
+        };
+        // key.c up to 1.233: with the mutex held.
+        if curlwp()
+            .kernel()
+            .config()
+            .history
+            .has(Bug::PerformHoldsMutex)
+        {
+            return wait();
+        }
+        while self.psz_performing.get() {
+            self.cv_psz.wait(&self.mtx);
+        }
+        self.psz_performing.set(true);
+        self.mtx.exit();
+        wait();
+        self.mtx.enter();
+        self.psz_performing.set(false);
+        self.cv_psz.broadcast();
+    }
+
+    /// What must hold at rest; and the end of the class. Entries that are left are destroyed.
+    pub fn fini(&self, kernel: &'static Kernel) {
+        while let Some(sa) = self.list.first() {
+            let references = sa.sa_localcount.total(kernel);
+            if references != 0 {
+                broken_promise(
+                    "reference-count",
+                    format_args!(
+                        "nobody has a reference to an entry, and {references} are counted"
+                    ),
+                );
+            }
+            sa.sa_entry.remove();
+            sa.sa_localcount.fini_at_rest(kernel);
+            // SAFETY: it came from `kmem_alloc`, and nothing runs any more.
+            unsafe { kmem_free(sa) };
+        }
+        if let Some(class) = self.class.replace(None) {
+            // SAFETY: it came from `create`, and nothing runs any more.
+            unsafe { class.destroy_at_rest() };
+        }
+        self.psz.destroy();
+    }
+}
+
+/// Shares a table. For `setup`.
+pub fn share_table() -> &'static Sad {
+    let sad = share("sad", Sad::new());
+    machine::label(sad, format_args!("sad"));
+    sad.init();
+    sad
+}
