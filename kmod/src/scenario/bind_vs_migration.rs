@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::history::{Bug, History};
 use crate::kern::lwp::{Arg, curlwp, curlwp_bind, curlwp_bindx};
-use crate::kern::synch::preempt_point;
+use crate::kern::synch::{preempt_point, yield_now};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::key::{self, Sad};
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
@@ -12,8 +12,8 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 pub static SCENARIO: Scenario = Scenario {
     name: "bind-vs-migration",
     summary: "a busy thread binds itself and takes passive references while the scheduler balances: is it moved?",
-    about: "A thread that never sleeps binds itself, looks an entry up, works with a passive reference to it, releases \
-            that and unbinds itself, again and again. Every tick the scheduler's balancer looks for such threads and \
+    about: "A thread that never sleeps binds itself, looks an entry up, works with a passive reference to it, lets others \
+            run meanwhile, releases that and unbinds itself, again and again. Every tick the scheduler's balancer looks for such threads and \
             chooses them to be moved to another CPU at their next context switch; it spares those that are bound when \
             it looks. Who binds himself afterwards must be spared by mi_switch: a passive reference is on a list of the \
             CPU where it was acquired, and must be released there.",
@@ -50,7 +50,8 @@ fn busy(sad: Arg) {
     for _ in 0..curlwp().kernel().config().repeat {
         let bound = curlwp_bind();
         sad.with_packet(|sa| {
-            preempt_point();
+            // It is busy for long, and lets others run.
+            yield_now();
             sa.touch();
         });
         curlwp_bindx(bound);

@@ -1,33 +1,16 @@
 //! Objects that are found without a lock while somebody removes them.
 //!
-//! A reader finds an object and takes a reference inside of [`read_section`]; who removes the object unlinks it,
-//! lets all readers that may have found it leave with [`wait_for_readers`], and then waits for the references.
+//! A reader finds an object and takes a reference inside of a read section of pserialize(9); who removes the object
+//! unlinks it, waits for the readers that may have found it, and then for the references.
 
-use crate::kern::spl;
-use crate::kern::xcall::{self, Priority};
+use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
 use crate::mem::{AcqRel, Acquire, AtomicRef, Relaxed, Release};
 
-/// Runs `section` so that [`wait_for_readers`] waits for it. It must not sleep.
-///
-/// This is the reader's side of passive serialization: a softint of the serial level cannot run on this CPU meanwhile.
-#[track_caller]
-pub fn read_section<R>(section: impl FnOnce() -> R) -> R {
-    let s = spl::splsoftserial();
-    let result = section();
-    spl::splx(s);
-    result
-}
-
-/// Waits until all sections that have begun have ended: until a softint of the serial level has run on every CPU.
-///
-/// Context: thread that may sleep.
-#[track_caller]
-pub fn wait_for_readers() {
-    xcall::barrier(Priority::HIGH);
-}
-
 /// A place where an object can be found.
-pub struct Place<T: 'static>(AtomicRef<T>);
+pub struct Place<T: 'static> {
+    object: AtomicRef<T>,
+    psz: Pserialize,
+}
 
 impl<T> crate::machine::Described for Place<T> {
     const FIELDS: &'static [crate::machine::Field] = &[];
@@ -36,19 +19,25 @@ impl<T> crate::machine::Described for Place<T> {
 impl<T> Place<T> {
     /// A place where there is nothing.
     pub const fn new() -> Self {
-        Place(AtomicRef::new())
+        Place {
+            object: AtomicRef::new(),
+            psz: Pserialize::new(),
+        }
     }
 
     /// Lets `object` be found.
     #[track_caller]
     pub fn publish(&self, object: &'static T) {
-        self.0.store(Some(object), Release);
+        self.object.store(Some(object), Release);
     }
 
     /// Finds the object, if there is one, and has `take` take a reference to it.
     #[track_caller]
     pub fn find<R>(&self, take: impl FnOnce(&'static T) -> R) -> Option<R> {
-        read_section(|| self.0.load(Acquire).map(take))
+        let s = read_enter();
+        let taken = self.object.load(Acquire).map(take);
+        read_exit(s);
+        taken
     }
 
     /// Takes the object away, if nobody else did: nobody finds it any more, and all who did have their reference.
@@ -60,18 +49,18 @@ impl<T> Place<T> {
     /// As [`retract`](Self::retract), with another object to be found from now on.
     #[track_caller]
     pub fn replace(&self, new: Option<&'static T>) -> Option<&'static T> {
-        let old = self.0.load(Acquire);
-        let mine = old.is_some() && self.0.compare_exchange(old, new, AcqRel, Relaxed);
+        let old = self.object.load(Acquire);
+        let mine = old.is_some() && self.object.compare_exchange(old, new, AcqRel, Relaxed);
         if !mine {
             return None;
         }
-        wait_for_readers();
+        self.psz.perform();
         old
     }
 
     /// The object, when nothing runs.
     pub fn peek(&self) -> Option<&'static T> {
-        self.0.peek()
+        self.object.peek()
     }
 }
 

@@ -25,6 +25,7 @@ use crate::kern::callout::Callout;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::mutex::Kmutex;
+use crate::kern::psref::{self, PsrefClass, PsrefTarget};
 use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::Ipl;
 use crate::kern::xcall::XcBox;
@@ -47,6 +48,8 @@ pub enum Node {
     Softint(Ipl, &'static Cpu),
     /// The softclock of a CPU, which ends a timed sleep.
     Softclock(&'static Cpu),
+    /// Passive references to a target.
+    Psrefs(&'static PsrefTarget),
 }
 
 impl PartialEq for Node {
@@ -57,6 +60,7 @@ impl PartialEq for Node {
             (Node::Xcall(_, a), Node::Xcall(_, b)) => core::ptr::eq(*a, *b),
             (Node::Softint(l, a), Node::Softint(m, b)) => l == m && core::ptr::eq(*a, *b),
             (Node::Softclock(a), Node::Softclock(b)) => core::ptr::eq(*a, *b),
+            (Node::Psrefs(a), Node::Psrefs(b)) => core::ptr::eq(*a, *b),
             _ => false,
         }
     }
@@ -70,6 +74,10 @@ impl fmt::Display for Node {
             Node::Xcall(name, _) => f.write_str(name),
             Node::Softint(level, ci) => write!(f, "softint {} of cpu{}", level.name(), ci.index()),
             Node::Softclock(ci) => write!(f, "softclock of cpu{}", ci.index()),
+            Node::Psrefs(target) => {
+                let class = psref::class_of(target).map_or("?", PsrefClass::name);
+                write!(f, "psref of class {class}")
+            }
         }
     }
 }
@@ -111,6 +119,9 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
                 None => Node::Softint(Ipl::SoftClock, ci),
             }));
         }
+        Node::Psrefs(target) => psref::holders(kernel, target, &mut |l, _| {
+            visit(certain(Node::Lwp(l)));
+        }),
     }
 }
 
@@ -139,6 +150,11 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
             }
             if let Some(other) = kernel.lwps().find(|other| other.l_exitcv.is_wchan(wchan)) {
                 visit(certain(Node::Lwp(other)));
+            }
+            let drained = psref::draining(l);
+            if let Some(target) = drained.filter(|target| target.is_wchan(wchan)) {
+                // It wakes up every tick, and goes to sleep again as long as there are references.
+                return visit(certain(Node::Psrefs(target)));
             }
             if let Some(ci) = timeout {
                 visit(Wait {
