@@ -119,7 +119,7 @@ impl fmt::Display for Graph {
                 writeln!(f, "no cycle: somebody waits for a wake-up that nobody owes")?;
             }
             Kinds { alike: 0, .. } => {}
-            Kinds { alike, .. } => writeln!(f, "and {alike} more cycles that read the same")?,
+            Kinds { alike, .. } => writeln!(f, "and {alike} more like these")?,
         }
         for l in self.0.lwps() {
             write_lwp(f, self.0, l)?;

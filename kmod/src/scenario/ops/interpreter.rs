@@ -3,7 +3,7 @@
 //! # Order of locks
 //!
 //! Outer mutexes in the order of their numbers; then the mutex of a condition variable; then a leaf, or the roster;
-//! then a spin mutex. Only outer mutexes are held from one operation to the next, over sleeps and
+//! then a spin mutex. The interlock of the localcounts is alone. Only outer mutexes are held from one operation to the next, over sleeps and
 //! cross calls too; handlers never take those.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -18,18 +18,23 @@ use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::classics::shared;
 use crate::scenario::ops::world::World;
+use crate::scenario::ops::{localcount, percpu, psref};
 use crate::scenario::{broken_promise, promise};
 
 /// An LWP that runs a script: what it holds.
 pub(crate) struct Actor {
-    world: &'static World,
+    pub(super) world: &'static World,
     index: usize,
     /// Outer mutexes held, a bit each.
     held: u32,
     /// Results of `curlwp_bind` that were not given back, and the CPU since the first.
     bound: [u32; 2],
-    binds: usize,
+    pub(super) binds: usize,
     cpu: usize,
+    /// Per-CPU storage, and references of both kinds.
+    pub(super) percpus: percpu::Held,
+    pub(super) localcounts: localcount::Held,
+    pub(super) psrefs: psref::Held,
 }
 
 /// The function of LWP `index`.
@@ -45,6 +50,9 @@ pub(super) fn run(index: Arg) {
         bound: [0; 2],
         binds: 0,
         cpu: 0,
+        percpus: percpu::Held::new(),
+        localcounts: localcount::Held::new(),
+        psrefs: psref::Held::new(),
     };
     let script = world.scripts[index].get();
     for op in script.ops() {
@@ -71,10 +79,20 @@ impl Actor {
                 );
             }
         }
+        self.localcounts.check();
+        self.psrefs.check(self.world);
+    }
+
+    /// Whether it holds nothing that another LWP could wait for.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.held == 0 && self.localcounts.is_empty() && self.psrefs.is_empty()
     }
 
     /// Gives everything back.
     fn end(&mut self) {
+        psref::end(self);
+        localcount::end(self);
+        percpu::end(self);
         while self.binds > 0 {
             curlwp_bindx(self, [0; 2]);
         }
@@ -205,7 +223,8 @@ pub(super) fn curlwp_bind(actor: &mut Actor, _: [u8; 2]) {
 }
 
 pub(super) fn curlwp_bindx(actor: &mut Actor, _: [u8; 2]) {
-    if actor.binds > 0 {
+    // With passive references it stays where it is.
+    if actor.binds > 1 || actor.binds == 1 && actor.psrefs.is_empty() {
         actor.check();
         actor.binds -= 1;
         lwp::curlwp_bindx(actor.bound[actor.binds]);

@@ -16,7 +16,7 @@
 //!
 //! At each operation: that a bound LWP is on its CPU, that sections exclude each other, that a
 //! callout does not run after `callout_halt`, that cross calls keep their promise. At the end: that
-//! nothing was lost (counts, tokens, softints), that all locks are free and all memory is back.
+//! nothing was lost (counts, tokens, softints, references), that all locks are free and all memory is back.
 
 use core::fmt;
 
@@ -27,6 +27,9 @@ use crate::scenario::classics::shared;
 use crate::scenario::{Kind, Scenario, Variant, actor, share};
 
 mod interpreter;
+mod localcount;
+mod percpu;
+mod psref;
 mod world;
 
 use world::World;
@@ -74,6 +77,9 @@ const CPU: Operand = operand("cpu", 0, MAX_CPUS as u8);
 const LWP: Operand = operand("lwp", 0, MAX_LWPS as u8);
 const TICKS: Operand = operand("ticks", 1, 3);
 const LEVEL: Operand = operand("level", 1, 4);
+const COUNTED: Operand = operand("object", 0, localcount::OBJECTS as u8);
+const TARGET: Operand = operand("target", 0, psref::TARGETS as u8);
+const PSREF: Operand = operand("psref", 0, psref::HELD as u8);
 
 /// Every operation. A replay file names them by word, so their order may change.
 pub static FORMS: &[Form] = &[
@@ -215,6 +221,84 @@ pub static FORMS: &[Form] = &[
         operands: &[CPU],
         run: interpreter::kthread,
     },
+    Form {
+        word: "percpu_add",
+        help: "count in per-CPU storage",
+        operands: &[],
+        run: percpu::add,
+    },
+    Form {
+        word: "percpu_alloc",
+        help: "allocate per-CPU storage: what there is may move",
+        operands: &[],
+        run: percpu::alloc,
+    },
+    Form {
+        word: "percpu_free",
+        help: "free the per-CPU storage allocated last",
+        operands: &[],
+        run: percpu::free,
+    },
+    Form {
+        word: "percpu_foreach",
+        help: "sum what all CPUs counted, from here",
+        operands: &[],
+        run: percpu::foreach,
+    },
+    Form {
+        word: "percpu_foreach_xcall",
+        help: "look at the per-CPU storage of all CPUs by softints",
+        operands: &[LEVEL],
+        run: percpu::foreach_xcall,
+    },
+    Form {
+        word: "localcount_acquire",
+        help: "look an object up and count a reference",
+        operands: &[COUNTED],
+        run: localcount::acquire,
+    },
+    Form {
+        word: "localcount_release",
+        help: "release the counted reference taken last",
+        operands: &[],
+        run: localcount::release,
+    },
+    Form {
+        word: "localcount_hand_over",
+        help: "have a softint release the counted reference taken last",
+        operands: &[],
+        run: localcount::hand_over,
+    },
+    Form {
+        word: "localcount_drain",
+        help: "replace an object, and drain the old one, if nothing is held",
+        operands: &[COUNTED],
+        run: localcount::drain,
+    },
+    Form {
+        word: "psref_acquire",
+        help: "look a target up and take a passive reference; stay on this CPU",
+        operands: &[TARGET],
+        run: psref::acquire,
+    },
+    Form {
+        word: "psref_copy",
+        help: "copy a passive reference",
+        operands: &[PSREF],
+        run: psref::copy,
+    },
+    Form {
+        word: "psref_release",
+        help: "release a passive reference",
+        operands: &[PSREF],
+        run: psref::release,
+    },
+    Form {
+        word: "psref_destroy",
+        help: "replace a target, and destroy the old one, if nothing is held",
+        operands: &[TARGET],
+        run: psref::destroy,
+    },
 ];
 
 /// One operation: a form and its operands.
@@ -341,7 +425,7 @@ pub static SCENARIO: Scenario = Scenario {
     name: "ops",
     summary: "a program of operations over every primitive, as a fuzzer or a replay file gives it",
     about: "Up to six LWPs run lists of operations: locks, condition variables, cross calls, callouts, softints, \
-            migrations, priorities. Every program is within the contracts; what breaks is a primitive.",
+            migrations, priorities, per-CPU storage, references of both kinds. Every program is within the contracts; what breaks is a primitive.",
     variants: VARIANTS,
     min_cpus: 1,
     default_cpus: 2,
@@ -385,6 +469,11 @@ pub const VARIANTS: &[Variant] = &[
         history: crate::history::History::NONE.with(crate::history::Bug::XcallDonep),
         xcall: None,
         fails: true,
+    },
+    Variant {
+        name: "localcount",
+        summary: "localcount: counts are changed with interrupts on (subr_localcount.c 1.7)",
+        history: crate::history::History::NONE.with(crate::history::Bug::LocalcountPlain),
     },
 ];
 

@@ -10,6 +10,9 @@ use crate::kernel::Kernel;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
+use crate::scenario::ops::localcount::{self, Localcounts};
+use crate::scenario::ops::percpu::{self, Percpus};
+use crate::scenario::ops::psref::{self, Psrefs};
 use crate::scenario::ops::{MAX_LWPS, Program, Script};
 
 pub(super) const MUTEXES: usize = 3;
@@ -226,7 +229,8 @@ impl Request {
 
 fn softint_runs(request: Arg) {
     let world: &World = shared(curlwp().kernel().data());
-    let request = &world.requests[request.0];
+    let index = request.0;
+    let request = &world.requests[index];
     let requested = request.requested.load(Acquire);
     let mut seen = request.seen.load(Relaxed);
     while seen < requested {
@@ -238,7 +242,11 @@ fn softint_runs(request: Arg) {
             Err(now) => seen = now,
         }
     }
-    world.leaves[1].section();
+    let level = SOFTINT_LEVELS[index];
+    percpu::softint(world, level);
+    localcount::softint(world, index);
+    // It blocks there, sometimes, with a reference held.
+    psref::softint(world, level, index, || world.leaves[1].section());
 }
 
 /// Everything that programs share.
@@ -255,6 +263,9 @@ pub(super) struct World {
     pub(super) cvs: [Tokens; CVS],
     pub(super) timers: [Timer; MAX_LWPS],
     pub(super) requests: [Request; SOFTINTS],
+    pub(super) percpus: Percpus,
+    pub(super) localcounts: Localcounts,
+    pub(super) psrefs: Psrefs,
 }
 
 crate::fields!(World {
@@ -263,7 +274,10 @@ crate::fields!(World {
     spins,
     cvs,
     timers,
-    requests
+    requests,
+    percpus,
+    localcounts,
+    psrefs
 });
 
 impl World {
@@ -288,6 +302,9 @@ impl World {
             cvs: [Tokens::new("cv0"), Tokens::new("cv1")],
             timers: [const { Timer::new() }; MAX_LWPS],
             requests: [const { Request::new() }; SOFTINTS],
+            percpus: Percpus::new(),
+            localcounts: Localcounts::new(),
+            psrefs: Psrefs::new(),
         }
     }
 
@@ -303,6 +320,9 @@ impl World {
             timer.callout.init(kernel.cpu(0));
             timer.callout.setfunc(timer_fires, Arg(index));
         }
+        self.percpus.establish();
+        self.localcounts.establish();
+        self.psrefs.establish();
     }
 
     /// Gives the softints' places back. At rest.
@@ -312,6 +332,9 @@ impl World {
                 softint::disestablish_at_rest(kernel, softint);
             }
         }
+        self.psrefs.disestablish();
+        self.localcounts.disestablish();
+        self.percpus.disestablish();
     }
 
     pub(super) fn load(&self, program: &Program) {
@@ -321,7 +344,10 @@ impl World {
     }
 
     /// What must hold when all LWPs have ended.
-    pub(super) fn verify(&self, _: &'static Kernel) {
+    pub(super) fn verify(&self, kernel: &'static Kernel) {
+        self.percpus.verify(kernel);
+        self.localcounts.verify(kernel);
+        self.psrefs.verify();
         self.mutexes
             .iter()
             .chain(&self.leaves)
