@@ -18,7 +18,7 @@ use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::classics::shared;
 use crate::scenario::ops::world::World;
-use crate::scenario::ops::{localcount, percpu, psref};
+use crate::scenario::ops::{inet, key, localcount, percpu, psref};
 use crate::scenario::{broken_promise, promise};
 
 /// An LWP that runs a script: what it holds.
@@ -35,6 +35,9 @@ pub(crate) struct Actor {
     pub(super) percpus: percpu::Held,
     pub(super) localcounts: localcount::Held,
     pub(super) psrefs: psref::Held,
+    pub(super) sas: key::Held,
+    /// Whether it gave the interface an address, or started its timer.
+    pub(super) configured: bool,
 }
 
 /// The function of LWP `index`.
@@ -53,6 +56,8 @@ pub(super) fn run(index: Arg) {
         percpus: percpu::Held::new(),
         localcounts: localcount::Held::new(),
         psrefs: psref::Held::new(),
+        sas: key::Held::new(),
+        configured: false,
     };
     let script = world.scripts[index].get();
     for op in script.ops() {
@@ -81,15 +86,19 @@ impl Actor {
         }
         self.localcounts.check();
         self.psrefs.check(self.world);
+        self.sas.check();
     }
 
     /// Whether it holds nothing that another LWP could wait for.
     pub(super) fn holds_nothing(&self) -> bool {
-        self.held == 0 && self.localcounts.is_empty() && self.psrefs.is_empty()
+        let references =
+            self.localcounts.is_empty() && self.psrefs.is_empty() && self.sas.is_empty();
+        self.held == 0 && references
     }
 
     /// Gives everything back.
     fn end(&mut self) {
+        key::end(self);
         psref::end(self);
         localcount::end(self);
         percpu::end(self);
@@ -100,6 +109,7 @@ impl Actor {
             mutex_exit(self, [0; 2]);
         }
         callout_halt(self, [0; 2]);
+        inet::end(self);
     }
 }
 

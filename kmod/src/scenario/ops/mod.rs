@@ -20,13 +20,16 @@
 
 use core::fmt;
 
-use crate::config::Config;
+use crate::config::{Config, Wiring};
+use crate::history::{Bug, History};
 use crate::kern::lwp::Arg;
 use crate::kernel::Kernel;
 use crate::scenario::classics::shared;
-use crate::scenario::{Kind, Scenario, Variant, actor, share};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
+mod inet;
 mod interpreter;
+mod key;
 mod localcount;
 mod percpu;
 mod psref;
@@ -299,6 +302,78 @@ pub static FORMS: &[Form] = &[
         operands: &[TARGET],
         run: psref::destroy,
     },
+    Form {
+        word: "ifaddr_add",
+        help: "give the interface an address, which starts its timer",
+        operands: &[],
+        run: inet::address_add,
+    },
+    Form {
+        word: "if_detach",
+        help: "purge the addresses of the interface",
+        operands: &[],
+        run: inet::detach,
+    },
+    Form {
+        word: "ifaddr_lookup",
+        help: "look the addresses up in a read section",
+        operands: &[],
+        run: inet::lookup,
+    },
+    Form {
+        word: "pserialize_read",
+        help: "a read section in a read section",
+        operands: &[],
+        run: inet::read_section,
+    },
+    Form {
+        word: "socreate",
+        help: "a short section under softnet_lock",
+        operands: &[],
+        run: inet::socket,
+    },
+    Form {
+        word: "dad_timer",
+        help: "start the timer of the interface, which takes softnet_lock",
+        operands: &[],
+        run: inet::timer_start,
+    },
+    Form {
+        word: "dad_timer_halt",
+        help: "stop it and wait for its handler",
+        operands: &[],
+        run: inet::timer_stop,
+    },
+    Form {
+        word: "sa_add",
+        help: "add an entry to the table of netipsec",
+        operands: &[],
+        run: key::add,
+    },
+    Form {
+        word: "sa_lookup",
+        help: "find an entry and keep it",
+        operands: &[],
+        run: key::lookup,
+    },
+    Form {
+        word: "sa_unref",
+        help: "give the entry back that was found last",
+        operands: &[],
+        run: key::unref,
+    },
+    Form {
+        word: "sa_packet",
+        help: "work on an entry, bound, with a passive reference",
+        operands: &[],
+        run: key::packet,
+    },
+    Form {
+        word: "sa_destroy",
+        help: "destroy an entry, if nothing is held",
+        operands: &[],
+        run: key::destroy,
+    },
 ];
 
 /// One operation: a form and its operands.
@@ -455,27 +530,49 @@ pub static SCENARIO: Scenario = Scenario {
 
 /// Every historical variant there is: any of them may show in an arbitrary program.
 pub const VARIANTS: &[Variant] = &[
-    crate::scenario::FIXED,
+    FIXED,
+    old("historical", Bug::XcallTailp.summary(), &[Bug::XcallTailp]),
+    old("as-told", Bug::XcallDonep.summary(), &[Bug::XcallDonep]),
+    old(
+        "perform-vs-callout",
+        "what the scenario of that name calls historical",
+        &[Bug::PserializeKpause, Bug::PurgeHoldsSoftnetLock],
+    ),
     Variant {
-        name: "historical",
-        summary: "xcall: xc_tailp, counted at pick-up (subr_xcall.c 1.18)",
-        history: crate::history::History::NONE.with(crate::history::Bug::XcallTailp),
-        xcall: None,
-        fails: true,
+        xcall: Some(Wiring::Rump),
+        ..old(
+            "drain-vs-perform",
+            "what the scenario of that name calls historical",
+            &[Bug::PerformHoldsMutex],
+        )
     },
-    Variant {
-        name: "as-told",
-        summary: "xcall: xc_donep, counted before the function runs (the talk)",
-        history: crate::history::History::NONE.with(crate::history::Bug::XcallDonep),
-        xcall: None,
-        fails: true,
-    },
-    Variant {
-        name: "localcount",
-        summary: "localcount: counts are changed with interrupts on (subr_localcount.c 1.7)",
-        history: crate::history::History::NONE.with(crate::history::Bug::LocalcountPlain),
-    },
+    old(
+        "bind-vs-migration",
+        "what the scenario of that name calls historical",
+        &[Bug::SwitchIgnoresBound],
+    ),
+    old(
+        "localcount",
+        Bug::LocalcountPlain.summary(),
+        &[Bug::LocalcountPlain],
+    ),
 ];
+
+const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant {
+    let mut history = History::NONE;
+    let mut index = 0;
+    while index < bugs.len() {
+        history = history.with(bugs[index]);
+        index += 1;
+    }
+    Variant {
+        name,
+        summary,
+        history,
+        xcall: None,
+        fails: true,
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@ use crate::kernel::Kernel;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
+use crate::scenario::key::Sad;
+use crate::scenario::ops::inet::Interface;
 use crate::scenario::ops::localcount::{self, Localcounts};
 use crate::scenario::ops::percpu::{self, Percpus};
 use crate::scenario::ops::psref::{self, Psrefs};
@@ -243,6 +245,7 @@ fn softint_runs(request: Arg) {
         }
     }
     let level = SOFTINT_LEVELS[index];
+    world.interface.lookup();
     percpu::softint(world, level);
     localcount::softint(world, index);
     // It blocks there, sometimes, with a reference held.
@@ -266,6 +269,8 @@ pub(super) struct World {
     pub(super) percpus: Percpus,
     pub(super) localcounts: Localcounts,
     pub(super) psrefs: Psrefs,
+    pub(super) interface: Interface,
+    pub(super) sad: Sad,
 }
 
 crate::fields!(World {
@@ -277,7 +282,9 @@ crate::fields!(World {
     requests,
     percpus,
     localcounts,
-    psrefs
+    psrefs,
+    interface,
+    sad
 });
 
 impl World {
@@ -305,11 +312,13 @@ impl World {
             percpus: Percpus::new(),
             localcounts: Localcounts::new(),
             psrefs: Psrefs::new(),
+            interface: Interface::new(),
+            sad: Sad::new(),
         }
     }
 
     /// Establishes softints and callouts. At boot.
-    pub(super) fn establish(&self, kernel: &'static Kernel) {
+    pub(super) fn establish(&'static self, kernel: &'static Kernel) {
         for (index, request) in self.requests.iter().enumerate() {
             let level = SOFTINT_LEVELS[index];
             let softint =
@@ -323,6 +332,8 @@ impl World {
         self.percpus.establish();
         self.localcounts.establish();
         self.psrefs.establish();
+        self.interface.init(kernel);
+        self.sad.init();
     }
 
     /// Gives the softints' places back. At rest.
@@ -348,6 +359,8 @@ impl World {
         self.percpus.verify(kernel);
         self.localcounts.verify(kernel);
         self.psrefs.verify();
+        self.interface.verify();
+        self.sad.fini(kernel);
         self.mutexes
             .iter()
             .chain(&self.leaves)
