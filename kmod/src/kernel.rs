@@ -159,6 +159,13 @@ fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Ker
     for ci in cpus {
         idle::create(kernel, ci)?;
     }
+    boot_services(kernel, cpus)?;
+    Some(kernel)
+}
+
+/// The part of the boot that has a current LWP. A function of its own: see [`machine::Machine::word`].
+#[inline(never)]
+fn boot_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
     for ci in cpus {
         callout::init_cpu(ci)?;
         softint::init_cpu(kernel, ci)?;
@@ -166,6 +173,7 @@ fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Ker
     callout::init(cpus)?;
     xcall::init(kernel)?;
     sched::start_balancer(kernel);
+    let scenario = kernel.scenario();
     contract!(
         cpus.len() >= scenario.min_cpus,
         "scenario-cpus",
@@ -176,7 +184,7 @@ fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Ker
     );
     (scenario.setup)(kernel);
     kernel.mp_online.store(true, Release);
-    Some(kernel)
+    Some(())
 }
 
 fn new(config: &Config, scenario: &'static Scenario) -> Kernel {

@@ -184,6 +184,11 @@ pub unsafe trait Machine {
     /// keeps the running LWP there and calls this at each context switch.
     fn attach(cpu: usize, word: *const ());
     /// The word of the CPU that executes the call.
+    ///
+    /// As that is the running LWP, a context finds the same word whenever it asks, on whichever CPU: a compiler may
+    /// take it for a constant of the context, as NetBSD's does with `curlwp`. The kernel does not ask between
+    /// [`attach`](Self::attach) and the switch of contexts that belongs to it, and while it boots it asks in no function
+    /// that began before the first `attach`.
     fn word() -> *const ();
     /// Asserts [`Line::Ipi`] on `cpu`. Several calls before the interrupt is taken are one.
     fn send_ipi(cpu: usize);

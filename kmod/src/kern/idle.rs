@@ -12,7 +12,8 @@ use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::Relaxed;
 
-/// Creates the idle LWP of a CPU and makes it what the CPU runs.
+/// Creates the idle LWP of a CPU and makes it what the CPU runs. A function of its own: see [`machine::Machine::word`].
+#[inline(never)]
 pub(crate) fn create(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> {
     let spec = Spec {
         name: Name::format(format_args!("idle/{}", ci.index())),

@@ -15,7 +15,8 @@
 //!
 //! # Per-CPU operation
 //!
-//! A count is touched by its own CPU alone, at IPL_HIGH, because an interrupt may count too.
+//! A count is touched by its own CPU alone, with preemption off, and in one piece, because an interrupt may count too:
+//! at IPL_HIGH, or, in a kernel without points and historical variants, by one instruction.
 //!
 //! # How a drain works
 //!
@@ -181,10 +182,13 @@ impl Localcount {
         self.percpu().free_at_rest();
     }
 
+    #[inline]
     #[track_caller]
     fn percpu(&self) -> Percpu<Plain<i64>> {
         match self.lc_percpu.get() {
             Some(percpu) => percpu,
+            // SAFETY: what the contract says: `init` came before.
+            None if !cfg!(feature = "contracts") => unsafe { core::hint::unreachable_unchecked() },
             None => crate::machine::stop(
                 crate::machine::Stop::Contract("localcount-init"),
                 format_args!(
@@ -218,7 +222,9 @@ impl Localcount {
                 curlwp().name()
             );
         }
-        adjust(self.percpu(), 1);
+        synch::kpreempt_disable();
+        adjust::<1>(self.percpu());
+        synch::kpreempt_enable();
     }
 
     /// Takes a reference away (`localcount_release`). The object may be gone when it returns.
@@ -233,7 +239,7 @@ impl Localcount {
         synch::kpreempt_disable();
         self.assert_may_release(interlock);
         if self.lc_totalp.load(Relaxed).is_null() {
-            adjust(self.percpu(), -1);
+            adjust::<-1>(self.percpu());
         } else {
             self.release_drained(cv, interlock);
         }
@@ -374,15 +380,19 @@ fn count_begin() -> Ipl {
     spl::splhigh()
 }
 
-/// Changes the count of this CPU (`localcount_adjust`).
+/// Changes the count of this CPU (`localcount_adjust`). Preemption is off.
 #[inline]
 #[track_caller]
-fn adjust(percpu: Percpu<Plain<i64>>, delta: i64) {
-    let count = percpu.getref();
-    let s = count_begin();
-    count.set(count.get() + delta);
-    spl::splx(s);
-    percpu.putref();
+fn adjust<const DELTA: i64>(percpu: Percpu<Plain<i64>>) {
+    let count = percpu.current();
+    #[cfg(not(any(feature = "points", feature = "history")))]
+    count.add_local::<DELTA>();
+    #[cfg(any(feature = "points", feature = "history"))]
+    {
+        let s = count_begin();
+        count.set(count.get() + DELTA);
+        spl::splx(s);
+    }
 }
 
 /// Moves the count of this CPU over to the total (`localcount_xc`).

@@ -32,6 +32,12 @@
 //! sleep
 //! ```
 //!
+//! # The fast path
+//!
+//! Without contracts and points, an enter that nobody disputes is one interlocked instruction and a branch, and so is
+//! an exit, not interlocked. The kind is not looked at: the word of a spin mutex is never 0, nor an LWP's address
+//! without flags, so both instructions fail on it, and the slow path goes where it belongs.
+//!
 //! # Invariants
 //!
 //! 1. Only one WAITERS bit is being set at a time for a mutex: the chain lock.
@@ -61,10 +67,13 @@ const SPIN: usize = 1;
 const WAITERS: usize = 2;
 const FLAGS: usize = SPIN | WAITERS;
 
+/// The kind is looked at first: it decides what is checked or announced.
+const KIND_FIRST: bool = cfg!(any(feature = "contracts", feature = "points"));
+
 /// A mutex (`kmutex_t`).
 #[repr(C)]
 pub struct Kmutex {
-    /// 0, or the address of the owner's LWP with flags.
+    /// 0, or the address of the owner's LWP with flags. SPIN is always set in that of a spin mutex.
     mtx_owner: AtomicUsize,
     mtx_name: &'static str,
     mtx_ipl: Ipl,
@@ -79,7 +88,7 @@ impl Kmutex {
     /// A mutex for data that is touched at `ipl` at most (`mutex_init`). `name` is for reports.
     pub const fn new(name: &'static str, ipl: Ipl) -> Self {
         Kmutex {
-            mtx_owner: AtomicUsize::new(0),
+            mtx_owner: AtomicUsize::new(free(ipl)),
             mtx_name: name,
             mtx_ipl: ipl,
         }
@@ -93,7 +102,7 @@ impl Kmutex {
     /// Whether it is a spin mutex.
     #[inline(always)]
     pub const fn is_spin(&self) -> bool {
-        self.mtx_ipl as u8 >= Ipl::Vm as u8
+        free(self.mtx_ipl) == SPIN
     }
 
     fn addr(&self) -> usize {
@@ -107,7 +116,7 @@ impl Kmutex {
     #[inline]
     #[track_caller]
     pub fn enter(&self) {
-        if self.is_spin() {
+        if KIND_FIRST && self.is_spin() {
             return self.spin_enter();
         }
         let l = curlwp();
@@ -118,7 +127,17 @@ impl Kmutex {
             .compare_exchange_fused(0, word(l), Acquire, Relaxed)
             .is_err()
         {
-            self.vector_enter(l);
+            self.enter_slow();
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn enter_slow(&self) {
+        if self.is_spin() {
+            self.spin_enter();
+        } else {
+            self.vector_enter(curlwp());
         }
     }
 
@@ -128,32 +147,40 @@ impl Kmutex {
     #[inline]
     #[track_caller]
     pub fn exit(&self) {
+        if KIND_FIRST && self.is_spin() {
+            return self.spin_exit();
+        }
+        machine::decide(self.addr(), Kind::MutexExit, Release);
+        if !self.release(word(curlwp())) {
+            self.exit_slow();
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn exit_slow(&self) {
         if self.is_spin() {
             return self.spin_exit();
         }
-        let l = curlwp();
-        machine::decide(self.addr(), Kind::MutexExit, Release);
-        let Err(owner) = self.release(word(l)) else {
-            return;
-        };
         contract!(
-            owner & !FLAGS == word(l),
+            self.mtx_owner.peek() & !FLAGS == word(curlwp()),
             "mutex-owned",
             "mutex_exit({}) by {}, but {} owns it",
             self.mtx_name,
-            l.name(),
-            Owner(owner)
+            curlwp().name(),
+            Owner(self.mtx_owner.peek())
         );
         self.vector_exit();
     }
 
-    /// Stores 0 if the word is `owned`: in one go as seen from this CPU, but not as seen from the others.
+    /// Stores 0 if the word is `owned`: in one go as seen from this CPU, but not as seen from the others. Says whether
+    /// it was.
     ///
     /// An interrupt between the two would find an owner that is not on its CPU, and sleep on a bit that the store
     /// then wipes out. NetBSD uses a restartable sequence, or `cmpxchg` without the bus lock.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
-    fn release(&self, owned: usize) -> Result<(), usize> {
+    fn release(&self, owned: usize) -> bool {
         #[cfg(not(feature = "points"))]
         return self.mtx_owner.compare_exchange_local(owned, 0);
         #[cfg(feature = "points")]
@@ -165,7 +192,7 @@ impl Kmutex {
                 self.mtx_owner.store(0, Release);
             }
             spl::splx_fused(s);
-            if owner == owned { Ok(()) } else { Err(owner) }
+            owner == owned
         }
     }
 
@@ -190,7 +217,7 @@ impl Kmutex {
     pub fn owned(&self) -> bool {
         let owner = self.mtx_owner.load_fused(Relaxed);
         if self.is_spin() {
-            owner != 0
+            owner != SPIN
         } else {
             owner & !FLAGS == word(curlwp())
         }
@@ -321,7 +348,7 @@ impl Kmutex {
         let mine = self.spin_prepare();
         while self
             .mtx_owner
-            .compare_exchange_fused(0, mine, Acquire, Relaxed)
+            .compare_exchange_fused(SPIN, mine, Acquire, Relaxed)
             .is_err()
         {
             self.spin_wait(mine);
@@ -343,7 +370,7 @@ impl Kmutex {
         let wanted = l.l_wantlock.peek();
         l.l_wantlock
             .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
-        while self.mtx_owner.load(Relaxed) != 0 {
+        while self.mtx_owner.load(Relaxed) != SPIN {
             crate::mem::relax();
         }
         l.l_wantlock.store_fused(wanted, Relaxed);
@@ -357,7 +384,7 @@ impl Kmutex {
         let mine = self.spin_prepare();
         let entered = self
             .mtx_owner
-            .compare_exchange_fused(0, mine, Acquire, Relaxed)
+            .compare_exchange_fused(SPIN, mine, Acquire, Relaxed)
             .is_ok();
         if !entered {
             spin_finish();
@@ -377,7 +404,7 @@ impl Kmutex {
             self.mtx_name,
             curlwp().name()
         );
-        self.mtx_owner.store_fused(0, Release);
+        self.mtx_owner.store_fused(SPIN, Release);
         spin_finish();
     }
 
@@ -406,8 +433,14 @@ fn spin_finish() {
     let count = ci.ci_mtx_count.get() + 1;
     ci.ci_mtx_count.set(count);
     if count == 0 {
-        spl::splx_fused(Ipl::from_number(old));
+        // SAFETY: `spin_prepare` stored a level there.
+        spl::splx_fused(unsafe { Ipl::from_number_unchecked(old) });
     }
+}
+
+/// The word of a mutex of this level that nobody owns.
+const fn free(ipl: Ipl) -> usize {
+    if ipl as u8 >= Ipl::Vm as u8 { SPIN } else { 0 }
 }
 
 fn word(l: &Lwp) -> usize {

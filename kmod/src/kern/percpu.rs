@@ -333,7 +333,7 @@ pub type PercpuFunc<T> = fn(&T, Arg, &'static Cpu);
 ///
 /// It proves that the storage was allocated, not that it has not been freed.
 pub struct Percpu<T> {
-    pc_offset: usize,
+    pc_offset_bytes: usize,
     pc_dtor: Option<PercpuFunc<T>>,
     pc_arg: Arg,
     pc_type: PhantomData<fn() -> T>,
@@ -398,7 +398,7 @@ fn allocate<T: PercpuData>(dtor: Option<PercpuFunc<T>>, arg: Arg) -> Option<Perc
     let offset = arena_alloc(kernel, Percpu::<T>::WORDS)?;
     kernel.counters.percpu_allocs.incr();
     Some(Percpu {
-        pc_offset: offset,
+        pc_offset_bytes: offset * WORD_BYTES,
         pc_dtor: dtor,
         pc_arg: arg,
         pc_type: PhantomData,
@@ -445,6 +445,23 @@ impl<T: PercpuData> Percpu<T> {
         self.place(curcpu().ci_percpu.pcc_data.get_fused())
     }
 
+    /// The storage of the CPU that executes the call, for who stays there anyway: with preemption off, or at a level
+    /// above none.
+    ///
+    /// The reference is good as long as that is so and no longer.
+    /// Context: any that cannot be preempted. Panics (contract `percpu-current`) if it can.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn current(&self) -> &'static T {
+        contract!(
+            synch::kpreempt_disabled(),
+            "percpu-current",
+            "{} looks at the storage of a CPU that it may be taken off",
+            curlwp().name()
+        );
+        self.place(curcpu().ci_percpu.pcc_data.get_fused())
+    }
+
     /// Ends one [`getref`](Self::getref) (`percpu_putref`).
     ///
     /// Context: any. Panics (contract `percpu-putref`) if preemption is not off.
@@ -472,15 +489,22 @@ impl<T: PercpuData> Percpu<T> {
     }
 
     fn words(&self, data: &'static [Word]) -> &'static [Word] {
-        &data[self.pc_offset..self.pc_offset + Self::WORDS]
+        let first = self.pc_offset_bytes / WORD_BYTES;
+        &data[first..first + Self::WORDS]
     }
 
     #[inline]
     fn place(&self, data: &'static [Word]) -> &'static T {
-        // SAFETY: (1) the words are inside of a buffer; (2) they were zeroed when they were allocated and hold a
-        // `T` since (`PercpuData`); (3) all of a `T` is cells, so that references to it may be shared; (4) that
-        // the buffer is alive is the rule of `getref`, which the simulated machine checks.
-        unsafe { &*self.words(data).as_ptr().cast::<T>() }
+        let at = if cfg!(feature = "contracts") {
+            self.words(data).as_ptr()
+        } else {
+            data.as_ptr().wrapping_byte_add(self.pc_offset_bytes)
+        };
+        // SAFETY: (1) the words are inside of a buffer (invariant 1, which is looked at again with contracts); (2) they
+        // were zeroed when they were allocated and hold a `T` since (`PercpuData`); (3) all of a `T` is cells, so
+        // that references to it may be shared; (4) that the buffer is alive is the rule of `getref`, which the
+        // simulated machine checks.
+        unsafe { &*at.cast::<T>() }
     }
 
     /// Visits the words of every CPU under the swap lock.
@@ -568,7 +592,7 @@ impl<T: PercpuData> Percpu<T> {
     fn release(self) {
         let arena = &curlwp().kernel().percpu;
         arena.percpu_lock.enter();
-        arena.mark(self.pc_offset, Self::WORDS, true);
+        arena.mark(self.pc_offset_bytes / WORD_BYTES, Self::WORDS, true);
         arena.percpu_lock.exit();
     }
 
@@ -577,7 +601,7 @@ impl<T: PercpuData> Percpu<T> {
     fn construct(self, kernel: &'static Kernel, ctor: PercpuFunc<T>, arg: Arg) -> Option<()> {
         let copy = buffer(Self::WORDS)?;
         let whole = Percpu {
-            pc_offset: 0,
+            pc_offset_bytes: 0,
             ..self
         };
         for ci in kernel.cpus() {

@@ -21,7 +21,8 @@
 //! # Per-CPU operation
 //!
 //! A list is touched by its own CPU alone, at the level of the class, and so is the sweep: a softint of that
-//! level. So a sweep never sees a list half changed, and neither does a softint that acquires and releases.
+//! level. So a sweep never sees a list half changed, and neither does a softint that acquires and releases. At that level
+//! nobody is preempted either, so the storage does not move.
 //! The heads lie in [`crate::kern::percpu`] storage, which moves: nothing points back at them.
 //!
 //! # Why it is sound
@@ -324,7 +325,7 @@ fn sweep(target: Arg, class: Arg) {
 #[track_caller]
 fn find(target: &PsrefTarget, class: &PsrefClass, fits: impl Fn(&Psref) -> bool) -> bool {
     let s = spl::splraise(class.prc_ipl);
-    let pcpu = class.prc_percpu.getref();
+    let pcpu = class.prc_percpu.current();
     let mut next = pcpu.pcpu_head.get();
     let mut found = false;
     // SAFETY: a psref is on the list from `acquire` to `release`, and stays where it is in between; the level
@@ -346,7 +347,6 @@ fn find(target: &PsrefTarget, class: &PsrefClass, fits: impl Fn(&Psref) -> bool)
         }
         next = psref.psref_next.get_fused();
     }
-    class.prc_percpu.putref();
     spl::splx(s);
     found
 }
@@ -424,13 +424,12 @@ impl Psref {
         );
         let l = curlwp();
         let s = spl::splraise(class.prc_ipl);
-        let pcpu = class.prc_percpu.getref();
+        let pcpu = class.prc_percpu.current();
         self.psref_next.set(pcpu.pcpu_head.get());
         self.psref_target.set(target);
         self.psref_lwp.set(Some(l));
         self.psref_cpu.set(Some(curcpu()));
         pcpu.pcpu_head.set(self);
-        class.prc_percpu.putref();
         spl::splx(s);
         l.l_psrefs.set(l.l_psrefs.get() + 1);
     }
@@ -457,12 +456,11 @@ impl Psref {
         self.assert_holder("released", class);
         let l = curlwp();
         let s = spl::splraise(class.prc_ipl);
-        let pcpu = class.prc_percpu.getref();
+        let pcpu = class.prc_percpu.current();
         self.unlink(pcpu, class);
         self.psref_target.set(core::ptr::null());
         // While no sweep can come in between: the target may be gone as soon as the level is lowered.
         let draining = target.prt_draining.load(Relaxed);
-        class.prc_percpu.putref();
         spl::splx(s);
         l.l_psrefs.set(l.l_psrefs.get() - 1);
         if draining {

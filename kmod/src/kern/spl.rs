@@ -24,6 +24,13 @@
 //!    interrupt is lost and the hardware's interrupt flag need not be touched.
 //! 3. A hard interrupt returns at the level at which it came.
 //!
+//! # The fast path
+//!
+//! When nothing is pending a raise is a look and a store, and a lowering is the store and two looks behind it: at what
+//! is pending, and at what the scheduler wants. Only a raise needs preemption off, and only for its two accesses: from
+//! level none the LWP may be moved to another CPU between them. A lowering that finds something to do raises to
+//! IPL_HIGH again, on whichever CPU it is by then, and does it from there.
+//!
 //! # Differences from NetBSD
 //!
 //! All soft levels are distinct. IPL_VM and IPL_NET are one. There is no user mode, so what NetBSD
@@ -37,6 +44,7 @@ use core::sync::atomic::compiler_fence;
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{curcpu, curlwp};
+use crate::kern::sched::resched;
 use crate::kern::{clock, ipi, softint, synch};
 use crate::machine::{self, Kind, Line};
 use crate::mem::{Relaxed, SeqCst};
@@ -78,6 +86,17 @@ impl Ipl {
     /// The level with this number.
     pub const fn from_number(number: u8) -> Ipl {
         Ipl::ALL[number as usize]
+    }
+
+    /// The level with this number, unchecked: for the way down, and for the way up.
+    ///
+    /// # Safety
+    ///
+    /// The number was made from a level.
+    #[inline(always)]
+    pub(crate) const unsafe fn from_number_unchecked(number: u8) -> Ipl {
+        // SAFETY: the caller's promise.
+        unsafe { core::mem::transmute::<u8, Ipl>(number) }
     }
 
     /// Whether this is a level of soft interrupts.
@@ -153,43 +172,63 @@ const UNMASKED: [u32; 8] = [
     unmasked(Ipl::High),
 ];
 
+#[inline(always)]
 fn set_level(ci: &Cpu, level: Ipl) {
     ci.ci_ilevel.set(level as u8);
     machine::ipl(level as u8);
     compiler_fence(SeqCst);
 }
 
+/// The level of `ci`.
+#[inline(always)]
+#[track_caller]
+fn level_of(ci: &Cpu) -> Ipl {
+    // SAFETY: `set_level` stores levels there, and so does the making of a CPU.
+    unsafe { Ipl::from_number_unchecked(ci.ci_ilevel.get()) }
+}
+
 /// The level of this CPU.
 #[inline]
 pub fn ilevel() -> Ipl {
-    Ipl::from_number(curlwp().of_cpu(|ci| ci.ci_ilevel.get()))
+    curlwp().of_cpu(level_of)
 }
 
 /// Raises the level of this CPU to at least `level` and gives the level that was. (`splraiseipl`)
+///
+/// Context: any. Panics (contract `spl-raises`) if `level` is none.
 #[inline]
 #[track_caller]
 pub fn splraise(level: Ipl) -> Ipl {
+    crate::contract!(
+        level > Ipl::None,
+        "spl-raises",
+        "splraise({}) in {}: at level none it would not stay on its CPU until splx",
+        level.name(),
+        curlwp().name()
+    );
     // While the level is none the LWP may be preempted and moved: hold it on this CPU for the change.
     let l = curlwp();
-    l.l_nopreempt.set(l.l_nopreempt.get() + 1);
+    l.l_nopreempt.increment();
     compiler_fence(SeqCst);
     let ci = l.cpu_unlocked();
-    let old = Ipl::from_number(ci.ci_ilevel.get());
+    let old = level_of(ci);
     if level > old {
         set_level(ci, level);
     }
     compiler_fence(SeqCst);
-    l.l_nopreempt.set(l.l_nopreempt.get() - 1);
+    l.l_nopreempt.decrement();
     old
 }
 
 /// Raises to [`Ipl::High`].
+#[inline]
 #[track_caller]
 pub fn splhigh() -> Ipl {
     splraise(Ipl::High)
 }
 
 /// Raises to [`Ipl::SoftSerial`].
+#[inline]
 #[track_caller]
 pub fn splsoftserial() -> Ipl {
     splraise(Ipl::SoftSerial)
@@ -197,11 +236,14 @@ pub fn splsoftserial() -> Ipl {
 
 /// Lowers the level of this CPU to `level`, and runs what that unmasks before it returns.
 ///
-/// Context: any. Panics (contract `splx-lowers`) if the level is below `level` already.
+/// Context: any, after the raise that gave `level`: above level none the caller stays on its CPU. Panics (contract
+/// `splx-lowers`) if the level is below `level` already.
 #[inline]
 #[track_caller]
 pub fn splx(level: Ipl) {
-    machine::point(core::ptr::from_ref(curcpu()) as usize, Kind::Splx, Relaxed);
+    if cfg!(feature = "points") {
+        machine::point(core::ptr::from_ref(curcpu()) as usize, Kind::Splx, Relaxed);
+    }
     splx_fused(level);
 }
 
@@ -209,38 +251,74 @@ pub fn splx(level: Ipl) {
 #[inline]
 #[track_caller]
 pub(crate) fn splx_fused(level: Ipl) {
-    let now = ilevel();
+    let ci = curcpu();
+    let now = level_of(ci);
     crate::contract!(
         level <= now,
         "splx-lowers",
         "splx({}) on cpu{} at level {}: splx only lowers",
         level.name(),
-        curcpu().index(),
+        ci.index(),
         now.name()
     );
-    // Above level none the LWP stays on its CPU.
-    if level < now {
-        lower(curcpu(), level);
+    if level >= now {
+        return;
     }
+    // On the simulated machine an interrupt comes at a point or not at all, and a level that is lowered is announced:
+    // one look, before it.
+    if cfg!(feature = "points") && pending(ci, level) != 0 {
+        return lower(ci, level);
+    }
+    set_level(ci, level);
+    // From here on, at level none, this may be another CPU. The one that was left has run what was pending there.
+    if ci.ci_ipending.bare().load(Relaxed) != 0 {
+        return lower_again(level);
+    }
+    if ci.ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0 {
+        preempt_at(level);
+    }
+}
+
+/// Something is pending, and perhaps not masked any more: masks again and runs it.
+#[cold]
+fn lower_again(level: Ipl) {
+    splraise(Ipl::High);
+    lower(curcpu(), level);
+}
+
+/// Somebody wants the CPU, which the LWP can be taken off at level none.
+#[cold]
+fn preempt_at(level: Ipl) {
+    if level == Ipl::None {
+        synch::kpreempt_if_wanted();
+    }
+}
+
+/// What is pending on `ci` and not masked at `level`.
+#[inline(always)]
+fn pending(ci: &Cpu, level: Ipl) -> u32 {
+    ci.ci_ipending.bare().load(Relaxed) & UNMASKED[level as usize]
 }
 
 /// Lowers the level and runs what was pending, highest first.
 fn lower(ci: &'static Cpu, level: Ipl) {
     // At level none an interrupt may preempt the LWP: it stays on this CPU until all of this is done.
     let l = curlwp();
-    l.l_nopreempt.set(l.l_nopreempt.get() + 1);
+    l.l_nopreempt.increment();
+    compiler_fence(SeqCst);
     loop {
         while let Some(pending) = highest_pending(ci, level) {
             run_pending(ci, pending);
         }
         set_level(ci, level);
-        if ci.ci_ipending.bare().load(Relaxed) & UNMASKED[level as usize] == 0 {
+        if pending(ci, level) == 0 {
             break;
         }
         // It came between the look and the store, and was made pending: mask again and run it.
         set_level(ci, Ipl::High);
     }
-    l.l_nopreempt.set(l.l_nopreempt.get() - 1);
+    compiler_fence(SeqCst);
+    l.l_nopreempt.decrement();
     if level == Ipl::None {
         synch::kpreempt_if_wanted();
     }
@@ -253,7 +331,7 @@ enum Pending {
 }
 
 fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
-    let pending = ci.ci_ipending.bare().load(Relaxed) & UNMASKED[level as usize];
+    let pending = pending(ci, level);
     if pending == 0 {
         return None;
     }
@@ -294,7 +372,7 @@ fn handle(ci: &'static Cpu, line: Line) {
 /// A line is asserted on this CPU. Called by the host; see [`crate::entry::interrupt`].
 pub fn interrupt(line: Line) {
     let ci = curcpu();
-    let old = Ipl::from_number(ci.ci_ilevel.get());
+    let old = level_of(ci);
     if line_ipl(line) <= old {
         ci.ci_ipending.bare().fetch_or(line_bit(line), Relaxed);
         return;

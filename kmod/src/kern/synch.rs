@@ -236,8 +236,7 @@ pub(crate) fn lwp_startup(l: &'static Lwp) {
 /// Turns kernel preemption off for the current LWP. Nests.
 #[inline]
 pub fn kpreempt_disable() {
-    let l = curlwp();
-    l.l_nopreempt.set(l.l_nopreempt.get() + 1);
+    curlwp().l_nopreempt.increment();
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
 }
 
@@ -247,17 +246,16 @@ pub fn kpreempt_disable() {
 pub fn kpreempt_enable() {
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
     let l = curlwp();
-    let depth = l.l_nopreempt.get();
     contract!(
-        depth > 0,
+        l.l_nopreempt.get() > 0,
         "preempt-balance",
         "kpreempt_enable in {} without kpreempt_disable",
         l.name()
     );
-    l.l_nopreempt.set(depth - 1);
-    if depth == 1 {
-        kpreempt_if_wanted();
-    }
+    l.l_nopreempt.decrement();
+    core::sync::atomic::compiler_fence(crate::mem::SeqCst);
+    // Whether this was the outermost one, who finds that somebody wants the CPU finds out.
+    kpreempt_if_wanted();
 }
 
 /// Whether the current LWP cannot be preempted.

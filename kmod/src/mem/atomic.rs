@@ -194,30 +194,31 @@ atomic! {
 
 #[cfg(not(feature = "points"))]
 impl AtomicUsize {
-    /// Stores `new` with release if the word is `current`; else gives what is there. In one piece with respect to
+    /// Stores `new` with release if the word is `current`; says whether it did. In one piece with respect to
     /// interrupts of this CPU only: another CPU may come between.
     #[inline(always)]
-    pub fn compare_exchange_local(&self, current: usize, new: usize) -> Result<(), usize> {
+    pub fn compare_exchange_local(&self, current: usize, new: usize) -> bool {
         #[cfg(target_arch = "x86_64")]
         {
-            let found: usize;
             // SAFETY: the address is that of a live word. Not `pure`, and memory is clobbered: it is a release on
             // x86, where stores are not reordered with what comes before them.
             unsafe {
                 core::arch::asm!(
                     "cmpxchg qword ptr [{word}], {new}",
+                    "jne {other}",
                     word = in(reg) self.0.as_ptr(),
                     new = in(reg) new,
-                    inout("rax") current => found,
+                    inout("rax") current => _,
+                    other = label { return false },
                     options(nostack),
                 );
             }
-            if found == current { Ok(()) } else { Err(found) }
+            true
         }
         #[cfg(not(target_arch = "x86_64"))]
         self.0
             .compare_exchange(current, new, Ordering::Release, Ordering::Relaxed)
-            .map(|_| ())
+            .is_ok()
     }
 }
 

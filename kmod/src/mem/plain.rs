@@ -80,6 +80,31 @@ impl<T: Copy> Plain<T> {
     }
 }
 
+#[cfg(not(feature = "points"))]
+impl Plain<i64> {
+    /// Adds `DELTA`, in one piece with respect to interrupts of this CPU: for a count that only its CPU touches, with
+    /// preemption off.
+    #[inline(always)]
+    pub fn add_local<const DELTA: i64>(&self) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the address is that of a live word, which no other CPU touches meanwhile.
+        unsafe {
+            core::arch::asm!(
+                "add qword ptr [{word}], {delta}",
+                word = in(reg) self.0.get(),
+                delta = const DELTA,
+                options(nostack),
+            );
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            // SAFETY: the address is that of a live word.
+            let word = unsafe { core::sync::atomic::AtomicI64::from_ptr(self.0.get()) };
+            word.fetch_add(DELTA, Relaxed);
+        }
+    }
+}
+
 impl<T: Copy> Described for Plain<T> {
     const FIELDS: &'static [Field] = &[];
 }
@@ -151,6 +176,25 @@ impl<T: Copy> Private<T> {
     pub fn set(&self, value: T) {
         // SAFETY: as for `get`.
         unsafe { self.0.get().write_volatile(value) }
+    }
+}
+
+impl Private<i32> {
+    /// Adds 1, in place: an interrupt on top of the LWP leaves the word as it found it, and the fences of who counts
+    /// keep what is counted between them.
+    #[inline(always)]
+    pub fn increment(&self) {
+        // SAFETY: see the `Sync` implementation.
+        unsafe { *self.0.get() += 1 };
+    }
+
+    /// Subtracts 1, in place, and gives what is left.
+    #[inline(always)]
+    pub fn decrement(&self) -> i32 {
+        // SAFETY: see the `Sync` implementation.
+        let word = unsafe { &mut *self.0.get() };
+        *word -= 1;
+        *word
     }
 }
 

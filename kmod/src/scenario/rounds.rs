@@ -33,7 +33,8 @@ impl Rounds {
     }
 }
 
-/// See [`crate::entry::rounds`].
+/// See [`crate::entry::rounds`]. A function of its own: see [`machine::Machine::word`].
+#[inline(never)]
 pub(crate) fn start(kernel: &'static Kernel, again: Again) {
     kernel.rounds.again.set(Some(again));
     kernel.rounds.on.store(true, Relaxed);

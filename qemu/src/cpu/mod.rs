@@ -99,13 +99,16 @@ pub(crate) fn this() -> &'static PerCpu {
 }
 
 /// The kernel's word of the CPU that executes the call: one load, which no interrupt can split.
+///
+/// It is the running LWP: whoever reads it twice is the same LWP both times, on whichever CPU. So it may be read once
+/// for both (see `Machine::word`).
 #[inline(always)]
 pub(crate) fn word() -> *const () {
     let word;
     // SAFETY: as in `this`.
     unsafe {
         asm!("mov {}, gs:[{offset}]", out(reg) word, offset = const GS_WORD,
-            options(readonly, nostack, preserves_flags));
+            options(pure, nomem, nostack, preserves_flags));
     }
     word
 }

@@ -1,0 +1,168 @@
+//! Counting instructions.
+//!
+//! # Overview
+//!
+//! Under `-icount shift=0` QEMU's clock advances by one nanosecond an instruction, and the cycle counter is that
+//! clock: the difference of two readings is the number of instructions between them, the second reading included.
+//! What a pair of readings counts with nothing in between is subtracted, and so is the loop around the
+//! operation. [`check`] refuses a machine whose counter does not count like that.
+//!
+//! With several CPUs QEMU runs one at a time, and there is one clock: a difference counts what *all* CPUs executed
+//! in between. A CPU that waits for an interrupt executes nothing.
+//!
+//! # Contexts
+//!
+//! Thread, bound to its CPU.
+
+use core::arch::asm;
+use core::fmt;
+
+use x86_64::instructions::interrupts::without_interrupts;
+
+/// How often [`pairs`] repeats the operation.
+const PAIRS: u32 = 10_000;
+/// How many such loops are counted.
+const LOOPS: usize = 5;
+/// How many operations [`single`] counts.
+const SINGLES: usize = 101;
+/// How many go before them uncounted.
+const WARM_UP: usize = 10;
+
+/// The number of instructions so far.
+///
+/// Not `nomem`: what is measured stays between its two readings.
+#[inline(always)]
+fn instructions() -> u64 {
+    let (high, low): (u64, u64);
+    // SAFETY: every x86-64 processor has the counter.
+    unsafe {
+        asm!("rdtsc", out("rdx") high, out("rax") low, options(nostack, preserves_flags));
+    }
+    high << 32 | low
+}
+
+/// A cost per operation.
+pub(crate) enum Cost {
+    /// Of the cheapest and the dearest loop, in instructions per [`PAIRS`] operations.
+    Averages(u64, u64),
+    /// Of the median operation, in instructions.
+    Median(u64),
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Cost::Averages(min, max) if min == max => write!(f, "{}", Average(min)),
+            Cost::Averages(min, max) => write!(f, "{} to {}", Average(min), Average(max)),
+            Cost::Median(median) => write!(f, "{median}"),
+        }
+    }
+}
+
+/// A sum over [`PAIRS`] operations as their average, with two digits behind the point unless they are 0.
+struct Average(u64);
+
+impl fmt::Display for Average {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pairs = u64::from(PAIRS);
+        let hundredths = (self.0 * 100 + pairs / 2) / pairs;
+        match (hundredths / 100, hundredths % 100) {
+            (whole, 0) => write!(f, "{whole}"),
+            (whole, part) => write!(f, "{whole}.{part:02}"),
+        }
+    }
+}
+
+/// Stops the kernel unless the counter counts instructions, one by one.
+pub(crate) fn check() {
+    const ROUNDS: u64 = 1000;
+    let (first, second): (u64, u64);
+    // SAFETY: (1) every x86-64 processor has the counter; (2) all registers that change are named.
+    unsafe {
+        asm!(
+            "rdtsc",
+            "mov {first:e}, eax",
+            "2:",
+            "dec {rounds:e}",
+            "jnz 2b",
+            "rdtsc",
+            first = out(reg) first,
+            rounds = inout(reg) ROUNDS => _,
+            out("rdx") _,
+            out("rax") second,
+            options(nostack),
+        );
+    }
+    let counted = u64::from((second as u32).wrapping_sub(first as u32));
+    // The loop, the copy before it, and the second reading itself.
+    let executed = 2 * ROUNDS + 2;
+    assert!(
+        counted == executed,
+        "the cycle counter went on by {counted} in {executed} instructions: boot with -icount shift=0"
+    );
+}
+
+/// Counts loops of [`PAIRS`] operations, with interrupts off.
+///
+/// The operation is inlined into a loop of its own. What does not change from one round to the next, as the address
+/// of a lock, may be in a register before it begins.
+pub(crate) fn pairs(mut operation: impl FnMut()) -> Cost {
+    let mut loops = [0; LOOPS];
+    without_interrupts(|| {
+        let empty = count_loop(&mut || {});
+        for counted in &mut loops {
+            *counted = count_loop(&mut operation) - empty;
+        }
+    });
+    loops.sort_unstable();
+    Cost::Averages(loops[0], loops[LOOPS - 1])
+}
+
+#[inline(never)]
+fn count_loop(operation: &mut impl FnMut()) -> u64 {
+    let mut left = PAIRS;
+    let start = instructions();
+    while left != 0 {
+        operation();
+        // SAFETY: counts down. The compiler does not know by how much, so it keeps the loop as it is.
+        unsafe { asm!("dec {0:e}", inout(reg) left, options(nostack)) };
+    }
+    instructions() - start
+}
+
+/// Counts operations one by one, with interrupts on, as other CPUs have a part in them. What each operation is done
+/// to is made before it, and ended after it, uncounted.
+///
+/// A tick of the clock that falls into one of them does not move the median.
+pub(crate) fn single<T>(
+    mut begin: impl FnMut() -> T,
+    mut operation: impl FnMut(&T),
+    mut end: impl FnMut(T),
+) -> Cost {
+    let mut count = |operation: &mut dyn FnMut(&T)| {
+        let object = begin();
+        let start = instructions();
+        operation(&object);
+        let counted = instructions() - start;
+        end(object);
+        counted
+    };
+    for _ in 0..WARM_UP {
+        count(&mut operation);
+    }
+    let mut counted = [0; SINGLES];
+    for counted in &mut counted {
+        *counted = count(&mut operation) - empty();
+    }
+    counted.sort_unstable();
+    Cost::Median(counted[SINGLES / 2])
+}
+
+/// What [`single`] counts of an operation that is none.
+fn empty() -> u64 {
+    let mut nothing = |(): &()| {};
+    let operation: &mut dyn FnMut(&()) = core::hint::black_box(&mut nothing);
+    let start = instructions();
+    operation(&());
+    instructions() - start
+}

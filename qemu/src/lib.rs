@@ -1,0 +1,110 @@
+//! The booted machine: an x86-64 SMP kernel that runs the scenarios of `kmod` under QEMU.
+//!
+//! # Overview
+//!
+//! What the simulated machine plays, this one has: processors that run at once, interrupts that come when they
+//! come, memory that is ordered as x86 orders it. It answers the hypercalls of [`kmod::machine`] and
+//! enters the kernel through [`kmod::entry`]; it knows nothing of the kernel's primitives.
+//!
+//! The way from power-on to a scenario: `boot` (loader to long mode), `bsp_start` (memory, a stack with a
+//! guard), `run::main` (command line, processors, kernel), then every CPU in its idle context. What ends it
+//! is a verdict of the kernel's, a fault, or the watchdog: `report`.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `boot` | assembly of the first instructions; multiboot2 and PVH |
+//! | `memory` | heap, guarded stacks |
+//! | `cpu` | per-CPU blocks, segments and vectors, interrupt entry, local APIC, time, starting the others |
+//! | `context` | stacks and registers of LWPs |
+//! | `machine` | the hypercalls |
+//! | `perturb` | delays and interrupts at random, in the build for them |
+//! | `run` | which scenario, how long, watchdog, result |
+//! | `report` | the last report: registers, backtraces with lines, wait-for graph |
+//! | `options`, `console`, `sync`, `runtime` | command line, serial port, the host's own lock, what the compiler asks for |
+//!
+//! A kernel is this library and a list of scenarios: a binary gives it with [`boots!`].
+//!
+//! # Two builds
+//!
+//! Only the profile `kernel` (with `panic = "abort"`) makes a kernel. In every other its binaries are
+//! ordinary programs that say so: commands over the whole workspace need not know of it.
+//!
+//! # Limitations
+//!
+//! Memory above 3 GiB is left alone, and so is every device but clock, serial port and local APICs. The kernel's own
+//! pages are not protected from itself. The stack of the first instructions, up to `run::main`, has no guard.
+
+#![cfg_attr(panic = "abort", no_std)]
+
+#[cfg(panic = "abort")]
+extern crate alloc;
+
+#[cfg(panic = "abort")]
+mod boot;
+#[cfg(panic = "abort")]
+mod console;
+#[cfg(panic = "abort")]
+mod context;
+#[cfg(panic = "abort")]
+mod cpu;
+#[cfg(panic = "abort")]
+mod machine;
+#[cfg(panic = "abort")]
+mod memory;
+#[cfg(any(panic = "abort", test))]
+mod options;
+#[cfg(panic = "abort")]
+mod perturb;
+#[cfg(panic = "abort")]
+mod report;
+#[cfg(panic = "abort")]
+mod run;
+#[cfg(panic = "abort")]
+mod runtime;
+#[cfg(panic = "abort")]
+mod sync;
+
+/// Makes the binary a kernel that runs these scenarios: a `&'static [&'static Scenario]`.
+///
+/// To be used exactly once in a binary, at its top.
+#[macro_export]
+macro_rules! boots {
+    ($scenarios:expr) => {
+        #[cfg(panic = "abort")]
+        const _: () = {
+            // The library, with the first instructions of the image, is linked because it is named.
+            use $crate as _;
+            static SCENARIOS: &[&kmod::scenario::Scenario] = $scenarios;
+            #[unsafe(no_mangle)]
+            fn rumplab_scenarios() -> &'static [&'static kmod::scenario::Scenario] {
+                SCENARIOS
+            }
+        };
+
+        /// What a host build has in place of the kernel.
+        #[cfg(not(panic = "abort"))]
+        fn main() {
+            eprintln!(
+                "{} runs on a machine of its own: the scripts build and boot it.",
+                env!("CARGO_BIN_NAME")
+            );
+            std::process::exit(2);
+        }
+    };
+}
+
+/// Where the assembly arrives on the boot processor, with interrupts off, on the boot stack.
+///
+/// `magic` and `info` are what the loader left. Little is done on this stack, which has no guard.
+#[cfg(panic = "abort")]
+extern "C" fn bsp_start(magic: u32, info: usize) -> ! {
+    cpu::of(0).install(0);
+    console::init();
+    let info = run::remember(boot::read(magic, info));
+    memory::forbid_null();
+    memory::init(info);
+    cpu::tables::install(cpu::interrupt::gates());
+    let stack = memory::stack::Stack::take("boot").expect("memory for the first stack");
+    // SAFETY: the stack was taken just now.
+    unsafe { context::move_to(stack, run::main) }
+}
