@@ -14,6 +14,7 @@ use kmod::kern::lwp::{self, Arg};
 use kmod::kern::mutex::Kmutex;
 use kmod::kern::pserialize::{self, Pserialize};
 use kmod::kern::psref::{Psref, PsrefClass, PsrefTarget};
+use kmod::kern::rwlock::{Krw, Krwlock};
 use kmod::kern::spl::{self, Ipl};
 use kmod::kern::synch;
 use kmod::kern::xcall::{self, Priority};
@@ -96,6 +97,8 @@ pub(crate) static ROWS: &[Row] = &[
             mutex.spin_exit();
         })
     }),
+    read("rwlock: enter as reader, exit", || rwlock(Krw::Reader)),
+    read("rwlock: enter as writer, exit", || rwlock(Krw::Writer)),
     read("splsoftserial, splx", || {
         pairs(|| spl::splx(spl::splsoftserial()))
     }),
@@ -153,6 +156,21 @@ pub(crate) static ROWS: &[Row] = &[
     write("psref_target_destroy", target_destroy),
     write("localcount_drain", drain),
 ];
+
+fn rwlock(op: Krw) -> Cost {
+    let lock = Krwlock::new("cost");
+    let lock = black_box(&lock);
+    match op {
+        Krw::Reader => pairs(|| {
+            lock.enter(Krw::Reader);
+            lock.exit();
+        }),
+        Krw::Writer => pairs(|| {
+            lock.enter(Krw::Writer);
+            lock.exit();
+        }),
+    }
+}
 
 fn protect() -> Cost {
     let shared = haphazard::AtomicPtr::from(Box::new(0_u64));
