@@ -448,6 +448,18 @@ pub fn percpu_traverse_exit() {
     curlwp().kernel().percpu.percpu_swap_lock.exit_reader();
 }
 
+#[cold]
+#[track_caller]
+fn outside(end: usize, length: usize) -> ! {
+    crate::machine::stop(
+        crate::machine::Stop::Contract("percpu-range"),
+        format_args!(
+            "{} wants {end} words of per-CPU storage, and a CPU's buffer has {length}",
+            curlwp().name()
+        ),
+    )
+}
+
 /// What the cross call of [`Percpu::foreach_xcall`] gets.
 struct Call<T: 'static> {
     percpu: Local<Percpu<T>>,
@@ -499,11 +511,19 @@ impl<T: PercpuData> Percpu<T> {
         self.place(ci.ci_percpu.pcc_data.peek())
     }
 
+    /// The words in a buffer. Panics (contract `percpu-range`) if the buffer has not grown for them.
+    #[inline]
+    #[track_caller]
     fn words(&self, data: &'static [Word]) -> &'static [Word] {
-        &data[self.pc_offset..self.pc_offset + Self::WORDS]
+        let end = self.pc_offset + Self::WORDS;
+        match data.get(self.pc_offset..end) {
+            Some(words) => words,
+            None => outside(end, data.len()),
+        }
     }
 
     #[inline]
+    #[track_caller]
     fn place(&self, data: &'static [Word]) -> &'static T {
         // SAFETY: (1) the words are inside of a buffer; (2) they were zeroed when they were allocated and hold a
         // `T` since (`PercpuData`); (3) all of a `T` is cells, so that references to it may be shared; (4) that
