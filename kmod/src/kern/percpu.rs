@@ -420,6 +420,18 @@ pub fn percpu_traverse_exit() {
     curlwp().kernel().percpu.percpu_swap_lock.exit();
 }
 
+#[cold]
+#[track_caller]
+fn outside(end: usize, length: usize) -> ! {
+    crate::machine::stop(
+        crate::machine::Stop::Contract("percpu-range"),
+        format_args!(
+            "{} wants {end} words of per-CPU storage, and a CPU's buffer has {length}",
+            curlwp().name()
+        ),
+    )
+}
+
 /// What the cross call of [`Percpu::foreach_xcall`] gets.
 struct Call<T: 'static> {
     percpu: Local<Percpu<T>>,
@@ -488,12 +500,20 @@ impl<T: PercpuData> Percpu<T> {
         self.place(ci.ci_percpu.pcc_data.peek())
     }
 
+    /// The words in a buffer. Panics (contract `percpu-range`) if the buffer has not grown for them.
+    #[inline]
+    #[track_caller]
     fn words(&self, data: &'static [Word]) -> &'static [Word] {
         let first = self.pc_offset_bytes / WORD_BYTES;
-        &data[first..first + Self::WORDS]
+        let end = first + Self::WORDS;
+        match data.get(first..end) {
+            Some(words) => words,
+            None => outside(end, data.len()),
+        }
     }
 
     #[inline]
+    #[track_caller]
     fn place(&self, data: &'static [Word]) -> &'static T {
         let at = if cfg!(feature = "contracts") {
             self.words(data).as_ptr()
