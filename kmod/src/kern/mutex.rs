@@ -84,6 +84,26 @@ impl Kmutex {
         }
     }
 
+    /// Ends the use of a mutex (`mutex_destroy`).
+    ///
+    /// Context: nobody else uses it any more. Panics (contract `mutex-destroy`) if somebody has it, or waits for it.
+    #[track_caller]
+    pub fn destroy(&self) {
+        let owner = self.mtx_owner.load_fused(Relaxed);
+        contract!(
+            owner == 0,
+            "mutex-destroy",
+            "mutex_destroy({}) by {}, while {} has it{}",
+            self.mtx_name,
+            curlwp().name(),
+            Owner(owner),
+            match owner & WAITERS {
+                0 => "",
+                _ => " and others wait for it",
+            }
+        );
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.mtx_name
@@ -119,6 +139,7 @@ impl Kmutex {
         {
             self.vector_enter(l);
         }
+        l.count_lock(1);
     }
 
     /// Leaves the mutex (`mutex_exit`).
@@ -132,6 +153,7 @@ impl Kmutex {
         }
         let l = curlwp();
         machine::decide(self.addr(), Kind::MutexExit, Release);
+        l.count_lock(-1);
         let Err(owner) = self.release(word(l)) else {
             return;
         };
@@ -179,9 +201,14 @@ impl Kmutex {
         }
         let l = curlwp();
         machine::decide(self.addr(), Kind::MutexEnter, Acquire);
-        self.mtx_owner
+        let entered = self
+            .mtx_owner
             .compare_exchange_fused(0, word(l), Acquire, Relaxed)
-            .is_ok()
+            .is_ok();
+        if entered {
+            l.count_lock(1);
+        }
+        entered
     }
 
     /// Whether the caller owns it (adaptive), or somebody (spin): for assertions (`mutex_owned`).
@@ -419,7 +446,7 @@ fn lwp_of(owner: usize) -> Option<&'static Lwp> {
 
 /// Whether the owner in this word runs on a CPU (`mutex_oncpu`). Preemption is off.
 #[track_caller]
-fn oncpu(owner: usize) -> bool {
+pub(crate) fn oncpu(owner: usize) -> bool {
     contract!(
         synch::kpreempt_disabled(),
         "preempt-off",

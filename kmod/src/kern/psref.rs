@@ -163,6 +163,7 @@ impl PsrefClass {
             );
         }
         self.prc_cv.destroy();
+        self.prc_lock.destroy();
         self.prc_percpu.free_at_rest();
         // SAFETY: the caller's promise.
         unsafe { kmem_free(self) };

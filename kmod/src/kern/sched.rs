@@ -253,7 +253,18 @@ pub(crate) fn make_runnable(l: &'static Lwp, ci: &'static Cpu) {
 /// Moves an LWP to another CPU: now if it does not run, else when it is switched out.
 ///
 /// The LWP is locked, and unlocked on return. Honours LP_BOUND nowhere, as NetBSD's: `mi_switch` does.
+///
+/// Panics: contract `lwp-locked`.
+#[track_caller]
 pub fn lwp_migrate(l: &'static Lwp, target: &'static Cpu) {
+    contract!(
+        l.mutex_fused().owned(),
+        "lwp-locked",
+        "lwp_migrate({}) to cpu{} by {}, which has not locked it",
+        l.name(),
+        target.index(),
+        curlwp().name()
+    );
     let running = l.l_running.load(Relaxed);
     let stat = if running {
         Stat::Onproc

@@ -463,12 +463,27 @@ fn no_function() -> ! {
     )
 }
 
+/// A function leaves nothing behind. Panics: contracts `xcall-nopreempt`, `xcall-locks`, `xcall-bound`.
 fn check_after_function() {
     let l = curlwp();
     contract!(
         l.l_nopreempt.get() == 0,
         "xcall-nopreempt",
-        "a low-priority cross call returned with preemption off on {}",
+        "the function of a low-priority cross call returned to {} with preemption off: {} kpreempt_enable are missing",
+        l.name(),
+        l.l_nopreempt.get()
+    );
+    contract!(
+        l.l_locks.get() == 0,
+        "xcall-locks",
+        "the function of a low-priority cross call returned to {} with {} adaptive locks held",
+        l.name(),
+        l.l_locks.get()
+    );
+    contract!(
+        l.is_bound(),
+        "xcall-bound",
+        "the function of a low-priority cross call returned to {} and left it unbound: a curlwp_bindx too many",
         l.name()
     );
 }
