@@ -139,7 +139,7 @@ impl Kernel {
     }
 }
 
-/// See [`crate::entry::boot`].
+/// See [`crate::entry::boot`]. Panics: contracts `boot-memory`, `scenario-cpus`.
 pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Kernel {
     let Some(kernel) = try_boot(config, scenario) else {
         machine::stop(

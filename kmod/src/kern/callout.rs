@@ -226,7 +226,7 @@ impl Callout {
         unsafe { &*(addr as *const Callout) }
     }
 
-    /// Locks the callout: the lock of the CPU it belongs to.
+    /// Locks the callout: the lock of the CPU it belongs to. Panics (contract `callout-init`) if it belongs to none.
     #[track_caller]
     fn lock(&self) -> &'static Cpu {
         loop {
@@ -534,7 +534,7 @@ fn softclock(_: Arg) {
     cc.cc_lock.spin_exit();
 }
 
-/// Runs one handler. `cc_lock` is held before and after, not meanwhile.
+/// Runs one handler. `cc_lock` is held before and after, not meanwhile. Panics: contract `callout-flags`.
 fn fire(ci: &'static Cpu, c: &'static Callout) {
     let cc = &ci.ci_callout;
     let flags = c.c_flags.get();

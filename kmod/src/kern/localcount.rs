@@ -199,7 +199,7 @@ impl Localcount {
     ///
     /// The caller sees to it that nobody drains the counter before this returns: it has a reference, or found
     /// the object in a read section.
-    /// Context: any. Panics: contracts `localcount-acquire`, `localcount-overflow`.
+    /// Context: any. Panics: contracts `localcount-acquire`, `localcount-init`, `localcount-overflow`.
     #[inline]
     #[track_caller]
     pub fn acquire(&self) {

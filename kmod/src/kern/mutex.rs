@@ -445,6 +445,8 @@ fn lwp_of(owner: usize) -> Option<&'static Lwp> {
 }
 
 /// Whether the owner in this word runs on a CPU (`mutex_oncpu`). Preemption is off.
+///
+/// Panics: contract `preempt-off`.
 #[track_caller]
 pub(crate) fn oncpu(owner: usize) -> bool {
     contract!(

@@ -246,7 +246,7 @@ impl<T: Listed> PslistHead<T> {
 
     /// Puts `item` before `after`, which is on this list (`PSLIST_WRITER_INSERT_BEFORE`).
     ///
-    /// Context, panics: as [`insert_head`](Self::insert_head), and contract `pslist-before`.
+    /// Context: writer. Panics: contracts `pslist-before`, and those of [`insert_head`](Self::insert_head).
     #[track_caller]
     pub fn insert_before(&self, after: &T, item: &T) {
         let prevp = after.entry().ple_prevp.get_fused();

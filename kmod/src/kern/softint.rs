@@ -349,7 +349,7 @@ pub(crate) fn remote_intr(ci: &'static Cpu) {
 
 /// Runs a level on top of the LWP that runs here. The level was triggered and is unmasked.
 ///
-/// Returns at IPL_HIGH, when the level is done or has blocked.
+/// Returns at IPL_HIGH, when the level is done or has blocked. Panics: contract `softint-dispatch`.
 pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     let pinned = curlwp();
     let si = &ci.ci_softcpu.sc_int[level_index(level)];
@@ -357,10 +357,14 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     contract!(
         l.l_stat.get() == Stat::Idl && si.si_active.get(),
         "softint-dispatch",
-        "{} is dispatched on top of {} in state {:?}",
+        "{} is dispatched on top of {} in state {:?}, and its level is {}",
         l.name(),
         pinned.name(),
-        l.l_stat.get()
+        l.l_stat.get(),
+        match si.si_active.get() {
+            true => "active",
+            false => "not active: nobody has triggered it",
+        }
     );
     spl::force_level(ci, Ipl::High);
     ci.kernel().counters.softints.incr();
@@ -386,15 +390,17 @@ fn softint_thread(arg: *const ()) -> ! {
     }
 }
 
-/// Runs what is queued at the level. Begins and ends at IPL_HIGH.
+/// Runs what is queued at the level. Begins and ends at IPL_HIGH. Panics: contracts `softint-execute`,
+/// `softint-established`, and those of [`check_after_handler`].
 fn execute(ci: &'static Cpu, l: &'static Lwp, index: usize) {
     let si = &ci.ci_softcpu.sc_int[index];
     let level = LEVELS[index];
     contract!(
         core::ptr::eq(ci, curcpu()) && core::ptr::eq(l, curlwp()) && l.l_wchan.get() == 0,
         "softint-execute",
-        "{} runs on cpu{}",
+        "{} of cpu{} runs on cpu{}",
         l.name(),
+        ci.index(),
         curcpu().index()
     );
     while si.si_first.get() != 0 {

@@ -143,6 +143,8 @@ impl Lookup {
     }
 
     /// Wakes every LWP that waits for the object, and unlocks the chain (`turnstile_wakeup`).
+    ///
+    /// Panics: contract `turnstile-count`.
     #[track_caller]
     pub(crate) fn wakeup_all(self) {
         if let Some(ts) = self.active {

@@ -265,7 +265,8 @@ pub(crate) fn init(kernel: &'static Kernel) -> Option<()> {
 
 /// Calls `func(args)` on every CPU (`xc_broadcast`).
 ///
-/// Waits while the box is taken. Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`.
+/// Waits while the box is taken. Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`,
+/// `xcall-level`.
 #[track_caller]
 pub fn broadcast(priority: Priority, func: XcFunc, args: (Arg, Arg)) -> Ticket {
     issue(priority, func, args, None)
@@ -399,7 +400,8 @@ fn targets(kernel: &'static Kernel, target: Option<&'static Cpu>) -> &'static [C
     }
 }
 
-/// The thread of a CPU (`xc_thread`).
+/// The thread of a CPU (`xc_thread`). Panics: contracts `xcall-cpu`, `xcall-func`, and those of
+/// [`check_after_function`].
 fn xc_thread(ci: Arg) {
     // SAFETY: `init` gave the CPU, which lives as long as its kernel.
     let ci: &'static Cpu = unsafe { ci.get() };
@@ -564,7 +566,8 @@ pub(crate) fn ipi_handler(ci: &'static Cpu) {
     schedule_highpri(ci.kernel(), ci.kernel().xcall.xc_high_pri.xc_ipl.get());
 }
 
-/// The softint of a high-priority request (`xc__highpri_intr`).
+/// The softint of a high-priority request (`xc__highpri_intr`). Panics: contracts `xcall-context`, `xcall-func`,
+/// `xcall-count`.
 fn highpri_intr(_: Arg) {
     contract!(
         !spl::cpu_intr_p(),
