@@ -109,12 +109,12 @@ fn every_contract_is_broken_and_says_so() {
     for (contract, files) in &checked {
         let breaches = breach::all().filter(|breach| breach.contract == contract);
         for breach in breaches {
-            text += &format!("{contract}\n    a program {}\n", breach.scenario.summary);
+            text += &format!("\n{contract}\n    {}\n", breach.scenario.summary);
             match run(breach) {
                 None => complaints.push(format!("{} breaks nothing", breach.scenario.name)),
                 Some(failure) => {
                     complaints.extend(complaint(breach, &failure, files));
-                    text += &format!("    {}: {}\n", failure.context, failure.message);
+                    text += &format!("    {}\n", failure.message);
                 }
             }
         }

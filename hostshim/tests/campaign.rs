@@ -58,8 +58,8 @@ fn capture(hunt: &Hunt, found: &Found) -> Capture {
 
 /// Enough for these, in a build that is not optimized.
 const EFFORT: Effort = Effort {
-    runs: 1500,
-    points: 4_000_000,
+    runs: 6000,
+    points: 8_000_000,
 };
 
 /// Says where two traces part: both as a whole would be too much to read.

@@ -51,6 +51,8 @@ pub struct Config {
     pub softint_handlers: usize,
     /// Words by which per-CPU buffers grow at a time.
     pub percpu_import_words: usize,
+    /// Slots of a producer-consumer queue.
+    pub pcq_slots: usize,
     /// How often an actor repeats its part, where a scenario says that it does.
     pub repeat: u32,
 }
@@ -71,6 +73,7 @@ impl Config {
             balance_ticks: 0,
             softint_handlers: 32,
             percpu_import_words: 256,
+            pcq_slots: 256,
             repeat: 16,
         }
     }
@@ -83,6 +86,7 @@ impl Config {
             timeslice_ticks: 2,
             softint_handlers: 12,
             percpu_import_words: 2,
+            pcq_slots: 3,
             repeat: 1,
             ..Config::new(ncpu)
         }

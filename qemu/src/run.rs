@@ -261,7 +261,8 @@ pub(crate) fn write_settings(yaml: &mut Yaml) -> fmt::Result {
     let Some(run) = RUN.get() else { return Ok(()) };
     let options = &run.options;
     yaml.field("seed", format_args!("{}", options.seed))?;
-    yaml.field("xcall", format_args!("{}", options.xcall.name()))?;
+    let wiring = run.kernel.config().xcall.name();
+    yaml.field("xcall", format_args!("{wiring}"))?;
     yaml.field("cpus_running", format_args!("{}", cpu::count()))?;
     match run.rate {
         0 => yaml.field("perturb", format_args!("none")),

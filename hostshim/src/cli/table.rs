@@ -1,11 +1,14 @@
 //! `rumplab hunt`: every scenario in every variant, on the simulated machine and, if asked, on the booted one.
 //!
 //! The table says, for each variant, what was found or over how much it held. It is as it should be if every
-//! historical variant fails and every fixed one holds, in both worlds.
+//! variant that must fail fails and every other one holds, in both worlds. Where somebody waits in a cycle, the cycle
+//! is told for each world.
 
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
 
 use hostshim::capture::Capture;
 use hostshim::hunt::{Budget, Hunt, Hunted, Plan};
@@ -20,10 +23,13 @@ use super::interrupt::Interrupt;
 use super::run::for_shell;
 use super::{Status, Wrong, progress, save, terminal};
 
+/// Machines that are booted at once, at most: each has 4 CPUs.
+const BOOTS_AT_ONCE: usize = 2;
+
 /// What came of one variant in one world.
-enum Cell {
-    /// It failed.
-    Found(String),
+enum Outcome {
+    /// It failed; if somebody waited in a cycle, with that.
+    Found { what: String, cycle: Option<String> },
     /// It held.
     Held(String),
     /// Nobody tried.
@@ -32,39 +38,57 @@ enum Cell {
     Broken(String),
 }
 
-impl fmt::Display for Cell {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cell::Found(text) | Cell::Held(text) => f.pad(text),
-            Cell::Skipped => f.pad("-"),
-            Cell::Broken(text) => f.pad(text),
+            Outcome::Found { what: text, .. } | Outcome::Held(text) | Outcome::Broken(text) => {
+                f.pad(text)
+            }
+            Outcome::Skipped => f.pad("-"),
         }
     }
 }
 
-impl Cell {
+impl Outcome {
     /// Whether this is what the variant must come to.
     fn as_it_should(&self, variant: &Variant) -> bool {
         match self {
-            Cell::Found(_) => variant.fails,
-            Cell::Held(_) => !variant.fails,
-            Cell::Skipped => true,
-            Cell::Broken(_) => false,
+            Outcome::Found { .. } => variant.fails,
+            Outcome::Held(_) => !variant.fails,
+            Outcome::Skipped => true,
+            Outcome::Broken(_) => false,
         }
     }
+
+    fn cycle(&self) -> Option<&str> {
+        match self {
+            Outcome::Found { cycle, .. } => cycle.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// The first cycle that a report of who waits for whom tells.
+fn cycle_in(text: &str) -> Option<String> {
+    let cycle = |line: &str| line.trim().strip_prefix("cycle: ").map(str::to_owned);
+    text.lines().find_map(cycle)
 }
 
 /// A row of the table.
 struct Row {
     scenario: &'static Scenario,
     variant: &'static Variant,
-    simulated: Cell,
-    booted: Cell,
+    simulated: Outcome,
+    booted: Outcome,
 }
 
 impl Row {
     fn as_it_should(&self) -> bool {
         self.simulated.as_it_should(self.variant) && self.booted.as_it_should(self.variant)
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.scenario.name, self.variant.name)
     }
 }
 
@@ -78,25 +102,19 @@ pub(super) fn hunt(args: &HuntArgs) -> Result<Status, Wrong> {
             let Some(simulated) = simulate(scenario, variant, args, &interrupt)? else {
                 return Ok(Status::Interrupted);
             };
-            // A program comes from a fuzzer or a file: there is none to boot.
-            let wanted = args
-                .boot
-                .as_deref()
-                .filter(|_| scenario.name != scenario::ops::SCENARIO.name);
-            let booted = match wanted {
-                Some(script) => boot(script, scenario, variant, args)?,
-                None => Cell::Skipped,
-            };
-            // Ctrl-C reaches the boot, too.
-            if interrupt.is_wanted() {
-                return Ok(Status::Interrupted);
-            }
             rows.push(Row {
                 scenario,
                 variant,
                 simulated,
-                booted,
+                booted: Outcome::Skipped,
             });
+        }
+    }
+    if let Some(script) = &args.boot {
+        boot_all(script, &mut rows, args, &interrupt)?;
+        // Ctrl-C reaches the boots, too.
+        if interrupt.is_wanted() {
+            return Ok(Status::Interrupted);
         }
     }
     print(&rows);
@@ -107,42 +125,58 @@ pub(super) fn hunt(args: &HuntArgs) -> Result<Status, Wrong> {
     }
 }
 
+/// The width of a column.
+fn width<'a>(head: &str, cells: impl Iterator<Item = &'a dyn fmt::Display>) -> usize {
+    let cells = cells.map(|cell| cell.to_string().chars().count());
+    cells.fold(head.len(), usize::max)
+}
+
 fn print(rows: &[Row]) {
     terminal::say(Role::Plain, String::new());
-    let head = format!(
-        "{:20} {:12} {:48} {}",
-        "scenario", "variant", "simulated", "booted on 4 CPUs"
+    let heads = ["scenario", "variant", "simulated"];
+    let scenarios = width(heads[0], rows.iter().map(|row| &row.scenario.name as _));
+    let variants = width(heads[1], rows.iter().map(|row| &row.variant.name as _));
+    let simulated = width(heads[2], rows.iter().map(|row| &row.simulated as _));
+    let [head0, head1, head2] = heads;
+    terminal::say(
+        Role::Heading,
+        format!("{head0:scenarios$}  {head1:variants$}  {head2:simulated$}  booted on 4 CPUs"),
     );
-    terminal::say(Role::Heading, head.trim_end());
     for row in rows {
-        let Row {
-            scenario,
-            variant,
-            simulated,
-            booted,
-        } = row;
         let line = format!(
-            "{:20} {:12} {simulated:48} {booted}",
-            scenario.name, variant.name
+            "{:scenarios$}  {:variants$}  {:simulated$}  {}",
+            row.scenario.name, row.variant.name, row.simulated, row.booted
         );
-        let role = if row.as_it_should() {
-            Role::Plain
-        } else {
-            Role::Failure
+        let role = match row.as_it_should() {
+            true => Role::Plain,
+            false => Role::Failure,
         };
         terminal::say(role, line.trim_end());
     }
+    rows.iter().for_each(print_cycles);
     let wrong = rows.iter().filter(|row| !row.as_it_should()).count();
     if wrong == 0 {
-        terminal::say(
-            Role::Success,
-            "every historical variant fails, every fixed one holds",
-        );
+        let line = "every variant that must fail fails, every other one holds";
+        terminal::say(Role::Success, line);
     } else {
-        terminal::say(
-            Role::Failure,
-            format!("{wrong} of {} are not as they should be", rows.len()),
-        );
+        let line = format!("{wrong} of {} are not as they should be", rows.len());
+        terminal::say(Role::Failure, line);
+    }
+}
+
+/// The cycles of a row, once if both worlds have the same.
+fn print_cycles(row: &Row) {
+    let say = |world: &str, cycle: &str| {
+        terminal::say(Role::Plain, format!("{}, {world}: {cycle}", row.name()));
+    };
+    match (row.simulated.cycle(), row.booted.cycle()) {
+        (Some(one), Some(other)) if one == other => say("both worlds", one),
+        (simulated, booted) => {
+            simulated
+                .into_iter()
+                .for_each(|cycle| say("simulated", cycle));
+            booted.into_iter().for_each(|cycle| say("booted", cycle));
+        }
     }
 }
 
@@ -152,7 +186,7 @@ fn simulate(
     variant: &'static Variant,
     args: &HuntArgs,
     interrupt: &Interrupt,
-) -> Result<Option<Cell>, Wrong> {
+) -> Result<Option<Outcome>, Wrong> {
     let usual = scenario.config(Config::small(scenario.default_cpus), variant);
     // To fail once is enough.
     let enough = if variant.fails { 1 } else { Wiring::ALL.len() };
@@ -180,13 +214,15 @@ fn simulate(
             return keep(&hunt, &hunted, args).map(Some);
         }
     }
-    Ok(Some(Cell::Held(format!("held over {schedules} schedules"))))
+    Ok(Some(Outcome::Held(format!(
+        "held over {schedules} schedules"
+    ))))
 }
 
 /// Minimizes a failure and keeps its file.
-fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Cell, Wrong> {
+fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Outcome, Wrong> {
     let Some(found) = &hunted.found else {
-        return Ok(Cell::Skipped);
+        return Ok(Outcome::Skipped);
     };
     let captured = hunt.catch(found).capture(&LIMITS, Effort::default());
     let Capture { file, report, .. } = captured.map_err(|error| Wrong(error.to_string()))?;
@@ -205,10 +241,51 @@ fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Cell, Wrong> {
             for_shell(&path)
         ),
     );
-    Ok(Cell::Found(format!(
-        "{} after {number} schedules",
-        found.failure.rule
-    )))
+    Ok(Outcome::Found {
+        what: format!("{} after {number} schedules", found.failure.rule),
+        cycle: cycle_in(&found.failure.message),
+    })
+}
+
+/// Boots every variant of every scenario that can be booted, a few at once.
+fn boot_all(
+    script: &Path,
+    rows: &mut [Row],
+    args: &HuntArgs,
+    interrupt: &Interrupt,
+) -> Result<(), Wrong> {
+    // A program comes from a fuzzer or a file: there is none to boot.
+    let bootable = |row: &&mut Row| row.scenario.name != scenario::ops::SCENARIO.name;
+    let queue = Mutex::new(rows.iter_mut().filter(bootable));
+    let next = || match interrupt.is_wanted() {
+        true => None,
+        // A boot that panics takes the hunt with it.
+        false => queue.lock().ok()?.next(),
+    };
+    let worker = || {
+        while let Some(row) = next() {
+            row.booted = boot(script, row.scenario, row.variant, args)?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers = usize::from(args.jobs).min(BOOTS_AT_ONCE);
+        let workers = Vec::from_iter((0..workers).map(|_| scope.spawn(worker)));
+        workers.into_iter().try_for_each(|worker| {
+            let result = worker.join();
+            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })
+}
+
+/// How long a variant is booted, in seconds, if nothing is found: the code of a documented bug for as long as was asked
+/// for, other scenarios a sixth of it.
+fn boot_seconds(scenario: &Scenario, variant: &Variant, args: &HuntArgs) -> u64 {
+    match (variant.fails, scenario.variants.iter().any(|v| v.fails)) {
+        (true, _) => 60,
+        (false, true) => args.boot_seconds,
+        (false, false) => args.boot_seconds.div_ceil(6),
+    }
 }
 
 /// Boots a variant, and reads the line of the test in what it says.
@@ -217,25 +294,15 @@ fn boot(
     scenario: &'static Scenario,
     variant: &'static Variant,
     args: &HuntArgs,
-) -> Result<Cell, Wrong> {
-    let seconds = match variant.fails {
-        true => 60,
-        false => args.boot_seconds,
-    };
+) -> Result<Outcome, Wrong> {
+    let seconds = boot_seconds(scenario, variant, args);
     terminal::remark(format!(
         "booting {} {} for {seconds} s at most",
         scenario.name, variant.name
     ));
     let output = Command::new(script)
-        .args([
-            "--cpus",
-            "4",
-            "--scenario",
-            scenario.name,
-            "--variant",
-            variant.name,
-        ])
-        .args(["--seconds", &seconds.to_string()])
+        .args(["--cpus", "4", "--scenario", scenario.name])
+        .args(["--variant", variant.name, "--seconds", &seconds.to_string()])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -246,28 +313,26 @@ fn boot(
             ))
         })?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let line = |start: &str| {
-        said.lines()
-            .find(|line| line.starts_with(start))
-            .map(str::to_owned)
+    let after = |start: &str| {
+        let line = said.lines().find(|line| line.starts_with(start))?;
+        let (_, comment) = line.split_once("# ").unwrap_or_default();
+        Some(comment.to_owned())
     };
-    let comment = |line: String| {
-        line.split_once("# ")
-            .map_or(String::new(), |(_, text)| text.to_owned())
-    };
-    let rule = || {
-        let rule = said
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("rule: "));
-        rule.unwrap_or("failed").to_owned()
-    };
+    let field = |key: &str| said.lines().find_map(|line| line.trim().strip_prefix(key));
     Ok(
-        match (output.status.code(), line("ok 1"), line("not ok 1")) {
-            (Some(0), Some(ok), _) => Cell::Held(format!("held: {}", comment(ok))),
-            (Some(1), _, Some(not_ok)) => Cell::Found(format!("{} {}", rule(), comment(not_ok))),
+        match (output.status.code(), after("ok 1"), after("not ok 1")) {
+            (Some(0), Some(comment), _) => Outcome::Held(format!("held: {comment}")),
+            // A broken rule, or a hang.
+            (Some(1 | 4), _, Some(comment)) => {
+                let rule = field("rule: ").or_else(|| field("kind: "));
+                Outcome::Found {
+                    what: format!("{} {comment}", rule.unwrap_or("failed")),
+                    cycle: cycle_in(&said),
+                }
+            }
             (status, _, _) => {
                 terminal::complain(&said);
-                Cell::Broken(format!("the boot ended with status {status:?}"))
+                Outcome::Broken(format!("the boot ended with status {status:?}"))
             }
         },
     )

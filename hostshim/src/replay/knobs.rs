@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 7] = [
+pub(super) static KNOBS: [Knob; 8] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -53,6 +53,12 @@ pub(super) static KNOBS: [Knob; 7] = [
         set: |c, value| c.percpu_import_words = value as usize,
     },
     Knob {
+        name: "pcq_slots",
+        range: 2..=65_535,
+        get: |c| c.pcq_slots as u32,
+        set: |c, value| c.pcq_slots = value as usize,
+    },
+    Knob {
         name: "repeat",
         range: 1..=1_000_000,
         get: |c| c.repeat,
@@ -74,6 +80,7 @@ const _: fn(Config) = |config| {
         balance_ticks: _,
         softint_handlers: _,
         percpu_import_words: _,
+        pcq_slots: _,
         repeat: _,
     } = config;
 };

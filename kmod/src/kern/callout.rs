@@ -349,7 +349,7 @@ impl Callout {
         contract!(
             !spl::cpu_intr_p(),
             "callout-context",
-            "callout_halt in a hard interrupt, on top of {}",
+            "callout_halt in a hard interrupt on {}",
             curlwp().name()
         );
         contract!(

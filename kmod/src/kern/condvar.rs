@@ -105,8 +105,10 @@ impl Kcondvar {
         contract!(
             !self.cv_sleepq.has_sleepers(),
             "cv-waiters",
-            "cv_destroy({}) while LWPs wait on it",
-            self.cv_wmesg
+            "cv_destroy({}) by {} while {} waits on it",
+            self.cv_wmesg,
+            curlwp().name(),
+            self.cv_sleepq.first().map_or(curlwp(), |l| l).name()
         );
     }
 
@@ -151,7 +153,7 @@ impl Kcondvar {
         contract!(
             !spl::cpu_intr_p(),
             "cv-context",
-            "cv_wait({}) in a hard interrupt, on top of {}",
+            "cv_wait({}) in a hard interrupt on {}",
             self.cv_wmesg,
             l.name()
         );

@@ -92,6 +92,16 @@ counters! {
     callout_halts, "callout", "wait";
     /// Adaptive mutexes that had to be waited for asleep.
     mutex_sleeps, "mutex", "sleep";
+    /// Rwlocks that had to be waited for asleep.
+    rwlock_sleeps, "rwlock", "sleep";
+    /// Rwlocks that were handed over to those that waited.
+    rwlock_handoffs, "rwlock", "hand-off";
+    /// Batches of work that worker threads took.
+    wq_batches, "workqueue", "batch";
+    /// Times `workqueue_wait` had to wait.
+    wq_waits, "workqueue", "wait";
+    /// Times a consumer found an item reserved and not there.
+    pcq_races, "pcq", "race";
     /// Unicast cross calls.
     xc_unicast, "crosscall", "unicast";
     /// Broadcast cross calls.

@@ -18,7 +18,7 @@ use core::alloc::Layout;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use crate::contract;
-use crate::kern::lwp::curcpu;
+use crate::kern::lwp::{curcpu, curlwp};
 use crate::kern::spl;
 use crate::kernel::Kernel;
 use crate::machine::{self, Kind, Stop};
@@ -38,7 +38,8 @@ pub fn kmem_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
     contract!(
         !spl::cpu_intr_p(),
         "kmem-context",
-        "kmem_alloc({what}) was called in a hard interrupt"
+        "kmem_alloc({what}) was called in a hard interrupt on {}",
+        curlwp().name()
     );
     let object = boot_alloc(what, value)?;
     curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
@@ -58,13 +59,52 @@ pub unsafe fn kmem_free<T>(object: &'static T) {
     contract!(
         !spl::cpu_intr_p(),
         "kmem-context",
-        "kmem_free was called in a hard interrupt"
+        "kmem_free was called in a hard interrupt on {}",
+        curlwp().name()
     );
     curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
     let at = core::ptr::from_ref(object).cast_mut();
     machine::decide(at as usize, Kind::Free, mem::Relaxed);
     // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
     unsafe { machine::free(at.cast(), Layout::new::<T>()) }
+}
+
+/// As [`kmem_alloc`], for `count` values made one after another.
+#[track_caller]
+pub(crate) fn kmem_alloc_slice<T>(
+    what: &'static str,
+    count: usize,
+    make: impl FnMut(usize) -> T,
+) -> Option<&'static [T]> {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_alloc({what}) was called in a hard interrupt on {}",
+        curlwp().name()
+    );
+    let objects = boot_alloc_slice(what, count, make)?;
+    curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
+    Some(objects)
+}
+
+/// Gives the memory of `objects` back.
+///
+/// # Safety
+///
+/// 1. `objects` came from [`kmem_alloc_slice`]. 2. Nobody uses them any more.
+#[track_caller]
+pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_free was called in a hard interrupt on {}",
+        curlwp().name()
+    );
+    curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
+    let at = objects.as_ptr().cast_mut();
+    machine::decide(at as usize, Kind::Free, mem::Relaxed);
+    // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
+    unsafe { machine::free(at.cast(), Layout::for_value(objects)) }
 }
 
 /// Moves `value` into memory that is never given back: for what lives as long as its kernel.

@@ -94,7 +94,7 @@ crate::fields!(Total { total });
 /// A reference count (`struct localcount`).
 pub struct Localcount {
     lc_totalp: AtomicPtr,
-    lc_percpu: Local<Option<Percpu<Plain<i64>>>>,
+    lc_percpu: Plain<Option<Percpu<Plain<i64>>>>,
     /// The memory of the total, from `init` to the end of `drain`.
     lc_total: Local<Option<&'static Total>>,
     /// The number of references, for contracts. Counted in the step under way, as an event counter is.
@@ -118,7 +118,7 @@ impl Localcount {
     pub const fn new() -> Self {
         Localcount {
             lc_totalp: AtomicPtr::new(core::ptr::null_mut()),
-            lc_percpu: Local::new(None),
+            lc_percpu: Plain::new(None),
             lc_total: Local::new(None),
             lc_refcnt: AtomicU32::new(0),
         }
@@ -163,16 +163,16 @@ impl Localcount {
         self.percpu().free();
     }
 
-    /// Ends a counter that has no references, without a drain: for teardown, when nothing runs.
+    /// Ends a counter, drained or not, when nothing runs: for teardown.
     ///
-    /// Panics (contract `localcount-fini`) if it has references.
+    /// Panics (contract `localcount-fini`) if there are references.
     #[track_caller]
-    pub(crate) fn fini_at_rest(&self, kernel: &'static Kernel) {
-        let references = self.total(kernel);
+    pub(crate) fn fini_at_rest(&self) {
+        let references = self.total(curlwp().kernel());
         contract!(
             references == 0,
             "localcount-fini",
-            "a localcount ends at rest that has {references} references"
+            "a localcount ends with {references} references"
         );
         if let Some(total) = self.lc_total.get() {
             // SAFETY: (1) it came from `kmem_alloc`; (2) nothing runs.
@@ -339,7 +339,7 @@ impl Localcount {
             contract!(
                 left > 0,
                 "localcount-negative",
-                "{} drains a localcount that has {left} references",
+                "{} drains a localcount that has {left} references: its counts were not kept by acquire and release alone",
                 curlwp().name()
             );
             note!("{} waits for {left} references", curlwp().name());

@@ -198,6 +198,8 @@ pub struct Lwp {
     pub(crate) l_wantlock: AtomicPtr,
     /// The operations it is inside of: for reports.
     pub(crate) l_inside: Private<Operations>,
+    /// An rwlock that it waits for: for reports.
+    pub(crate) l_wantrw: AtomicPtr,
     /// Ends its sleeps.
     pub(crate) l_timeout_ch: Callout,
     /// Context switches it made (`l_ncsw`).
@@ -206,7 +208,7 @@ pub struct Lwp {
     pub(crate) l_rticks: AtomicU32,
     /// Ticks left of its time slice.
     pub(crate) l_timeslice: Guarded<u32>,
-    /// Adaptive locks that it holds: for contracts.
+    /// Adaptive mutexes and rwlocks that it holds: for contracts.
     pub(crate) l_locks: Private<i32>,
     /// Passive references that it holds: for contracts.
     pub(crate) l_psrefs: Private<i32>,
@@ -250,6 +252,7 @@ crate::fields!(Lwp {
     l_ts,
     l_wantlock,
     l_inside,
+    l_wantrw,
     l_timeout_ch,
     l_ncsw,
     l_rticks,
@@ -550,6 +553,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_ts: Guarded::new(None),
             l_wantlock: AtomicPtr::new(core::ptr::null_mut()),
             l_inside: Private::new(Operations::NONE),
+            l_wantrw: AtomicPtr::new(core::ptr::null_mut()),
             l_timeout_ch: Callout::new(),
             l_ncsw: Private::new(0),
             l_rticks: AtomicU32::new(0),

@@ -1,8 +1,8 @@
 //! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
-//! down this list: [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
-//! [`callout`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
+//! down this list: [`workqueue`], [`pcq`], [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
+//! [`callout`], [`rwlock`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
 //! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`waits`].
 
 pub mod callout;
@@ -20,10 +20,12 @@ pub mod kthread;
 pub mod localcount;
 pub mod lwp;
 pub mod mutex;
+pub mod pcq;
 pub mod percpu;
 pub mod pserialize;
 pub mod pslist;
 pub mod psref;
+pub mod rwlock;
 pub mod sched;
 pub mod sleepq;
 pub mod softint;
@@ -31,4 +33,5 @@ pub mod spl;
 pub mod synch;
 pub mod turnstile;
 pub mod waits;
+pub mod workqueue;
 pub mod xcall;

@@ -50,9 +50,10 @@
 use crate::contract;
 use crate::kern::lwp::{Lwp, curcpu, curlwp};
 use crate::kern::pserialize;
+use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
-use crate::kern::turnstile;
+use crate::kern::turnstile::{self, Queue};
 use crate::machine::{self, Described, Field, Kind};
 use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
 
@@ -326,7 +327,7 @@ impl Kmutex {
             return;
         }
         curcpu().kernel().counters.mutex_sleeps.incr();
-        chain.block(self.addr());
+        chain.block(self.addr(), Queue::Writer, SyncObj::Mutex);
     }
 
     /// The slow path of an adaptive exit: there are waiters (`mutex_vector_exit`).
@@ -335,7 +336,8 @@ impl Kmutex {
     fn vector_exit(&self) {
         let chain = turnstile::lookup(self.addr());
         self.mtx_owner.store(0, Release);
-        chain.wakeup_all();
+        let waiters = chain.waiters(Queue::Writer);
+        chain.wakeup(Queue::Writer, waiters);
     }
 
     /// `mutex_spin_enter`: raises the level, then spins.
@@ -445,17 +447,23 @@ fn lwp_of(owner: usize) -> Option<&'static Lwp> {
 }
 
 /// Whether the owner in this word runs on a CPU (`mutex_oncpu`). Preemption is off.
+#[track_caller]
+fn oncpu(owner: usize) -> bool {
+    let Some(l) = lwp_of(owner) else { return false };
+    lwp_oncpu(l)
+}
+
+/// Whether `l`, which was just found to be the owner of a lock, runs on a CPU. Preemption is off.
 ///
 /// Panics: contract `preempt-off`.
 #[track_caller]
-pub(crate) fn oncpu(owner: usize) -> bool {
+pub(crate) fn lwp_oncpu(l: &Lwp) -> bool {
     contract!(
         synch::kpreempt_disabled(),
         "preempt-off",
-        "mutex_oncpu in {} with preemption on: the owner could be gone",
+        "the owner of a lock is looked at in {} with preemption on: the owner could be gone",
         curlwp().name()
     );
-    let Some(l) = lwp_of(owner) else { return false };
     let ci = l.l_cpu.load(Relaxed);
     ci.is_some_and(|ci| {
         ci.ci_curlwp

@@ -50,9 +50,8 @@
 //! The contents are cells of [`crate::mem`], each of eight bytes, and a move copies them cell by cell: so a
 //! move is checked for races like any other access. The offsets come from a bitmap in place of a vmem, which
 //! bounds what a kernel has; how much the buffers grow at a time is a knob. What the requester of a growth
-//! hands to the cross call lies in memory of its own, not on its stack. The swap lock is a mutex: readers
-//! exclude each other. Destructors run in place. All CPUs are there before the first allocation, so there is no list of constructors
-//! to run for those that come later.
+//! hands to the cross call lies in memory of its own, not on its stack. Destructors run in place. All CPUs are there
+//! before the first allocation, so there is no list of constructors to run for those that come later.
 //!
 //! # Sources
 //!
@@ -68,6 +67,7 @@ use crate::kern::cpu::Cpu;
 use crate::kern::kmem;
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::rwlock::{Krw, Krwlock};
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::xcall::{self, Priority};
@@ -105,44 +105,10 @@ unsafe impl PercpuData for AtomicI64 {}
 // SAFETY: as above.
 unsafe impl PercpuData for AtomicU64 {}
 
-/// Excludes the move of a buffer and remote readers from each other (`percpu_swap_lock`).
-struct SwapLock(Kmutex);
-
-impl SwapLock {
-    #[track_caller]
-    fn enter_reader(&self) {
-        self.0.enter();
-    }
-
-    #[track_caller]
-    fn exit_reader(&self) {
-        self.0.exit();
-    }
-
-    /// Whether the caller is a reader: for contracts.
-    #[track_caller]
-    fn read_held(&self) -> bool {
-        self.0.owned()
-    }
-
-    #[track_caller]
-    fn enter_writer(&self) {
-        self.0.enter();
-    }
-
-    #[track_caller]
-    fn exit_writer(&self) {
-        self.0.exit();
-    }
-}
-
-impl crate::machine::Described for SwapLock {
-    const FIELDS: &'static [crate::machine::Field] = &[];
-}
-
 /// What a kernel has for its per-CPU storage.
 pub struct PercpuArena {
-    percpu_swap_lock: SwapLock,
+    /// Excludes the move of a buffer and remote readers from each other.
+    percpu_swap_lock: Krwlock,
     /// Protects the rest.
     percpu_lock: Kmutex,
     /// Where the next growth begins, in words.
@@ -166,7 +132,7 @@ crate::fields!(PercpuArena {
 impl PercpuArena {
     pub(crate) const fn new() -> Self {
         PercpuArena {
-            percpu_swap_lock: SwapLock(Kmutex::new("percpu_swap_lock", Ipl::None)),
+            percpu_swap_lock: Krwlock::new("percpu_swap_lock"),
             percpu_lock: Kmutex::new("percpu_lock", Ipl::None),
             percpu_nextoff: Plain::new(0),
             percpu_free: [const { Plain::new(0) }; ARENA_WORDS / MAP_BITS],
@@ -338,7 +304,7 @@ pub(crate) fn swap(ci: Arg, spare: Arg) {
     // SAFETY: `enlarge` keeps it until the cross call has returned.
     let spare: &'static Spare = unsafe { spare.get() };
     let arena = &kernel.percpu;
-    arena.percpu_swap_lock.enter_writer();
+    arena.percpu_swap_lock.enter(Krw::Writer);
     let new = spare.data.get();
     let old = ci.ci_percpu.pcc_data.get();
     // Two requests may overtake each other.
@@ -359,7 +325,7 @@ pub(crate) fn swap(ci: Arg, spare: Arg) {
             new.len()
         );
     }
-    arena.percpu_swap_lock.exit_writer();
+    arena.percpu_swap_lock.exit();
 }
 
 /// Constructs the storage of one CPU, or destroys it: with the argument that was given to [`percpu_create`].
@@ -447,13 +413,13 @@ fn allocate<T: PercpuData>(dtor: Option<PercpuFunc<T>>, arg: Arg) -> Option<Perc
 #[track_caller]
 pub fn percpu_traverse_enter() {
     assert_sleepable("percpu_traverse_enter");
-    curlwp().kernel().percpu.percpu_swap_lock.enter_reader();
+    curlwp().kernel().percpu.percpu_swap_lock.enter(Krw::Reader);
 }
 
 /// Ends what [`percpu_traverse_enter`] began (`percpu_traverse_exit`).
 #[track_caller]
 pub fn percpu_traverse_exit() {
-    curlwp().kernel().percpu.percpu_swap_lock.exit_reader();
+    curlwp().kernel().percpu.percpu_swap_lock.exit();
 }
 
 /// What the cross call of [`Percpu::foreach_xcall`] gets.
@@ -533,12 +499,12 @@ impl<T: PercpuData> Percpu<T> {
     fn visit_words(&self, mut visit: impl FnMut(usize, &Word)) {
         let kernel = curlwp().kernel();
         let lock = &kernel.percpu.percpu_swap_lock;
-        lock.enter_reader();
+        lock.enter(Krw::Reader);
         for ci in kernel.cpus() {
             let words = self.words(ci.ci_percpu.pcc_data.get_fused());
             words.iter().for_each(|word| visit(ci.index(), word));
         }
-        lock.exit_reader();
+        lock.exit();
     }
 
     /// Calls `func` with the storage of every CPU, here (`percpu_foreach`).
@@ -628,12 +594,12 @@ impl<T: PercpuData> Percpu<T> {
         for ci in kernel.cpus() {
             copy.iter().for_each(|word| word.set(MaybeUninit::zeroed()));
             ctor(whole.place(copy), arg, ci);
-            kernel.percpu.percpu_swap_lock.enter_reader();
+            kernel.percpu.percpu_swap_lock.enter(Krw::Reader);
             let there = self.words(ci.ci_percpu.pcc_data.get_fused());
             for (to, from) in there.iter().zip(copy) {
                 to.set(from.get());
             }
-            kernel.percpu.percpu_swap_lock.exit_reader();
+            kernel.percpu.percpu_swap_lock.exit();
         }
         // SAFETY: (1) it came from `buffer`; (2) nobody else knows it.
         unsafe { kmem::boot_free_slice(copy) };
@@ -644,10 +610,10 @@ impl<T: PercpuData> Percpu<T> {
     #[track_caller]
     fn destruct(self, kernel: &'static Kernel, dtor: PercpuFunc<T>) {
         for ci in kernel.cpus() {
-            kernel.percpu.percpu_swap_lock.enter_reader();
+            kernel.percpu.percpu_swap_lock.enter(Krw::Reader);
             let there = self.getptr_remote(ci);
             dtor(there, self.pc_arg, ci);
-            kernel.percpu.percpu_swap_lock.exit_reader();
+            kernel.percpu.percpu_swap_lock.exit();
         }
     }
 }

@@ -284,6 +284,13 @@ impl PsrefTarget {
         })
     }
 
+    /// Whether `wchan` is what destroyers of its class sleep on: for reports.
+    pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
+        self.prt_class
+            .peek()
+            .is_some_and(|class| class.prc_cv.is_wchan(wchan))
+    }
+
     #[track_caller]
     fn assert_class(&self, what: &str, class: &PsrefClass) {
         if cfg!(feature = "contracts") {

@@ -38,6 +38,8 @@ pub enum SyncObj {
     Cv,
     /// An adaptive mutex, on a turnstile.
     Mutex,
+    /// An rwlock, on a turnstile.
+    Rwlock,
     /// Time alone.
     Kpause,
     /// The end of a callout's handler.
@@ -186,14 +188,16 @@ pub(crate) fn remove(l: &'static Lwp) {
     contract!(
         l.mutex_fused().owned(),
         "lwp-locked",
-        "{} is woken and is not locked",
-        l.name()
+        "{} is woken by {}, which has not locked it",
+        l.name(),
+        curlwp().name()
     );
     contract!(
         l.l_stat.get() == Stat::Sleep,
         "sleep-state",
-        "{} is woken in state {:?}: it does not sleep",
+        "{} is woken by {} in state {:?}: it does not sleep",
         l.name(),
+        curlwp().name(),
         l.l_stat.get()
     );
     if let Some(sq) = l.l_sleepq.get() {

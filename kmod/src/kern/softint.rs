@@ -238,7 +238,8 @@ pub fn establish(level: Ipl, func: fn(Arg), arg: Arg) -> Option<Softint> {
     contract!(
         level.is_soft(),
         "softint-level",
-        "softint_establish at level {}, which is not a soft one",
+        "softint_establish by {} at level {}, which is not a soft one",
+        curlwp().name(),
         level.name()
     );
     let kernel = curlwp().kernel();
@@ -262,7 +263,8 @@ pub fn disestablish(softint: Softint) {
     contract!(
         hand.sh_func.get().is_some(),
         "softint-established",
-        "softint_disestablish of a softint that is not established"
+        "softint_disestablish by {} of a softint that is not established",
+        curlwp().name()
     );
     let level = Ipl::from_number(hand.sh_level.get());
     xcall::native_barrier(level);

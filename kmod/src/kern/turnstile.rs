@@ -1,4 +1,4 @@
-//! Turnstiles: where LWPs wait for mutexes.
+//! Turnstiles: where LWPs wait for mutexes and rwlocks.
 //!
 //! # Overview
 //!
@@ -7,13 +7,21 @@
 //! block lends its own to the object, the others put theirs on the active one's free list; a woken
 //! LWP takes one from there, and the last one takes the active one. So nobody allocates to block.
 //!
+//! A turnstile has two queues, most important LWP first and first come first served among equals:
+//! one for readers of an rwlock, one for its writers. LWPs that wait for a mutex are on the latter.
+//!
 //! # Contexts
 //!
 //! Thread and softint, preemption off. The chain lock is at IPL_SCHED.
 //!
+//! # Invariants
+//!
+//! 1. An active turnstile has an LWP on one of its queues at least, and one free turnstile fewer than LWPs.
+//! 2. With the chain locked, nobody comes on the queues of its objects and nobody leaves them.
+//!
 //! # Differences from NetBSD
 //!
-//! No priority lending: it cures none of the catalogue's bugs. One queue a turnstile: mutexes only.
+//! No priority lending: it cures none of the catalogue's bugs.
 //! The hash takes the address relative to the kernel, so that it is the same in every run.
 //!
 //! # Sources
@@ -21,7 +29,7 @@
 //! `sys/kern/kern_turnstile.c` 1.55.
 
 use crate::contract;
-use crate::kern::lwp::curlwp;
+use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::{self, Sleepq, SyncObj};
 use crate::kern::spl::Ipl;
@@ -30,18 +38,29 @@ use crate::mem::Guarded;
 /// Chains a kernel has. A power of two.
 const CHAINS: usize = 8;
 
+/// A queue of a turnstile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Queue {
+    /// Of LWPs that will share the object (`TS_READER_Q`).
+    Reader = 0,
+    /// Of LWPs that want the object for themselves (`TS_WRITER_Q`).
+    Writer = 1,
+}
+
 /// A turnstile. Everything in it is protected by the lock of the chain it is on.
 pub struct Turnstile {
     ts_next: Guarded<Option<&'static Turnstile>>,
     ts_free: Guarded<Option<&'static Turnstile>>,
     ts_obj: Guarded<usize>,
-    ts_sleepq: Sleepq,
+    ts_waiters: [Guarded<u32>; 2],
+    ts_sleepq: [Sleepq; 2],
 }
 
 crate::fields!(Turnstile {
     ts_next,
     ts_free,
     ts_obj,
+    ts_waiters,
     ts_sleepq
 });
 
@@ -51,7 +70,8 @@ impl Turnstile {
             ts_next: Guarded::new(None),
             ts_free: Guarded::new(None),
             ts_obj: Guarded::new(0),
-            ts_sleepq: Sleepq::new(),
+            ts_waiters: [const { Guarded::new(0) }; 2],
+            ts_sleepq: [const { Sleepq::new() }; 2],
         }
     }
 }
@@ -115,9 +135,22 @@ impl Lookup {
         self.chain.tc_lock.spin_exit();
     }
 
-    /// Sleeps until the object is released (`turnstile_block`). The chain is unlocked when the CPU has switched.
+    /// How many LWPs wait on a queue (`TS_WAITERS`).
+    pub(crate) fn waiters(&self, queue: Queue) -> u32 {
+        self.active
+            .map_or(0, |ts| ts.ts_waiters[queue as usize].get())
+    }
+
+    /// The LWP that is woken first from a queue (`TS_FIRST`).
+    pub(crate) fn first(&self, queue: Queue) -> Option<&'static Lwp> {
+        self.active?.ts_sleepq[queue as usize].first()
+    }
+
+    /// Sleeps on a queue until somebody wakes the caller (`turnstile_block`).
+    ///
+    /// The chain is unlocked when the CPU has switched.
     #[track_caller]
-    pub(crate) fn block(self, obj: usize) {
+    pub(crate) fn block(self, obj: usize, queue: Queue, sobj: SyncObj) {
         let l = curlwp();
         let own = l.l_ts.get();
         let ts = match (self.active, own) {
@@ -136,47 +169,66 @@ impl Lookup {
             (_, None) => unreachable!("{} blocks without a turnstile of its own", l.name()),
         };
         l.l_ts.set(None);
+        let waiters = &ts.ts_waiters[queue as usize];
+        waiters.set(waiters.get() + 1);
         l.lock();
         l.unlock_to(&self.chain.tc_lock);
-        sleepq::enqueue(Some(&ts.ts_sleepq), obj, "tstile", SyncObj::Mutex);
+        sleepq::enqueue(Some(&ts.ts_sleepq[queue as usize]), obj, "tstile", sobj);
         sleepq::block(0);
     }
 
-    /// Wakes every LWP that waits for the object, and unlocks the chain (`turnstile_wakeup`).
+    /// Wakes the first `count` LWPs of a queue, and unlocks the chain (`turnstile_wakeup`).
     ///
-    /// Panics: contract `turnstile-count`.
+    /// Panics (contract `turnstile-count`) if there are fewer.
     #[track_caller]
-    pub(crate) fn wakeup_all(self) {
+    pub(crate) fn wakeup(self, queue: Queue, count: u32) {
+        contract!(
+            count <= self.waiters(queue),
+            "turnstile-count",
+            "{} is to wake {count} LWPs of a turnstile, and {} wait",
+            curlwp().name(),
+            self.waiters(queue)
+        );
         if let Some(ts) = self.active {
-            while let Some(l) = ts.ts_sleepq.first() {
-                let given = match ts.ts_free.get() {
-                    Some(free) => {
-                        ts.ts_free.set(free.ts_free.get());
-                        free
-                    }
-                    None => {
-                        self.remove(ts);
-                        ts
-                    }
-                };
-                contract!(
-                    l.l_ts.get().is_none(),
-                    "turnstile-count",
-                    "{} wakes with a turnstile and is given another",
-                    l.name()
-                );
-                l.l_ts.set(Some(given));
-                sleepq::remove(l);
-                // The last one takes the active turnstile with it, and may lend it out again at once.
-                if core::ptr::eq(given, ts) {
+            // The last of all takes the active turnstile with it, and may lend it out again at once.
+            for _ in 0..count {
+                let Some(l) = ts.ts_sleepq[queue as usize].first() else {
                     break;
-                }
+                };
+                self.remove(ts, queue, l);
             }
         }
         self.chain.tc_lock.spin_exit();
     }
 
-    fn remove(&self, ts: &'static Turnstile) {
+    /// Gives an LWP a turnstile back, takes it off its queue and makes it runnable (`turnstile_remove`).
+    ///
+    /// Panics: contract `turnstile-given`.
+    #[track_caller]
+    fn remove(&self, ts: &'static Turnstile, queue: Queue, l: &'static Lwp) {
+        let given = match ts.ts_free.get() {
+            Some(free) => {
+                ts.ts_free.set(free.ts_free.get());
+                free
+            }
+            None => {
+                self.deactivate(ts);
+                ts
+            }
+        };
+        contract!(
+            l.l_ts.get().is_none(),
+            "turnstile-given",
+            "{} wakes with a turnstile and is given another",
+            l.name()
+        );
+        l.l_ts.set(Some(given));
+        let waiters = &ts.ts_waiters[queue as usize];
+        waiters.set(waiters.get() - 1);
+        sleepq::remove(l);
+    }
+
+    fn deactivate(&self, ts: &'static Turnstile) {
         let mut link = &self.chain.tc_head;
         while let Some(other) = link.get() {
             if core::ptr::eq(other, ts) {

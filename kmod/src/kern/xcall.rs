@@ -316,7 +316,10 @@ fn issue(
     args: (Arg, Arg),
     target: Option<&'static Cpu>,
 ) -> Ticket {
-    assert_context("xcall");
+    assert_context(match target {
+        Some(_) => "xc_unicast",
+        None => "xc_broadcast",
+    });
     let kernel = curlwp().kernel();
     match target {
         Some(_) => kernel.counters.xc_unicast.incr(),
@@ -382,7 +385,7 @@ fn low_pri(
     contract!(
         xc.xc_donep.load(Relaxed) < number,
         "xcall-count",
-        "a cross call was accepted, and {} of {number} functions have returned",
+        "a low-priority cross call was accepted, and {} of {number} functions have returned",
         xc.xc_donep.peek()
     );
     note!("low-priority call of {}: ticket {number}", curlwp().name());
@@ -418,8 +421,8 @@ fn xc_thread(ci: Arg) {
             contract!(
                 core::ptr::eq(ci, curcpu()),
                 "xcall-cpu",
-                "xcall/{} woke on cpu{}",
-                ci.index(),
+                "{} woke on cpu{}: the thread of a CPU stays there",
+                curlwp().name(),
                 curcpu().index()
             );
         }
@@ -510,7 +513,8 @@ fn high_pri(
     contract!(
         level.is_soft(),
         "xcall-level",
-        "a high-priority cross call at level {}, which is not a soft one",
+        "{} makes a high-priority cross call at level {}, which is not a soft one",
+        curlwp().name(),
         level.name()
     );
     let xc = &kernel.xcall.xc_high_pri;
@@ -587,7 +591,7 @@ fn highpri_intr(_: Arg) {
     contract!(
         done <= xc.xc_headp.get(),
         "xcall-count",
-        "{done} functions have returned, and {} were asked for",
+        "{done} functions of high-priority cross calls have returned, and {} were asked for",
         xc.xc_headp.get()
     );
     xc.xc_donep.store(done, Release);

@@ -260,7 +260,7 @@ impl Sad {
                 );
             }
             sa.sa_entry.remove();
-            sa.sa_localcount.fini_at_rest(kernel);
+            sa.sa_localcount.fini_at_rest();
             // SAFETY: it came from `kmem_alloc`, and nothing runs any more.
             unsafe { kmem_free(sa) };
         }

@@ -54,7 +54,7 @@ pub static DRAIN: Scenario = Scenario {
 pub static MIGRATES: Scenario = Scenario {
     name: "localcount-migrates",
     summary: "references are released on another CPU, by another LWP, than they were acquired",
-    about: "One thread takes references and hands them over; so does a softint, on whichever CPU. Another thread takes \
+    about: "Threads take references and release them, or hand them over; so does a softint, on both CPUs. Another thread takes \
             them over, moves to the other CPU and releases them there: counts become negative, and only their sum is \
             right. The counter is drained meanwhile. In the old code a softint's reference was lost if it came while a \
             thread of that CPU counted.",
@@ -82,8 +82,15 @@ pub static MIGRATES: Scenario = Scenario {
         ));
         actor(
             kernel,
-            "taker",
+            "taker0",
             0,
+            |w| each_time(w, take_and_schedule),
+            Arg::of(world),
+        );
+        actor(
+            kernel,
+            "taker1",
+            1,
             |w| each_time(w, take_and_schedule),
             Arg::of(world),
         );
@@ -240,8 +247,7 @@ fn sleep_with(world: &World) {
 }
 
 fn take_and_schedule(world: &World) {
-    let cpus = curlwp().kernel().cpus();
-    for ci in cpus {
+    for ci in curlwp().kernel().cpus() {
         if let Some(softint) = world.softint.get() {
             synch::kpreempt_disable();
             softint::schedule_cpu(softint, ci);
@@ -249,6 +255,10 @@ fn take_and_schedule(world: &World) {
         }
         if let Some(object) = world.take() {
             world.hand_over(object);
+        }
+        if let Some(object) = world.take() {
+            // Softints may come while it is counted off.
+            world.release(object);
         }
     }
 }
@@ -291,6 +301,7 @@ fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;
     for left in (0..times).rev() {
+        kpause("remover", 1, None);
         let new = (left > 0).then(new_object);
         if let Some(object) = world.place.replace(new) {
             destroy(world, object);

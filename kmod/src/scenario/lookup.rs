@@ -3,12 +3,16 @@
 //! A reader finds an object and takes a reference inside of a read section of pserialize(9); who removes the object
 //! unlinks it, waits for the readers that may have found it, and then for the references.
 
+use crate::kern::mutex::Kmutex;
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
-use crate::mem::{AcqRel, Acquire, AtomicRef, Relaxed, Release};
+use crate::kern::spl::Ipl;
+use crate::mem::{Acquire, AtomicRef, Relaxed, Release};
 
 /// A place where an object can be found.
 pub struct Place<T: 'static> {
     object: AtomicRef<T>,
+    /// One writer at a time, which pserialize wanted until 2021.
+    writer: Kmutex,
     psz: Pserialize,
 }
 
@@ -21,6 +25,7 @@ impl<T> Place<T> {
     pub const fn new() -> Self {
         Place {
             object: AtomicRef::new(),
+            writer: Kmutex::new("place.writer", Ipl::None),
             psz: Pserialize::new(),
         }
     }
@@ -49,12 +54,13 @@ impl<T> Place<T> {
     /// As [`retract`](Self::retract), with another object to be found from now on.
     #[track_caller]
     pub fn replace(&self, new: Option<&'static T>) -> Option<&'static T> {
-        let old = self.object.load(Acquire);
-        let mine = old.is_some() && self.object.compare_exchange(old, new, AcqRel, Relaxed);
-        if !mine {
-            return None;
+        self.writer.enter();
+        let old = self.object.load(Relaxed);
+        if old.is_some() {
+            self.object.store(new, Release);
+            self.psz.perform();
         }
-        self.psz.perform();
+        self.writer.exit();
         old
     }
 

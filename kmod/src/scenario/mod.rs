@@ -38,6 +38,7 @@ pub mod key;
 pub mod localcount;
 pub mod lookup;
 pub mod ops;
+pub mod pcq;
 pub mod percpu;
 pub mod perform_vs_callout;
 pub mod promise;
@@ -45,6 +46,8 @@ pub mod provoke;
 pub mod pserialize;
 pub mod psref;
 pub mod rounds;
+pub mod rwlock;
+pub mod workqueue;
 pub mod xcall_early_count;
 
 /// A named choice of historical code.
@@ -153,8 +156,16 @@ pub static ALL: &[&Scenario] = &[
     &psref::SOFTINT,
     &psref::COPY,
     &psref::STARVED,
+    &rwlock::EXCLUSION,
+    &rwlock::WRITER_NOT_STARVED,
+    &rwlock::HANDOFF,
+    &workqueue::ONCE,
+    &workqueue::WAIT,
+    &pcq::FIFO,
+    &pcq::NOTIFY,
     &classics::LOST_UPDATE,
     &classics::ABBA,
+    &rwlock::ABBA,
     &provoke::FAULT,
     &provoke::OVERFLOW,
     &provoke::HANG,

@@ -55,9 +55,9 @@ pub static SOFTINT: Scenario = Scenario {
     name: "psref-softint",
     summary: "softints take references, and block with them, while threads do and a sweep runs",
     about: "A softint of the class's level takes a reference and then a mutex that threads hold: it blocks with the \
-            reference on its CPU's list. Threads of both CPUs schedule it, and take references themselves: the list is \
-            changed by whoever runs there. Another thread destroys the target: the sweep, a softint of the same level, \
-            waits behind a blocked one.",
+            reference on its CPU's list. Threads of both CPUs schedule it, and take, copy and release references with \
+            the mutex held: the list is changed by whoever runs there. Another thread destroys the target: the sweep, a \
+            softint of the same level, waits behind a blocked one.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -154,7 +154,7 @@ pub static STARVED: Scenario = Scenario {
             softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, keep_busy, Arg::of(world));
         world.softints[0].set(softint);
         actor(kernel, "interface", 0, begin_load, Arg::of(world));
-        actor(kernel, "remover", 1, remove, Arg::of(world));
+        actor(kernel, "remover", 1, remove_at_once, Arg::of(world));
     },
     verify,
     teardown,
@@ -311,13 +311,15 @@ fn schedule_and_take(world: &World) {
             synch::kpreempt_enable();
         }
     }
-    let psref = Psref::new();
+    let (psref, copy) = (Psref::new(), Psref::new());
     let Some(object) = world.take(&psref) else {
         return;
     };
+    // A softint that comes now blocks with its reference, and the list is ours again: in the middle of a change?
     world.mutex.enter();
-    synch::preempt_point();
-    object.check();
+    copy.copy(&psref, world.class());
+    object.holders.fetch_add(1, Relaxed);
+    world.release(&copy, object);
     world.mutex.exit();
     world.release(&psref, object);
 }
@@ -374,15 +376,24 @@ fn copy_and_release(world: &World) {
     world.release(&psrefs[2], object);
 }
 
-/// Replaces the object, at last by nothing, and frees what was there.
+/// Replaces the object, at last by nothing, and frees what was there: each time when it has been used for a while.
 fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;
     for left in (0..times).rev() {
+        kpause("remover", 1, None);
         let new = (left > 0).then(|| new_object(world.class()));
         if let Some(object) = world.place.replace(new) {
             destroy(world, object);
         }
+    }
+}
+
+/// Takes the object away without sleeping before: the clock's softint may never run.
+fn remove_at_once(world: Arg) {
+    let world: &World = shared(world);
+    if let Some(object) = world.place.retract() {
+        destroy(world, object);
     }
     world.done.store(true, Release);
 }

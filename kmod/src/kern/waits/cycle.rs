@@ -119,7 +119,7 @@ impl fmt::Display for Graph {
                 writeln!(f, "no cycle: somebody waits for a wake-up that nobody owes")?;
             }
             Kinds { alike: 0, .. } => {}
-            Kinds { alike, .. } => writeln!(f, "and {alike} more cycles that read the same")?,
+            Kinds { alike, .. } => writeln!(f, "and {alike} more like these")?,
         }
         for l in self.0.lwps() {
             write_lwp(f, self.0, l)?;
@@ -205,7 +205,7 @@ impl Cycle<'_> {
             self.nodes.iter().position(matches)
         };
         find(|node| matches!(node, Node::Xcall(..)))
-            .or_else(|| find(|node| matches!(node, Node::Mutex(_))))
+            .or_else(|| find(|node| matches!(node, Node::Mutex(_) | Node::Rwlock(_))))
             .unwrap_or(0)
     }
 
@@ -305,17 +305,20 @@ fn timed_sleep(l: &Lwp) -> Option<&'static str> {
 
 fn write_lwp(f: &mut fmt::Formatter<'_>, kernel: &'static Kernel, l: &'static Lwp) -> fmt::Result {
     let sleeps = l.l_stat.peek() == Stat::Sleep;
-    let spins = wanted(l).is_some() && !sleeps;
+    let spins = wanted(l).filter(|_| !sleeps);
     // Threads that have nothing to do wait too, for requests.
     let rests = kernel
         .cpus()
         .iter()
         .any(|ci| ci.ci_xcall.is_idle_wchan(l.l_wchan.peek()));
-    if !(sleeps || spins) || rests {
+    if !(sleeps || spins.is_some()) || rests {
         return Ok(());
     }
-    let how = if spins { "spins for" } else { "sleeps on" };
-    let what = if spins { "a mutex" } else { l.l_wmesg.peek() };
+    let (how, what) = match spins {
+        Some(Node::Rwlock(_)) => ("spins for", "an rwlock"),
+        Some(_) => ("spins for", "a mutex"),
+        None => ("sleeps on", l.l_wmesg.peek()),
+    };
     write!(
         f,
         "{} on cpu{} {how} {what}",

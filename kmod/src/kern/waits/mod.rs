@@ -25,6 +25,8 @@ use crate::kern::callout::Callout;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::mutex::Kmutex;
+use crate::kern::psref::{self, PsrefClass, PsrefTarget};
+use crate::kern::rwlock::Krwlock;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::Ipl;
 use crate::kern::xcall::XcBox;
@@ -41,12 +43,16 @@ pub enum Node {
     Lwp(&'static Lwp),
     /// A mutex.
     Mutex(&'static Kmutex),
+    /// An rwlock. Its writer is known; its readers are not.
+    Rwlock(&'static Krwlock),
     /// The one slot of a cross-call box.
     Xcall(&'static str, &'static XcBox),
     /// A softint level of a CPU, occupied by its LWP.
     Softint(Ipl, &'static Cpu),
     /// The softclock of a CPU, which ends a timed sleep.
     Softclock(&'static Cpu),
+    /// Passive references to a target.
+    Psrefs(&'static PsrefTarget),
 }
 
 impl PartialEq for Node {
@@ -54,9 +60,11 @@ impl PartialEq for Node {
         match (self, other) {
             (Node::Lwp(a), Node::Lwp(b)) => core::ptr::eq(*a, *b),
             (Node::Mutex(a), Node::Mutex(b)) => core::ptr::eq(*a, *b),
+            (Node::Rwlock(a), Node::Rwlock(b)) => core::ptr::eq(*a, *b),
             (Node::Xcall(_, a), Node::Xcall(_, b)) => core::ptr::eq(*a, *b),
             (Node::Softint(l, a), Node::Softint(m, b)) => l == m && core::ptr::eq(*a, *b),
             (Node::Softclock(a), Node::Softclock(b)) => core::ptr::eq(*a, *b),
+            (Node::Psrefs(a), Node::Psrefs(b)) => core::ptr::eq(*a, *b),
             _ => false,
         }
     }
@@ -67,9 +75,14 @@ impl fmt::Display for Node {
         match self {
             Node::Lwp(l) => write!(f, "{}", l.name()),
             Node::Mutex(m) => f.write_str(m.name()),
+            Node::Rwlock(rw) => f.write_str(rw.name()),
             Node::Xcall(name, _) => f.write_str(name),
             Node::Softint(level, ci) => write!(f, "softint {} of cpu{}", level.name(), ci.index()),
             Node::Softclock(ci) => write!(f, "softclock of cpu{}", ci.index()),
+            Node::Psrefs(target) => {
+                let class = psref::class_of(target).map_or("?", PsrefClass::name);
+                write!(f, "psref of class {class}")
+            }
         }
     }
 }
@@ -98,6 +111,11 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
                 visit(certain(Node::Lwp(owner)));
             }
         }
+        Node::Rwlock(rw) => {
+            if let Some(owner) = rw.owner() {
+                visit(certain(Node::Lwp(owner)));
+            }
+        }
         Node::Xcall(_, xc) => xcall_edges(kernel, xc, visit),
         Node::Softint(level, ci) => {
             if let (Some(l), true) = ci.ci_softcpu.peek(level) {
@@ -111,19 +129,27 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
                 None => Node::Softint(Ipl::SoftClock, ci),
             }));
         }
+        Node::Psrefs(target) => psref::holders(kernel, target, &mut |l, _| {
+            visit(certain(Node::Lwp(l)));
+        }),
     }
 }
 
-/// The mutex that an LWP is about to enter.
-fn wanted(l: &Lwp) -> Option<&'static Kmutex> {
+/// The lock that an LWP is about to enter.
+fn wanted(l: &Lwp) -> Option<Node> {
     let wanted = l.l_wantlock.peek();
     // SAFETY: an LWP keeps here the mutex that it is about to enter, which is alive as long as it waits.
-    unsafe { wanted.cast::<Kmutex>().cast_const().as_ref() }
+    if let Some(mutex) = unsafe { wanted.cast::<Kmutex>().cast_const().as_ref() } {
+        return Some(Node::Mutex(mutex));
+    }
+    let wanted = l.l_wantrw.peek();
+    // SAFETY: likewise the rwlock.
+    unsafe { wanted.cast::<Krwlock>().cast_const().as_ref() }.map(Node::Rwlock)
 }
 
 fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
-    if let Some(mutex) = wanted(l) {
-        return visit(certain(Node::Mutex(mutex)));
+    if let Some(lock) = wanted(l) {
+        return visit(certain(lock));
     }
     if l.l_stat.peek() != Stat::Sleep {
         return;
@@ -139,6 +165,11 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
             }
             if let Some(other) = kernel.lwps().find(|other| other.l_exitcv.is_wchan(wchan)) {
                 visit(certain(Node::Lwp(other)));
+            }
+            let drained = psref::draining(l);
+            if let Some(target) = drained.filter(|target| target.is_wchan(wchan)) {
+                // It wakes up every tick, and goes to sleep again as long as there are references.
+                return visit(certain(Node::Psrefs(target)));
             }
             if let Some(ci) = timeout {
                 visit(Wait {
@@ -163,7 +194,7 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
                 visit(certain(Node::Softclock(ci)));
             }
         }
-        SyncObj::Mutex | SyncObj::Sched => {}
+        SyncObj::Mutex | SyncObj::Rwlock | SyncObj::Sched => {}
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) static BREACHES: &[Breach] = &[
         interrupt(halt, Arg::of(callout()));
     }),
     breach!("callout-interlock": "halts a callout with an interlock that it has not entered", || {
-        callout().halt(Some(&Kmutex::new("interlock", Ipl::None)));
+        callout().halt(Some(&Kmutex::new("sc_lock", Ipl::None)));
     }),
     breach!("callout-destroy": "destroys a callout that is pending", || {
         let callout = callout();

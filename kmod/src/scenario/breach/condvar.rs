@@ -15,7 +15,7 @@ struct World {
 }
 
 fn world(ipl: Ipl) -> &'static World {
-    let (mutex, cv) = (Kmutex::new("mutex", ipl), Kcondvar::new("event"));
+    let (mutex, cv) = (Kmutex::new("sc_lock", ipl), Kcondvar::new("event"));
     share("world", World { mutex, cv })
 }
 

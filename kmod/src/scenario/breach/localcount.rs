@@ -19,7 +19,7 @@ struct World {
 fn world() -> &'static World {
     let world = World {
         count: Localcount::new(),
-        mutex: Kmutex::new("interlock", Ipl::SoftNet),
+        mutex: Kmutex::new("sc_lock", Ipl::SoftNet),
         cv: Kcondvar::new("drain"),
     };
     let world = share("world", world);

@@ -37,12 +37,15 @@ mod kmem;
 mod kthread;
 mod localcount;
 mod mutex;
+mod pcq;
 mod percpu;
 mod pserialize;
 mod pslist;
 mod psref;
+mod rwlock;
 mod sched;
 mod softint;
+mod workqueue;
 mod xcall;
 
 /// A program that breaks a contract.
@@ -63,10 +66,13 @@ static ALL: &[&[Breach]] = &[
     sched::BREACHES,
     kthread::BREACHES,
     mutex::BREACHES,
+    rwlock::BREACHES,
     condvar::BREACHES,
     callout::BREACHES,
     softint::BREACHES,
     xcall::BREACHES,
+    workqueue::BREACHES,
+    pcq::BREACHES,
     kmem::BREACHES,
     percpu::BREACHES,
     pserialize::BREACHES,
@@ -82,8 +88,12 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
         "it takes 4294967295 references, and nothing but localcount_acquire makes one",
     ),
     (
-        "turnstile-count",
+        "turnstile-given",
         "an LWP comes on the queue of a turnstile by turnstile_block alone, which takes its own turnstile from it",
+    ),
+    (
+        "workqueue-generation",
+        "the generation of a queue is its worker's own, and it has one worker",
     ),
 ];
 

@@ -1,7 +1,7 @@
 //! mutex(9).
 
 use super::{Breach, breach, interrupt};
-use crate::kern::lwp::Arg;
+use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::{self, Kmutex};
 use crate::kern::pserialize;
 use crate::kern::spl::Ipl;
@@ -43,6 +43,6 @@ pub(super) static BREACHES: &[Breach] = &[
         mutex.enter();
     }),
     breach!("preempt-off": "looks at the owner of a mutex with preemption on", || {
-        mutex::oncpu(0);
+        mutex::lwp_oncpu(curlwp());
     }),
 ];

@@ -25,7 +25,7 @@ pub(super) static BREACHES: &[Breach] = &[
     // Only the old algorithm has an owner.
     breach!("psz-owner": "destroys what another thread performs on, with the algorithm of 2018", || {
         let psz = share("psz", Pserialize::new());
-        thread("performs", 0, |psz| shared::<Pserialize>(psz).perform(), Arg::of(psz));
+        thread("performer", 0, |psz| shared::<Pserialize>(psz).perform(), Arg::of(psz));
         pause(1);
         psz.destroy();
     }, configure: |config| config.history = config.history.with(Bug::PserializeKpause)),

@@ -19,7 +19,7 @@ pub(super) struct World {
 /// A target of a class that is used up to `level`.
 pub(super) fn world(level: Ipl) -> &'static World {
     let target = PsrefTarget::new();
-    let class = class("class", level);
+    let class = class("ifnet", level);
     target.init(class);
     share("world", World { class, target })
 }
@@ -61,7 +61,7 @@ fn destroyed_elsewhere(world: &'static World) {
 
 pub(super) static BREACHES: &[Breach] = &[
     breach!("psref-class-ipl": "creates a class at a level of hard interrupts", || {
-        PsrefClass::create("class", Ipl::Vm);
+        PsrefClass::create("ifnet", Ipl::Vm);
     }),
     breach!("psref-class-busy": "destroys a class while it holds a reference of it", || {
         let (world, _) = held();
@@ -86,7 +86,7 @@ pub(super) static BREACHES: &[Breach] = &[
     }),
     breach!("psref-class": "acquires a reference in another class than the target's", || {
         curlwp_bind();
-        psref().acquire(&world(Ipl::SoftNet).target, class("another", Ipl::SoftNet));
+        psref().acquire(&world(Ipl::SoftNet).target, class("bridge", Ipl::SoftNet));
     }),
     breach!("psref-class", "destroyed": "acquires a reference to a target that was destroyed", || {
         curlwp_bind();

@@ -2,9 +2,10 @@
 //!
 //! # Order of locks
 //!
-//! Outer mutexes in the order of their numbers; then the mutex of a condition variable; then a leaf, or the roster;
-//! then a spin mutex. Only outer mutexes are held from one operation to the next, over sleeps and
-//! cross calls too; handlers never take those.
+//! Outer mutexes in the order of their numbers; then rwlocks in the order of theirs; then the mutex of a condition
+//! variable, or the locks of netinet and netipsec; then a leaf, or the roster; then a spin mutex. The interlock of the
+//! localcounts is alone. Only outer mutexes and rwlocks are held from one operation to the next, over sleeps and cross
+//! calls too; handlers never take those.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::{self as kthreads, Options};
@@ -18,18 +19,28 @@ use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::classics::shared;
 use crate::scenario::ops::world::World;
+use crate::scenario::ops::{inet, key, localcount, percpu, psref, rwlock, workqueue};
 use crate::scenario::{broken_promise, promise};
 
 /// An LWP that runs a script: what it holds.
 pub(crate) struct Actor {
-    world: &'static World,
-    index: usize,
+    pub(super) world: &'static World,
+    pub(super) index: usize,
     /// Outer mutexes held, a bit each.
     held: u32,
     /// Results of `curlwp_bind` that were not given back, and the CPU since the first.
     bound: [u32; 2],
-    binds: usize,
+    pub(super) binds: usize,
     cpu: usize,
+    /// Per-CPU storage, and references of both kinds.
+    pub(super) percpus: percpu::Held,
+    pub(super) localcounts: localcount::Held,
+    pub(super) psrefs: psref::Held,
+    pub(super) sas: key::Held,
+    /// Whether it gave the interface an address, or started its timer.
+    pub(super) configured: bool,
+    pub(super) rwlocks: rwlock::Held,
+    pub(super) works: workqueue::Sent,
 }
 
 /// The function of LWP `index`.
@@ -45,6 +56,13 @@ pub(super) fn run(index: Arg) {
         bound: [0; 2],
         binds: 0,
         cpu: 0,
+        percpus: percpu::Held::new(),
+        localcounts: localcount::Held::new(),
+        psrefs: psref::Held::new(),
+        sas: key::Held::new(),
+        configured: false,
+        rwlocks: rwlock::Held::default(),
+        works: workqueue::Sent::default(),
     };
     let script = world.scripts[index].get();
     for op in script.ops() {
@@ -71,23 +89,40 @@ impl Actor {
                 );
             }
         }
+        self.localcounts.check();
+        self.psrefs.check(self.world);
+        self.sas.check();
+    }
+
+    /// Whether it holds nothing that another LWP could wait for.
+    pub(super) fn holds_nothing(&self) -> bool {
+        let references =
+            self.localcounts.is_empty() && self.psrefs.is_empty() && self.sas.is_empty();
+        self.held == 0 && self.rwlocks.is_empty() && references
     }
 
     /// Gives everything back.
     fn end(&mut self) {
+        key::end(self);
+        psref::end(self);
+        localcount::end(self);
+        percpu::end(self);
         while self.binds > 0 {
             curlwp_bindx(self, [0; 2]);
         }
+        rwlock::end(self);
         while self.held != 0 {
             mutex_exit(self, [0; 2]);
         }
         callout_halt(self, [0; 2]);
+        inet::end(self);
+        workqueue::end(self);
     }
 }
 
 pub(super) fn mutex_enter(actor: &mut Actor, [mutex, _]: [u8; 2]) {
-    // Lock order: by number.
-    if actor.held >> mutex == 0 {
+    // Lock order: by number, and before every rwlock.
+    if actor.held >> mutex == 0 && actor.rwlocks.is_empty() {
         let guarded = &actor.world.mutexes[mutex as usize];
         guarded.mutex.enter();
         guarded.touch();
@@ -205,7 +240,8 @@ pub(super) fn curlwp_bind(actor: &mut Actor, _: [u8; 2]) {
 }
 
 pub(super) fn curlwp_bindx(actor: &mut Actor, _: [u8; 2]) {
-    if actor.binds > 0 {
+    // With passive references it stays where it is.
+    if actor.binds > 1 || actor.binds == 1 && actor.psrefs.is_empty() {
         actor.check();
         actor.binds -= 1;
         lwp::curlwp_bindx(actor.bound[actor.binds]);

@@ -16,17 +16,26 @@
 //!
 //! At each operation: that a bound LWP is on its CPU, that sections exclude each other, that a
 //! callout does not run after `callout_halt`, that cross calls keep their promise. At the end: that
-//! nothing was lost (counts, tokens, softints), that all locks are free and all memory is back.
+//! nothing was lost (counts, tokens, softints, references), that all locks are free and all memory is back.
 
 use core::fmt;
 
-use crate::config::Config;
+use crate::config::{Config, Wiring};
+use crate::history::{Bug, History};
 use crate::kern::lwp::Arg;
 use crate::kernel::Kernel;
 use crate::scenario::classics::shared;
-use crate::scenario::{Kind, Scenario, Variant, actor, share};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
+mod inet;
 mod interpreter;
+mod key;
+mod localcount;
+mod pcq;
+mod percpu;
+mod psref;
+mod rwlock;
+mod workqueue;
 mod world;
 
 use world::World;
@@ -74,6 +83,13 @@ const CPU: Operand = operand("cpu", 0, MAX_CPUS as u8);
 const LWP: Operand = operand("lwp", 0, MAX_LWPS as u8);
 const TICKS: Operand = operand("ticks", 1, 3);
 const LEVEL: Operand = operand("level", 1, 4);
+const COUNTED: Operand = operand("object", 0, localcount::OBJECTS as u8);
+const TARGET: Operand = operand("target", 0, psref::TARGETS as u8);
+const PSREF: Operand = operand("psref", 0, psref::HELD as u8);
+const RWLOCK: Operand = operand("rwlock", 0, rwlock::RWLOCKS as u8);
+const MODE: Operand = operand("mode", 0, 2);
+const QUEUE: Operand = operand("queue", 0, workqueue::QUEUES as u8);
+const ITEM: Operand = operand("item", 0, workqueue::ITEMS as u8);
 
 /// Every operation. A replay file names them by word, so their order may change.
 pub static FORMS: &[Form] = &[
@@ -215,6 +231,222 @@ pub static FORMS: &[Form] = &[
         operands: &[CPU],
         run: interpreter::kthread,
     },
+    Form {
+        word: "percpu_add",
+        help: "count in per-CPU storage",
+        operands: &[],
+        run: percpu::add,
+    },
+    Form {
+        word: "percpu_alloc",
+        help: "allocate per-CPU storage: what there is may move",
+        operands: &[],
+        run: percpu::alloc,
+    },
+    Form {
+        word: "percpu_free",
+        help: "free the per-CPU storage allocated last",
+        operands: &[],
+        run: percpu::free,
+    },
+    Form {
+        word: "percpu_foreach",
+        help: "sum what all CPUs counted, from here",
+        operands: &[],
+        run: percpu::foreach,
+    },
+    Form {
+        word: "percpu_foreach_xcall",
+        help: "look at the per-CPU storage of all CPUs by softints",
+        operands: &[LEVEL],
+        run: percpu::foreach_xcall,
+    },
+    Form {
+        word: "localcount_acquire",
+        help: "look an object up and count a reference",
+        operands: &[COUNTED],
+        run: localcount::acquire,
+    },
+    Form {
+        word: "localcount_release",
+        help: "release the counted reference taken last",
+        operands: &[],
+        run: localcount::release,
+    },
+    Form {
+        word: "localcount_hand_over",
+        help: "have a softint release the counted reference taken last",
+        operands: &[],
+        run: localcount::hand_over,
+    },
+    Form {
+        word: "localcount_drain",
+        help: "replace an object, and drain the old one, if nothing is held",
+        operands: &[COUNTED],
+        run: localcount::drain,
+    },
+    Form {
+        word: "psref_acquire",
+        help: "look a target up and take a passive reference; stay on this CPU",
+        operands: &[TARGET],
+        run: psref::acquire,
+    },
+    Form {
+        word: "psref_copy",
+        help: "copy a passive reference",
+        operands: &[PSREF],
+        run: psref::copy,
+    },
+    Form {
+        word: "psref_release",
+        help: "release a passive reference",
+        operands: &[PSREF],
+        run: psref::release,
+    },
+    Form {
+        word: "psref_destroy",
+        help: "replace a target, and destroy the old one, if nothing is held",
+        operands: &[TARGET],
+        run: psref::destroy,
+    },
+    Form {
+        word: "ifaddr_add",
+        help: "give the interface an address, which starts its timer",
+        operands: &[],
+        run: inet::address_add,
+    },
+    Form {
+        word: "if_detach",
+        help: "purge the addresses of the interface",
+        operands: &[],
+        run: inet::detach,
+    },
+    Form {
+        word: "ifaddr_lookup",
+        help: "look the addresses up in a read section",
+        operands: &[],
+        run: inet::lookup,
+    },
+    Form {
+        word: "pserialize_read",
+        help: "a read section in a read section",
+        operands: &[],
+        run: inet::read_section,
+    },
+    Form {
+        word: "socreate",
+        help: "a short section under softnet_lock",
+        operands: &[],
+        run: inet::socket,
+    },
+    Form {
+        word: "dad_timer",
+        help: "start the timer of the interface, which takes softnet_lock",
+        operands: &[],
+        run: inet::timer_start,
+    },
+    Form {
+        word: "dad_timer_halt",
+        help: "stop it and wait for its handler",
+        operands: &[],
+        run: inet::timer_stop,
+    },
+    Form {
+        word: "sa_add",
+        help: "add an entry to the table of netipsec",
+        operands: &[],
+        run: key::add,
+    },
+    Form {
+        word: "sa_lookup",
+        help: "find an entry and keep it",
+        operands: &[],
+        run: key::lookup,
+    },
+    Form {
+        word: "sa_unref",
+        help: "give the entry back that was found last",
+        operands: &[],
+        run: key::unref,
+    },
+    Form {
+        word: "sa_packet",
+        help: "work on an entry, bound, with a passive reference",
+        operands: &[],
+        run: key::packet,
+    },
+    Form {
+        word: "sa_destroy",
+        help: "destroy an entry, if nothing is held",
+        operands: &[],
+        run: key::destroy,
+    },
+    Form {
+        word: "rw_enter",
+        help: "take an rwlock to read (0) or to write (1), if in order",
+        operands: &[RWLOCK, MODE],
+        run: rwlock::rw_enter,
+    },
+    Form {
+        word: "rw_tryenter",
+        help: "try to take an rwlock to read (0) or to write (1)",
+        operands: &[RWLOCK, MODE],
+        run: rwlock::rw_tryenter,
+    },
+    Form {
+        word: "rw_exit",
+        help: "leave the rwlock with the highest number",
+        operands: &[],
+        run: rwlock::rw_exit,
+    },
+    Form {
+        word: "rw_downgrade",
+        help: "go from writing to reading",
+        operands: &[],
+        run: rwlock::rw_downgrade,
+    },
+    Form {
+        word: "rw_tryupgrade",
+        help: "try to go from reading to writing",
+        operands: &[],
+        run: rwlock::rw_tryupgrade,
+    },
+    Form {
+        word: "wq_enqueue",
+        help: "enqueue a work of the LWP, unless it waits for its turn already",
+        operands: &[QUEUE, ITEM],
+        run: workqueue::wq_enqueue,
+    },
+    Form {
+        word: "wq_enqueue_cpu",
+        help: "enqueue a work of the LWP for the worker of a CPU",
+        operands: &[ITEM, CPU],
+        run: workqueue::wq_enqueue_cpu,
+    },
+    Form {
+        word: "wq_errand",
+        help: "enqueue a work that its function frees",
+        operands: &[QUEUE],
+        run: workqueue::wq_errand,
+    },
+    Form {
+        word: "wq_wait",
+        help: "wait for a work of the LWP",
+        operands: &[ITEM],
+        run: workqueue::wq_wait,
+    },
+    Form {
+        word: "pcq_put",
+        help: "put an item, and schedule the consumer on a CPU",
+        operands: &[CPU],
+        run: pcq::pcq_put,
+    },
+    Form {
+        word: "pcq_drain",
+        help: "take all items that can be had",
+        operands: &[],
+        run: pcq::pcq_drain,
+    },
 ];
 
 /// One operation: a form and its operands.
@@ -341,7 +573,7 @@ pub static SCENARIO: Scenario = Scenario {
     name: "ops",
     summary: "a program of operations over every primitive, as a fuzzer or a replay file gives it",
     about: "Up to six LWPs run lists of operations: locks, condition variables, cross calls, callouts, softints, \
-            migrations, priorities. Every program is within the contracts; what breaks is a primitive.",
+            migrations, priorities, per-CPU storage, references of both kinds. Every program is within the contracts; what breaks is a primitive.",
     variants: VARIANTS,
     min_cpus: 1,
     default_cpus: 2,
@@ -371,22 +603,49 @@ pub static SCENARIO: Scenario = Scenario {
 
 /// Every historical variant there is: any of them may show in an arbitrary program.
 pub const VARIANTS: &[Variant] = &[
-    crate::scenario::FIXED,
+    FIXED,
+    old("historical", Bug::XcallTailp.summary(), &[Bug::XcallTailp]),
+    old("as-told", Bug::XcallDonep.summary(), &[Bug::XcallDonep]),
+    old(
+        "perform-vs-callout",
+        "what the scenario of that name calls historical",
+        &[Bug::PserializeKpause, Bug::PurgeHoldsSoftnetLock],
+    ),
     Variant {
-        name: "historical",
-        summary: "xcall: xc_tailp, counted at pick-up (subr_xcall.c 1.18)",
-        history: crate::history::History::NONE.with(crate::history::Bug::XcallTailp),
-        xcall: None,
-        fails: true,
+        xcall: Some(Wiring::Rump),
+        ..old(
+            "drain-vs-perform",
+            "what the scenario of that name calls historical",
+            &[Bug::PerformHoldsMutex],
+        )
     },
-    Variant {
-        name: "as-told",
-        summary: "xcall: xc_donep, counted before the function runs (the talk)",
-        history: crate::history::History::NONE.with(crate::history::Bug::XcallDonep),
-        xcall: None,
-        fails: true,
-    },
+    old(
+        "bind-vs-migration",
+        "what the scenario of that name calls historical",
+        &[Bug::SwitchIgnoresBound],
+    ),
+    old(
+        "localcount",
+        Bug::LocalcountPlain.summary(),
+        &[Bug::LocalcountPlain],
+    ),
 ];
+
+const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant {
+    let mut history = History::NONE;
+    let mut index = 0;
+    while index < bugs.len() {
+        history = history.with(bugs[index]);
+        index += 1;
+    }
+    Variant {
+        name,
+        summary,
+        history,
+        xcall: None,
+        fails: true,
+    }
+}
 
 #[cfg(test)]
 mod tests {

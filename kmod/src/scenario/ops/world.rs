@@ -10,7 +10,12 @@ use crate::kernel::Kernel;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
-use crate::scenario::ops::{MAX_LWPS, Program, Script};
+use crate::scenario::key::Sad;
+use crate::scenario::ops::inet::Interface;
+use crate::scenario::ops::localcount::{self, Localcounts};
+use crate::scenario::ops::percpu::{self, Percpus};
+use crate::scenario::ops::psref::{self, Psrefs};
+use crate::scenario::ops::{MAX_LWPS, Program, Script, pcq, rwlock, workqueue};
 
 pub(super) const MUTEXES: usize = 3;
 pub(super) const LEAVES: usize = 2;
@@ -226,7 +231,8 @@ impl Request {
 
 fn softint_runs(request: Arg) {
     let world: &World = shared(curlwp().kernel().data());
-    let request = &world.requests[request.0];
+    let index = request.0;
+    let request = &world.requests[index];
     let requested = request.requested.load(Acquire);
     let mut seen = request.seen.load(Relaxed);
     while seen < requested {
@@ -238,7 +244,12 @@ fn softint_runs(request: Arg) {
             Err(now) => seen = now,
         }
     }
-    world.leaves[1].section();
+    let level = SOFTINT_LEVELS[index];
+    world.interface.lookup();
+    percpu::softint(world, level);
+    localcount::softint(world, index);
+    // It blocks there, sometimes, with a reference held.
+    psref::softint(world, level, index, || world.leaves[1].section());
 }
 
 /// Everything that programs share.
@@ -255,6 +266,14 @@ pub(super) struct World {
     pub(super) cvs: [Tokens; CVS],
     pub(super) timers: [Timer; MAX_LWPS],
     pub(super) requests: [Request; SOFTINTS],
+    pub(super) percpus: Percpus,
+    pub(super) localcounts: Localcounts,
+    pub(super) psrefs: Psrefs,
+    pub(super) interface: Interface,
+    pub(super) sad: Sad,
+    pub(super) rwlocks: rwlock::Objects,
+    pub(super) workqueues: workqueue::Objects,
+    pub(super) pcq: pcq::Objects,
 }
 
 crate::fields!(World {
@@ -263,7 +282,15 @@ crate::fields!(World {
     spins,
     cvs,
     timers,
-    requests
+    requests,
+    percpus,
+    localcounts,
+    psrefs,
+    interface,
+    sad,
+    rwlocks,
+    workqueues,
+    pcq
 });
 
 impl World {
@@ -288,11 +315,19 @@ impl World {
             cvs: [Tokens::new("cv0"), Tokens::new("cv1")],
             timers: [const { Timer::new() }; MAX_LWPS],
             requests: [const { Request::new() }; SOFTINTS],
+            percpus: Percpus::new(),
+            localcounts: Localcounts::new(),
+            psrefs: Psrefs::new(),
+            interface: Interface::new(),
+            sad: Sad::new(),
+            rwlocks: rwlock::Objects::new(),
+            workqueues: workqueue::Objects::new(),
+            pcq: pcq::Objects::new(),
         }
     }
 
     /// Establishes softints and callouts. At boot.
-    pub(super) fn establish(&self, kernel: &'static Kernel) {
+    pub(super) fn establish(&'static self, kernel: &'static Kernel) {
         for (index, request) in self.requests.iter().enumerate() {
             let level = SOFTINT_LEVELS[index];
             let softint =
@@ -303,6 +338,12 @@ impl World {
             timer.callout.init(kernel.cpu(0));
             timer.callout.setfunc(timer_fires, Arg(index));
         }
+        self.percpus.establish();
+        self.localcounts.establish();
+        self.psrefs.establish();
+        self.interface.init(kernel);
+        self.sad.init();
+        self.pcq.establish(kernel);
     }
 
     /// Gives the softints' places back. At rest.
@@ -312,6 +353,10 @@ impl World {
                 softint::disestablish_at_rest(kernel, softint);
             }
         }
+        self.psrefs.disestablish();
+        self.localcounts.disestablish();
+        self.percpus.disestablish();
+        self.pcq.disestablish(kernel);
     }
 
     pub(super) fn load(&self, program: &Program) {
@@ -321,13 +366,21 @@ impl World {
     }
 
     /// What must hold when all LWPs have ended.
-    pub(super) fn verify(&self, _: &'static Kernel) {
+    pub(super) fn verify(&self, kernel: &'static Kernel) {
+        self.percpus.verify(kernel);
+        self.localcounts.verify(kernel);
+        self.psrefs.verify();
+        self.interface.verify();
+        self.sad.fini(kernel);
         self.mutexes
             .iter()
             .chain(&self.leaves)
             .chain(&self.spins)
             .for_each(Guarded::verify);
         self.cvs.iter().for_each(Tokens::verify);
+        self.rwlocks.verify();
+        self.workqueues.verify();
+        self.pcq.verify();
         for timer in &self.timers {
             if timer.callout.peek_pending() {
                 broken_promise(

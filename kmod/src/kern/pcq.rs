@@ -1,0 +1,337 @@
+//! pcq(9): a queue between many producers and one consumer, without a lock.
+//!
+//! # Overview
+//!
+//! A ring of slots, and one word with two indices into it: where the next producer puts, and where the
+//! consumer takes. A producer *reserves* its slot by moving its index, in one interlocked operation together with
+//! the look whether there is room, and *then* fills it. The consumer takes the item from its slot, empties the slot,
+//! and then gives it back by moving its index.
+//!
+//! ```text
+//! bits 0..16   producer: the slot that is reserved next
+//! bits 16..32  consumer: the slot that is taken next; equal indices: the ring is empty
+//! ```
+//!
+//! One slot is never used, so that a full ring can be told from an empty one: of `n` slots `n - 1` hold items.
+//!
+//! # Contexts
+//!
+//! All of [`Pcq::put`], [`Pcq::get`], [`Pcq::peek`]: any, hard interrupts too. Nobody waits for anybody.
+//! [`Pcq::create`], [`Pcq::destroy`]: as kmem(9). There is *one consumer at a time*: it is up to the callers that no
+//! two are in [`Pcq::get`] at once.
+//!
+//! # An item that is there and cannot be had
+//!
+//! Between reserving and filling a producer may be interrupted for long. The consumer then finds the next slot
+//! reserved but empty, and gives up (`None`), although a *later* item may lie behind. Therefore a producer wakes the
+//! consumer after *each* put, by a softint or whatever it is; and the consumer, woken, takes all that it can get:
+//!
+//! ```text
+//! producer a             producer b             consumer
+//! reserves slot 0
+//!                        reserves slot 1
+//!                        fills slot 1
+//!                        wakes            ──►   slot 0 is empty: None; b's item waits
+//! fills slot 0
+//! wakes                                   ──►   a's item, b's item
+//! ```
+//!
+//! # Memory order
+//!
+//! The item is published by the store to its slot (release), which the consumer loads (acquire). Emptying a slot
+//! comes before giving it back (release), which the producer sees when it reserves the slot (acquire): or the store
+//! of nothing could wipe the new item out. (It would have to be late by a whole turn of the consumer, because the
+//! slot that was given back last is the one that is not used.)
+//!
+//! # When to use something else
+//!
+//! Where producers must be able to wait for room, or several consumers take: a list under a mutex, and a
+//! condition variable.
+//!
+//! # Differences from NetBSD
+//!
+//! Items are references, so that none is null. The orderings of the word are explicit, where NetBSD relies on
+//! dependencies between loads. That two consume at once is noticed.
+//!
+//! # Sources
+//!
+//! pcq(9); `sys/kern/subr_pcq.c` 1.20.
+
+use crate::contract;
+use crate::kern::kmem::{kmem_alloc, kmem_alloc_slice, kmem_free, kmem_free_slice};
+use crate::kern::lwp::curlwp;
+use crate::machine::{Described, Field, field};
+use crate::mem::{Acquire, AtomicBool, AtomicRef, AtomicU32, Relaxed, Release};
+
+/// Most slots a queue can have (`PCQ_MAXLEN`): its indices have 16 bits.
+pub const MAXLEN: usize = 0xffff;
+
+/// The two indices of a queue's word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Indices {
+    producer: u32,
+    consumer: u32,
+}
+
+impl Indices {
+    const fn split(word: u32) -> Self {
+        Indices {
+            producer: word & 0xffff,
+            consumer: word >> 16,
+        }
+    }
+
+    const fn combine(self) -> u32 {
+        self.producer | self.consumer << 16
+    }
+
+    const fn is_empty(self) -> bool {
+        self.producer == self.consumer
+    }
+
+    /// With the next slot reserved, of `slots`. `None` if the ring is full.
+    fn reserved(self, slots: usize) -> Option<Self> {
+        let producer = advance(self.producer, slots);
+        (producer != self.consumer).then_some(Indices { producer, ..self })
+    }
+
+    /// With the next slot given back.
+    fn given_back(self, slots: usize) -> Self {
+        Indices {
+            consumer: advance(self.consumer, slots),
+            ..self
+        }
+    }
+}
+
+/// The index after `index` in a ring of `slots`.
+const fn advance(index: u32, slots: usize) -> u32 {
+    if index as usize + 1 == slots {
+        0
+    } else {
+        index + 1
+    }
+}
+
+/// A producer-consumer queue (`pcq_t`) of references to `T`.
+pub struct Pcq<T: 'static> {
+    pcq_pc: AtomicU32,
+    pcq_items: &'static [AtomicRef<T>],
+    /// Whether somebody is in `get`. For the contract, and so it orders nothing.
+    pcq_getting: AtomicBool,
+}
+
+impl<T> Described for Pcq<T> {
+    const FIELDS: &'static [Field] = &[field::<Pcq<T>, _>(
+        "pcq_pc",
+        core::mem::offset_of!(Pcq<T>, pcq_pc),
+        |pcq| &pcq.pcq_pc,
+    )];
+}
+
+impl<T> Pcq<T> {
+    /// A queue with room for `nitems - 1` items (`pcq_create`). `None` if there is no memory.
+    ///
+    /// Context: as kmem(9). Panics: contracts `pcq-size`, `kmem-context`.
+    #[track_caller]
+    pub fn create(nitems: usize) -> Option<&'static Pcq<T>> {
+        contract!(
+            (1..=MAXLEN).contains(&nitems),
+            "pcq-size",
+            "pcq_create with {nitems} slots: 1 to {MAXLEN} can be had"
+        );
+        let items = kmem_alloc_slice("pcq slots", nitems, |_| AtomicRef::new())?;
+        let pcq = kmem_alloc("pcq", Pcq::over(items));
+        if pcq.is_none() {
+            // SAFETY: (1) they came from `kmem_alloc_slice`; (2) nobody else knows them.
+            unsafe { kmem_free_slice(items) };
+        }
+        pcq
+    }
+
+    const fn over(items: &'static [AtomicRef<T>]) -> Self {
+        Pcq {
+            pcq_pc: AtomicU32::new(0),
+            pcq_items: items,
+            pcq_getting: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends a queue (`pcq_destroy`). Items that are still in it are forgotten.
+    ///
+    /// Context: as kmem(9); nobody uses it any more.
+    #[track_caller]
+    pub fn destroy(&'static self) {
+        let items = self.pcq_items;
+        // SAFETY: (1) they came from `kmem_alloc_slice`; (2) nobody uses the queue any more, the caller says.
+        unsafe { kmem_free_slice(items) };
+        // SAFETY: likewise, from `kmem_alloc`.
+        unsafe { kmem_free(self) };
+    }
+
+    /// Slots of the queue: one more than the items it can hold (`pcq_maxitems`).
+    pub fn maxitems(&self) -> usize {
+        self.pcq_items.len()
+    }
+
+    /// Puts an item at the end (`pcq_put`). False if the queue is full.
+    ///
+    /// The caller wakes the consumer afterwards, each time. Context: any.
+    #[track_caller]
+    pub fn put(&self, item: &'static T) -> bool {
+        let mut word = self.pcq_pc.load(Relaxed);
+        let slot = loop {
+            let indices = Indices::split(word);
+            let Some(reserved) = indices.reserved(self.maxitems()) else {
+                return false;
+            };
+            // Acquire: the slot was emptied before it was given back.
+            match self
+                .pcq_pc
+                .compare_exchange(word, reserved.combine(), Acquire, Relaxed)
+            {
+                Ok(_) => break indices.producer,
+                Err(now) => word = now,
+            }
+        };
+        // Release: what the producer did to the item comes first. From now on it is the consumer's.
+        self.slot(slot).store(Some(item), Release);
+        true
+    }
+
+    /// Takes the first item (`pcq_get`). `None` if the queue is empty, or if the producer of the first item has not
+    /// come to an end: then it will wake the consumer.
+    ///
+    /// Context: any, one caller at a time. Panics (contract `pcq-consumers`) if there are two.
+    #[track_caller]
+    pub fn get(&self) -> Option<&'static T> {
+        self.begin_get();
+        let item = self.get_alone();
+        self.end_get();
+        item
+    }
+
+    #[track_caller]
+    fn get_alone(&self) -> Option<&'static T> {
+        let mut word = self.pcq_pc.load(Acquire);
+        let indices = Indices::split(word);
+        if indices.is_empty() {
+            return None;
+        }
+        let slot = self.slot(indices.consumer);
+        let Some(item) = slot.load(Acquire) else {
+            // Raced with the sender.
+            count_race();
+            return None;
+        };
+        slot.store(None, Relaxed);
+        // Release: the slot is empty before it is given back.
+        while let Err(now) = self.pcq_pc.compare_exchange(
+            word,
+            Indices::split(word).given_back(self.maxitems()).combine(),
+            Release,
+            Relaxed,
+        ) {
+            word = now;
+        }
+        Some(item)
+    }
+
+    /// The item that [`get`](Self::get) would take, left where it is (`pcq_peek`).
+    ///
+    /// Context: any. Only the consumer can rely on it that the item is still there.
+    #[track_caller]
+    pub fn peek(&self) -> Option<&'static T> {
+        let indices = Indices::split(self.pcq_pc.load(Acquire));
+        if indices.is_empty() {
+            return None;
+        }
+        self.slot(indices.consumer).load(Acquire)
+    }
+
+    fn slot(&self, index: u32) -> &AtomicRef<T> {
+        &self.pcq_items[index as usize]
+    }
+
+    #[track_caller]
+    fn begin_get(&self) {
+        if cfg!(feature = "contracts") {
+            let alone = self
+                .pcq_getting
+                .compare_exchange_fused(false, true, Relaxed, Relaxed);
+            contract!(
+                alone.is_ok(),
+                "pcq-consumers",
+                "pcq_get by {} while another is in it: a queue has one consumer",
+                curlwp().name()
+            );
+        }
+    }
+
+    fn end_get(&self) {
+        if cfg!(feature = "contracts") {
+            self.pcq_getting.store_fused(false, Relaxed);
+        }
+    }
+}
+
+#[cold]
+fn count_race() {
+    curlwp().kernel().counters.pcq_races.incr();
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    fn ring(slots: usize) -> Pcq<usize> {
+        let items: Vec<AtomicRef<usize>> = (0..slots).map(|_| AtomicRef::new()).collect();
+        Pcq::over(Box::leak(items.into_boxed_slice()))
+    }
+
+    fn number(value: usize) -> &'static usize {
+        Box::leak(Box::new(value))
+    }
+
+    #[test]
+    fn a_word_holds_both_indices() {
+        for (producer, consumer) in [(0, 0), (1, 2), (0xfffe, 0), (0, 0xfffe)] {
+            let indices = Indices { producer, consumer };
+            assert_eq!(Indices::split(indices.combine()), indices);
+        }
+    }
+
+    #[test]
+    fn the_largest_ring_wraps_before_its_indices_do() {
+        assert_eq!(advance(MAXLEN as u32 - 1, MAXLEN), 0);
+        assert_eq!(advance(MAXLEN as u32 - 2, MAXLEN), MAXLEN as u32 - 1);
+    }
+
+    #[test]
+    fn a_ring_holds_one_item_less_than_it_has_slots() {
+        for slots in 1..5 {
+            let pcq = ring(slots);
+            let put = (0..slots + 2).filter(|&n| pcq.put(number(n))).count();
+            assert_eq!(put, slots - 1);
+            assert_eq!(pcq.maxitems(), slots);
+        }
+    }
+
+    #[test]
+    fn items_come_out_in_order_around_the_ring() {
+        let pcq = ring(3);
+        for round in 0..10 {
+            assert!(pcq.get().is_none());
+            assert!(pcq.put(number(2 * round)));
+            assert!(pcq.put(number(2 * round + 1)));
+            assert!(!pcq.put(number(99)));
+            assert_eq!(pcq.peek(), Some(&(2 * round)));
+            assert_eq!(pcq.get(), Some(&(2 * round)));
+            assert_eq!(pcq.get(), Some(&(2 * round + 1)));
+            assert!(pcq.peek().is_none());
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The operations of localcount(9), psref(9) and pserialize(9) together, as netipsec makes them: entries of a table that
+//! are found, kept, worked on and destroyed.
+//!
+//! # Who may destroy
+//!
+//! An LWP that holds nothing that others wait for, as with [`localcount`](super::localcount).
+
+use crate::kern::lwp::{curlwp_bind, curlwp_bindx};
+use crate::kern::synch::yield_now;
+use crate::scenario::key::Sa;
+use crate::scenario::ops::interpreter::Actor;
+
+/// References that an LWP keeps at most.
+const HELD: usize = 2;
+
+/// What an LWP has.
+pub(super) struct Held {
+    entries: [Option<&'static Sa>; HELD],
+}
+
+impl Held {
+    pub(super) const fn new() -> Self {
+        Held {
+            entries: [None; HELD],
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.iter().all(Option::is_none)
+    }
+
+    /// The entries that are held are alive.
+    pub(super) fn check(&self) {
+        self.entries.iter().flatten().for_each(|sa| sa.touch());
+    }
+}
+
+pub(super) fn add(actor: &mut Actor, _: [u8; 2]) {
+    // Without memory there is no entry, which is no error.
+    let _added = actor.world.sad.add();
+}
+
+pub(super) fn destroy(actor: &mut Actor, _: [u8; 2]) {
+    if actor.holds_nothing() {
+        actor.world.sad.destroy();
+    }
+}
+
+pub(super) fn lookup(actor: &mut Actor, _: [u8; 2]) {
+    let world = actor.world;
+    if let Some(place) = actor.sas.entries.iter_mut().find(|place| place.is_none()) {
+        *place = world.sad.lookup();
+    }
+}
+
+pub(super) fn unref(actor: &mut Actor, _: [u8; 2]) {
+    let held = actor.sas.entries.iter_mut().rev().find_map(Option::take);
+    if let Some(sa) = held {
+        actor.world.sad.unref(sa);
+    }
+}
+
+pub(super) fn packet(actor: &mut Actor, _: [u8; 2]) {
+    let bound = curlwp_bind();
+    actor.world.sad.with_packet(|sa| {
+        yield_now();
+        sa.touch();
+    });
+    curlwp_bindx(bound);
+}
+
+/// Gives everything back.
+pub(super) fn end(actor: &mut Actor) {
+    while !actor.sas.is_empty() {
+        unref(actor, [0; 2]);
+    }
+}

@@ -1,0 +1,247 @@
+//! The operations of psref(9): references that are held over sleeps by bound LWPs, and by softints that block.
+//!
+//! # Who may destroy
+//!
+//! As in [`localcount`](super::localcount): an LWP that holds nothing that others wait for.
+
+use crate::kern::kmem::kmem_free;
+use crate::kern::lwp::curlwp;
+use crate::kern::psref::{Psref, PsrefClass, PsrefTarget};
+use crate::kern::spl::Ipl;
+use crate::machine;
+use crate::mem::{Acquire, AtomicU32, Local, Plain, Relaxed};
+use crate::scenario::lookup::Place;
+use crate::scenario::ops::interpreter::{self, Actor};
+use crate::scenario::ops::world::World;
+use crate::scenario::{broken_promise, share};
+
+pub(super) const TARGETS: usize = 2;
+/// References that an LWP holds at most.
+pub(super) const HELD: usize = 3;
+/// The level of the class: softints above it do not use it.
+const LEVEL: Ipl = Ipl::SoftNet;
+
+const ALIVE: u32 = 0x600d;
+
+/// An object that references are held to.
+pub(super) struct Object {
+    target: PsrefTarget,
+    holders: AtomicU32,
+    word: Plain<u32>,
+}
+
+crate::fields!(Object {
+    target,
+    holders,
+    word
+});
+
+impl Object {
+    fn new(class: &'static PsrefClass) -> &'static Object {
+        let object = share(
+            "referred",
+            Object {
+                target: PsrefTarget::new(),
+                holders: AtomicU32::new(0),
+                word: Plain::new(ALIVE),
+            },
+        );
+        machine::label(object, format_args!("referred"));
+        object.target.init(class);
+        object
+    }
+
+    fn check(&self) {
+        let word = self.word.get();
+        if word != ALIVE {
+            broken_promise(
+                "psref-alive",
+                format_args!(
+                    "{} holds a reference, and the object says {word:#x}",
+                    curlwp().name()
+                ),
+            );
+        }
+    }
+}
+
+/// What the world has.
+pub(super) struct Psrefs {
+    class: Local<Option<&'static PsrefClass>>,
+    places: [Place<Object>; TARGETS],
+}
+
+crate::fields!(Psrefs { class, places });
+
+impl Psrefs {
+    pub(super) const fn new() -> Self {
+        Psrefs {
+            class: Local::new(None),
+            places: [const { Place::new() }; TARGETS],
+        }
+    }
+
+    pub(super) fn establish(&self) {
+        self.class.set(PsrefClass::create("psref", LEVEL));
+        self.places
+            .iter()
+            .for_each(|place| place.publish(Object::new(self.class())));
+    }
+
+    pub(super) fn disestablish(&self) {
+        for object in self.places.iter().filter_map(Place::peek) {
+            // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) nothing runs.
+            unsafe { kmem_free(object) };
+        }
+        // SAFETY: (1) `establish` created it; (2) nothing runs, and its targets are gone.
+        unsafe { self.class().destroy_at_rest() };
+    }
+
+    fn class(&self) -> &'static PsrefClass {
+        match self.class.get() {
+            Some(class) => class,
+            None => unreachable!("establish created it"),
+        }
+    }
+
+    fn take(&self, place: usize, psref: &Psref) -> Option<&'static Object> {
+        let class = self.class();
+        let object = self.places[place].find(|object| {
+            psref.acquire(&object.target, class);
+            object
+        })?;
+        object.holders.fetch_add(1, Relaxed);
+        Some(object)
+    }
+
+    fn release(&self, psref: &Psref, object: &'static Object) {
+        object.check();
+        object.holders.fetch_sub(1, Relaxed);
+        psref.release(&object.target, self.class());
+    }
+
+    pub(super) fn verify(&self) {
+        for object in self.places.iter().filter_map(Place::peek) {
+            let holders = object.holders.peek();
+            if holders != 0 {
+                broken_promise(
+                    "psref-count",
+                    format_args!("all references have been released, and there are {holders}"),
+                );
+            }
+        }
+    }
+}
+
+/// What an LWP has.
+pub(super) struct Held {
+    psrefs: [Psref; HELD],
+    objects: [Option<&'static Object>; HELD],
+}
+
+impl Held {
+    pub(super) const fn new() -> Self {
+        Held {
+            psrefs: [const { Psref::new() }; HELD],
+            objects: [None; HELD],
+        }
+    }
+
+    /// Whether it holds no reference.
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects.iter().all(Option::is_none)
+    }
+
+    /// What a holder may rely on.
+    pub(super) fn check(&self, world: &World) {
+        for object in self.objects.iter().flatten() {
+            object.check();
+            if !object.target.held(world.psrefs.class()) {
+                broken_promise(
+                    "psref-held",
+                    format_args!(
+                        "{} holds a reference, and psref_held says that it does not",
+                        curlwp().name()
+                    ),
+                );
+            }
+        }
+    }
+
+    fn free(&self) -> Option<usize> {
+        self.objects.iter().position(Option::is_none)
+    }
+}
+
+pub(super) fn acquire(actor: &mut Actor, [target, _]: [u8; 2]) {
+    let Some(free) = actor.psrefs.free() else {
+        return;
+    };
+    // Until the last reference is released the LWP stays bound.
+    if actor.binds == 0 {
+        interpreter::curlwp_bind(actor, [0; 2]);
+    }
+    let held = &mut actor.psrefs;
+    held.objects[free] = actor.world.psrefs.take(target as usize, &held.psrefs[free]);
+}
+
+pub(super) fn copy(actor: &mut Actor, [from, _]: [u8; 2]) {
+    let held = &mut actor.psrefs;
+    if let (Some(object), Some(free)) = (held.objects[from as usize], held.free()) {
+        let class = actor.world.psrefs.class();
+        held.psrefs[free].copy(&held.psrefs[from as usize], class);
+        object.holders.fetch_add(1, Relaxed);
+        held.objects[free] = Some(object);
+    }
+}
+
+pub(super) fn release(actor: &mut Actor, [psref, _]: [u8; 2]) {
+    let held = &mut actor.psrefs;
+    if let Some(object) = held.objects[psref as usize].take() {
+        let psref = &held.psrefs[psref as usize];
+        actor.world.psrefs.release(psref, object);
+    }
+}
+
+pub(super) fn destroy(actor: &mut Actor, [target, _]: [u8; 2]) {
+    if !actor.holds_nothing() {
+        return;
+    }
+    let psrefs = &actor.world.psrefs;
+    let new = Object::new(psrefs.class());
+    let old = psrefs.places[target as usize].replace(Some(new));
+    // Another LWP was faster: then it is the new one that goes.
+    let object = old.unwrap_or(new);
+    object.target.destroy(psrefs.class());
+    let holders = object.holders.load(Acquire);
+    if holders != 0 {
+        broken_promise(
+            "psref-drained",
+            format_args!("psref_target_destroy returned while there were {holders} references"),
+        );
+    }
+    object.word.set(0);
+    // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) there are no references: the promise under test.
+    unsafe { kmem_free(object) };
+}
+
+/// Releases what an LWP holds.
+pub(super) fn end(actor: &mut Actor) {
+    for psref in 0..HELD as u8 {
+        release(actor, [psref, 0]);
+    }
+}
+
+/// What a softint does: holds a reference while it does `work`.
+pub(super) fn softint(world: &World, level: Ipl, place: usize, work: impl FnOnce()) {
+    let psref = Psref::new();
+    let psrefs = &world.psrefs;
+    let object = match level <= LEVEL {
+        true => psrefs.take(place % TARGETS, &psref),
+        false => None,
+    };
+    work();
+    if let Some(object) = object {
+        psrefs.release(&psref, object);
+    }
+}

@@ -1,0 +1,404 @@
+//! What rwlock(9) promises: exclusion, that writers are not starved, and to whom a lock is handed over.
+
+use crate::kern::lwp::{Arg, Lwp, Stat, curlwp};
+use crate::kern::rwlock::{Krw, Krwlock};
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::Ipl;
+use crate::kern::synch;
+use crate::kernel::Kernel;
+use crate::machine;
+use crate::mem::{Acquire, AtomicRef, AtomicU32, Plain, Relaxed, Release};
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+
+/// Two words that writers change together.
+struct Account {
+    lock: Krwlock,
+    left: Plain<u32>,
+    right: Plain<u32>,
+    /// How often the words were changed, as the writers count it.
+    written: AtomicU32,
+    softint: Plain<Option<Softint>>,
+}
+
+crate::fields!(Account {
+    lock,
+    left,
+    right,
+    written,
+    softint
+});
+
+/// Readers, writers, and those that go from one to the other.
+pub static EXCLUSION: Scenario = Scenario {
+    name: "rwlock-exclusion",
+    summary: "readers and writers of two words that must agree, upgrades, downgrades, a softint that reads",
+    about: "Writers change two words, one after the other; readers compare them. One writer goes on as a reader \
+            (rw_downgrade), one reader tries to become the writer (rw_tryupgrade), and a softint on top of any of \
+            them reads too. While anybody reads nobody writes, and nobody writes beside a writer.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: set_up_exclusion,
+    verify: |kernel| {
+        let account: &Account = shared(kernel.data());
+        let (left, right) = (account.left.peek(), account.right.peek());
+        let written = account.written.peek();
+        if (left, right) != (written, written) {
+            torn(left, right, written);
+        }
+        account.lock.destroy();
+    },
+    teardown: |kernel| {
+        if let Some(softint) = shared::<Account>(kernel.data()).softint.peek() {
+            softint::disestablish_at_rest(kernel, softint);
+        }
+        free_data::<Account>(kernel);
+    },
+};
+
+fn set_up_exclusion(kernel: &'static Kernel) {
+    let account = share(
+        "account",
+        Account {
+            lock: Krwlock::new("account"),
+            left: Plain::new(0),
+            right: Plain::new(0),
+            written: AtomicU32::new(0),
+            softint: Plain::new(None),
+        },
+    );
+    machine::label(account, format_args!("account"));
+    let arg = Arg::of(account);
+    kernel.set_data(arg);
+    let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, softint_reads, arg);
+    account.softint.set(softint);
+    actor(kernel, "writer", 0, write_then_read, arg);
+    actor(kernel, "reader", 1, read_then_write, arg);
+    actor(kernel, "third", 0, write_and_read, arg);
+}
+
+fn torn(left: u32, right: u32, written: u32) -> ! {
+    broken_promise(
+        "rwlock-exclusion",
+        format_args!("the words were changed {written} times, and are {left} and {right}"),
+    )
+}
+
+fn compare(account: &Account) {
+    let (left, right) = (account.left.get(), account.right.get());
+    if left != right {
+        torn(left, right, account.written.load(Relaxed));
+    }
+}
+
+fn change(account: &Account) {
+    account.left.set(account.left.get() + 1);
+    account.right.set(account.right.get() + 1);
+    account.written.fetch_add(1, Relaxed);
+}
+
+fn softint_reads(account: Arg) {
+    let account: &Account = shared(account);
+    account.lock.enter(Krw::Reader);
+    compare(account);
+    account.lock.exit();
+}
+
+fn write_then_read(account: Arg) {
+    let account: &Account = shared(account);
+    for _ in 0..curlwp().kernel().config().repeat {
+        account.lock.enter(Krw::Writer);
+        change(account);
+        let written = account.left.get();
+        account.lock.downgrade();
+        compare(account);
+        if account.left.get() != written {
+            torn(account.left.get(), account.right.get(), written);
+        }
+        account.lock.exit();
+    }
+}
+
+fn read_then_write(account: Arg) {
+    let account: &Account = shared(account);
+    for _ in 0..curlwp().kernel().config().repeat {
+        account.lock.enter(Krw::Reader);
+        compare(account);
+        if account.lock.tryupgrade() {
+            change(account);
+        }
+        account.lock.exit();
+    }
+}
+
+fn write_and_read(account: Arg) {
+    let account: &Account = shared(account);
+    for _ in 0..curlwp().kernel().config().repeat {
+        if account.lock.tryenter(Krw::Writer) {
+            change(account);
+            account.lock.exit();
+        }
+        if let Some(softint) = account.softint.peek() {
+            synch::kpreempt_disable();
+            softint::schedule(softint);
+            synch::kpreempt_enable();
+        }
+        account.lock.enter(Krw::Reader);
+        compare(account);
+        account.lock.exit();
+    }
+}
+
+/// An LWP that wants a lock again and again, and how often it came to which point.
+struct Client {
+    lwp: AtomicRef<Lwp>,
+    /// How often it began to enter.
+    began: AtomicU32,
+    /// How often it was inside. Stored inside.
+    entered: AtomicU32,
+}
+
+crate::fields!(Client {
+    lwp,
+    began,
+    entered
+});
+
+impl Client {
+    const fn new() -> Self {
+        Client {
+            lwp: AtomicRef::new(),
+            began: AtomicU32::new(0),
+            entered: AtomicU32::new(0),
+        }
+    }
+
+    /// The current LWP, which is this client, enters the lock; for the `number`th time.
+    fn enter(&self, lock: &Krwlock, op: Krw, number: u32) {
+        self.lwp.store(Some(curlwp()), Release);
+        self.began.store(number, Relaxed);
+        lock.enter(op);
+        self.entered.store(number, Relaxed);
+    }
+
+    /// If the client sleeps, waiting for the lock: for which of its holds. It sleeps nowhere else.
+    fn waits_for(&self) -> Option<u32> {
+        let l = self.lwp.load(Acquire)?;
+        l.lock();
+        let waits = (l.l_stat.get() == Stat::Sleep).then(|| self.began.load(Relaxed));
+        l.unlock();
+        waits
+    }
+
+    /// Sees that the client has been inside, as it was found to wait for.
+    fn must_have_entered(&self, waited: Option<u32>, promise: &'static str, before: &str) {
+        let entered = self.entered.load(Relaxed);
+        if let (Some(waited), Some(l)) = (waited, self.lwp.load(Acquire))
+            && entered < waited
+        {
+            broken_promise(
+                promise,
+                format_args!(
+                    "{} came in before {}, which slept on the lock {before}",
+                    curlwp().name(),
+                    l.name()
+                ),
+            );
+        }
+    }
+}
+
+const READERS: usize = 2;
+
+struct Fair {
+    lock: Krwlock,
+    writer: Client,
+    word: Plain<u32>,
+}
+
+crate::fields!(Fair { lock, writer, word });
+
+/// A writer among readers that come again and again.
+pub static WRITER_NOT_STARVED: Scenario = Scenario {
+    name: "rwlock-writer-not-starved",
+    summary: "readers come again and again: does one that comes after a waiting writer get in before it?",
+    about: "Readers enter and leave, so that the lock may never be free; a writer wants it. A reader that begins to \
+            enter when the writer sleeps on the lock must not come in before the writer has been there. (With one \
+            writer: where a writer holds the lock and another waits, readers come first, as they should.)",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 3,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let fair = share(
+            "fair",
+            Fair {
+                lock: Krwlock::new("fair"),
+                writer: Client::new(),
+                word: Plain::new(0),
+            },
+        );
+        machine::label(fair, format_args!("fair"));
+        kernel.set_data(Arg::of(fair));
+        for (index, name) in ["reader0", "reader1", "reader2"].into_iter().enumerate() {
+            actor(kernel, name, index, fair_reader, Arg::of(fair));
+        }
+        actor(kernel, "writer", 1, fair_writer, Arg::of(fair));
+    },
+    verify: |kernel| shared::<Fair>(kernel.data()).lock.destroy(),
+    teardown: free_data::<Fair>,
+};
+
+fn fair_reader(fair: Arg) {
+    let fair: &Fair = shared(fair);
+    for _ in 0..2 * curlwp().kernel().config().repeat {
+        let waited = fair.writer.waits_for();
+        fair.lock.enter(Krw::Reader);
+        fair.writer
+            .must_have_entered(waited, "rwlock-writer-starved", "when it began to enter");
+        fair.word.get();
+        fair.lock.exit();
+    }
+}
+
+fn fair_writer(fair: Arg) {
+    let fair: &Fair = shared(fair);
+    for number in 1..=curlwp().kernel().config().repeat {
+        fair.writer.enter(&fair.lock, Krw::Writer, number);
+        fair.word.set(number);
+        fair.lock.exit();
+    }
+}
+
+struct Handoff {
+    lock: Krwlock,
+    readers: [Client; READERS],
+    /// What the writer before found: which readers slept on the lock while it had it. Under the lock.
+    slept: [Plain<Option<u32>>; READERS],
+}
+
+crate::fields!(Handoff {
+    lock,
+    readers,
+    slept
+});
+
+/// Writers that hand the lock over to the readers that wait.
+pub static HANDOFF: Scenario = Scenario {
+    name: "rwlock-handoff",
+    summary: "writers one after another: do the readers that wait come in between?",
+    about: "A writer that has the lock looks which readers sleep on it. When it leaves, the lock is theirs, all of \
+            them, before the next writer has it, however long that one waits already.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 3,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let handoff = share(
+            "handoff",
+            Handoff {
+                lock: Krwlock::new("handoff"),
+                readers: [const { Client::new() }; READERS],
+                slept: [const { Plain::new(None) }; READERS],
+            },
+        );
+        machine::label(handoff, format_args!("handoff"));
+        kernel.set_data(Arg::of(handoff));
+        for (index, name) in ["reader0", "reader1"].into_iter().enumerate() {
+            actor(kernel, name, index, handoff_reader, Arg(index));
+        }
+        for (index, name) in ["writer0", "writer1"].into_iter().enumerate() {
+            actor(kernel, name, 2 - index, handoff_writer, Arg::of(handoff));
+        }
+    },
+    verify: |kernel| shared::<Handoff>(kernel.data()).lock.destroy(),
+    teardown: free_data::<Handoff>,
+};
+
+fn handoff_reader(index: Arg) {
+    let kernel = curlwp().kernel();
+    let handoff: &Handoff = shared(kernel.data());
+    for number in 1..=kernel.config().repeat {
+        handoff.readers[index.0].enter(&handoff.lock, Krw::Reader, number);
+        for slept in &handoff.slept {
+            slept.get();
+        }
+        handoff.lock.exit();
+    }
+}
+
+fn handoff_writer(handoff: Arg) {
+    let handoff: &Handoff = shared(handoff);
+    for _ in 0..curlwp().kernel().config().repeat {
+        handoff.lock.enter(Krw::Writer);
+        for (client, slept) in handoff.readers.iter().zip(&handoff.slept) {
+            client.must_have_entered(
+                slept.get(),
+                "rwlock-handoff",
+                "while the writer before had it",
+            );
+            slept.set(client.waits_for());
+        }
+        handoff.lock.exit();
+    }
+}
+
+struct Two {
+    a: Krwlock,
+    b: Krwlock,
+}
+
+crate::fields!(Two { a, b });
+
+/// Two threads write one lock and want to read another, in opposite orders.
+pub static ABBA: Scenario = Scenario {
+    name: "rwlock-abba",
+    summary: "two threads write under an rwlock each and want to read the other's",
+    about: "t1 has a as its writer and wants b; t2 has b as its writer and wants a. Neither ever goes on, and the \
+            report names the writers. No primitive is at fault.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Broken,
+    configure: |_| {},
+    setup: |kernel| {
+        let two = share(
+            "two",
+            Two {
+                a: Krwlock::new("a"),
+                b: Krwlock::new("b"),
+            },
+        );
+        machine::label(two, format_args!("two"));
+        kernel.set_data(Arg::of(two));
+        actor(
+            kernel,
+            "t1",
+            0,
+            |two| write_and_read_other(shared(two), |two| (&two.a, &two.b)),
+            Arg::of(two),
+        );
+        actor(
+            kernel,
+            "t2",
+            1,
+            |two| write_and_read_other(shared(two), |two| (&two.b, &two.a)),
+            Arg::of(two),
+        );
+    },
+    verify: |_| {},
+    teardown: free_data::<Two>,
+};
+
+fn write_and_read_other(two: &Two, order: fn(&Two) -> (&Krwlock, &Krwlock)) {
+    let (mine, other) = order(two);
+    mine.enter(Krw::Writer);
+    other.enter(Krw::Reader);
+    other.exit();
+    mine.exit();
+}
