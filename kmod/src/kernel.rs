@@ -10,6 +10,7 @@ use crate::contract;
 use crate::kern::condvar::SleepqLocks;
 use crate::kern::cpu::{self, Cpu};
 use crate::kern::evcnt::Counters;
+use crate::kern::ipi::Ipis;
 use crate::kern::kmem::Kmem;
 use crate::kern::lwp::{Arg, Lwp};
 use crate::kern::mutex::Kmutex;
@@ -33,6 +34,7 @@ pub struct Kernel {
     pub(crate) xcall: Xcall,
     pub(crate) switchpoints: Switchpoints,
     pub(crate) percpu: PercpuArena,
+    pub(crate) ipis: Ipis,
     /// Protects the exits of LWPs that are joined.
     pub(crate) lwp_lock: Kmutex,
     pub(crate) lwps: AtomicRef<Lwp>,
@@ -56,6 +58,7 @@ crate::fields!(Kernel {
     xcall,
     switchpoints,
     percpu,
+    ipis,
     lwp_lock,
     lwps,
     actors,
@@ -136,7 +139,7 @@ impl Kernel {
     }
 }
 
-/// See [`crate::entry::boot`].
+/// See [`crate::entry::boot`]. Panics: contracts `boot-memory`, `scenario-cpus`.
 pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Kernel {
     let Some(kernel) = try_boot(config, scenario) else {
         machine::stop(
@@ -195,6 +198,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         xcall: Xcall::new(),
         switchpoints: Switchpoints::new(),
         percpu: PercpuArena::new(),
+        ipis: Ipis::new(),
         lwp_lock: Kmutex::new("lwp_lock", Ipl::None),
         lwps: AtomicRef::new(),
         actors: AtomicU32::new(0),

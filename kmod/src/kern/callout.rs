@@ -226,14 +226,17 @@ impl Callout {
         unsafe { &*(addr as *const Callout) }
     }
 
-    /// Locks the callout: the lock of the CPU it belongs to.
+    /// Locks the callout: the lock of the CPU it belongs to. Panics (contract `callout-init`) if it belongs to none.
     #[track_caller]
     fn lock(&self) -> &'static Cpu {
         loop {
             let ci = self.c_cpu.load(Acquire).unwrap_or_else(|| {
                 crate::machine::stop(
                     crate::machine::Stop::Contract("callout-init"),
-                    format_args!("a callout is used that was never initialized"),
+                    format_args!(
+                        "{} uses a callout that was never initialized, or was destroyed",
+                        curlwp().name()
+                    ),
                 )
             });
             ci.ci_callout.cc_lock.spin_enter();
@@ -250,7 +253,7 @@ impl Callout {
 
     /// Runs `func(arg)` after `ticks` ticks; a pending run is replaced (`callout_reset`).
     ///
-    /// Context: any.
+    /// Context: any. Panics (contract `callout-ticks`) if `ticks` is more than a signed word holds.
     #[track_caller]
     pub fn reset(&self, ticks: u32, func: fn(Arg), arg: Arg) {
         let ci = self.lock();
@@ -260,7 +263,7 @@ impl Callout {
 
     /// Runs its function after `ticks` ticks; a pending run is replaced (`callout_schedule`).
     ///
-    /// Context: any. Panics (contract `callout-func`) if it has no function.
+    /// Context: any. Panics: contracts `callout-func` if it has no function, `callout-ticks`.
     #[track_caller]
     pub fn schedule(&self, ticks: u32) {
         let ci = self.lock();
@@ -272,7 +275,15 @@ impl Callout {
         contract!(
             self.c_func.get().is_some(),
             "callout-func",
-            "callout_schedule of a callout without function"
+            "callout_schedule by {} in {ticks} ticks of a callout without function",
+            curlwp().name()
+        );
+        contract!(
+            ticks <= i32::MAX as u32,
+            "callout-ticks",
+            "callout_schedule by {} in {ticks} ticks: times are compared as signed differences, {} is the most",
+            curlwp().name(),
+            i32::MAX
         );
         let mut ci = ci;
         let flags = self.c_flags.get() & !(FIRED | INVOKING);
@@ -338,13 +349,15 @@ impl Callout {
         contract!(
             !spl::cpu_intr_p(),
             "callout-context",
-            "callout_halt in a hard interrupt"
+            "callout_halt in a hard interrupt on {}",
+            curlwp().name()
         );
         contract!(
             interlock.is_none_or(Kmutex::owned),
             "callout-interlock",
-            "callout_halt with an interlock that {} does not own",
-            curlwp().name()
+            "callout_halt by {} with an interlock {} that it does not own",
+            curlwp().name(),
+            interlock.map_or("", Kmutex::name)
         );
         let mut interlock_held = true;
         let mut waited = false;
@@ -382,6 +395,7 @@ impl Callout {
 
     /// Ends the use of a callout (`callout_destroy`).
     ///
+    /// Who uses it afterwards is found out (contract `callout-init`).
     /// Context: any. Panics (contract `callout-destroy`) if it is pending, or its handler runs elsewhere.
     #[track_caller]
     pub fn destroy(&self) {
@@ -392,9 +406,12 @@ impl Callout {
         contract!(
             self.c_flags.get() & PENDING == 0 && !running,
             "callout-destroy",
-            "callout_destroy of a callout that {}",
-            if running { "runs" } else { "is pending" }
+            "callout_destroy by {} of a callout that {} on cpu{}",
+            curlwp().name(),
+            if running { "runs" } else { "is pending" },
+            ci.index()
         );
+        self.c_cpu.store_fused(None, Relaxed);
         cc.cc_lock.spin_exit();
     }
 
@@ -457,8 +474,9 @@ fn wait_for_handler(ci: &'static Cpu) {
     contract!(
         l.l_wchan.get() == 0,
         "sleep-state",
-        "{} waits for a callout while it sleeps already",
-        l.name()
+        "{} waits for a callout while it sleeps on {} already",
+        l.name(),
+        l.l_wmesg.get()
     );
     cc.cc_nwait.set(cc.cc_nwait.get() + 1);
     ci.kernel().counters.callout_halts.incr();
@@ -516,15 +534,25 @@ fn softclock(_: Arg) {
     cc.cc_lock.spin_exit();
 }
 
-/// Runs one handler. `cc_lock` is held before and after, not meanwhile.
+/// Runs one handler. `cc_lock` is held before and after, not meanwhile. Panics: contract `callout-flags`.
 fn fire(ci: &'static Cpu, c: &'static Callout) {
     let cc = &ci.ci_callout;
     let flags = c.c_flags.get();
     contract!(
         flags & PENDING != 0 && flags & FIRED == 0,
         "callout-flags",
-        "softclock on cpu{} found a callout with flags {flags:#x} on its list",
-        ci.index()
+        "softclock on cpu{} found a callout on its list that is {} and {}: it was initialized while it was pending",
+        ci.index(),
+        if flags & PENDING == 0 {
+            "not pending"
+        } else {
+            "pending"
+        },
+        if flags & FIRED == 0 {
+            "has not fired"
+        } else {
+            "has fired"
+        }
     );
     c.c_flags.set((flags & !PENDING) | FIRED | INVOKING);
     cc.cc_npending

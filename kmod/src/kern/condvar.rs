@@ -30,7 +30,7 @@ use crate::kern::contract::assert_sleepable;
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::{self, Sleepq, SyncObj, Woken};
-use crate::kern::spl::Ipl;
+use crate::kern::spl::{self, Ipl};
 
 /// Locks for the queues of condition variables, by hash. A power of two.
 const LOCKS: usize = 8;
@@ -105,15 +105,17 @@ impl Kcondvar {
         contract!(
             !self.cv_sleepq.has_sleepers(),
             "cv-waiters",
-            "cv_destroy({}) while LWPs wait on it",
-            self.cv_wmesg
+            "cv_destroy({}) by {} while {} waits on it",
+            self.cv_wmesg,
+            curlwp().name(),
+            self.cv_sleepq.first().map_or(curlwp(), |l| l).name()
         );
     }
 
     /// Waits until it is woken (`cv_wait`). Wakes spuriously.
     ///
-    /// Context: thread that may sleep, `interlock` held and no other spin mutex. Panics: contracts `cv-softint`,
-    /// `cv-interlock`, `sleepable`.
+    /// Context: thread that may sleep, `interlock` held and no other spin mutex. Panics: contracts `cv-context`,
+    /// `cv-softint`, `cv-interlock`, `sleepable`.
     #[track_caller]
     pub fn wait(&self, interlock: &Kmutex) {
         self.enter(interlock);
@@ -148,6 +150,13 @@ impl Kcondvar {
 
     #[track_caller]
     fn assert_may_wait(&self, l: &Lwp, interlock: &Kmutex) {
+        contract!(
+            !spl::cpu_intr_p(),
+            "cv-context",
+            "cv_wait({}) in a hard interrupt on {}",
+            self.cv_wmesg,
+            l.name()
+        );
         contract!(
             !l.is_softint(),
             "cv-softint",

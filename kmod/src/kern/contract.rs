@@ -32,7 +32,8 @@ pub fn assert_sleepable(what: &str) {
         contract!(
             !spl::cpu_intr_p(),
             "sleepable",
-            "{what} may sleep, and was called in a hard interrupt"
+            "{what} may sleep, and was called in a hard interrupt on {}",
+            l.name()
         );
         contract!(
             !l.is_softint(),
@@ -56,7 +57,8 @@ pub fn assert_sleepable(what: &str) {
         contract!(
             held == 0,
             "sleepable",
-            "{what} may sleep, and was called with {held} spin mutexes held"
+            "{what} may sleep, and was called by {} with {held} spin mutexes held",
+            l.name()
         );
     }
 }

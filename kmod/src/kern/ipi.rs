@@ -1,24 +1,37 @@
 //! ipi(9): inter-processor interrupts.
 //!
+//! # Overview
+//!
 //! The machine has one line for them; which interrupt is meant is a bit in the target's `ci_ipis`.
-//! Several of a kind that are sent before the first is served are one.
+//! Several of a kind that are sent before the first is served are one. The kernel has three kinds of its own; others
+//! are registered ([`ipi_register`]) with the function that they run.
 //!
 //! # Contexts
 //!
-//! [`ipi_trigger`]: any. Handlers run in hard interrupt context at IPL_HIGH.
+//! [`ipi_trigger`]: any, preemption off. [`ipi_register`]: thread. Handlers run in hard interrupt context at IPL_HIGH.
 //!
 //! # Memory order
 //!
 //! The bit is set with release and taken with acquire: the handler sees what the sender wrote before.
 //!
+//! # Differences from NetBSD
+//!
+//! Only the asynchronous half: no messages that are waited for (`ipi_unicast`, `ipi_wait`). A registered interrupt is
+//! never unregistered.
+//!
 //! # Sources
 //!
-//! ipi(9); `sys/kern/subr_ipi.c`.
+//! ipi(9); `sys/kern/subr_ipi.c` 1.11.
 
+use crate::contract;
 use crate::kern::cpu::Cpu;
-use crate::kern::{softint, xcall};
+use crate::kern::lwp::{Arg, curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::spl::Ipl;
+use crate::kern::{softint, synch, xcall};
+use crate::kernel::Kernel;
 use crate::machine;
-use crate::mem::{AcqRel, Acquire};
+use crate::mem::{AcqRel, Acquire, Plain};
 
 /// Look at the run queue. Its work is done by the way out of the interrupt.
 pub const KPREEMPT: u32 = 0;
@@ -27,11 +40,72 @@ pub const SOFTINT: u32 = 1;
 /// Run a high-priority cross call.
 pub const XCALL: u32 = 2;
 
+/// The first number that is given out.
+const FIRST: u32 = 3;
+/// Interrupts that can be registered.
+const MAXREG: usize = 4;
+
+/// What a kernel has for its registered interrupts.
+pub struct Ipis {
+    /// Protects the giving out of places.
+    ipi_mngmt_lock: Kmutex,
+    ipi_intrs: [Intr; MAXREG],
+}
+
+crate::fields!(Ipis {
+    ipi_mngmt_lock,
+    ipi_intrs
+});
+
+/// A registered interrupt (`ipi_intr_t`). Filled before its number is known to anybody.
+struct Intr {
+    func: Plain<Option<fn(Arg)>>,
+    arg: Plain<Arg>,
+}
+
+crate::fields!(Intr { func, arg });
+
+impl Ipis {
+    pub(crate) const fn new() -> Self {
+        Ipis {
+            ipi_mngmt_lock: Kmutex::new("ipi_mngmt_lock", Ipl::None),
+            ipi_intrs: [const {
+                Intr {
+                    func: Plain::new(None),
+                    arg: Plain::new(Arg::NONE),
+                }
+            }; MAXREG],
+        }
+    }
+
+    /// The interrupt with this number, if it can be a registered one.
+    fn intr(&self, id: u32) -> Option<&Intr> {
+        self.ipi_intrs.get(id.checked_sub(FIRST)? as usize)
+    }
+}
+
+/// Registers `func(arg)` as an interrupt that can be sent to any CPU; gives its number. `None` if the table is full.
+///
+/// Context: thread.
+#[track_caller]
+pub fn ipi_register(func: fn(Arg), arg: Arg) -> Option<u32> {
+    let ipis = &curlwp().kernel().ipis;
+    ipis.ipi_mngmt_lock.enter();
+    let place = ipis.ipi_intrs.iter().position(|i| i.func.get().is_none());
+    if let Some(place) = place {
+        ipis.ipi_intrs[place].arg.set(arg);
+        ipis.ipi_intrs[place].func.set(Some(func));
+    }
+    ipis.ipi_mngmt_lock.exit();
+    place.map(|place| FIRST + place as u32)
+}
+
 /// Sends interrupt `id` to `ci`, another CPU.
 ///
-/// Context: any, preemption off.
+/// Context: any, preemption off. Panics: contracts `ipi-preempt`, `ipi-self`, `ipi-registered`.
 #[track_caller]
 pub fn ipi_trigger(id: u32, ci: &'static Cpu) {
+    assert_may_trigger(id, ci);
     let old = ci.ci_ipis.fetch_or(1 << id, AcqRel);
     if old == 0 {
         ci.kernel().counters.ipis.incr();
@@ -39,13 +113,54 @@ pub fn ipi_trigger(id: u32, ci: &'static Cpu) {
     }
 }
 
+#[track_caller]
+fn assert_may_trigger(id: u32, ci: &'static Cpu) {
+    contract!(
+        synch::kpreempt_disabled(),
+        "ipi-preempt",
+        "ipi_trigger({id}) to cpu{} by {} with preemption on: it may come to run there itself",
+        ci.index(),
+        curlwp().name()
+    );
+    contract!(
+        !core::ptr::eq(ci, curcpu()),
+        "ipi-self",
+        "ipi_trigger({id}) to cpu{} by {}, which runs there: no CPU interrupts itself",
+        ci.index(),
+        curlwp().name()
+    );
+    contract!(
+        id < FIRST
+            || (ci.kernel().ipis.intr(id)).is_some_and(|intr| intr.func.get_fused().is_some()),
+        "ipi-registered",
+        "ipi_trigger({id}) to cpu{} by {}, and no interrupt of that number is registered",
+        ci.index(),
+        curlwp().name()
+    );
+}
+
 /// The handler of the line.
 pub(crate) fn intr(ci: &'static Cpu) {
-    let wanted = ci.ci_ipis.swap(0, Acquire);
+    let mut wanted = ci.ci_ipis.swap(0, Acquire);
     if wanted & (1 << SOFTINT) != 0 {
         softint::remote_intr(ci);
     }
     if wanted & (1 << XCALL) != 0 {
         xcall::ipi_handler(ci);
+    }
+    wanted >>= FIRST;
+    while wanted != 0 {
+        registered(ci.kernel(), FIRST + wanted.trailing_zeros());
+        wanted &= wanted - 1;
+    }
+}
+
+#[cold]
+fn registered(kernel: &Kernel, id: u32) {
+    let Some(intr) = kernel.ipis.intr(id) else {
+        return;
+    };
+    if let Some(func) = intr.func.get() {
+        func(intr.arg.get());
     }
 }

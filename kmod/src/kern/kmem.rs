@@ -18,7 +18,7 @@ use core::alloc::Layout;
 use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use crate::contract;
-use crate::kern::lwp::curcpu;
+use crate::kern::lwp::{curcpu, curlwp};
 use crate::kern::spl;
 use crate::kernel::Kernel;
 use crate::machine::{self, Kind, Stop};
@@ -38,7 +38,8 @@ pub fn kmem_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
     contract!(
         !spl::cpu_intr_p(),
         "kmem-context",
-        "kmem_alloc({what}) was called in a hard interrupt"
+        "kmem_alloc({what}) was called in a hard interrupt on {}",
+        curlwp().name()
     );
     let object = boot_alloc(what, value)?;
     curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
@@ -58,7 +59,8 @@ pub unsafe fn kmem_free<T>(object: &'static T) {
     contract!(
         !spl::cpu_intr_p(),
         "kmem-context",
-        "kmem_free was called in a hard interrupt"
+        "kmem_free was called in a hard interrupt on {}",
+        curlwp().name()
     );
     curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
     let at = core::ptr::from_ref(object).cast_mut();
@@ -77,7 +79,8 @@ pub(crate) fn kmem_alloc_slice<T>(
     contract!(
         !spl::cpu_intr_p(),
         "kmem-context",
-        "kmem_alloc({what}) was called in a hard interrupt"
+        "kmem_alloc({what}) was called in a hard interrupt on {}",
+        curlwp().name()
     );
     let objects = boot_alloc_slice(what, count, make)?;
     curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
@@ -94,7 +97,8 @@ pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
     contract!(
         !spl::cpu_intr_p(),
         "kmem-context",
-        "kmem_free was called in a hard interrupt"
+        "kmem_free was called in a hard interrupt on {}",
+        curlwp().name()
     );
     curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
     let at = objects.as_ptr().cast_mut();

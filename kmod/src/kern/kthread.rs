@@ -18,7 +18,8 @@ use core::fmt;
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::inside;
-use crate::kern::lwp::{self, Arg, LP_BOUND, Lwp, Name, Spec, Stat, curlwp, pri};
+use crate::kern::lwp::{self, Arg, LP_BOUND, Lwp, Name, Spec, Stat, curcpu, curlwp, pri};
+use crate::kern::spl::{self, Ipl};
 use crate::kern::{sched, synch};
 use crate::kernel::Kernel;
 use crate::machine;
@@ -82,23 +83,12 @@ pub fn kthread_create(
 
 /// Ends the current thread (`kthread_exit`).
 ///
-/// Panics: contracts `exit-nopreempt` if preemption is off, `exit-psref` if it holds passive references.
+/// Panics: contracts `exit-nopreempt` if preemption is off, `exit-spl` if the level is raised, `exit-locks` if it holds
+/// adaptive locks, `exit-psref` if it holds passive references; `exit-final` if it is made to run again.
 #[track_caller]
 pub fn kthread_exit() -> ! {
     let l = curlwp();
-    contract!(
-        l.l_nopreempt.get() == 0,
-        "exit-nopreempt",
-        "{} exits with preemption off",
-        l.name()
-    );
-    contract!(
-        l.l_psrefs.get() == 0,
-        "exit-psref",
-        "{} exits with {} passive references held",
-        l.name(),
-        l.l_psrefs.get()
-    );
+    assert_may_exit(l);
     if l.l_joinable.get_fused() {
         let lock = &l.kernel().lwp_lock;
         lock.enter();
@@ -120,6 +110,41 @@ pub fn kthread_exit() -> ! {
     )
 }
 
+/// An LWP leaves nothing behind.
+#[track_caller]
+fn assert_may_exit(l: &Lwp) {
+    contract!(
+        l.l_nopreempt.get() == 0,
+        "exit-nopreempt",
+        "{} exits with preemption off: {} kpreempt_enable are missing",
+        l.name(),
+        l.l_nopreempt.get()
+    );
+    contract!(
+        spl::ilevel() == Ipl::None,
+        "exit-spl",
+        "{} exits at level {}, with {} spin mutexes held and {} read sections open",
+        l.name(),
+        spl::ilevel().name(),
+        -curcpu().ci_mtx_count.get(),
+        curcpu().ci_psz_read_depth.get()
+    );
+    contract!(
+        l.l_locks.get() == 0,
+        "exit-locks",
+        "{} exits with {} adaptive locks held",
+        l.name(),
+        l.l_locks.get()
+    );
+    contract!(
+        l.l_psrefs.get() == 0,
+        "exit-psref",
+        "{} exits with {} passive references held",
+        l.name(),
+        l.l_psrefs.get()
+    );
+}
+
 /// Waits until a thread has ended (`kthread_join`).
 ///
 /// Panics: contracts `sleepable`, `join-joinable`.
@@ -132,7 +157,7 @@ pub fn kthread_join(l: &'static Lwp) {
     contract!(
         l.l_joinable.get(),
         "join-joinable",
-        "kthread_join({}), which was not created to be joined",
+        "kthread_join({}), which was not created to be joined, or was joined already",
         l.name()
     );
     while !l.l_exited.get() {

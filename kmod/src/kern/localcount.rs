@@ -203,7 +203,7 @@ impl Localcount {
     ///
     /// The caller sees to it that nobody drains the counter before this returns: it has a reference, or found
     /// the object in a read section.
-    /// Context: any. Panics: contracts `localcount-acquire`, `localcount-overflow`.
+    /// Context: any. Panics: contracts `localcount-acquire`, `localcount-init`, `localcount-overflow`.
     #[inline]
     #[track_caller]
     pub fn acquire(&self) {
@@ -345,7 +345,7 @@ impl Localcount {
             contract!(
                 left > 0,
                 "localcount-negative",
-                "{} drains a localcount that has {left} references",
+                "{} drains a localcount that has {left} references: its counts were not kept by acquire and release alone",
                 curlwp().name()
             );
             note!("{} waits for {left} references", curlwp().name());

@@ -208,6 +208,8 @@ pub struct Lwp {
     pub(crate) l_rticks: AtomicU32,
     /// Ticks left of its time slice.
     pub(crate) l_timeslice: Guarded<u32>,
+    /// Adaptive mutexes and rwlocks that it holds: for contracts.
+    pub(crate) l_locks: Private<i32>,
     /// Passive references that it holds: for contracts.
     pub(crate) l_psrefs: Private<i32>,
     /// The target of passive references that it destroys: for reports.
@@ -255,6 +257,7 @@ crate::fields!(Lwp {
     l_ncsw,
     l_rticks,
     l_timeslice,
+    l_locks,
     l_psrefs,
     l_psref_draining,
     l_func,
@@ -370,6 +373,14 @@ impl Lwp {
         self.pflag() & LP_BOUND != 0
     }
 
+    /// Counts the adaptive locks that the running LWP holds, for contracts.
+    #[inline(always)]
+    pub(crate) fn count_lock(&self, change: i32) {
+        if cfg!(feature = "contracts") {
+            self.l_locks.set(self.l_locks.get() + change);
+        }
+    }
+
     /// Locks the LWP: enters whichever spin mutex protects it (`lwp_lock`).
     #[track_caller]
     pub(crate) fn lock(&self) -> &'static Kmutex {
@@ -433,6 +444,7 @@ impl Lwp {
 
         self.set_pflag(spec.pflag);
         self.l_nopreempt.set(0);
+        self.l_locks.set(0);
         self.l_psrefs.set(0);
         self.l_stat.set(Stat::Idl);
         self.l_priority.set(spec.priority);
@@ -548,6 +560,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_ncsw: Private::new(0),
             l_rticks: AtomicU32::new(0),
             l_timeslice: Guarded::new(0),
+            l_locks: Private::new(0),
             l_psrefs: Private::new(0),
             l_psref_draining: AtomicPtr::new(core::ptr::null_mut()),
             l_func: Plain::new(None),

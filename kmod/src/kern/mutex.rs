@@ -94,6 +94,26 @@ impl Kmutex {
         }
     }
 
+    /// Ends the use of a mutex (`mutex_destroy`).
+    ///
+    /// Context: nobody else uses it any more. Panics (contract `mutex-destroy`) if somebody has it, or waits for it.
+    #[track_caller]
+    pub fn destroy(&self) {
+        let owner = self.mtx_owner.load_fused(Relaxed);
+        contract!(
+            owner == 0,
+            "mutex-destroy",
+            "mutex_destroy({}) by {}, while {} has it{}",
+            self.mtx_name,
+            curlwp().name(),
+            Owner(owner),
+            match owner & WAITERS {
+                0 => "",
+                _ => " and others wait for it",
+            }
+        );
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.mtx_name
@@ -129,6 +149,7 @@ impl Kmutex {
         {
             self.enter_slow();
         }
+        l.count_lock(1);
     }
 
     #[cold]
@@ -150,8 +171,10 @@ impl Kmutex {
         if KIND_FIRST && self.is_spin() {
             return self.spin_exit();
         }
+        let l = curlwp();
         machine::decide(self.addr(), Kind::MutexExit, Release);
-        if !self.release(word(curlwp())) {
+        l.count_lock(-1);
+        if !self.release(word(l)) {
             self.exit_slow();
         }
     }
@@ -207,9 +230,14 @@ impl Kmutex {
         }
         let l = curlwp();
         machine::decide(self.addr(), Kind::MutexEnter, Acquire);
-        self.mtx_owner
+        let entered = self
+            .mtx_owner
             .compare_exchange_fused(0, word(l), Acquire, Relaxed)
-            .is_ok()
+            .is_ok();
+        if entered {
+            l.count_lock(1);
+        }
+        entered
     }
 
     /// Whether the caller owns it (adaptive), or somebody (spin): for assertions (`mutex_owned`).
@@ -460,6 +488,8 @@ fn oncpu(owner: usize) -> bool {
 }
 
 /// Whether `l`, which was just found to be the owner of a lock, runs on a CPU. Preemption is off.
+///
+/// Panics: contract `preempt-off`.
 #[track_caller]
 pub(crate) fn lwp_oncpu(l: &Lwp) -> bool {
     contract!(

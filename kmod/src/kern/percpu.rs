@@ -288,19 +288,21 @@ fn buffer(words: usize) -> Option<&'static [Word]> {
 }
 
 /// Gives this CPU the buffer that is spare, unless it has one as large (`percpu_cpu_swap`). By cross call.
-fn swap(ci: Arg, spare: Arg) {
+///
+/// Panics: contract `percpu-swap-cpu`.
+pub(crate) fn swap(ci: Arg, spare: Arg) {
     // SAFETY: `enlarge` gave a CPU, which lives as long as its kernel.
     let ci: &'static Cpu = unsafe { ci.get() };
-    // SAFETY: `enlarge` keeps it until the cross call has returned.
-    let spare: &'static Spare = unsafe { spare.get() };
     let kernel = ci.kernel();
     contract!(
         core::ptr::eq(ci, curcpu()) || !kernel.mp_online(),
         "percpu-swap-cpu",
-        "the buffer of cpu{} is to be moved by cpu{}",
+        "the per-CPU buffer of cpu{} is to be moved by cpu{}: only its own CPU moves it",
         ci.index(),
         curcpu().index()
     );
+    // SAFETY: `enlarge` keeps it until the cross call has returned.
+    let spare: &'static Spare = unsafe { spare.get() };
     let arena = &kernel.percpu;
     arena.percpu_swap_lock.enter(Krw::Writer);
     let new = spare.data.get();
@@ -490,8 +492,17 @@ impl<T: PercpuData> Percpu<T> {
     }
 
     /// The storage of any CPU, between [`percpu_traverse_enter`] and its exit (`percpu_getptr_remote`).
+    ///
+    /// Panics (contract `percpu-remote`) outside of that: the storage may move.
     #[track_caller]
     pub fn getptr_remote(&self, ci: &Cpu) -> &'static T {
+        contract!(
+            ci.kernel().percpu.percpu_swap_lock.read_held(),
+            "percpu-remote",
+            "percpu_getptr_remote of cpu{} by {} without percpu_traverse_enter: the storage may move",
+            ci.index(),
+            curlwp().name()
+        );
         self.place(ci.ci_percpu.pcc_data.get_fused())
     }
 

@@ -164,6 +164,7 @@ impl PsrefClass {
             );
         }
         self.prc_cv.destroy();
+        self.prc_lock.destroy();
         self.prc_percpu.free_at_rest();
         // SAFETY: the caller's promise.
         unsafe { kmem_free(self) };
@@ -354,7 +355,7 @@ fn find(target: &PsrefTarget, class: &PsrefClass, fits: impl Fn(&Psref) -> bool)
 /// A passive reference (`struct psref`): memory of its holder's, often on the stack.
 ///
 /// From [`acquire`](Self::acquire) to [`release`](Self::release) a list refers to it: it stays where it is and is
-/// not dropped. The type does not prove that.
+/// not dropped. The type does not prove that. Panics (contract `psref-dropped`) if it is dropped.
 pub struct Psref {
     psref_next: Plain<*const Psref>,
     /// Null while it holds no reference.

@@ -175,8 +175,9 @@ impl Krwlock {
         contract!(
             word == 0,
             "rwlock-destroy",
-            "rw_destroy({}) of a lock that is in use: {}",
+            "rw_destroy({}) by {} of a lock that is in use: {}",
             self.rw_name,
+            curlwp().name(),
             Word(word)
         );
     }
@@ -194,6 +195,7 @@ impl Krwlock {
         if word & op.need_wait() != 0 || self.take(word, op, l).is_err() {
             self.vector_enter(op, l);
         }
+        l.count_lock(1);
     }
 
     /// Enters the lock if that needs no waiting (`rw_tryenter`).
@@ -212,7 +214,10 @@ impl Krwlock {
                 .rw_owner
                 .compare_exchange(word, word + op.hold(l), Acquire, Relaxed)
             {
-                Ok(_) => return true,
+                Ok(_) => {
+                    l.count_lock(1);
+                    return true;
+                }
                 Err(now) => word = now,
             }
         }
@@ -228,6 +233,7 @@ impl Krwlock {
         let l = curlwp();
         let mut word = self.rw_owner.load(Relaxed);
         let hold = self.hold_of(word, l);
+        l.count_lock(-1);
         loop {
             let left = word - hold;
             if left & (THREAD | HAS_WAITERS) == HAS_WAITERS {
@@ -474,7 +480,7 @@ impl Krwlock {
         true
     }
 
-    /// Whether the caller, which has been woken, has the lock.
+    /// Whether the caller, which has been woken, has the lock. Panics: contract `rwlock-handoff`.
     #[track_caller]
     fn was_handed(&self, op: Krw, l: &Lwp) -> bool {
         match op {

@@ -123,14 +123,17 @@ fn insert_sorted(head: &Guarded<Option<&'static Lwp>>, l: &'static Lwp, chain: f
 }
 
 /// Puts a runnable LWP on the run queue of its CPU, whose `spc_mutex` is held and is the LWP's lock.
+///
+/// Panics: contract `lwp-locked`.
 #[track_caller]
 pub(crate) fn sched_enqueue(l: &'static Lwp) {
     let spc = &l.cpu_fused().ci_schedstate;
     contract!(
         l.locked_by(&spc.spc_mutex),
         "lwp-locked",
-        "{} is put on a run queue whose lock is not the LWP's",
-        l.name()
+        "{} is put on the run queue of cpu{}, whose lock is not the LWP's",
+        l.name(),
+        l.cpu_fused().index()
     );
     insert_sorted(&spc.spc_head, l, |l| &l.l_runq);
     spc.spc_count
@@ -224,6 +227,8 @@ pub(crate) fn need_resched(ci: &'static Cpu, how: u32) {
 }
 
 /// Makes an LWP at rest runnable. The LWP is locked; the lock is released. (`setrunnable`)
+///
+/// Panics: contract `setrunnable-stat`.
 pub(crate) fn setrunnable(l: &'static Lwp) {
     contract!(
         l.l_stat.get() == Stat::Idl,
@@ -253,7 +258,18 @@ pub(crate) fn make_runnable(l: &'static Lwp, ci: &'static Cpu) {
 /// Moves an LWP to another CPU: now if it does not run, else when it is switched out.
 ///
 /// The LWP is locked, and unlocked on return. Honours LP_BOUND nowhere, as NetBSD's: `mi_switch` does.
+///
+/// Panics: contract `lwp-locked`.
+#[track_caller]
 pub fn lwp_migrate(l: &'static Lwp, target: &'static Cpu) {
+    contract!(
+        l.mutex_fused().owned(),
+        "lwp-locked",
+        "lwp_migrate({}) to cpu{} by {}, which has not locked it",
+        l.name(),
+        target.index(),
+        curlwp().name()
+    );
     let running = l.l_running.load(Relaxed);
     let stat = if running {
         Stat::Onproc

@@ -123,7 +123,7 @@ impl Sleepq {
 
 /// Puts the current LWP, whose lock is the queue's and is held, on `sq` (`sleepq_enqueue`).
 ///
-/// Without a queue only a timeout ends the sleep. Panics: contract `sleep-state`.
+/// Without a queue only a timeout ends the sleep. Panics: contracts `lwp-locked`, `sleep-state`.
 pub(crate) fn enqueue(
     sq: Option<&'static Sleepq>,
     wchan: usize,
@@ -131,6 +131,12 @@ pub(crate) fn enqueue(
     sobj: SyncObj,
 ) {
     let l = curlwp();
+    contract!(
+        l.mutex_fused().owned(),
+        "lwp-locked",
+        "{} goes to sleep on {wmesg} and is not locked",
+        l.name()
+    );
     contract!(
         l.l_stat.get() == Stat::Onproc && l.l_wchan.get() == 0 && l.l_sleepq.get().is_none(),
         "sleep-state",
@@ -176,14 +182,22 @@ pub(crate) fn block(timeout_ticks: u32) -> Woken {
 
 /// Takes an LWP off its sleep queue, whose lock is held, and makes it runnable (`sleepq_remove`).
 ///
-/// The queue's lock stays held.
+/// The queue's lock stays held. Panics: contracts `lwp-locked`, `sleep-state`.
 #[track_caller]
 pub(crate) fn remove(l: &'static Lwp) {
     contract!(
-        l.l_stat.get() == Stat::Sleep && l.mutex_fused().owned(),
-        "sleep-state",
-        "{} is woken in state {:?}",
+        l.mutex_fused().owned(),
+        "lwp-locked",
+        "{} is woken by {}, which has not locked it",
         l.name(),
+        curlwp().name()
+    );
+    contract!(
+        l.l_stat.get() == Stat::Sleep,
+        "sleep-state",
+        "{} is woken by {} in state {:?}: it does not sleep",
+        l.name(),
+        curlwp().name(),
         l.l_stat.get()
     );
     if let Some(sq) = l.l_sleepq.get() {

@@ -24,7 +24,8 @@
 //!
 //! 1. PENDING is cleared before the handler runs: what is scheduled during the run runs again.
 //! 2. A level is dispatched only when it is not active.
-//! 3. A handler leaves no spin mutex, no disabled preemption, no passive reference behind.
+//! 3. A handler leaves nothing behind: no lock, no read section, no raised level, no disabled preemption, no passive
+//!    reference; and its LWP stays bound.
 //!
 //! # Differences from NetBSD
 //!
@@ -237,7 +238,8 @@ pub fn establish(level: Ipl, func: fn(Arg), arg: Arg) -> Option<Softint> {
     contract!(
         level.is_soft(),
         "softint-level",
-        "softint_establish at level {}, which is not a soft one",
+        "softint_establish by {} at level {}, which is not a soft one",
+        curlwp().name(),
         level.name()
     );
     let kernel = curlwp().kernel();
@@ -261,7 +263,8 @@ pub fn disestablish(softint: Softint) {
     contract!(
         hand.sh_func.get().is_some(),
         "softint-established",
-        "softint_disestablish of a softint that is not established"
+        "softint_disestablish by {} of a softint that is not established",
+        curlwp().name()
     );
     let level = Ipl::from_number(hand.sh_level.get());
     xcall::native_barrier(level);
@@ -288,12 +291,7 @@ pub(crate) fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
 /// Context: any, preemption off. Panics (contract `softint-preempt`) otherwise.
 #[track_caller]
 pub fn schedule(softint: Softint) {
-    contract!(
-        synch::kpreempt_disabled() || spl::cpu_intr_p(),
-        "softint-preempt",
-        "softint_schedule in {} with preemption on: which CPU is meant?",
-        curlwp().name()
-    );
+    assert_stays("softint_schedule");
     let ci = curcpu();
     let hand = ci.ci_softcpu.hand(softint);
     if hand.sh_pending.get() {
@@ -320,15 +318,26 @@ pub fn schedule(softint: Softint) {
 
 /// Queues a handler on `ci` (`softint_schedule_cpu`).
 ///
-/// Context: any, preemption off.
+/// Context: any, preemption off. Panics (contract `softint-preempt`) otherwise.
 #[track_caller]
 pub fn schedule_cpu(softint: Softint, ci: &'static Cpu) {
+    assert_stays("softint_schedule_cpu");
     if core::ptr::eq(ci, curcpu()) {
         return schedule(softint);
     }
     let remote = &ci.kernel().softints.softint_remote[ci.index()];
     remote.fetch_or(1 << softint.0, crate::mem::Release);
     ipi::ipi_trigger(ipi::SOFTINT, ci);
+}
+
+#[track_caller]
+fn assert_stays(what: &str) {
+    contract!(
+        synch::kpreempt_disabled() || spl::cpu_intr_p(),
+        "softint-preempt",
+        "{what} in {} with preemption on: which CPU is meant?",
+        curlwp().name()
+    );
 }
 
 /// The interrupt by which another CPU asked for softints here.
@@ -342,7 +351,7 @@ pub(crate) fn remote_intr(ci: &'static Cpu) {
 
 /// Runs a level on top of the LWP that runs here. The level was triggered and is unmasked.
 ///
-/// Returns at IPL_HIGH, when the level is done or has blocked.
+/// Returns at IPL_HIGH, when the level is done or has blocked. Panics: contract `softint-dispatch`.
 pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     let pinned = curlwp();
     let si = &ci.ci_softcpu.sc_int[level_index(level)];
@@ -350,10 +359,14 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     contract!(
         l.l_stat.get() == Stat::Idl && si.si_active.get(),
         "softint-dispatch",
-        "{} is dispatched on top of {} in state {:?}",
+        "{} is dispatched on top of {} in state {:?}, and its level is {}",
         l.name(),
         pinned.name(),
-        l.l_stat.get()
+        l.l_stat.get(),
+        match si.si_active.get() {
+            true => "active",
+            false => "not active: nobody has triggered it",
+        }
     );
     spl::force_level(ci, Ipl::High);
     ci.kernel().counters.softints.incr();
@@ -379,15 +392,17 @@ fn softint_thread(arg: *const ()) -> ! {
     }
 }
 
-/// Runs what is queued at the level. Begins and ends at IPL_HIGH.
+/// Runs what is queued at the level. Begins and ends at IPL_HIGH. Panics: contracts `softint-execute`,
+/// `softint-established`, and those of [`check_after_handler`].
 fn execute(ci: &'static Cpu, l: &'static Lwp, index: usize) {
     let si = &ci.ci_softcpu.sc_int[index];
     let level = LEVELS[index];
     contract!(
         core::ptr::eq(ci, curcpu()) && core::ptr::eq(l, curlwp()) && l.l_wchan.get() == 0,
         "softint-execute",
-        "{} runs on cpu{}",
+        "{} of cpu{} runs on cpu{}",
         l.name(),
+        ci.index(),
         curcpu().index()
     );
     while si.si_first.get() != 0 {
@@ -411,13 +426,15 @@ fn execute(ci: &'static Cpu, l: &'static Lwp, index: usize) {
                 ),
             );
         }
-        check_after_handler(ci, l);
+        check_after_handler(ci, l, level);
         spl::splhigh();
     }
     si.si_active.set(false);
 }
 
-fn check_after_handler(ci: &Cpu, l: &Lwp) {
+/// Panics: contracts `softint-spin`, `softint-read-section`, `softint-spl`, `softint-nopreempt`, `softint-locks`,
+/// `softint-psref`, `softint-bound`.
+fn check_after_handler(ci: &Cpu, l: &Lwp, level: Ipl) {
     contract!(
         ci.ci_mtx_count.get() == 0,
         "softint-spin",
@@ -426,10 +443,33 @@ fn check_after_handler(ci: &Cpu, l: &Lwp) {
         -ci.ci_mtx_count.get()
     );
     contract!(
+        ci.ci_psz_read_depth.get() == 0,
+        "softint-read-section",
+        "a handler of {} returned with {} read sections of pserialize open",
+        l.name(),
+        ci.ci_psz_read_depth.get()
+    );
+    contract!(
+        spl::ilevel() == level,
+        "softint-spl",
+        "a handler of {} returned at level {}, and was called at {}",
+        l.name(),
+        spl::ilevel().name(),
+        level.name()
+    );
+    contract!(
         l.l_nopreempt.get() == 0,
         "softint-nopreempt",
-        "a handler of {} returned with preemption off",
-        l.name()
+        "a handler of {} returned with preemption off: {} kpreempt_enable are missing",
+        l.name(),
+        l.l_nopreempt.get()
+    );
+    contract!(
+        l.l_locks.get() == 0,
+        "softint-locks",
+        "a handler of {} returned with {} adaptive locks held",
+        l.name(),
+        l.l_locks.get()
     );
     contract!(
         l.l_psrefs.get() == 0,
@@ -437,6 +477,12 @@ fn check_after_handler(ci: &Cpu, l: &Lwp) {
         "a handler of {} returned with {} passive references held",
         l.name(),
         l.l_psrefs.get()
+    );
+    contract!(
+        l.is_bound(),
+        "softint-bound",
+        "a handler of {} returned and left its LWP unbound: a curlwp_bindx too many",
+        l.name()
     );
 }
 

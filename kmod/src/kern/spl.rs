@@ -358,7 +358,11 @@ fn run_pending(ci: &'static Cpu, pending: Pending) {
 }
 
 /// Runs the handler of a line at its level.
+///
+/// Panics: contracts `intr-spl`, `intr-spin`, `intr-nopreempt`.
 fn handle(ci: &'static Cpu, line: Line) {
+    let l = curlwp();
+    let before = (ci.ci_mtx_count.get(), l.l_nopreempt.get());
     ci.ci_idepth.set(ci.ci_idepth.get() + 1);
     set_level(ci, line_ipl(line));
     machine::interrupts_on();
@@ -366,7 +370,39 @@ fn handle(ci: &'static Cpu, line: Line) {
         Line::Clock => clock::hardclock(ci),
         Line::Ipi => ipi::intr(ci),
     }
+    check_after_interrupt(ci, line, before);
     ci.ci_idepth.set(ci.ci_idepth.get() - 1);
+}
+
+/// A handler leaves nothing behind. `before` it, this many spin mutexes were held, and so was preemption.
+fn check_after_interrupt(ci: &Cpu, line: Line, before: (i32, i32)) {
+    let (mtx_count, nopreempt) = before;
+    crate::contract!(
+        ci.ci_mtx_count.get() == mtx_count,
+        "intr-spin",
+        "the handler of line {} returned on cpu{} with {} spin mutexes more than it was called with",
+        line.name(),
+        ci.index(),
+        mtx_count - ci.ci_mtx_count.get()
+    );
+    crate::contract!(
+        ci.ci_ilevel.get() == line_ipl(line) as u8,
+        "intr-spl",
+        "the handler of line {} returned on cpu{} at level {}, and was called at {}",
+        line.name(),
+        ci.index(),
+        Ipl::from_number(ci.ci_ilevel.get()).name(),
+        line_ipl(line).name()
+    );
+    crate::contract!(
+        curlwp().l_nopreempt.get() == nopreempt,
+        "intr-nopreempt",
+        "the handler of line {} returned on cpu{} with preemption of {} turned off {} times more than before",
+        line.name(),
+        ci.index(),
+        curlwp().name(),
+        curlwp().l_nopreempt.get() - nopreempt
+    );
 }
 
 /// A line is asserted on this CPU. Called by the host; see [`crate::entry::interrupt`].

@@ -26,7 +26,8 @@
 //!
 //! # Differences from NetBSD
 //!
-//! No time accounting, no address spaces. `returning` (a softint that blocks) is as there.
+//! No time accounting, no address spaces. `returning` (a softint that blocks) is as there. That no spin mutex is held
+//! is looked at whoever goes on; there, only if it is another LWP.
 //!
 //! # Sources
 //!
@@ -48,7 +49,8 @@ use crate::note;
 /// Gives the CPU to another LWP, or to the same again if there is no better.
 ///
 /// Context: thread or softint that blocks; preemption off; `l`, the current LWP, is locked and so is the
-/// `spc_mutex` of its CPU. Both are released. Panics: contracts `switch-locks`, `switch-spin`.
+/// `spc_mutex` of its CPU. Both are released. Panics: contracts `switch-locks`, `switch-spin`, `switch-preempt`,
+/// `psz-switch`, `lwp-locked`, `switch-curlwp`.
 #[track_caller]
 pub(crate) fn mi_switch(l: &'static Lwp) {
     let ci = curcpu();
@@ -56,14 +58,26 @@ pub(crate) fn mi_switch(l: &'static Lwp) {
     contract!(
         spc.spc_mutex.owned(),
         "switch-locks",
-        "mi_switch({}) without spc_mutex",
-        l.name()
+        "mi_switch({}) on cpu{} without its spc_mutex",
+        l.name(),
+        ci.index()
+    );
+    let held = -ci.ci_mtx_count.get();
+    contract!(
+        held == 2,
+        "switch-spin",
+        "{} switches away on cpu{} with {} spin mutexes held besides its lock and spc_mutex",
+        l.name(),
+        ci.index(),
+        held - 2
     );
     contract!(
         kpreempt_disabled(),
         "switch-preempt",
-        "mi_switch({}) with preemption on",
-        l.name()
+        "mi_switch({}) on cpu{} at level {} with preemption on: it could be switched away meanwhile",
+        l.name(),
+        ci.index(),
+        spl::ilevel().name()
     );
     contract!(
         ci.ci_psz_read_depth.get() == 0,
@@ -99,8 +113,10 @@ fn requeue(ci: &'static Cpu, l: &'static Lwp) {
     contract!(
         l.locked_by(&spc.spc_lwplock),
         "lwp-locked",
-        "{} yields and is not locked by its CPU",
-        l.name()
+        "{} yields and is locked by {}, not by the lock of cpu{}",
+        l.name(),
+        l.mutex_fused().name(),
+        ci.index()
     );
     l.l_stat.set(Stat::Run);
     l.unlock_to(&spc.spc_mutex);
@@ -160,14 +176,6 @@ fn leave(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp, returning: bool)
     if !core::ptr::eq(l.mutex_fused(), &raw const spc.spc_mutex) {
         spc.spc_mutex.spin_exit();
     }
-    let held = -ci.ci_mtx_count.get();
-    contract!(
-        held == 1,
-        "switch-spin",
-        "{} switches away with {} spin mutexes held",
-        l.name(),
-        held - 1
-    );
     let counters = &ci.kernel().counters;
     counters.switches.incr();
     if l.pflag() & LP_PREEMPTING != 0 {
@@ -218,9 +226,10 @@ fn take_over(l: &'static Lwp) {
     contract!(
         core::ptr::eq(ci.ci_curlwp.peek().unwrap_or(l), l),
         "switch-curlwp",
-        "{} goes on, and cpu{} believes that another LWP runs",
+        "{} goes on on cpu{}, which believes that {} runs",
         l.name(),
-        ci.index()
+        ci.index(),
+        ci.ci_curlwp.peek().unwrap_or(l).name()
     );
     // The hold that kept the level up across the switch.
     ci.ci_mtx_count.set(0);
@@ -241,6 +250,8 @@ pub fn kpreempt_disable() {
 }
 
 /// Ends one [`kpreempt_disable`]; a preemption that waited for it happens now.
+///
+/// Panics: contract `preempt-balance`.
 #[inline]
 #[track_caller]
 pub fn kpreempt_enable() {

@@ -185,7 +185,8 @@ impl Lookup {
         contract!(
             count <= self.waiters(queue),
             "turnstile-count",
-            "{count} LWPs are to be woken, and {} wait",
+            "{} is to wake {count} LWPs of a turnstile, and {} wait",
+            curlwp().name(),
             self.waiters(queue)
         );
         if let Some(ts) = self.active {
@@ -201,6 +202,8 @@ impl Lookup {
     }
 
     /// Gives an LWP a turnstile back, takes it off its queue and makes it runnable (`turnstile_remove`).
+    ///
+    /// Panics: contract `turnstile-given`.
     #[track_caller]
     fn remove(&self, ts: &'static Turnstile, queue: Queue, l: &'static Lwp) {
         let given = match ts.ts_free.get() {

@@ -443,6 +443,8 @@ impl Queue {
     }
 
     /// The life of the worker: batch after batch, until the queue is destroyed and nothing is pending.
+    ///
+    /// Panics: contract `workqueue-generation`.
     fn work(&self, wq: &Workqueue) {
         self.q_mutex.enter();
         loop {

@@ -265,7 +265,8 @@ pub(crate) fn init(kernel: &'static Kernel) -> Option<()> {
 
 /// Calls `func(args)` on every CPU (`xc_broadcast`).
 ///
-/// Waits while the box is taken. Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`.
+/// Waits while the box is taken. Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`,
+/// `xcall-level`.
 #[track_caller]
 pub fn broadcast(priority: Priority, func: XcFunc, args: (Arg, Arg)) -> Ticket {
     issue(priority, func, args, None)
@@ -315,7 +316,10 @@ fn issue(
     args: (Arg, Arg),
     target: Option<&'static Cpu>,
 ) -> Ticket {
-    assert_context("xcall");
+    assert_context(match target {
+        Some(_) => "xc_unicast",
+        None => "xc_broadcast",
+    });
     let kernel = curlwp().kernel();
     match target {
         Some(_) => kernel.counters.xc_unicast.incr(),
@@ -381,7 +385,7 @@ fn low_pri(
     contract!(
         xc.xc_donep.load(Relaxed) < number,
         "xcall-count",
-        "a cross call was accepted, and {} of {number} functions have returned",
+        "a low-priority cross call was accepted, and {} of {number} functions have returned",
         xc.xc_donep.peek()
     );
     note!("low-priority call of {}: ticket {number}", curlwp().name());
@@ -399,7 +403,8 @@ fn targets(kernel: &'static Kernel, target: Option<&'static Cpu>) -> &'static [C
     }
 }
 
-/// The thread of a CPU (`xc_thread`).
+/// The thread of a CPU (`xc_thread`). Panics: contracts `xcall-cpu`, `xcall-func`, and those of
+/// [`check_after_function`].
 fn xc_thread(ci: Arg) {
     // SAFETY: `init` gave the CPU, which lives as long as its kernel.
     let ci: &'static Cpu = unsafe { ci.get() };
@@ -416,8 +421,8 @@ fn xc_thread(ci: Arg) {
             contract!(
                 core::ptr::eq(ci, curcpu()),
                 "xcall-cpu",
-                "xcall/{} woke on cpu{}",
-                ci.index(),
+                "{} woke on cpu{}: the thread of a CPU stays there",
+                curlwp().name(),
                 curcpu().index()
             );
         }
@@ -463,12 +468,27 @@ fn no_function() -> ! {
     )
 }
 
+/// A function leaves nothing behind. Panics: contracts `xcall-nopreempt`, `xcall-locks`, `xcall-bound`.
 fn check_after_function() {
     let l = curlwp();
     contract!(
         l.l_nopreempt.get() == 0,
         "xcall-nopreempt",
-        "a low-priority cross call returned with preemption off on {}",
+        "the function of a low-priority cross call returned to {} with preemption off: {} kpreempt_enable are missing",
+        l.name(),
+        l.l_nopreempt.get()
+    );
+    contract!(
+        l.l_locks.get() == 0,
+        "xcall-locks",
+        "the function of a low-priority cross call returned to {} with {} adaptive locks held",
+        l.name(),
+        l.l_locks.get()
+    );
+    contract!(
+        l.is_bound(),
+        "xcall-bound",
+        "the function of a low-priority cross call returned to {} and left it unbound: a curlwp_bindx too many",
         l.name()
     );
 }
@@ -493,7 +513,8 @@ fn high_pri(
     contract!(
         level.is_soft(),
         "xcall-level",
-        "a high-priority cross call at level {}, which is not a soft one",
+        "{} makes a high-priority cross call at level {}, which is not a soft one",
+        curlwp().name(),
         level.name()
     );
     let xc = &kernel.xcall.xc_high_pri;
@@ -549,7 +570,8 @@ pub(crate) fn ipi_handler(ci: &'static Cpu) {
     schedule_highpri(ci.kernel(), ci.kernel().xcall.xc_high_pri.xc_ipl.get());
 }
 
-/// The softint of a high-priority request (`xc__highpri_intr`).
+/// The softint of a high-priority request (`xc__highpri_intr`). Panics: contracts `xcall-context`, `xcall-func`,
+/// `xcall-count`.
 fn highpri_intr(_: Arg) {
     contract!(
         !spl::cpu_intr_p(),
@@ -569,7 +591,7 @@ fn highpri_intr(_: Arg) {
     contract!(
         done <= xc.xc_headp.get(),
         "xcall-count",
-        "{done} functions have returned, and {} were asked for",
+        "{done} functions of high-priority cross calls have returned, and {} were asked for",
         xc.xc_headp.get()
     );
     xc.xc_donep.store(done, Release);

@@ -29,6 +29,8 @@ use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod bind_vs_migration;
+#[cfg(feature = "contracts")]
+pub mod breach;
 pub mod classics;
 pub mod drain_vs_perform;
 pub mod inet;
@@ -169,9 +171,12 @@ pub static ALL: &[&Scenario] = &[
     &provoke::HANG,
 ];
 
-/// The scenario with this name.
+/// The scenario with this name: one of [`ALL`], or the breach of a contract.
 pub fn find(name: &str) -> Option<&'static Scenario> {
-    ALL.iter().copied().find(|s| s.name == name)
+    let found = ALL.iter().copied().find(|s| s.name == name);
+    #[cfg(feature = "contracts")]
+    let found = found.or_else(|| breach::find(name));
+    found
 }
 
 /// Allocates what actors share. For `setup`.

@@ -1,0 +1,215 @@
+//! Programs that break one contract each, on purpose.
+//!
+//! # Overview
+//!
+//! A contract that nothing ever breaks may as well not be checked: perhaps it is not. So for every contract of this
+//! crate there is a [`Breach`] here: a few lines that use a primitive in the wrong way and do nothing else wrong. Each
+//! is a scenario of its own, `breach-` and the name of the contract, which can be run, replayed and explained as any
+//! other is. The table of all, with what each of them says, is a snapshot; the test that makes it also sees to it
+//! that no contract is without a breach.
+//!
+//! # How to write one
+//!
+//! A line in the table of the file of the primitive: the contract, and after a comma a word if it is not the only
+//! breach of it; what the program does, as a sentence without its subject; and the program, which is run by a thread on
+//! CPU 0 of two. [`softint`], [`interrupt`] and [`thread`] bring it into other contexts. It calls what it could
+//! call if it were any other code of the kernel; for what the kernel promises to itself it calls what the kernel
+//! calls. It never writes to the inside of a primitive. Where no call can break a contract, [`EXCEPTIONS`] says why.
+//!
+//! What follows the breach does not matter: the kernel has stopped.
+
+use crate::config::Config;
+use crate::kern::cpu::Cpu;
+use crate::kern::ipi::{ipi_register, ipi_trigger};
+use crate::kern::kthread::{Options, kthread_create};
+use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp};
+use crate::kern::spl::Ipl;
+use crate::kern::synch::{self, kpause};
+use crate::kernel::Kernel;
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, actor, share};
+
+mod boot;
+mod callout;
+mod condvar;
+mod interrupt;
+mod kmem;
+mod kthread;
+mod localcount;
+mod mutex;
+mod pcq;
+mod percpu;
+mod pserialize;
+mod pslist;
+mod psref;
+mod rwlock;
+mod sched;
+mod softint;
+mod workqueue;
+mod xcall;
+
+/// A program that breaks a contract.
+#[derive(Debug)]
+pub struct Breach {
+    /// The contract.
+    pub contract: &'static str,
+    /// The file of this folder that has it: it is what the contract is to blame, or the primitive's own.
+    pub file: &'static str,
+    /// The program. Its summary is what it does wrong.
+    pub scenario: Scenario,
+}
+
+/// Every breach, by primitive.
+static ALL: &[&[Breach]] = &[
+    boot::BREACHES,
+    interrupt::BREACHES,
+    sched::BREACHES,
+    kthread::BREACHES,
+    mutex::BREACHES,
+    rwlock::BREACHES,
+    condvar::BREACHES,
+    callout::BREACHES,
+    softint::BREACHES,
+    xcall::BREACHES,
+    workqueue::BREACHES,
+    pcq::BREACHES,
+    kmem::BREACHES,
+    percpu::BREACHES,
+    pserialize::BREACHES,
+    pslist::BREACHES,
+    psref::BREACHES,
+    localcount::BREACHES,
+];
+
+/// Contracts that no call can break, and why.
+pub const EXCEPTIONS: &[(&str, &str)] = &[
+    (
+        "localcount-overflow",
+        "it takes 4294967295 references, and nothing but localcount_acquire makes one",
+    ),
+    (
+        "turnstile-given",
+        "an LWP comes on the queue of a turnstile by turnstile_block alone, which takes its own turnstile from it",
+    ),
+    (
+        "workqueue-generation",
+        "the generation of a queue is its worker's own, and it has one worker",
+    ),
+];
+
+/// Every breach.
+pub fn all() -> impl Iterator<Item = &'static Breach> {
+    ALL.iter().copied().flatten()
+}
+
+/// The breach whose scenario has this name.
+pub fn find(name: &str) -> Option<&'static Scenario> {
+    all()
+        .map(|breach| &breach.scenario)
+        .find(|s| s.name == name)
+}
+
+/// A line of a table of breaches: see the header of this module. Fields of the scenario may follow.
+macro_rules! breach {
+    ($contract:literal $(, $which:literal)?: $what:literal, $run:expr $(, $field:ident: $value:expr)*) => {
+        $crate::scenario::breach::Breach {
+            contract: $contract,
+            file: file!(),
+            scenario: $crate::scenario::Scenario {
+                $($field: $value,)*
+                ..$crate::scenario::breach::scenario(
+                    concat!("breach-", $contract $(, "-", $which)?),
+                    $what,
+                    |kernel| $crate::scenario::breach::start(kernel, $run),
+                )
+            },
+        }
+    };
+}
+use breach;
+
+const fn scenario(
+    name: &'static str,
+    summary: &'static str,
+    setup: fn(&'static Kernel),
+) -> Scenario {
+    Scenario {
+        name,
+        summary,
+        about: "Breaks a contract on purpose, and nothing else: to see that it is checked, and what it says.",
+        variants: &[FIXED],
+        min_cpus: 1,
+        default_cpus: 2,
+        kind: Kind::Broken,
+        configure: |_: &mut Config| {},
+        setup,
+        verify: |_| {},
+        teardown: free_data::<fn()>,
+    }
+}
+
+/// The setup of a breach: one thread that runs it.
+fn start(kernel: &'static Kernel, run: fn()) {
+    let run = share("breach", run);
+    kernel.set_data(Arg::of(run));
+    actor(
+        kernel,
+        "breach",
+        0,
+        |run| shared::<fn()>(run)(),
+        Arg::of(run),
+    );
+}
+
+/// The CPU that the caller does not run on.
+fn other_cpu() -> &'static Cpu {
+    let here = curcpu();
+    here.kernel().cpu(1 - here.index())
+}
+
+/// Another thread, which runs `func(arg)` on that CPU.
+#[track_caller]
+fn thread(name: &str, cpu: usize, func: fn(Arg), arg: Arg) -> &'static Lwp {
+    let options = Options {
+        cpu: Some(cpu),
+        ..Options::default()
+    };
+    create(name, &options, func, arg)
+}
+
+/// A thread with options of its own.
+#[track_caller]
+fn create(name: &str, options: &Options, func: fn(Arg), arg: Arg) -> &'static Lwp {
+    let kernel = curlwp().kernel();
+    match kthread_create(kernel, options, func, arg, format_args!("{name}")) {
+        Some(l) => l,
+        None => unreachable!("there is memory for a thread"),
+    }
+}
+
+/// Runs `func(arg)` in a softint, on top of the caller.
+#[track_caller]
+fn softint(level: Ipl, func: fn(Arg), arg: Arg) {
+    if let Some(softint) = crate::kern::softint::establish(level, func, arg) {
+        synch::kpreempt_disable();
+        crate::kern::softint::schedule(softint);
+        synch::kpreempt_enable();
+    }
+}
+
+/// Runs `func(arg)` in a hard interrupt, on the other CPU.
+#[track_caller]
+fn interrupt(func: fn(Arg), arg: Arg) {
+    if let Some(id) = ipi_register(func, arg) {
+        synch::kpreempt_disable();
+        ipi_trigger(id, other_cpu());
+        synch::kpreempt_enable();
+    }
+    pause(1);
+}
+
+/// Lets the others go on.
+#[track_caller]
+fn pause(ticks: u32) {
+    kpause("breach", ticks, None);
+}
