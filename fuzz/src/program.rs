@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use kmod::config::Wiring;
-use kmod::scenario::ops::{MAX_CPUS, MAX_LWPS, MAX_OPS, Op, Program};
+use kmod::scenario::ops::{MAX_CPUS, MAX_LWPS, MAX_OPS, Op, Program, Topics};
 
 /// A machine, a program, and the bytes of its schedule.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ impl<'a> Arbitrary<'a> for Input {
         } else {
             Wiring::Rump
         };
+        let topics = Topics::decode(bytes.arbitrary()?);
         let mut program = Program::default();
         // Operations are dealt out: a byte says to whom, three what. So to insert one does not move the others
         // to other LWPs, and the schedule comes last.
@@ -35,7 +36,7 @@ impl<'a> Arbitrary<'a> for Input {
                 break;
             }
             let [lwp, op @ ..]: [u8; 4] = bytes.arbitrary()?;
-            program.scripts[usize::from(lwp) % MAX_LWPS].push(Op::decode(op));
+            program.scripts[usize::from(lwp) % MAX_LWPS].push(Op::decode(topics, op));
         }
         Ok(Input {
             cpus,

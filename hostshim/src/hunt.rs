@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use kmod::config::Config;
-use kmod::scenario::ops::{self, MAX_LWPS, Program};
+use kmod::scenario::ops::{self, MAX_LWPS, Program, Topics};
 use kmod::scenario::{Scenario, Variant};
 
 use crate::capture::Catch;
@@ -314,7 +314,9 @@ impl Pursuit<'_> {
 /// Program `number` of a seed: a few LWPs with a few operations each, of a few kinds.
 fn random_program(seed: u64, number: u64) -> Box<Program> {
     let mut rng = Rng::new(seed, number);
-    // Few kinds in one program meet more often than many do.
+    // Few kinds of operations in one program meet more often than many do.
+    let [a, b, c, ..] = rng.bits().to_le_bytes();
+    let topics = Topics::decode([a, b, c]);
     let kinds: [u8; 6] = std::array::from_fn(|_| rng.bits() as u8);
     let mut program = Box::<Program>::default();
     let lwps = 2 + rng.below(MAX_LWPS as u64 - 1) as usize;
@@ -322,7 +324,7 @@ fn random_program(seed: u64, number: u64) -> Box<Program> {
         for _ in 0..=rng.below(OPS_A_SCRIPT) {
             let kind = kinds[rng.below(kinds.len() as u64) as usize];
             let [a, b, ..] = rng.bits().to_le_bytes();
-            script.push(ops::Op::decode([kind, a, b]));
+            script.push(ops::Op::decode(topics, [kind, a, b]));
         }
     }
     program
