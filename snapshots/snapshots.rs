@@ -7,7 +7,7 @@ use hostshim::replay::{LIMITS, Parsed};
 use hostshim::report::{Story, failure};
 use hostshim::{Machine, TraceEvent};
 use insta::{assert_snapshot, glob};
-use kmod::config::{Config, Wiring};
+use kmod::config::Config;
 use kmod::scenario::{self, Kind};
 
 /// Schedules over which a fixed variant must hold here. `rumplab run` does more.

@@ -2,7 +2,7 @@
 
 use hostshim::report::{Role, Text};
 use kmod::history::Bug;
-use kmod::scenario::{self, Kind};
+use kmod::scenario::{self, Kind, breach};
 
 use super::{Status, terminal};
 
@@ -37,6 +37,16 @@ pub(super) fn list() -> Status {
         }
         text.gap();
     }
+    text.add(Role::Heading, "Contracts, each broken on purpose:");
+    text.add(
+        Role::Plain,
+        format!(
+            "  {:20} one of {}, for snapshots/contracts.snap: breach-mutex-owned",
+            "breach-CONTRACT",
+            breach::all().count()
+        ),
+    );
+    text.gap();
     text.add(Role::Heading, "Old code, by itself (--history):");
     for bug in Bug::ALL {
         text.add(

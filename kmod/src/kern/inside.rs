@@ -1,7 +1,7 @@
 //! What an LWP is inside of: the operations that wait for others, by name, for reports.
 //!
 //! An LWP that sleeps says on what; from that alone nobody can tell that it does so on behalf of
-//! `localcount_drain`. So operations that wait for others say so while they do ([`inside`]). Nothing is ever decided
+//! `localcount_drain`. So operations that wait for others say so while they do (`inside`). Nothing is ever decided
 //! by it, and only the LWP itself writes it.
 
 use crate::kern::lwp::curlwp;

@@ -21,7 +21,7 @@
 //! # How a drain works
 //!
 //! `lc_totalp` says where releases count: null: on their CPU; the address of a total: there, under the
-//! interlock; [`DRAINED`]: nowhere any more.
+//! interlock; `DRAINED`: nowhere any more.
 //!
 //! ```text
 //! drain (interlock held)             release

@@ -9,7 +9,7 @@
 //!
 //! # Contexts
 //!
-//! Reading ([`PslistHead::first`], [`PslistEntry::next`]): any context in which the entries are kept from being
+//! Reading ([`PslistHead::first`], [`PslistHead::next`]): any context in which the entries are kept from being
 //! destroyed, a read section above all. Writing: writers exclude each other. [`PslistEntry::destroy`],
 //! [`PslistHead::destroy`]: nobody else uses it any more.
 //!

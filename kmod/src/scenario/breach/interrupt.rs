@@ -9,6 +9,9 @@ use crate::kern::synch::kpreempt_disable;
 
 pub(super) static BREACHES: &[Breach] = &[
     breach!("splx-lowers": "raises its level with splx", || spl::splx(Ipl::Vm)),
+    breach!("spl-raises": "raises its level to none", || {
+        spl::splraise(Ipl::None);
+    }),
     breach!("intr-spin": "returns from a hard interrupt with a spin mutex held",
         || interrupt(|_| Kmutex::new("device", Ipl::High).enter(), Arg::NONE)),
     breach!("intr-spl": "lowers the level in a hard interrupt and returns",

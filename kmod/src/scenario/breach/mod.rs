@@ -12,7 +12,7 @@
 //!
 //! A line in the table of the file of the primitive: the contract, and after a comma a word if it is not the only
 //! breach of it; what the program does, as a sentence without its subject; and the program, which is run by a thread on
-//! CPU 0 of two. [`softint`], [`interrupt`] and [`thread`] bring it into other contexts. It calls what it could
+//! CPU 0 of two. `softint`, `interrupt` and `thread` bring it into other contexts. It calls what it could
 //! call if it were any other code of the kernel; for what the kernel promises to itself it calls what the kernel
 //! calls. It never writes to the inside of a primitive. Where no call can break a contract, [`EXCEPTIONS`] says why.
 //!
@@ -88,6 +88,10 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
         "it takes 4294967295 references, and nothing but localcount_acquire makes one",
     ),
     (
+        "percpu-range",
+        "an offset is given out when every buffer reaches it; that takes old cross calls (xcall-tailp) and a schedule",
+    ),
+    (
         "turnstile-given",
         "an LWP comes on the queue of a turnstile by turnstile_block alone, which takes its own turnstile from it",
     ),
@@ -154,7 +158,7 @@ fn start(kernel: &'static Kernel, run: fn()) {
     kernel.set_data(Arg::of(run));
     actor(
         kernel,
-        "breach",
+        "culprit",
         0,
         |run| shared::<fn()>(run)(),
         Arg::of(run),
