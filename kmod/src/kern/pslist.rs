@@ -27,12 +27,22 @@
 //! *prevp = new (release)
 //! ```
 //!
-//! The release also keeps the writer's *earlier loads* before the publication (1.7, 2019-12-01). Removal is a
-//! relaxed store: nothing is published by it.
+//! The release also keeps the writer's *earlier loads* before the publication (1.7, 2019-12-01). Removal is a release,
+//! too: it makes the successor's address known anew, perhaps by another writer than the one who filled it in.
+//!
+//! ```text
+//! writer 1            writer 2 (later)                reader
+//! fills A             removes B, which stood first:
+//! first = A (release) first = A (relaxed?)            first(): reads what writer 2 stored
+//!                                                     reads A: ordered after writer 1?
+//! ```
+//!
+//! A relaxed store would end the release sequence that writer 1 began.
 //!
 //! # Differences from NetBSD
 //!
-//! Loads are acquire, for consume; on x86 both are bare loads. An entry leads to its container by the container's
+//! Loads are acquire, for consume; removal is a release, for relaxed (see above: by the letter of C11 the relaxed
+//! store of 1.7 leaves the reader unordered; an arbitrary program found that). On x86 all of them are bare. An entry leads to its container by the container's
 //! own cast, which is the first-field rule: containers are `repr(C)` and begin with their entry.
 //!
 //! # Sources
@@ -184,7 +194,7 @@ impl PslistEntry {
             next.ple_prevp.set_fused(prevp);
         }
         // Readers go on through `ple_next`, which stays.
-        pointer(prevp).store(next, Relaxed);
+        pointer(prevp).store(next, Release);
         self.ple_prevp.set_fused(0);
     }
 
