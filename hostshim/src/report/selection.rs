@@ -14,18 +14,16 @@ const MOST_LINES: usize = 46;
 enum Landmarks {
     /// Words of the kernel's, context switches and interrupts.
     All,
-    /// Words of the kernel's: a cross call begins, a callout runs, an LWP is moved.
-    Words,
-    /// Nothing.
-    None,
+    /// Words of the kernel's, the last so many: a cross call begins, a callout runs, an LWP is moved.
+    Words(usize),
 }
 
 impl Landmarks {
-    fn have(self, event: &TraceEvent) -> bool {
+    /// Whether it is a landmark, and how many of the last ones are.
+    fn kind(self) -> (fn(&TraceEvent) -> bool, usize) {
         match self {
-            Landmarks::All => is_landmark(event),
-            Landmarks::Words => matches!(event.what, What::Note(_)),
-            Landmarks::None => false,
+            Landmarks::All => (is_landmark, ALL),
+            Landmarks::Words(last) => (|event| matches!(event.what, What::Note(_)), last),
         }
     }
 }
@@ -60,18 +58,19 @@ const fn choice(
 const ALL: usize = usize::MAX;
 
 /// What can be drawn, the most first. The last fits whatever happened.
-const CHOICES: [Choice; 11] = [
+const CHOICES: [Choice; 12] = [
     choice(true, Landmarks::All, [ALL, ALL, ALL], ALL),
     choice(false, Landmarks::All, [ALL, ALL, ALL], ALL),
     choice(false, Landmarks::All, [6, 6, 16], ALL),
     choice(false, Landmarks::All, [3, 4, 12], ALL),
-    choice(false, Landmarks::Words, [4, 6, 12], ALL),
-    choice(false, Landmarks::Words, [2, 4, 10], ALL),
-    choice(false, Landmarks::Words, [1, 2, 8], ALL),
-    choice(false, Landmarks::None, [2, 3, 12], ALL),
-    choice(false, Landmarks::None, [1, 2, 8], ALL),
-    choice(false, Landmarks::None, [0, 1, 6], ALL),
-    choice(false, Landmarks::None, [0, 1, 6], 8),
+    choice(false, Landmarks::Words(ALL), [4, 6, 12], ALL),
+    choice(false, Landmarks::Words(ALL), [2, 4, 10], ALL),
+    choice(false, Landmarks::Words(ALL), [1, 2, 8], ALL),
+    choice(false, Landmarks::Words(14), [1, 2, 8], ALL),
+    choice(false, Landmarks::Words(8), [1, 2, 8], ALL),
+    choice(false, Landmarks::Words(0), [1, 2, 8], ALL),
+    choice(false, Landmarks::Words(0), [0, 1, 6], ALL),
+    choice(false, Landmarks::Words(0), [0, 1, 6], 8),
 ];
 
 /// What is drawn.
@@ -110,8 +109,9 @@ impl Selection {
                 events.extend(&shown[at.saturating_sub(before)..end]);
             }
         }
-        let stands_out = |index: &&usize| choice.landmarks.have(&story.trace[**index]);
-        events.extend(shown.iter().filter(stands_out));
+        let (is_one, last) = choice.landmarks.kind();
+        let stands_out = |index: &&usize| is_one(&story.trace[**index]);
+        events.extend(shown.iter().rev().filter(stands_out).take(last));
         Selection { events, departures }
     }
 

@@ -321,6 +321,7 @@ impl Localcount {
         l.kernel().counters.localcount_drains.incr();
         self.lc_totalp
             .store(core::ptr::from_ref(total).cast_mut().cast(), Relaxed);
+        note!("drains, and gives up {}", interlock.name());
         // The functions enter it.
         interlock.exit();
         let args = (Arg::of(self), Arg::of(interlock));

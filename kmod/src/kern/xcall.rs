@@ -388,7 +388,7 @@ fn low_pri(
         "a low-priority cross call was accepted, and {} of {number} functions have returned",
         xc.xc_donep.peek()
     );
-    note!("low-priority call of {}: ticket {number}", curlwp().name());
+    note!("low-priority call: ticket {number}");
     xc.xc_lock.exit();
     Ticket {
         number,
@@ -526,7 +526,7 @@ fn high_pri(
     xc.xc_ipl.set(level);
     let number = xc.xc_headp.get() + targets(kernel, target).len() as u64;
     xc.xc_headp.set(number);
-    note!("high-priority call of {}: ticket {number}", curlwp().name());
+    note!("high-priority call: ticket {number}");
     xc.xc_lock.exit();
     match wiring {
         Wiring::Native => interrupt_targets(kernel, level, target),

@@ -66,6 +66,7 @@ use crate::kern::lwp::{curcpu, curlwp};
 use crate::kern::spl::{self, Ipl};
 use crate::kern::xcall::{self, Priority};
 use crate::mem::SeqCst;
+use crate::note;
 
 pub(crate) use switchpoint::{Switchpoints, switchpoint};
 
@@ -105,6 +106,7 @@ impl Pserialize {
         let kernel = curlwp().kernel();
         let _inside = inside("pserialize_perform");
         kernel.counters.psz_performs.incr();
+        note!("waits for readers");
         // Before the other CPUs run there is nobody to wait for.
         if kernel.mp_online() && !switchpoint::perform(kernel, &self.historical) {
             xcall::barrier(Priority::HIGH);
