@@ -316,14 +316,17 @@ macro_rules! bind_machine {
                 <Host as Machine>::stop(why, message, at)
             }
             #[unsafe(no_mangle)]
+            #[inline(always)]
             fn kmod_machine_point(op: Op, at: At) {
                 <Host as Machine>::point(op, at)
             }
             #[unsafe(no_mangle)]
+            #[inline(always)]
             fn kmod_machine_decide(op: Op, at: At) {
                 <Host as Machine>::decide(op, at)
             }
             #[unsafe(no_mangle)]
+            #[inline(always)]
             fn kmod_machine_access(op: Op, at: At) {
                 <Host as Machine>::access(op, at)
             }
