@@ -261,6 +261,7 @@ macro_rules! bind_machine {
                 <Host as Machine>::attach(cpu, word)
             }
             #[unsafe(no_mangle)]
+            #[inline(always)]
             fn kmod_machine_word() -> *const () {
                 <Host as Machine>::word()
             }
@@ -331,6 +332,7 @@ macro_rules! bind_machine {
                 <Host as Machine>::access(op, at)
             }
             #[unsafe(no_mangle)]
+            #[inline(always)]
             fn kmod_machine_ipl(level: u8) {
                 <Host as Machine>::ipl(level)
             }
