@@ -11,8 +11,6 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use rumplab_fuzz::program::Input;
 use rumplab_fuzz::{Bench, Subject};
 
-rumplab_fuzz::untraced!();
-
 thread_local! {
     static SUBJECT: Subject = Subject::from_environment("ops");
     /// A machine for each number of CPUs and each wiring that came up.

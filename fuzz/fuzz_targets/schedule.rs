@@ -4,10 +4,8 @@
 use std::cell::RefCell;
 
 use hostshim::Bytes;
-use libfuzzer_sys::fuzz_target;
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use rumplab_fuzz::{Bench, Subject};
-
-rumplab_fuzz::untraced!();
 
 thread_local! {
     static BENCH: RefCell<Bench> = {
@@ -19,3 +17,10 @@ thread_local! {
 fuzz_target!(|input: &[u8]| {
     BENCH.with_borrow_mut(|bench| bench.run(&mut Bytes::new(input), None, input));
 });
+
+// What is longer means the same.
+fuzz_mutator!(
+    |data: &mut [u8], size: usize, max_size: usize, _seed: u32| {
+        fuzzer_mutate(data, size.min(Bytes::MOST), max_size.min(Bytes::MOST))
+    }
+);

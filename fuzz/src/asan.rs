@@ -1,13 +1,14 @@
 //! AddressSanitizer and stacks of our own.
 //!
 //! With the sanitizer: its fake stacks are switched off, because nobody gives back those of an LWP that is put back
-//! from an image. Without it (`cargo fuzz run -s none`): the machine tells the sanitizer when it changes stacks, and there
+//! from an image; and what libFuzzer frees after each run is not kept for long, or every run would work in memory that no
+//! cache holds. Without it (`cargo fuzz run -s none`): the machine tells the sanitizer when it changes stacks, and there
 //! is nobody to tell.
 
 #[cfg(sanitize = "address")]
 #[unsafe(no_mangle)]
 extern "C" fn __asan_default_options() -> *const std::ffi::c_char {
-    c"detect_stack_use_after_return=0".as_ptr()
+    c"detect_stack_use_after_return=0:quarantine_size_mb=16".as_ptr()
 }
 
 #[cfg(not(sanitize = "address"))]

@@ -12,7 +12,6 @@
 
 mod asan;
 pub mod program;
-mod untraced;
 
 use std::env;
 use std::path::PathBuf;

@@ -10,19 +10,14 @@ use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::FailureKind;
 use super::memory::{Memory, Wrong};
+use super::shadow::{self, quick_atomic};
 use super::trace::{Access, PointName, Site, TraceEvent, What, place};
 
 impl Engine {
     /// Checks an operation of the step under way.
     #[inline(always)]
     pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) {
-        let done = match op.kind {
-            Kind::Read => self.quick_read(op.addr),
-            Kind::Write => self.quick_write(op.addr),
-            Kind::Load => self.quick_load(op.addr, op.order),
-            _ => false,
-        };
-        if !done {
+        if !self.quickly(op) {
             self.fused_in_full(op.addr, op.kind, op.order, at);
         }
     }
@@ -30,37 +25,80 @@ impl Engine {
     /// Checks the operation that the step under way was announced with.
     #[inline(always)]
     pub(crate) fn announced(&self, op: Op, at: &'static Location<'static>) {
-        let done = match op.kind {
+        if !self.quickly(op) {
+            self.access(op, at);
+        }
+    }
+
+    /// Does all there is to do for an operation, if that is simple. Gives whether it was; if not, nothing has happened.
+    #[inline(always)]
+    fn quickly(&self, op: Op) -> bool {
+        match op.kind {
             Kind::Read => self.quick_read(op.addr),
             Kind::Write => self.quick_write(op.addr),
             Kind::Load => self.quick_load(op.addr, op.order),
+            Kind::Store => self.quick_store(op.addr, op.order),
+            Kind::Rmw => self.quick_modify(op.addr, op.order),
             _ => false,
-        };
-        if !done {
-            self.access(op, at);
         }
     }
 
     #[inline(never)]
     fn quick_read(&self, address: usize) -> bool {
         let cpu = self.cpu.get();
-        self.memory(|memory| memory.quick_read(cpu, address))
+        self.memory(|memory| memory.quick(cpu, address, shadow::quick_read))
     }
 
     #[inline(never)]
     fn quick_write(&self, address: usize) -> bool {
         let cpu = self.cpu.get();
-        self.memory(|memory| memory.quick_write(cpu, address))
+        self.memory(|memory| memory.quick(cpu, address, shadow::quick_write))
     }
 
     #[inline(never)]
     fn quick_load(&self, address: usize, order: Ordering) -> bool {
+        let load = quick_atomic(|clocks, cpu, slot| shadow::load(clocks, cpu, slot, order));
         let cpu = self.cpu.get();
-        let done = self.memory(|memory| memory.quick_load(cpu, address, order));
+        let done = self.memory(|memory| memory.quick(cpu, address, load));
         if done {
-            self.current().watch.note(address, self.writes.get());
+            self.loaded(address);
         }
         done
+    }
+
+    #[inline(never)]
+    fn quick_store(&self, address: usize, order: Ordering) -> bool {
+        let store = quick_atomic(|clocks, cpu, slot| shadow::store(clocks, cpu, slot, order));
+        let cpu = self.cpu.get();
+        let done = self.memory(|memory| memory.quick(cpu, address, store));
+        if done {
+            self.written(address);
+        }
+        done
+    }
+
+    #[inline(never)]
+    fn quick_modify(&self, address: usize, order: Ordering) -> bool {
+        let modify = quick_atomic(|clocks, cpu, slot| shadow::modify(clocks, cpu, slot, order));
+        let cpu = self.cpu.get();
+        let done = self.memory(|memory| memory.quick(cpu, address, modify));
+        if done {
+            self.written(address);
+        }
+        done
+    }
+
+    #[inline(always)]
+    fn loaded(&self, address: usize) {
+        self.current().watch.note(address, self.writes.get());
+    }
+
+    #[inline(always)]
+    fn written(&self, address: usize) {
+        self.writes.set(self.writes.get() + 1);
+        if self.spinners.get() != 0 {
+            self.wake(address);
+        }
     }
 
     #[inline(never)]
@@ -88,13 +126,8 @@ impl Engine {
         }
         match op.kind {
             // Nobody can wait for a plain write: it would be a race.
-            Kind::Load => self.current().watch.note(op.addr, self.writes.get()),
-            Kind::Store | Kind::Rmw => {
-                self.writes.set(self.writes.get() + 1);
-                if self.spinners.get() != 0 {
-                    self.wake(op.addr);
-                }
-            }
+            Kind::Load => self.loaded(op.addr),
+            Kind::Store | Kind::Rmw => self.written(op.addr),
             _ => {}
         }
         if self.recording.get() {

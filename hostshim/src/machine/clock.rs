@@ -21,7 +21,9 @@ pub(crate) struct Epoch(pub(crate) u32);
 
 impl Epoch {
     /// The moment at which nothing has happened yet.
-    pub(crate) const NONE: Epoch = Epoch(0);
+    pub(crate) const NONE: Epoch = Epoch::never(0);
+    /// The bits that say whose moment it is.
+    pub(crate) const CPU: u32 = 15;
 
     /// The moment `time` of `cpu`.
     #[inline]
@@ -29,10 +31,16 @@ impl Epoch {
         Epoch(time << 4 | cpu as u32)
     }
 
+    /// The moment of `cpu` that everybody knows of: it has done nothing yet.
+    #[inline]
+    pub(crate) const fn never(cpu: usize) -> Epoch {
+        Epoch(cpu as u32)
+    }
+
     /// Whose moment it is.
     #[inline]
     pub(crate) fn cpu(self) -> usize {
-        (self.0 & 15) as usize
+        (self.0 & Self::CPU) as usize
     }
 
     /// The component.
@@ -41,7 +49,7 @@ impl Epoch {
         self.0 >> 4
     }
 
-    /// Whether everything that `clock` knows of includes this moment. True of [`Epoch::NONE`].
+    /// Whether everything that `clock` knows of includes this moment. True of every [`Epoch::never`].
     #[inline]
     pub(crate) fn before(self, clock: &Clock) -> bool {
         self.time() <= clock[self.cpu()]

@@ -94,6 +94,10 @@ impl Engine {
     /// Announces an operation: returns when this CPU is to make it.
     #[inline]
     pub(crate) fn decide(&self, op: Op, at: &'static Location<'static>) {
+        #[cfg(feature = "sanitizer")]
+        if self.has_program.get() {
+            super::counters::made(at);
+        }
         let point = self.points.get();
         if point < self.attention.get() {
             self.points.set(point + 1);
@@ -243,9 +247,20 @@ impl Engine {
             }
         }
         self.points.set(point + 1);
+        #[cfg(feature = "sanitizer")]
+        self.count(choice);
         self.carry_out(choice);
         self.focus();
         Some(choice)
+    }
+
+    /// Counts what is chosen, if it is not that the CPU that runs goes on.
+    #[cfg(feature = "sanitizer")]
+    fn count(&self, choice: Choice) {
+        let (Choice::Step(to) | Choice::Take(to, _)) = choice;
+        if choice != Choice::Step(self.cpu.get()) && !self.has_program.get() {
+            super::counters::gave_way(self.current(), choice, &self.cpus[to]);
+        }
     }
 
     fn livelock(&self) -> ! {

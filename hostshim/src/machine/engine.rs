@@ -100,6 +100,9 @@ pub(crate) struct Engine {
     pub(crate) listening: Cell<bool>,
     /// Whether notes and events are kept.
     pub(crate) tracing: Cell<bool>,
+    /// Whether this run has a program of its own.
+    #[cfg(feature = "sanitizer")]
+    pub(crate) has_program: Cell<bool>,
 }
 
 impl Engine {
@@ -132,6 +135,8 @@ impl Engine {
             recorder: RefCell::default(),
             listening: Cell::new(false),
             tracing: Cell::new(false),
+            #[cfg(feature = "sanitizer")]
+            has_program: Cell::new(false),
         }
     }
 

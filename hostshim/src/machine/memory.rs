@@ -20,8 +20,9 @@ use std::rc::Rc;
 use kmod::machine::Kind;
 use kmod::mem::Ordering;
 
+use super::clock::Clocks;
 use super::mapping::Mapping;
-use super::shadow::{Conflict, Shadow};
+use super::shadow::{Conflict, Shadow, Slot};
 
 /// Bytes that a kernel can allocate.
 const ARENA_BYTES: usize = 16 << 20;
@@ -130,32 +131,23 @@ impl Memory {
         (offset < REGION_BYTES).then_some(offset)
     }
 
-    /// Checks and remembers a plain read, if it is one of the many that are simple. Gives whether it was; if not,
-    /// nothing has happened, and [`Memory::access`] is to be asked.
+    /// Checks and remembers an access, if it is one of the many that are simple ([`Shadow::quick`]). Gives whether it
+    /// was; if not, nothing has happened, and [`Memory::access`] is to be asked.
     #[inline(always)]
-    pub(crate) fn quick_read(&mut self, cpu: usize, address: usize) -> bool {
-        match self.given_out(address) {
-            Some(offset) => self.shadow.quick_read(cpu, offset),
-            None => false,
-        }
-    }
-
-    /// As [`Memory::quick_read`], for a plain write.
-    #[inline(always)]
-    pub(crate) fn quick_write(&mut self, cpu: usize, address: usize) -> bool {
-        match self.given_out(address) {
-            Some(offset) => self.shadow.quick_write(cpu, offset),
-            None => false,
-        }
-    }
-
-    /// As [`Memory::quick_read`], for an atomic load.
-    #[inline(always)]
-    pub(crate) fn quick_load(&mut self, cpu: usize, address: usize, order: Ordering) -> bool {
-        match self.given_out(address) {
-            Some(offset) => self.shadow.quick_load(cpu, offset, order),
-            None => false,
-        }
+    pub(crate) fn quick(
+        &mut self,
+        cpu: usize,
+        address: usize,
+        access: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
+    ) -> bool {
+        let offset = address.wrapping_sub(self.base);
+        offset < REGION_BYTES
+            && self.shadow.quick(
+                cpu,
+                offset,
+                || offset < self.used || offset >= ARENA_BYTES,
+                access,
+            )
     }
 
     /// Offset in the region, if the address is in a stack, or in what was given out of the arena.

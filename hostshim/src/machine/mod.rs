@@ -17,6 +17,7 @@
 //! | `host` | the hypercalls |
 //! | `guest` | the entries of what runs |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
+//! | `counters` | what a fuzzer sees of a run; for the fuzz targets only |
 //! | `label`, `trace` | names, and the trace |
 //!
 //! # What is checked
@@ -39,6 +40,8 @@
 mod access;
 mod clock;
 mod context;
+#[cfg(feature = "sanitizer")]
+mod counters;
 mod cpu;
 mod decide;
 mod engine;
@@ -231,6 +234,8 @@ impl Machine {
         };
         let engine = &*self.engine;
         engine.prepare(image, strategy, limits, record, self.trace);
+        #[cfg(feature = "sanitizer")]
+        engine.has_program.set(self.program.is_some());
         let failure = guarded(engine, || {
             if let Some(program) = &self.program {
                 engine.on_host(0, || guest.load(program));

@@ -34,7 +34,7 @@ use super::memory::REGION_BYTES;
 /// What is known of one address.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
-struct Slot {
+pub(crate) struct Slot {
     /// The run that the rest is about, or [`FOREVER`].
     run: u32,
     /// Last plain write, or [`FREED`].
@@ -46,13 +46,14 @@ struct Slot {
 }
 
 impl Slot {
-    /// A slot that `run` uses for the first time.
+    /// A slot that `run` uses for the first time, on that CPU.
     #[inline(always)]
-    fn untouched(run: u32) -> Slot {
+    fn untouched(cpu: usize, run: u32) -> Slot {
+        let never = Epoch::never(cpu).0;
         Slot {
             run,
-            write: 0,
-            read: 0,
+            write: never,
+            read: never,
             sync: 0,
         }
     }
@@ -88,7 +89,8 @@ struct Slots(Mapping);
 impl Slots {
     #[inline(always)]
     fn locate(&self, offset: usize) -> NonNull<Slot> {
-        assert!(offset < REGION_BYTES, "{offset} is outside of the region");
+        debug_assert!(offset < REGION_BYTES, "{offset} is outside of the region");
+        let offset = offset % REGION_BYTES;
         let number = (offset & 7) * (REGION_BYTES / 8) + (offset >> 3);
         // SAFETY: `number` is below `REGION_BYTES`, and the mapping holds that many slots, aligned.
         unsafe { self.0.base().cast::<Slot>().add(number) }
@@ -98,6 +100,27 @@ impl Slots {
     fn at(&mut self, offset: usize) -> &mut Slot {
         // SAFETY: (1) zeroed memory is a valid slot; (2) `self` is exclusive.
         unsafe { self.locate(offset).as_mut() }
+    }
+
+    /// The slots of `size` bytes, in rows that lie side by side: those of every eighth byte, and the first of these.
+    fn rows(
+        &mut self,
+        offset: usize,
+        size: usize,
+    ) -> impl Iterator<Item = (usize, &mut [Slot])> + '_ {
+        (offset..offset + size.min(8)).map(move |first| {
+            let length = (offset + size - first).div_ceil(8);
+            let begin = self.locate(first);
+            debug_assert_eq!(
+                self.locate(first + 8 * (length - 1)).as_ptr() as usize,
+                begin.as_ptr() as usize + (length - 1) * size_of::<Slot>(),
+            );
+            // SAFETY: (1) zeroed memory is a valid slot; (2) the slots of bytes that are eight apart are neighbours, and all
+            // of these bytes are in the region; (3) `self` is exclusive for as long as any row is there, and no two rows
+            // have a slot in common.
+            let row = unsafe { std::slice::from_raw_parts_mut(begin.as_ptr(), length) };
+            (first, row)
+        })
     }
 }
 
@@ -127,68 +150,25 @@ impl Shadow {
         self.quick_run = if all { NO_RUN } else { self.run };
     }
 
-    /// Checks and remembers a plain read, if no clock of the pool is needed for that and nothing is wrong. Gives
-    /// whether it did; if not, nothing has changed.
+    /// Checks and remembers an access, if it is one of the many that are simple: of memory that this run has used
+    /// before or that lies below `used`, and nothing is wrong with it. Gives whether it did; if not, nothing
+    /// has changed, and [`Shadow::access`] is to be asked.
     #[inline(always)]
-    pub(crate) fn quick_read(&mut self, cpu: usize, offset: usize) -> bool {
-        let now = self.clocks.now(cpu).0;
+    pub(crate) fn quick(
+        &mut self,
+        cpu: usize,
+        offset: usize,
+        used: impl FnOnce() -> bool,
+        access: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
+    ) -> bool {
         let slot = self.slots.at(offset);
-        if slot.run == self.quick_run {
-            let known = self.clocks.of(cpu);
-            let simple = Epoch(slot.write).before(known) && Epoch(slot.read).before(known);
-            if simple {
-                slot.read = now;
+        if slot.run != self.quick_run {
+            if self.quick_run != self.run || slot.run == FOREVER || !used() {
+                return false;
             }
-            return simple;
+            *slot = Slot::untouched(cpu, self.run);
         }
-        let fresh = self.quick_run == self.run && slot.run != FOREVER;
-        if fresh {
-            *slot = Slot {
-                read: now,
-                ..Slot::untouched(self.run)
-            };
-        }
-        fresh
-    }
-
-    /// As [`Shadow::quick_read`], for a plain write.
-    #[inline(always)]
-    pub(crate) fn quick_write(&mut self, cpu: usize, offset: usize) -> bool {
-        let now = self.clocks.now(cpu).0;
-        let slot = self.slots.at(offset);
-        if slot.run == self.quick_run {
-            let known = self.clocks.of(cpu);
-            let simple = Epoch(slot.write).before(known) && Epoch(slot.read).before(known);
-            if simple {
-                slot.write = now;
-                slot.read = 0;
-            }
-            return simple;
-        }
-        let fresh = self.quick_run == self.run && slot.run != FOREVER;
-        if fresh {
-            *slot = Slot {
-                write: now,
-                ..Slot::untouched(self.run)
-            };
-        }
-        fresh
-    }
-
-    /// As [`Shadow::quick_read`], for an atomic load that teaches its CPU nothing.
-    #[inline(always)]
-    pub(crate) fn quick_load(&mut self, cpu: usize, offset: usize, order: Ordering) -> bool {
-        let slot = self.slots.at(offset);
-        if slot.run == self.quick_run {
-            let silent = slot.sync & FILLED == 0 || !acquires(order);
-            let alive = slot.write != FREED;
-            return alive && (silent || self.clocks.knows(cpu, slot.sync >> 1));
-        }
-        let fresh = self.quick_run == self.run && slot.run != FOREVER;
-        if fresh {
-            *slot = Slot::untouched(self.run);
-        }
-        fresh
+        access(&mut self.clocks, cpu, slot)
     }
 
     /// Forgets every access. Gives whether what was buried was forgotten with them: once in four
@@ -226,20 +206,17 @@ impl Shadow {
             if slot.run == FOREVER {
                 return Err(Conflict::Freed);
             }
-            *slot = Slot::untouched(self.run);
+            *slot = Slot::untouched(cpu, self.run);
         } else if slot.write == FREED {
             return Err(Conflict::Freed);
         }
         let clocks = &mut self.clocks;
         match kind {
-            Kind::Load => load(clocks, cpu, slot, order),
             Kind::Read => return read(clocks, cpu, slot),
             Kind::Write => return write(clocks, cpu, slot),
+            Kind::Load => load(clocks, cpu, slot, order),
             Kind::Store => store(clocks, cpu, slot, order),
-            Kind::Rmw => {
-                load(clocks, cpu, slot, order);
-                modify(clocks, cpu, slot, order);
-            }
+            Kind::Rmw => modify(clocks, cpu, slot, order),
             // Operations on a whole object: it must be alive, and that is all.
             Kind::MutexEnter
             | Kind::MutexExit
@@ -261,19 +238,28 @@ impl Shadow {
         size: usize,
     ) -> Result<(), (usize, Conflict)> {
         let run = self.run;
-        for at in offset..offset + size {
-            let slot = self.slots.at(at);
-            if slot.run == run && slot.write != FREED {
-                unordered(&self.clocks, cpu, slot).map_err(|conflict| (at, conflict))?;
+        let freed = Slot {
+            run,
+            write: FREED,
+            read: 0,
+            sync: 0,
+        };
+        let mut found: Option<(usize, Conflict)> = None;
+        for (first, slots) in self.slots.rows(offset, size) {
+            for (slot, at) in slots.iter_mut().zip((first..).step_by(8)) {
+                if slot.run == run && slot.write != FREED {
+                    // The lowest cell speaks for all.
+                    let conflict = unordered(&self.clocks, cpu, slot).err();
+                    found = conflict
+                        .map(|conflict| (at, conflict))
+                        .into_iter()
+                        .chain(found)
+                        .min_by_key(|&(at, _)| at);
+                }
+                *slot = freed;
             }
-            *slot = Slot {
-                run,
-                write: FREED,
-                read: 0,
-                sync: 0,
-            };
         }
-        Ok(())
+        found.map_or(Ok(()), Err)
     }
 
     /// The `size` bytes at `offset` are free in every run to come, until [`Shadow::revive`].
@@ -291,10 +277,57 @@ impl Shadow {
     }
 }
 
-#[inline]
-fn read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict> {
+/// Whether every plain access of the cell was plainly made before the present of `cpu`: by `cpu` itself, or by one CPU
+/// each that it knows of. Neither [`FREED`] nor [`SHARED`] is.
+#[inline(always)]
+fn is_ordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> bool {
     let now = clocks.now(cpu);
-    if slot.read == now.0 {
+    let by_others = (slot.write ^ now.0 | slot.read ^ now.0) & (SHARED | Epoch::CPU);
+    if by_others == 0 {
+        return true;
+    }
+    let known = clocks.of(cpu);
+    Epoch(slot.write).before(known) && Epoch(slot.read).before(known)
+}
+
+/// Remembers a plain read of a cell whose accesses are ordered. Gives whether they are.
+#[inline(always)]
+pub(crate) fn quick_read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
+    let ordered = is_ordered(clocks, cpu, slot);
+    if ordered {
+        slot.read = clocks.now(cpu).0;
+    }
+    ordered
+}
+
+/// Remembers a plain write of a cell whose accesses are ordered. Gives whether they are.
+#[inline(always)]
+pub(crate) fn quick_write(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
+    let ordered = is_ordered(clocks, cpu, slot);
+    if ordered {
+        slot.write = clocks.now(cpu).0;
+        // Whatever races with the reads so far races with this write too.
+        slot.read = Epoch::never(cpu).0;
+    }
+    ordered
+}
+
+/// Makes an atomic access of a cell that was not freed. Gives whether it was not.
+#[inline(always)]
+pub(crate) fn quick_atomic(
+    access: impl FnOnce(&mut Clocks, usize, &mut Slot),
+) -> impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool {
+    |clocks, cpu, slot| {
+        let alive = slot.write != FREED;
+        if alive {
+            access(clocks, cpu, slot);
+        }
+        alive
+    }
+}
+
+fn read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict> {
+    if quick_read(clocks, cpu, slot) {
         return Ok(());
     }
     let known = clocks.of(cpu);
@@ -304,10 +337,9 @@ fn read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict
             wrote: true,
         });
     }
+    let now = clocks.now(cpu);
     if slot.read & SHARED != 0 {
         clocks.pooled_mut(slot.read & !SHARED)[cpu] = now.time();
-    } else if Epoch(slot.read).before(known) {
-        slot.read = now.0;
     } else {
         let mut readers: Clock = [0; _];
         let other = Epoch(slot.read);
@@ -318,14 +350,11 @@ fn read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict
     Ok(())
 }
 
-#[inline]
 fn write(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict> {
-    let now = clocks.now(cpu);
-    if slot.write != now.0 || slot.read != 0 {
+    if !quick_write(clocks, cpu, slot) {
         unordered(clocks, cpu, slot)?;
-        slot.write = now.0;
-        // Whatever races with those reads races with this write too.
-        slot.read = 0;
+        slot.write = clocks.now(cpu).0;
+        slot.read = Epoch::never(cpu).0;
     }
     Ok(())
 }
@@ -354,15 +383,15 @@ fn unordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> Result<(), Conflict> {
     }
 }
 
-#[inline]
-fn load(clocks: &mut Clocks, cpu: usize, slot: &Slot, order: Ordering) {
+#[inline(always)]
+pub(crate) fn load(clocks: &mut Clocks, cpu: usize, slot: &Slot, order: Ordering) {
     if slot.sync & FILLED != 0 && acquires(order) {
         clocks.acquire(cpu, slot.sync >> 1);
     }
 }
 
-#[inline]
-fn store(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
+#[inline(always)]
+pub(crate) fn store(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
     if releases(order) {
         release(clocks, cpu, slot, false);
     } else {
@@ -370,14 +399,16 @@ fn store(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
     }
 }
 
-#[inline]
-fn modify(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
+/// A read-modify-write: a load, and a store that continues what it finds.
+#[inline(always)]
+pub(crate) fn modify(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
+    load(clocks, cpu, slot, order);
     if releases(order) {
         release(clocks, cpu, slot, slot.sync & FILLED != 0);
     }
 }
 
-#[inline]
+#[inline(always)]
 fn release(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, keep: bool) {
     if slot.sync == 0 {
         slot.sync = clocks.put([0; _]) << 1;
@@ -404,6 +435,38 @@ fn releases(order: Ordering) -> bool {
 mod tests {
     use super::*;
     use crate::strategy::Rng;
+
+    fn quickly(
+        shadow: &mut Shadow,
+        cpu: usize,
+        offset: usize,
+        kind: Kind,
+        order: Ordering,
+    ) -> bool {
+        match kind {
+            Kind::Read => shadow.quick(cpu, offset, || true, quick_read),
+            Kind::Write => shadow.quick(cpu, offset, || true, quick_write),
+            Kind::Load => shadow.quick(
+                cpu,
+                offset,
+                || true,
+                quick_atomic(|clocks, cpu, slot| load(clocks, cpu, slot, order)),
+            ),
+            Kind::Store => shadow.quick(
+                cpu,
+                offset,
+                || true,
+                quick_atomic(|clocks, cpu, slot| store(clocks, cpu, slot, order)),
+            ),
+            Kind::Rmw => shadow.quick(
+                cpu,
+                offset,
+                || true,
+                quick_atomic(|clocks, cpu, slot| modify(clocks, cpu, slot, order)),
+            ),
+            _ => false,
+        }
+    }
 
     #[test]
     fn a_run_forgets_the_one_before_and_its_frees_unless_they_are_buried() {
@@ -436,7 +499,7 @@ mod tests {
         assert!(!shadow.next_run());
         assert!(shadow.next_run(), "the caller is to bury again");
         assert_eq!(shadow.access(1, 8, Kind::Write, Ordering::Relaxed), Ok(()));
-        assert!(shadow.quick_write(1, 8));
+        assert!(quickly(&mut shadow, 1, 8, Kind::Write, Ordering::Relaxed));
     }
 
     #[test]
@@ -454,12 +517,7 @@ mod tests {
             let kinds = [Kind::Read, Kind::Write, Kind::Load, Kind::Store, Kind::Rmw];
             let kind = kinds[rng.below(5) as usize];
             let expected = full.access(cpu, offset, kind, order);
-            let done = match kind {
-                Kind::Read => quick.quick_read(cpu, offset),
-                Kind::Write => quick.quick_write(cpu, offset),
-                Kind::Load => quick.quick_load(cpu, offset, order),
-                _ => false,
-            };
+            let done = quickly(&mut quick, cpu, offset, kind, order);
             counts[kind as usize][usize::from(done)] += 1;
             if done {
                 assert_eq!(expected, Ok(()), "{kind:?} of cpu{cpu} at {offset}");
@@ -467,9 +525,10 @@ mod tests {
                 assert_eq!(quick.access(cpu, offset, kind, order), expected);
             }
         }
-        for kind in [Kind::Read, Kind::Write, Kind::Load] {
+        for kind in [Kind::Read, Kind::Write, Kind::Load, Kind::Store, Kind::Rmw] {
             let [in_full, quickly] = counts[kind as usize];
-            assert!(in_full > 1_000, "{kind:?} in full: {in_full}");
+            let is_plain = matches!(kind, Kind::Read | Kind::Write);
+            assert_eq!(in_full > 1_000, is_plain, "{kind:?} in full: {in_full}");
             assert!(quickly > 1_000, "{kind:?} quickly: {quickly}");
         }
     }
@@ -477,21 +536,22 @@ mod tests {
     #[test]
     fn nothing_is_quick_in_a_run_that_is_checked_in_full_or_in_freed_memory() {
         let quick = |shadow: &mut Shadow, offset| {
-            [
-                shadow.quick_read(0, offset),
-                shadow.quick_write(0, offset),
-                shadow.quick_load(0, offset, Ordering::Relaxed),
-            ]
+            [Kind::Read, Kind::Write, Kind::Load, Kind::Store, Kind::Rmw]
+                .map(|kind| quickly(shadow, 0, offset, kind, Ordering::AcqRel))
         };
         let mut shadow = Shadow::new();
         shadow.bury(16, 8);
         assert_eq!(shadow.free(0, 32, 8), Ok(()));
-        assert_eq!(quick(&mut shadow, 8), [true; 3]);
-        assert_eq!(quick(&mut shadow, 16), [false; 3]);
-        assert_eq!(quick(&mut shadow, 32), [false; 3]);
+        assert_eq!(quick(&mut shadow, 8), [true; 5]);
+        assert_eq!(quick(&mut shadow, 16), [false; 5]);
+        assert_eq!(quick(&mut shadow, 32), [false; 5]);
+        assert!(
+            !shadow.quick(0, 40, || false, |_, _, _| true),
+            "not given out"
+        );
         shadow.check_all(true);
         for offset in [8, 16, 24, 32] {
-            assert_eq!(quick(&mut shadow, offset), [false; 3]);
+            assert_eq!(quick(&mut shadow, offset), [false; 5]);
         }
     }
 }

@@ -11,17 +11,24 @@ use crate::schedule::Choice;
 const TICK_ODDS: u64 = 256;
 /// How restless a run is; it draws one of these.
 const TEMPERS: [Temper; 4] = [
-    Temper::Every(2),
+    Temper::Restless,
     Temper::Every(8),
     Temper::Times(4),
     Temper::Times(3),
 ];
+/// Interventions after which more of them no longer help a short program.
+const RESTLESS_TIMES: u64 = 90;
+/// Points from one intervention of a restless run to the next, on average.
+const RESTLESS_POINTS: std::ops::RangeInclusive<u64> = 2..=4;
 /// So many runs of four intervene only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
 
 /// How often a walk intervenes.
 #[derive(Clone, Copy, Debug)]
 enum Temper {
+    /// [`RESTLESS_TIMES`] in a run as long as the default one, but never less often than once in the most of
+    /// [`RESTLESS_POINTS`], and never more often than once in the least.
+    Restless,
     /// Once in so many points.
     Every(u64),
     /// So many times in a run as long as the default one.
@@ -124,6 +131,8 @@ impl Strategy for Random {
         self.rng = Rng::new(self.seed, self.run);
         self.run += 1;
         self.every = match TEMPERS[self.rng.below(TEMPERS.len() as u64) as usize] {
+            Temper::Restless => (self.length / RESTLESS_TIMES)
+                .clamp(*RESTLESS_POINTS.start(), *RESTLESS_POINTS.end()),
             Temper::Every(points) => points,
             Temper::Times(times) => (self.length / times).max(1),
         };

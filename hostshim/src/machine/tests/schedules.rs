@@ -212,6 +212,13 @@ fn bytes_make_a_schedule_and_their_beginning_makes_its_beginning() {
     );
     assert_eq!(short, long[..short.len()]);
     assert_eq!(schedule(&input), long);
+    let most: Vec<u8> = input.iter().copied().cycle().take(Bytes::MOST).collect();
+    let more = [&most[..], &[0; 8]].concat();
+    assert_eq!(
+        schedule(&more),
+        schedule(&most),
+        "what is longer means the same"
+    );
 }
 
 #[test]
