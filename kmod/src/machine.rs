@@ -266,7 +266,6 @@ macro_rules! bind_machine {
                 <Host as Machine>::attach(cpu, word)
             }
             #[unsafe(no_mangle)]
-            #[inline(always)]
             fn kmod_machine_word() -> *const () {
                 <Host as Machine>::word()
             }
@@ -322,22 +321,18 @@ macro_rules! bind_machine {
                 <Host as Machine>::stop(why, message, at)
             }
             #[unsafe(no_mangle)]
-            #[inline(always)]
             fn kmod_machine_point(op: Op, at: At) {
                 <Host as Machine>::point(op, at)
             }
             #[unsafe(no_mangle)]
-            #[inline(always)]
             fn kmod_machine_decide(op: Op, at: At) {
                 <Host as Machine>::decide(op, at)
             }
             #[unsafe(no_mangle)]
-            #[inline(always)]
             fn kmod_machine_access(op: Op, at: At) {
                 <Host as Machine>::access(op, at)
             }
             #[unsafe(no_mangle)]
-            #[inline(always)]
             fn kmod_machine_ipl(level: u8) {
                 <Host as Machine>::ipl(level)
             }
