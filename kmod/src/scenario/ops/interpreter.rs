@@ -248,16 +248,26 @@ pub(super) fn curlwp_bindx(actor: &mut Actor, _: [u8; 2]) {
     }
 }
 
+/// Has another LWP moved, `cpu` CPUs further than the next: LWP `lwp` or the first after it that runs a script.
 pub(super) fn lwp_migrate(actor: &mut Actor, [lwp, cpu]: [u8; 2]) {
     let cpus = curlwp().kernel().cpus();
+    if cpus.len() < 2 {
+        return;
+    }
     actor.world.roster.enter();
-    if let Some(l) = actor.world.lwps[lwp as usize].get() {
+    let count = actor.world.lwps.len();
+    let mut others = (0..count)
+        .map(|further| (lwp as usize + further) % count)
+        .filter(|index| *index != actor.index);
+    if let Some(l) = others.find_map(|index| actor.world.lwps[index].get()) {
         l.lock();
         // Who moves LWPs spares those that are bound; one that binds itself later is `mi_switch`'s to spare.
         if l.is_bound() {
             l.unlock();
         } else {
-            sched::lwp_migrate(l, &cpus[cpu as usize % cpus.len()]);
+            let further = 1 + cpu as usize % (cpus.len() - 1);
+            let target = (l.cpu_fused().index() + further) % cpus.len();
+            sched::lwp_migrate(l, &cpus[target]);
         }
     }
     actor.world.roster.exit();

@@ -309,7 +309,7 @@ pub static FORMS: &[Form] = &[
     Form {
         word: "lwp_migrate",
         topic: Topic::Sched,
-        help: "have an LWP moved, unless it is bound",
+        help: "have another LWP moved so many CPUs further, unless it is bound",
         operands: &[LWP, CPU],
         run: interpreter::lwp_migrate,
     },
