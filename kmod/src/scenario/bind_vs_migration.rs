@@ -25,6 +25,7 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::SwitchIgnoresBound),
             xcall: None,
             fails: true,
+            boots: true,
         },
     ],
     min_cpus: 1,

@@ -26,6 +26,7 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE.with(Bug::PserializeKpause),
             xcall: None,
             fails: true,
+            boots: true,
         },
         Variant {
             name: "historical-1.13",
@@ -33,6 +34,7 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE.with(Bug::PserializeLateKpause),
             xcall: None,
             fails: true,
+            boots: false,
         },
         Variant {
             name: "fixed-use",
@@ -40,6 +42,7 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::PserializeKpause),
             xcall: None,
             fails: false,
+            boots: true,
         },
         Variant {
             name: "fixed-perform",
@@ -47,6 +50,7 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE,
             xcall: None,
             fails: false,
+            boots: true,
         },
     ],
     min_cpus: 1,

@@ -21,6 +21,7 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::XcallTailp),
             xcall: None,
             fails: true,
+            boots: true,
         },
         Variant {
             name: "as-told",
@@ -28,6 +29,7 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::XcallDonep),
             xcall: None,
             fails: true,
+            boots: true,
         },
     ],
     min_cpus: 1,

@@ -793,6 +793,7 @@ const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant
         history,
         xcall: None,
         fails: true,
+        boots: true,
     }
 }
 
