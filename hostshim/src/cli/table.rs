@@ -255,8 +255,7 @@ fn boot_all(
     interrupt: &Interrupt,
 ) -> Result<(), Wrong> {
     // A program comes from a fuzzer or a file: there is none to boot.
-    let bootable =
-        |row: &&mut Row| row.variant.boots && row.scenario.name != scenario::ops::SCENARIO.name;
+    let bootable = |row: &&mut Row| row.scenario.name != scenario::ops::SCENARIO.name;
     let queue = Mutex::new(rows.iter_mut().filter(bootable));
     let next = || match interrupt.is_wanted() {
         true => None,

@@ -25,7 +25,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::SwitchIgnoresBound),
             xcall: None,
             fails: true,
-            boots: true,
         },
     ],
     min_cpus: 1,

@@ -26,7 +26,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE,
             xcall: Some(Wiring::Rump),
             fails: true,
-            boots: true,
         },
         Variant {
             name: "historical-native",
@@ -34,7 +33,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE.with(Bug::PsrefSweepLow),
             xcall: Some(Wiring::Native),
             fails: true,
-            boots: true,
         },
         Variant {
             name: "fixed-use",
@@ -42,7 +40,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::PsrefSweepLow),
             xcall: None,
             fails: false,
-            boots: true,
         },
     ],
     min_cpus: 1,

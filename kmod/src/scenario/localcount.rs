@@ -66,7 +66,6 @@ pub static MIGRATES: Scenario = Scenario {
             history: History::NONE.with(Bug::LocalcountPlain),
             xcall: None,
             fails: true,
-            boots: false,
         },
     ],
     min_cpus: 1,

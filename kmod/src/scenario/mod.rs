@@ -63,8 +63,6 @@ pub struct Variant {
     pub xcall: Option<Wiring>,
     /// Whether it is to fail: else it must hold, as today's code does.
     pub fails: bool,
-    /// Whether it shows that on a booted machine, too, within a minute.
-    pub boots: bool,
 }
 
 impl Variant {
@@ -85,7 +83,6 @@ pub const FIXED: Variant = Variant {
     history: History::NONE,
     xcall: None,
     fails: false,
-    boots: true,
 };
 
 /// What a failure of a scenario means.

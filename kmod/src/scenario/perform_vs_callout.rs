@@ -26,7 +26,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE.with(Bug::PserializeKpause),
             xcall: None,
             fails: true,
-            boots: true,
         },
         Variant {
             name: "historical-1.13",
@@ -34,7 +33,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE.with(Bug::PserializeLateKpause),
             xcall: None,
             fails: true,
-            boots: false,
         },
         Variant {
             name: "fixed-use",
@@ -42,7 +40,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::PserializeKpause),
             xcall: None,
             fails: false,
-            boots: true,
         },
         Variant {
             name: "fixed-perform",
@@ -50,7 +47,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: OLD_USE,
             xcall: None,
             fails: false,
-            boots: true,
         },
     ],
     min_cpus: 1,

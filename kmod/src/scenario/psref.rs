@@ -142,7 +142,6 @@ pub static STARVED: Scenario = Scenario {
             history: History::NONE.with(Bug::PsrefSweepLow),
             xcall: Some(Wiring::Native),
             fails: true,
-            boots: false,
         },
     ],
     min_cpus: 2,

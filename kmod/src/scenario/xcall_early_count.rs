@@ -21,7 +21,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::XcallTailp),
             xcall: None,
             fails: true,
-            boots: true,
         },
         Variant {
             name: "as-told",
@@ -29,7 +28,6 @@ pub static SCENARIO: Scenario = Scenario {
             history: History::NONE.with(Bug::XcallDonep),
             xcall: None,
             fails: true,
-            boots: true,
         },
     ],
     min_cpus: 1,

@@ -773,11 +773,6 @@ pub const VARIANTS: &[Variant] = &[
         "what the scenario of that name calls historical",
         &[Bug::SwitchIgnoresBound],
     ),
-    old(
-        "localcount",
-        Bug::LocalcountPlain.summary(),
-        &[Bug::LocalcountPlain],
-    ),
 ];
 
 const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant {
@@ -793,7 +788,6 @@ const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant
         history,
         xcall: None,
         fails: true,
-        boots: true,
     }
 }
 
