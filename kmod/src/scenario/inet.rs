@@ -27,14 +27,14 @@ use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{AtomicU32, Plain, Relaxed};
+use crate::scenario::alive::Alive;
 use crate::scenario::broken_promise;
 
 /// An address (`struct ifaddr`).
 #[repr(C)]
 struct Ifaddr {
     ifa_entry: PslistEntry,
-    /// What it is for readers; [`DESTROYED`] when they must be gone.
-    ifa_word: Plain<u32>,
+    ifa_word: Alive,
 }
 
 crate::fields!(Ifaddr {
@@ -48,9 +48,6 @@ unsafe impl Listed for Ifaddr {
         &self.ifa_entry
     }
 }
-
-const VALID: u32 = 0x600d;
-const DESTROYED: u32 = 0xdead;
 
 /// The addresses of an interface.
 pub struct Inet {
@@ -113,7 +110,7 @@ impl Inet {
     pub fn add_address(&self) {
         let address = Ifaddr {
             ifa_entry: PslistEntry::new(),
-            ifa_word: Plain::new(VALID),
+            ifa_word: Alive::new(),
         };
         if let Some(address) = kmem_alloc("ifaddr", address) {
             machine::label(address, format_args!("ifaddr"));
@@ -144,16 +141,7 @@ impl Inet {
     pub fn lookup(&self) {
         let s = pserialize::read_enter();
         for address in self.addresses.iter() {
-            let word = address.ifa_word.get();
-            if word != VALID {
-                broken_promise(
-                    "psz-reader",
-                    format_args!(
-                        "{} found an address in a read section that holds {word:#x}: it was destroyed meanwhile",
-                        curlwp().name()
-                    ),
-                );
-            }
+            address.ifa_word.check("psz-reader");
             self.seen.fetch_add(1, Relaxed);
         }
         pserialize::read_exit(s);
@@ -198,7 +186,7 @@ impl Inet {
             address.ifa_entry.remove();
             self.psz.perform();
             address.ifa_entry.destroy();
-            address.ifa_word.set(DESTROYED);
+            address.ifa_word.end();
             // SAFETY: (1) it came from `kmem_alloc`; (2) it is on no list, and readers that could see it have ended:
             // the promise of `perform`, which the simulated machine checks.
             unsafe { kmem_free(address) };

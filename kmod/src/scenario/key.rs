@@ -30,6 +30,7 @@ use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::Plain;
+use crate::scenario::alive::Alive;
 use crate::scenario::{broken_promise, share};
 
 /// A security association (`struct secasvar`).
@@ -40,7 +41,7 @@ pub struct Sa {
     sa_localcount: Localcount,
     /// References of packets.
     sa_psref: PsrefTarget,
-    sa_word: Plain<u32>,
+    sa_word: Alive,
 }
 
 crate::fields!(Sa {
@@ -57,22 +58,10 @@ unsafe impl Listed for Sa {
     }
 }
 
-const VALID: u32 = 0x600d;
-const DESTROYED: u32 = 0xdead;
-
 impl Sa {
     /// What everybody does who has a reference: sees that it is alive.
     pub fn touch(&self) {
-        let word = self.sa_word.get();
-        if word != VALID {
-            broken_promise(
-                "reference",
-                format_args!(
-                    "{} has a reference to an entry that holds {word:#x}: it was destroyed",
-                    curlwp().name()
-                ),
-            );
-        }
+        self.sa_word.check("reference");
     }
 }
 
@@ -143,7 +132,7 @@ impl Sad {
             sa_entry: PslistEntry::new(),
             sa_localcount: Localcount::new(),
             sa_psref: PsrefTarget::new(),
-            sa_word: Plain::new(VALID),
+            sa_word: Alive::new(),
         };
         let (Some(class), Some(sa)) = (self.class(), kmem_alloc("sa", sa)) else {
             return false;
@@ -213,7 +202,7 @@ impl Sad {
         self.mtx.exit();
         sa.sa_localcount.fini();
         sa.sa_entry.destroy();
-        sa.sa_word.set(DESTROYED);
+        sa.sa_word.end();
         // SAFETY: (1) it came from `kmem_alloc`; (2) it is on no list, readers have ended and references are gone:
         // the promises of the primitives, which the simulated machine checks.
         unsafe { kmem_free(sa) };

@@ -12,7 +12,8 @@ use crate::kern::spl::Ipl;
 use crate::kern::synch::{self, kpause};
 use crate::kernel::Kernel;
 use crate::machine;
-use crate::mem::{Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Plain, Relaxed, Release};
+use crate::mem::{Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Relaxed, Release};
+use crate::scenario::alive::Alive;
 use crate::scenario::classics::shared;
 use crate::scenario::lookup::Place;
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, share};
@@ -106,7 +107,7 @@ struct Object {
     count: Localcount,
     /// References, as their holders count them.
     holders: AtomicU32,
-    word: Plain<u32>,
+    word: Alive,
 }
 
 crate::fields!(Object {
@@ -114,8 +115,6 @@ crate::fields!(Object {
     holders,
     word
 });
-
-const ALIVE: u32 = 0x600d;
 
 struct World {
     place: Place<Object>,
@@ -151,7 +150,7 @@ impl World {
 
     /// Releases a reference.
     fn release(&self, object: &'static Object) {
-        object.check();
+        object.word.check("localcount-alive");
         object.holders.fetch_sub(1, Relaxed);
         object.count.release(&self.drained, &self.interlock);
     }
@@ -178,29 +177,13 @@ impl World {
     }
 }
 
-impl Object {
-    /// What a holder may rely on.
-    fn check(&self) {
-        let word = self.word.get();
-        if word != ALIVE {
-            broken_promise(
-                "localcount-alive",
-                format_args!(
-                    "{} holds a reference, and the object says {word:#x}",
-                    curlwp().name()
-                ),
-            );
-        }
-    }
-}
-
 fn new_object() -> &'static Object {
     let object = share(
         "object",
         Object {
             count: Localcount::new(),
             holders: AtomicU32::new(0),
-            word: Plain::new(ALIVE),
+            word: Alive::new(),
         },
     );
     machine::label(object, format_args!("object"));
@@ -322,7 +305,7 @@ fn destroy(world: &World, object: &'static Object) {
         );
     }
     object.count.fini();
-    object.word.set(0);
+    object.word.end();
     // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) there are no references: the promise under test.
     unsafe { kmem_free(object) };
 }

@@ -28,6 +28,7 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
+pub mod alive;
 pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;

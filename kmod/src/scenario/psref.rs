@@ -11,7 +11,8 @@ use crate::kern::spl::Ipl;
 use crate::kern::synch::{self, kpause};
 use crate::kernel::Kernel;
 use crate::machine;
-use crate::mem::{Acquire, AtomicBool, AtomicU32, Local, Plain, Relaxed, Release};
+use crate::mem::{Acquire, AtomicBool, AtomicU32, Local, Relaxed, Release};
+use crate::scenario::alive::Alive;
 use crate::scenario::classics::shared;
 use crate::scenario::lookup::Place;
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, share};
@@ -165,7 +166,7 @@ struct Object {
     target: PsrefTarget,
     /// References, as their holders count them.
     holders: AtomicU32,
-    word: Plain<u32>,
+    word: Alive,
 }
 
 crate::fields!(Object {
@@ -173,8 +174,6 @@ crate::fields!(Object {
     holders,
     word
 });
-
-const ALIVE: u32 = 0x600d;
 
 struct World {
     class: Local<Option<&'static PsrefClass>>,
@@ -217,25 +216,9 @@ impl World {
 
     /// Releases a reference.
     fn release(&self, psref: &Psref, object: &'static Object) {
-        object.check();
+        object.word.check("psref-alive");
         object.holders.fetch_sub(1, Relaxed);
         psref.release(&object.target, self.class());
-    }
-}
-
-impl Object {
-    /// What a holder may rely on.
-    fn check(&self) {
-        let word = self.word.get();
-        if word != ALIVE {
-            broken_promise(
-                "psref-alive",
-                format_args!(
-                    "{} holds a reference, and the object says {word:#x}",
-                    curlwp().name()
-                ),
-            );
-        }
     }
 }
 
@@ -245,7 +228,7 @@ fn new_object(class: &'static PsrefClass) -> &'static Object {
         Object {
             target: PsrefTarget::new(),
             holders: AtomicU32::new(0),
-            word: Plain::new(ALIVE),
+            word: Alive::new(),
         },
     );
     machine::label(object, format_args!("object"));
@@ -350,7 +333,7 @@ fn block_with(world: Arg) {
         return;
     };
     world.mutex.enter();
-    object.check();
+    object.word.check("psref-alive");
     world.mutex.exit();
     world.release(&psref, object);
 }
@@ -370,7 +353,7 @@ fn copy_and_release(world: &World) {
     object.holders.fetch_add(1, Relaxed);
     for index in [1, 0] {
         world.release(&psrefs[index], object);
-        object.check();
+        object.word.check("psref-alive");
     }
     synch::yield_now();
     world.release(&psrefs[2], object);
@@ -407,7 +390,7 @@ fn destroy(world: &World, object: &'static Object) {
             format_args!("psref_target_destroy returned while there were {holders} references"),
         );
     }
-    object.word.set(0);
+    object.word.end();
     // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) there are no references: the promise under test.
     unsafe { kmem_free(object) };
 }

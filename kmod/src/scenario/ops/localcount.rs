@@ -7,12 +7,12 @@
 use crate::kern::condvar::Kcondvar;
 use crate::kern::kmem::kmem_free;
 use crate::kern::localcount::Localcount;
-use crate::kern::lwp::curlwp;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
 use crate::machine;
-use crate::mem::{Acquire, AtomicRef, AtomicU32, Plain, Relaxed, Release};
+use crate::mem::{Acquire, AtomicRef, AtomicU32, Relaxed, Release};
+use crate::scenario::alive::Alive;
 use crate::scenario::lookup::Place;
 use crate::scenario::ops::interpreter::{self, Actor};
 use crate::scenario::ops::world::World;
@@ -24,13 +24,11 @@ const HELD: usize = 3;
 /// The softint that releases what is handed over: one of level softnet.
 const RELEASER: u8 = 2;
 
-const ALIVE: u32 = 0x600d;
-
 /// An object that is counted.
 pub(super) struct Object {
     count: Localcount,
     holders: AtomicU32,
-    word: Plain<u32>,
+    word: Alive,
 }
 
 crate::fields!(Object {
@@ -46,7 +44,7 @@ impl Object {
             Object {
                 count: Localcount::new(),
                 holders: AtomicU32::new(0),
-                word: Plain::new(ALIVE),
+                word: Alive::new(),
             },
         );
         machine::label(object, format_args!("counted"));
@@ -57,19 +55,6 @@ impl Object {
             );
         }
         object
-    }
-
-    fn check(&self) {
-        let word = self.word.get();
-        if word != ALIVE {
-            broken_promise(
-                "localcount-alive",
-                format_args!(
-                    "{} holds a reference, and the object says {word:#x}",
-                    curlwp().name()
-                ),
-            );
-        }
     }
 }
 
@@ -121,7 +106,7 @@ impl Localcounts {
     }
 
     fn release(&self, object: &'static Object) {
-        object.check();
+        object.word.check("localcount-alive");
         object.holders.fetch_sub(1, Relaxed);
         object.count.release(&self.drained, &self.interlock);
     }
@@ -160,7 +145,10 @@ impl Held {
 
     /// What a holder may rely on.
     pub(super) fn check(&self) {
-        self.objects.iter().flatten().for_each(|o| o.check());
+        self.objects
+            .iter()
+            .flatten()
+            .for_each(|o| o.word.check("localcount-alive"));
     }
 
     fn pop(&mut self) -> Option<&'static Object> {
@@ -226,7 +214,7 @@ fn destroy(localcounts: &Localcounts, object: &'static Object) {
         );
     }
     object.count.fini();
-    object.word.set(0);
+    object.word.end();
     // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) there are no references: the promise under test.
     unsafe { kmem_free(object) };
 }

@@ -9,7 +9,8 @@ use crate::kern::lwp::curlwp;
 use crate::kern::psref::{Psref, PsrefClass, PsrefTarget};
 use crate::kern::spl::Ipl;
 use crate::machine;
-use crate::mem::{Acquire, AtomicU32, Local, Plain, Relaxed};
+use crate::mem::{Acquire, AtomicU32, Local, Relaxed};
+use crate::scenario::alive::Alive;
 use crate::scenario::lookup::Place;
 use crate::scenario::ops::interpreter::{self, Actor};
 use crate::scenario::ops::world::World;
@@ -21,13 +22,11 @@ pub(super) const HELD: usize = 3;
 /// The level of the class: softints above it do not use it.
 const LEVEL: Ipl = Ipl::SoftNet;
 
-const ALIVE: u32 = 0x600d;
-
 /// An object that references are held to.
 pub(super) struct Object {
     target: PsrefTarget,
     holders: AtomicU32,
-    word: Plain<u32>,
+    word: Alive,
 }
 
 crate::fields!(Object {
@@ -43,25 +42,12 @@ impl Object {
             Object {
                 target: PsrefTarget::new(),
                 holders: AtomicU32::new(0),
-                word: Plain::new(ALIVE),
+                word: Alive::new(),
             },
         );
         machine::label(object, format_args!("referred"));
         object.target.init(class);
         object
-    }
-
-    fn check(&self) {
-        let word = self.word.get();
-        if word != ALIVE {
-            broken_promise(
-                "psref-alive",
-                format_args!(
-                    "{} holds a reference, and the object says {word:#x}",
-                    curlwp().name()
-                ),
-            );
-        }
     }
 }
 
@@ -115,7 +101,7 @@ impl Psrefs {
     }
 
     fn release(&self, psref: &Psref, object: &'static Object) {
-        object.check();
+        object.word.check("psref-alive");
         object.holders.fetch_sub(1, Relaxed);
         psref.release(&object.target, self.class());
     }
@@ -155,7 +141,7 @@ impl Held {
     /// What a holder may rely on.
     pub(super) fn check(&self, world: &World) {
         for object in self.objects.iter().flatten() {
-            object.check();
+            object.word.check("psref-alive");
             if !object.target.held(world.psrefs.class()) {
                 broken_promise(
                     "psref-held",
@@ -220,7 +206,7 @@ pub(super) fn destroy(actor: &mut Actor, [target, _]: [u8; 2]) {
             format_args!("psref_target_destroy returned while there were {holders} references"),
         );
     }
-    object.word.set(0);
+    object.word.end();
     // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) there are no references: the promise under test.
     unsafe { kmem_free(object) };
 }
