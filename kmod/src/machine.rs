@@ -247,6 +247,9 @@ pub unsafe trait Machine {
 #[macro_export]
 macro_rules! bind_machine {
     ($host:ty) => {
+        // Of `inline` on an exported function the compiler says that it is ignored. Where the whole program is optimized it is
+        // not, and what the kernel calls at every step becomes part of it: without, schedules take a sixth longer.
+        #[allow(unused_attributes)]
         const _: () = {
             use $crate::machine::{Context, Field, Machine, Op, Stop};
             type Host = $host;
