@@ -17,75 +17,90 @@ impl Engine {
     /// Checks an operation of the step under way.
     #[inline(always)]
     pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) {
-        if !self.quickly(op) {
-            self.fused_in_full(op.addr, op.kind, op.order, at);
-        }
+        self.check::<true>(op, at);
     }
 
     /// Checks the operation that the step under way was announced with.
     #[inline(always)]
     pub(crate) fn announced(&self, op: Op, at: &'static Location<'static>) {
-        if !self.quickly(op) {
-            self.access(op, at);
-        }
+        self.check::<false>(op, at);
     }
 
-    /// Does all there is to do for an operation, if that is simple. Gives whether it was; if not, nothing has happened.
+    /// One call for each kind, which is known where the kernel touches the cell.
     #[inline(always)]
-    fn quickly(&self, op: Op) -> bool {
+    fn check<const FUSED: bool>(&self, op: Op, at: &'static Location<'static>) {
         match op.kind {
-            Kind::Read => self.quick_read(op.addr),
-            Kind::Write => self.quick_write(op.addr),
-            Kind::Load => self.quick_load(op.addr, op.order),
-            Kind::Store => self.quick_store(op.addr, op.order),
-            Kind::Rmw => self.quick_modify(op.addr, op.order),
-            _ => false,
+            Kind::Read => self.read::<FUSED>(op.addr, at),
+            Kind::Write => self.write::<FUSED>(op.addr, at),
+            Kind::Load => self.load::<FUSED>(op.addr, op.order, at),
+            Kind::Store => self.store::<FUSED>(op.addr, op.order, at),
+            Kind::Rmw => self.modify::<FUSED>(op.addr, op.order, at),
+            kind => self.check_in_full::<FUSED>(op.addr, kind, op.order, at),
         }
     }
 
     #[inline(never)]
-    fn quick_read(&self, address: usize) -> bool {
+    fn read<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) {
         let cpu = self.cpu.get();
-        self.memory(|memory| memory.quick(cpu, address, shadow::quick_read))
+        if !self.memory(|memory| memory.quick(cpu, addr, shadow::quick_read)) {
+            self.check_in_full::<FUSED>(addr, Kind::Read, Ordering::Relaxed, at);
+        }
     }
 
     #[inline(never)]
-    fn quick_write(&self, address: usize) -> bool {
+    fn write<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) {
         let cpu = self.cpu.get();
-        self.memory(|memory| memory.quick(cpu, address, shadow::quick_write))
+        if !self.memory(|memory| memory.quick(cpu, addr, shadow::quick_write)) {
+            self.check_in_full::<FUSED>(addr, Kind::Write, Ordering::Relaxed, at);
+        }
     }
 
     #[inline(never)]
-    fn quick_load(&self, address: usize, order: Ordering) -> bool {
+    fn load<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) {
         let load = quick_atomic(|clocks, cpu, slot| shadow::load(clocks, cpu, slot, order));
         let cpu = self.cpu.get();
-        let done = self.memory(|memory| memory.quick(cpu, address, load));
-        if done {
-            self.loaded(address);
+        if self.memory(|memory| memory.quick(cpu, addr, load)) {
+            self.loaded(addr);
+        } else {
+            self.check_in_full::<FUSED>(addr, Kind::Load, order, at);
         }
-        done
     }
 
     #[inline(never)]
-    fn quick_store(&self, address: usize, order: Ordering) -> bool {
+    fn store<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) {
         let store = quick_atomic(|clocks, cpu, slot| shadow::store(clocks, cpu, slot, order));
         let cpu = self.cpu.get();
-        let done = self.memory(|memory| memory.quick(cpu, address, store));
-        if done {
-            self.written(address);
+        if self.memory(|memory| memory.quick(cpu, addr, store)) {
+            self.written(addr);
+        } else {
+            self.check_in_full::<FUSED>(addr, Kind::Store, order, at);
         }
-        done
     }
 
     #[inline(never)]
-    fn quick_modify(&self, address: usize, order: Ordering) -> bool {
+    fn modify<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) {
         let modify = quick_atomic(|clocks, cpu, slot| shadow::modify(clocks, cpu, slot, order));
         let cpu = self.cpu.get();
-        let done = self.memory(|memory| memory.quick(cpu, address, modify));
-        if done {
-            self.written(address);
+        if self.memory(|memory| memory.quick(cpu, addr, modify)) {
+            self.written(addr);
+        } else {
+            self.check_in_full::<FUSED>(addr, Kind::Rmw, order, at);
         }
-        done
     }
 
     #[inline(always)]
@@ -102,7 +117,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn fused_in_full(
+    fn check_in_full<const FUSED: bool>(
         &self,
         addr: usize,
         kind: Kind,
@@ -110,7 +125,7 @@ impl Engine {
         at: &'static Location<'static>,
     ) {
         let op = Op { addr, kind, order };
-        if self.recording.get() {
+        if FUSED && self.recording.get() {
             self.record_fused(op, at);
         }
         self.access(op, at);

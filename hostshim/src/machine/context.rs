@@ -25,14 +25,13 @@ use super::memory::{CONTEXTS, STACK_BYTES, stack_offset};
 
 /// The lowest page of a stack traps.
 const GUARD_BYTES: usize = 4096;
-/// How much of a stack below the place where a context left it may be live: the frames that lead to the switch.
+/// How much of a stack below the place where a context left it may be live: the frames that lead to the switch. If
+/// it never ran, that is all.
 const BELOW_BYTES: usize = if cfg!(feature = "sanitizer") {
     4096
 } else {
     512
 };
-/// How much of the stack of a context that never ran is live.
-const FRESH_BYTES: usize = 512;
 
 /// A stack of the region.
 struct PooledStack {
@@ -201,7 +200,7 @@ impl Contexts {
         slot.alive.set(true);
         slot.cpu.set(None);
         slot.name.set(Name::new(name));
-        slot.left_at.set(self.top(index).get() - FRESH_BYTES);
+        slot.left_at.set(self.top(index).get());
         let stack = self.stack(index);
         unpoison(stack.limit.get() + GUARD_BYTES, STACK_BYTES - GUARD_BYTES);
         let at: *const Slot = slot;

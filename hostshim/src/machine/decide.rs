@@ -31,6 +31,7 @@ use super::failure::{FailureKind, Limits};
 use super::lines::{BY_RANK, in_turn};
 use super::view::View;
 use crate::schedule::{Choice, Deviation};
+use crate::strategy::Strategy;
 
 /// Points without a tick after which every clock ticks.
 pub(crate) const TICK_POINTS: u64 = 4096;
@@ -50,6 +51,8 @@ pub(crate) struct Clockwork {
     ask_at: Cell<u64>,
     /// Whether the strategy is to be asked before that if something else can go on, or the CPU that runs cannot.
     alert: Cell<bool>,
+    /// Whether the strategy is to be asked only where the CPU that runs has no interrupt masked.
+    low_only: Cell<bool>,
     /// Points after which the run is a livelock.
     max_points: Cell<u64>,
     /// Ticks that went by at rest since an actor went on.
@@ -61,19 +64,26 @@ pub(crate) struct Clockwork {
 }
 
 impl Clockwork {
-    /// Begins a run. `ask` says whether there is a strategy that wants to be asked, `alert` whether it is to be asked
-    /// when something can go on that could not.
-    pub(crate) fn begin(&self, limits: &Limits, ask: bool, alert: bool) {
+    /// Begins a run in which nobody is asked.
+    pub(crate) fn begin(&self, limits: &Limits) {
         self.takes.set(0);
         self.ticks.set(0);
         self.early_ticks.set(limits.early_ticks);
         self.tick_due.set(TICK_POINTS);
-        self.ask_at.set(if ask { 0 } else { u64::MAX });
-        self.alert.set(alert);
+        self.ask_at.set(u64::MAX);
+        self.alert.set(false);
+        self.low_only.set(false);
         self.max_points.set(limits.steps.min(Limits::MAX_STEPS));
         self.idle_ticks.set(0);
         self.progress.set(0);
         self.yielding.set(false);
+    }
+
+    /// The strategy is asked in the run that has just begun, as it wants to be.
+    pub(crate) fn consult(&self, strategy: &dyn Strategy) {
+        self.ask_at.set(0);
+        self.alert.set(strategy.wants_alerts());
+        self.low_only.set(strategy.wants_low_only());
     }
 
     /// Something can go on that could not, or the CPU that runs cannot.
@@ -235,7 +245,7 @@ impl Engine {
             self.livelock();
         }
         let mut choice = default;
-        if point >= self.clockwork.ask_at.get() {
+        if point >= self.asks_at(self.cpu.get()) {
             choice = self.ask(point, default);
             if choice != default {
                 self.deviations
@@ -250,7 +260,8 @@ impl Engine {
         #[cfg(feature = "sanitizer")]
         self.count(choice);
         self.carry_out(choice);
-        self.focus();
+        let (Choice::Step(cpu) | Choice::Take(cpu, _)) = choice;
+        self.focus_on(cpu);
         Some(choice)
     }
 
@@ -344,9 +355,36 @@ impl Engine {
         }
     }
 
+    /// The first point at which the strategy is to be asked, as long as `cpu` runs at the level that it is at.
+    #[inline]
+    fn asks_at(&self, cpu: usize) -> u64 {
+        let masked = self.clockwork.low_only.get() && self.cpus[cpu].ipl.get() != 0;
+        if masked {
+            u64::MAX
+        } else {
+            self.clockwork.ask_at.get()
+        }
+    }
+
+    /// The interrupt priority level of the CPU that runs is now `level`.
+    #[inline]
+    pub(crate) fn set_ipl(&self, level: u8) {
+        self.current().ipl.set(level);
+        if level == 0 && self.clockwork.low_only.get() && !self.is_on_host() {
+            let asks_at = self.clockwork.ask_at.get();
+            self.attention.set(self.attention.get().min(asks_at));
+        }
+    }
+
     /// Computes the first point at which the CPU that runs may not simply go on.
     #[inline]
     pub(crate) fn focus(&self) {
+        self.focus_on(self.cpu.get());
+    }
+
+    /// The same, for a CPU that is about to run.
+    #[inline]
+    fn focus_on(&self, cpu: usize) {
         let runnable = self.runnable.get();
         // A CPU that goes on by itself has something to do.
         let interrupted = !self.lines.are_quiet()
@@ -354,9 +392,8 @@ impl Engine {
                 .iter()
                 .any(|&line| self.lines.eligible(line, runnable != 0) != 0);
         let clockwork = &self.clockwork;
-        let quiet = clockwork
-            .ask_at
-            .get()
+        let quiet = self
+            .asks_at(cpu)
             .min(clockwork.tick_due.get())
             .min(clockwork.max_points.get());
         self.attention.set(if interrupted { 0 } else { quiet });

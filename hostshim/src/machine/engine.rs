@@ -343,7 +343,7 @@ impl Engine {
         self.set_recording(recording);
         self.tracing.set(false);
         self.listening.set(true);
-        self.clockwork.begin(&Limits::default(), false, false);
+        self.clockwork.begin(&Limits::default());
         self.begin();
     }
 
@@ -373,7 +373,8 @@ impl Engine {
     ) {
         self.restore(image);
         strategy.begin();
-        self.clockwork.begin(limits, true, strategy.wants_alerts());
+        self.clockwork.begin(limits);
+        self.clockwork.consult(strategy);
         // SAFETY: only the lifetime changes. `Machine::execute` holds the borrow for the whole run and takes the pointer
         // out of the engine before the borrow ends.
         let strategy = unsafe {

@@ -200,7 +200,7 @@ unsafe impl machine::Machine for Simulated {
 
     #[inline]
     fn ipl(level: u8) {
-        engine().current().ipl.set(level);
+        engine().set_ipl(level);
     }
 
     #[inline]

@@ -78,6 +78,11 @@ pub trait Strategy {
         false
     }
 
+    /// Whether, in the run that was just begun, quiet goes on for as long as the CPU that runs has interrupts masked.
+    fn wants_low_only(&self) -> bool {
+        false
+    }
+
     /// Whether [`Strategy::expect`] should be called.
     fn wants_length(&self) -> bool {
         false

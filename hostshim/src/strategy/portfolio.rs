@@ -48,6 +48,14 @@ impl Strategy for Portfolio {
         }
     }
 
+    fn wants_low_only(&self) -> bool {
+        if self.is_pct {
+            self.pct.wants_low_only()
+        } else {
+            self.random.wants_low_only()
+        }
+    }
+
     fn wants_length(&self) -> bool {
         self.random.wants_length() || self.pct.wants_length()
     }

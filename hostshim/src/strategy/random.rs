@@ -140,12 +140,13 @@ impl Strategy for Random {
     }
 
     fn choose(&mut self, view: &View<'_>) -> Answer {
-        if self.low_only && view.ipl(view.current()) != 0 {
-            return Answer::keep(view, 0);
-        }
         let choice = self.draw(view);
         let quiet = self.rng.below(2 * self.every - 1);
         Answer { choice, quiet }
+    }
+
+    fn wants_low_only(&self) -> bool {
+        self.low_only
     }
 
     fn wants_length(&self) -> bool {
