@@ -163,6 +163,13 @@ fn the_same_arguments_print_the_same() {
 }
 
 #[test]
+fn a_variant_that_nobody_has_is_refused_with_each_name_once() {
+    let told = rumplab(&["run", "all", "--variant", "nope"]);
+    assert_eq!(told.status, Some(2));
+    assert_eq!(told.err.matches("historical,").count(), 1, "{}", told.err);
+}
+
+#[test]
 fn a_deadlock_is_told_with_its_cycle() {
     let scratch = Scratch::new("deadlock");
     let file = a_failure(&scratch, &["abba"]);

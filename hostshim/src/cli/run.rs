@@ -59,8 +59,14 @@ fn targets(scenario: &str, variant: &str, xcall: Option<Wiring>) -> Result<Vec<T
     };
     let targets: Vec<Target> = scenarios.iter().copied().flat_map(matching).collect();
     if targets.is_empty() {
-        let names = scenarios.iter().flat_map(|s| s.variants).map(|v| v.name);
-        let help = nearest(variant, names.chain(["all"])).help();
+        let mut names = Vec::new();
+        for name in scenarios.iter().flat_map(|s| s.variants).map(|v| v.name) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.push("all");
+        let help = nearest(variant, names.into_iter()).help();
         return Err(Wrong(format!(
             "{scenario} has no variant `{variant}`\n  help: {help}"
         )));
