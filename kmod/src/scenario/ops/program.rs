@@ -16,7 +16,8 @@ pub struct Op {
 impl Op {
     /// An operation on one of these topics out of any three bytes.
     pub fn decode(topics: Topics, bytes: [u8; 3]) -> Op {
-        let forms = topics.forms();
+        let all = FORMS.iter().enumerate();
+        let forms = all.filter(|(_, form)| topics.contains(form.topic));
         let chosen = usize::from(bytes[0]) % forms.clone().count().max(1);
         // Every topic has operations, and a set of topics is never empty.
         let (number, form) = forms.clone().nth(chosen).unwrap_or((0, &FORMS[0]));

@@ -3,8 +3,6 @@
 //! A program that is made of bytes or at random keeps to a few topics: operations that have to do with each other meet
 //! more often so (swarm testing).
 
-use crate::scenario::ops::form::{FORMS, Form};
-
 /// What an operation is about. Programs that keep to a few topics go deeper than those that mix all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -77,13 +75,8 @@ impl Topics {
         Topics(bytes.map(bit).iter().fold(0, |set, bit| set | bit))
     }
 
-    fn contains(self, topic: Topic) -> bool {
+    /// Whether it is one of them.
+    pub(super) fn contains(self, topic: Topic) -> bool {
         self.0 & (1 << topic as u16) != 0
-    }
-
-    /// The forms of these topics.
-    pub(super) fn forms(self) -> impl Iterator<Item = (usize, &'static Form)> + Clone {
-        let all = FORMS.iter().enumerate();
-        all.filter(move |(_, form)| self.contains(form.topic))
     }
 }
