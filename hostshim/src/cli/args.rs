@@ -103,7 +103,7 @@ pub(super) struct RunArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct HuntArgs {
     /// How many schedules of each variant, and of each wiring of one that must hold
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) schedules: u64,
     /// Which of all sequences of schedules
     #[arg(long, value_name = "N", default_value_t = 1)]
