@@ -66,7 +66,7 @@ fn targets(scenario: &str, variant: &str, xcall: Option<Wiring>) -> Result<Vec<T
             }
         }
         names.push("all");
-        let help = nearest(variant, names.into_iter()).help();
+        let help = nearest(variant, names).help();
         return Err(Wrong(format!(
             "{scenario} has no variant `{variant}`\n  help: {help}"
         )));
