@@ -4,11 +4,12 @@
 //!
 //! Begin with [`machine`], the one door to whoever hosts the kernel, and [`mem`], the cells through
 //! which all shared memory is touched. [`kern`] has a file for each manual page of section 9; each
-//! begins with what the primitive promises, in which contexts, and how it is made. [`scenario`] has
+//! begins with what the primitive promises, in which contexts, and how it is made. [`net`] is a small packet path
+//! over them. [`scenario`] has
 //! the programs that show what goes wrong. Dependencies point that way only:
 //!
 //! ```text
-//! scenario -> kern -> mem -> machine        entry: where the host comes in
+//! scenario -> net -> kern -> mem -> machine        entry: where the host comes in
 //! ```
 //!
 //! # Principles
@@ -44,7 +45,7 @@
 //!   is the same everywhere.
 //! * Soft levels are all distinct, softints are all fast.
 //! * Exited LWPs are used again and never given back.
-//! * A CPU has two interrupt lines: its clock and inter-processor interrupts.
+//! * A CPU has three interrupt lines: its clock, inter-processor interrupts, and the network cards.
 #![no_std]
 
 pub mod config;
@@ -54,6 +55,7 @@ pub mod kern;
 pub mod kernel;
 pub mod machine;
 pub mod mem;
+pub mod net;
 pub mod scenario;
 #[cfg(test)]
 mod testhost;

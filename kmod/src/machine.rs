@@ -122,17 +122,20 @@ pub enum Line {
     Clock = 0,
     /// An inter-processor interrupt: somebody called [`send_ipi`] for this CPU.
     Ipi = 1,
+    /// A network card has received something: see [`nic_receive`].
+    Net = 2,
 }
 
 impl Line {
     /// Every line, in the order of their numbers.
-    pub const ALL: [Line; 2] = [Line::Clock, Line::Ipi];
+    pub const ALL: [Line; 3] = [Line::Clock, Line::Ipi, Line::Net];
 
     /// The word that traces and replay files use.
     pub const fn name(self) -> &'static str {
         match self {
             Line::Clock => "clock",
             Line::Ipi => "ipi",
+            Line::Net => "net",
         }
     }
 }
@@ -149,6 +152,18 @@ pub enum Stop {
     /// Somebody waits for something that can never come.
     Deadlock,
 }
+
+/// What a network card is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Nic {
+    /// Its Ethernet address.
+    pub address: [u8; 6],
+    /// Queues on which it receives, at least 1. Each is emptied by one CPU at a time.
+    pub queues: usize,
+}
+
+/// Most bytes of a frame that a card takes or gives: an Ethernet header and 1500 bytes, without the checksum.
+pub const NIC_FRAME: usize = 1514;
 
 /// The fields of a structure in shared memory, so that a trace can name what an address is.
 ///
@@ -244,6 +259,23 @@ pub unsafe trait Machine {
     fn note(text: fmt::Arguments<'_>);
     /// The structure of `size` bytes at `addr` is called `name` and has these fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
+    /// Number of network cards.
+    fn nics() -> usize {
+        0
+    }
+    /// What card `unit` is.
+    fn nic(_unit: usize) -> Nic {
+        Nic::default()
+    }
+    /// Gives a frame, Ethernet header first, to card `unit` to be sent: copies it. False: it has no room just now.
+    fn nic_transmit(_unit: usize, _frame: &[u8]) -> bool {
+        false
+    }
+    /// Takes the next frame that card `unit` has received on `queue`, copies it to `frame`, of [`NIC_FRAME`] bytes or
+    /// more, and gives its length. `None`: there is none, and the next one asserts [`Line::Net`].
+    fn nic_receive(_unit: usize, _queue: usize, _frame: &mut [u8]) -> Option<usize> {
+        None
+    }
 }
 
 /// Binds a [`Machine`] into this binary.
@@ -361,12 +393,32 @@ macro_rules! bind_machine {
             ) {
                 <Host as Machine>::label(addr, size, name, fields)
             }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_nics() -> usize {
+                <Host as Machine>::nics()
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_nic(unit: usize) -> $crate::machine::Nic {
+                <Host as Machine>::nic(unit)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_nic_transmit(unit: usize, frame: &[u8]) -> bool {
+                <Host as Machine>::nic_transmit(unit, frame)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_nic_receive(
+                unit: usize,
+                queue: usize,
+                frame: &mut [u8],
+            ) -> Option<usize> {
+                <Host as Machine>::nic_receive(unit, queue, frame)
+            }
         };
     };
 }
 
 mod bound {
-    use super::{Context, Field, Layout, Location, Op, Stop, fmt};
+    use super::{Context, Field, Layout, Location, Nic, Op, Stop, fmt};
     unsafe extern "Rust" {
         pub(super) safe fn kmod_machine_ncpu() -> usize;
         pub(super) safe fn kmod_machine_attach(cpu: usize, word: *const ());
@@ -389,6 +441,14 @@ mod bound {
             at: &'static Location<'static>,
         ) -> !;
         pub(super) safe fn kmod_machine_interrupts_on();
+        pub(super) safe fn kmod_machine_nics() -> usize;
+        pub(super) safe fn kmod_machine_nic(unit: usize) -> Nic;
+        pub(super) safe fn kmod_machine_nic_transmit(unit: usize, frame: &[u8]) -> bool;
+        pub(super) safe fn kmod_machine_nic_receive(
+            unit: usize,
+            queue: usize,
+            frame: &mut [u8],
+        ) -> Option<usize>;
         pub(super) safe fn kmod_machine_relax(at: &'static Location<'static>);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_point(op: Op, at: &'static Location<'static>);
@@ -455,6 +515,30 @@ pub fn interrupts_on() {
 #[track_caller]
 pub fn relax() {
     bound::kmod_machine_relax(Location::caller());
+}
+
+/// Number of network cards.
+#[inline]
+pub fn nics() -> usize {
+    bound::kmod_machine_nics()
+}
+
+/// What card `unit` is.
+#[inline]
+pub fn nic(unit: usize) -> Nic {
+    bound::kmod_machine_nic(unit)
+}
+
+/// Gives a frame to card `unit` to be sent. False: it has no room just now. See [`Machine::nic_transmit`].
+#[inline]
+pub fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
+    bound::kmod_machine_nic_transmit(unit, frame)
+}
+
+/// Takes the next frame that card `unit` has received on `queue`. See [`Machine::nic_receive`].
+#[inline]
+pub fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize> {
+    bound::kmod_machine_nic_receive(unit, queue, frame)
 }
 
 /// Makes a context that begins with `entry(arg)`.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use kmod::machine::Line;
 
 /// The lines, highest first.
-pub(crate) const BY_RANK: [Line; 2] = [Line::Ipi, Line::Clock];
+pub(crate) const BY_RANK: [Line; 3] = [Line::Ipi, Line::Clock, Line::Net];
 
 /// For every line, the set of CPUs on which it is asserted, and on which it was put off. Sets are bit masks.
 #[derive(Clone, Copy, Default)]

@@ -85,9 +85,9 @@ impl<'a> View<'a> {
     /// Everything the machine can do now, but for early ticks: steps first, by CPU, then asserted interrupts.
     pub fn choices(&self) -> impl Iterator<Item = Choice> + use<> {
         let steps = members(self.runnable()).map(Choice::Step);
-        let [high, low] = BY_RANK
+        let interrupts = BY_RANK
             .map(|line| members(self.asserted(line)).map(move |cpu| Choice::Take(cpu, line)));
-        steps.chain(high).chain(low)
+        steps.chain(interrupts.into_iter().flatten())
     }
 
     /// What the CPU does when it steps next.

@@ -158,7 +158,7 @@ fn impossible(action: Action, view: &View<'_>) -> Option<String> {
         Action::Takes(_, Line::Clock) => {
             Some("as many early clock interrupts as a run may have were taken already".to_owned())
         }
-        Action::Takes(_, Line::Ipi) => Some(format!("cpu{cpu} has no ipi to take")),
+        Action::Takes(_, line) => Some(format!("cpu{cpu} has no {} to take", line.name())),
         Action::Steps(_) | Action::Defers(..) => {
             let does = view.name(cpu);
             Some(format!(

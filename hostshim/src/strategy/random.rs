@@ -118,6 +118,8 @@ impl Others {
             Choice::Step(cpu) => steps_and_ipis &= !(1 << cpu),
             Choice::Take(cpu, Line::Ipi) => steps_and_ipis &= !(1 << (cpu + Config::MAXCPUS)),
             Choice::Take(cpu, Line::Clock) => ticks &= !(1 << cpu),
+            // Not among what is drawn: a card's interrupt comes when nothing else is left.
+            Choice::Take(_, Line::Net) => {}
         }
         Others {
             steps_and_ipis,

@@ -127,6 +127,7 @@ const fn line_ipl(line: Line) -> Ipl {
     match line {
         Line::Clock => Ipl::Sched,
         Line::Ipi => Ipl::High,
+        Line::Net => Ipl::Vm,
     }
 }
 
@@ -157,6 +158,9 @@ const fn unmasked(level: Ipl) -> u32 {
     }
     if (level as u8) < line_ipl(Line::Ipi) as u8 {
         mask |= line_bit(Line::Ipi);
+    }
+    if (level as u8) < line_ipl(Line::Net) as u8 {
+        mask |= line_bit(Line::Net);
     }
     mask
 }
@@ -335,7 +339,7 @@ fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
     if pending == 0 {
         return None;
     }
-    for line in [Line::Ipi, Line::Clock] {
+    for line in [Line::Ipi, Line::Clock, Line::Net] {
         if pending & line_bit(line) != 0 {
             return Some(Pending::Hard(line));
         }
@@ -369,6 +373,7 @@ fn handle(ci: &'static Cpu, line: Line) {
     match line {
         Line::Clock => clock::hardclock(ci),
         Line::Ipi => ipi::intr(ci),
+        Line::Net => crate::net::nic::intr(),
     }
     check_after_interrupt(ci, line, before);
     ci.ci_idepth.set(ci.ci_idepth.get() - 1);
@@ -449,9 +454,12 @@ mod tests {
         assert_eq!(UNMASKED[Ipl::Sched as usize], line_bit(Line::Ipi));
         assert_eq!(
             UNMASKED[Ipl::SoftNet as usize],
-            soft_bit(Ipl::SoftSerial) | line_bit(Line::Clock) | line_bit(Line::Ipi)
+            soft_bit(Ipl::SoftSerial)
+                | line_bit(Line::Clock)
+                | line_bit(Line::Ipi)
+                | line_bit(Line::Net)
         );
-        assert_eq!(UNMASKED[Ipl::None as usize].count_ones(), 6);
+        assert_eq!(UNMASKED[Ipl::None as usize].count_ones(), 7);
     }
 
     #[test]
