@@ -53,6 +53,10 @@ pub struct Config {
     pub percpu_import_words: usize,
     /// Slots of a producer-consumer queue.
     pub pcq_slots: usize,
+    /// Free packet buffers that a CPU keeps; 0: each comes from kmem(9) and goes back there.
+    pub mbuf_cache: usize,
+    /// Whether the protocols run without `softnet_lock` (`NET_MPSAFE`).
+    pub net_mpsafe: bool,
     /// How often an actor repeats its part, where a scenario says that it does.
     pub repeat: u32,
 }
@@ -74,6 +78,8 @@ impl Config {
             softint_handlers: 32,
             percpu_import_words: 256,
             pcq_slots: 256,
+            mbuf_cache: 64,
+            net_mpsafe: true,
             repeat: 16,
         }
     }
@@ -87,6 +93,7 @@ impl Config {
             softint_handlers: 12,
             percpu_import_words: 2,
             pcq_slots: 3,
+            mbuf_cache: 0,
             repeat: 1,
             ..Config::new(ncpu)
         }

@@ -23,6 +23,8 @@ use crate::kern::xcall::Xcall;
 use crate::kern::{callout, idle, kmem, sched, softint, xcall};
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Relaxed, Release};
+use crate::net::Net;
+use crate::net::mbuf::Mbufs;
 use crate::scenario::Scenario;
 use crate::scenario::rounds::Rounds;
 
@@ -44,6 +46,9 @@ pub struct Kernel {
     pub(crate) counters: Counters,
     pub(crate) kmem: Kmem,
     pub(crate) rounds: Rounds,
+    pub(crate) mbufs: Mbufs,
+    /// The network stack, while a scenario has one.
+    pub(crate) net: AtomicRef<Net>,
     cpus: Local<&'static [Cpu]>,
     progress: AtomicU64,
     data: Local<Arg>,
@@ -63,6 +68,8 @@ crate::fields!(Kernel {
     lwps,
     actors,
     mp_online,
+    mbufs,
+    net,
 });
 
 impl Kernel {
@@ -206,6 +213,8 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         counters: Counters::new(),
         kmem: Kmem::default(),
         rounds: Rounds::new(),
+        mbufs: Mbufs::new(),
+        net: AtomicRef::new(),
         cpus: Local::new(&[]),
         progress: AtomicU64::new(0),
         data: Local::new(Arg::NONE),

@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 8] = [
+pub(super) static KNOBS: [Knob; 10] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -59,6 +59,18 @@ pub(super) static KNOBS: [Knob; 8] = [
         set: |c, value| c.pcq_slots = value as usize,
     },
     Knob {
+        name: "mbuf_cache",
+        range: 0..=1_024,
+        get: |c| c.mbuf_cache as u32,
+        set: |c, value| c.mbuf_cache = value as usize,
+    },
+    Knob {
+        name: "net_mpsafe",
+        range: 0..=1,
+        get: |c| u32::from(c.net_mpsafe),
+        set: |c, value| c.net_mpsafe = value != 0,
+    },
+    Knob {
         name: "repeat",
         range: 1..=1_000_000,
         get: |c| c.repeat,
@@ -81,6 +93,8 @@ const _: fn(Config) = |config| {
         softint_handlers: _,
         percpu_import_words: _,
         pcq_slots: _,
+        mbuf_cache: _,
+        net_mpsafe: _,
         repeat: _,
     } = config;
 };

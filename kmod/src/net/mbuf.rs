@@ -5,11 +5,24 @@
 //! An [`Mbuf`] owns one packet: its bytes, in one piece, with room in front for headers that are still to be
 //! written, and what the layers tell each other about it. It is moved from layer to layer; whoever has it sends it,
 //! queues it or frees it ([`Mbuf::free`]). None is dropped on the way: that is a contract, so that each place
-//! where a packet can end says why, and counts it.
+//! where a packet can end says why, and counts it under one [`End`].
 //!
 //! # Contexts
 //!
-//! [`Mbuf::get`] and [`Mbuf::free`]: as kmem(9), thread and softint. Everything else: any; the owner alone.
+//! [`Mbuf::get`] and [`Mbuf::free`]: as kmem(9), thread and softint; so drivers receive in a softint
+//! ([`crate::net::nic`]). Everything else: any; the owner alone.
+//!
+//! # Per-CPU operation
+//!
+//! Each CPU keeps some free buffers (`mbuf_cache` of the configuration), which only it touches, at IPL_VM; what it has
+//! too many of goes to the *depot*, half of the cache at a time, and from there to CPUs that have none. So buffers that
+//! one CPU takes and another frees come back, and once there are enough of them nothing is allocated any more. With
+//! a cache of 0 each buffer comes from kmem(9) and goes back there at once: then the simulated machine sees who touches
+//! one that was freed.
+//!
+//! # Lock order
+//!
+//! The depot's lock is a spin mutex at IPL_VM; nothing is taken under it.
 //!
 //! # Ownership
 //!
@@ -24,19 +37,27 @@
 //! # Differences from NetBSD
 //!
 //! There are no chains and no shared storage: each packet has a buffer that holds any Ethernet frame. It is aligned
-//! as the headers want it. No tags.
+//! as the headers want it. No tags. Buffers are not had in a hard interrupt, where NetBSD's drivers get theirs from a
+//! pool at IPL_VM: here what is behind the cache is kmem(9), which a hard interrupt must not call, and without a cache
+//! (on the simulated machine) a handler could never have one.
 //!
 //! # Sources
 //!
-//! mbuf(9); `sys/kern/uipc_mbuf.c`, `sys/sys/mbuf.h`.
+//! mbuf(9), pool_cache(9); `sys/kern/uipc_mbuf.c`, `sys/sys/mbuf.h`, `sys/kern/subr_pool.c`.
 
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
 
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::config::Config;
 use crate::contract;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
-use crate::kern::lwp::curlwp;
-use crate::mem::{Local, Private};
+use crate::kern::lwp::{curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::spl::{self, Ipl};
+use crate::kernel::Kernel;
+use crate::mem::{Local, Plain, Private};
 
 /// Bytes of a packet's buffer.
 pub const MCLBYTES: usize = 2048;
@@ -49,6 +70,246 @@ pub const MAX_LEN: usize = MCLBYTES - MAX_HEADERS;
 pub const M_BCAST: u32 = 1 << 0;
 /// Received as a link-level multicast (`M_MCAST`).
 pub const M_MCAST: u32 = 1 << 1;
+
+macro_rules! ends {
+    ($($(#[$doc:meta])* $end:ident, $dropped:literal, $text:literal;)*) => {
+        /// How a packet ends: every one does in exactly one of these ways.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(usize)]
+        pub enum End {
+            $($(#[$doc])* $end,)*
+        }
+
+        impl End {
+            /// Every end.
+            pub const ALL: &[End] = &[$(End::$end),*];
+
+            /// What is said of so many packets: "12 sent".
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(End::$end => $text,)*
+                }
+            }
+
+            /// Whether the packet came to nothing.
+            pub const fn is_drop(self) -> bool {
+                match self {
+                    $(End::$end => $dropped,)*
+                }
+            }
+        }
+    };
+}
+
+ends! {
+    /// An interface has sent it: the card has a copy.
+    Sent, false, "sent";
+    /// A socket's reader had it, or who took it off an interface otherwise.
+    Delivered, false, "delivered";
+    /// An ARP packet that was read.
+    Arp, false, "ARP packets read";
+    /// An ICMP message to this host that was read and wants no answer.
+    Icmp, false, "ICMP messages read";
+    /// It was got for a frame that did not come.
+    Unused, false, "not needed";
+    /// The interface is down, or was when it came to be sent.
+    IfDown, true, "dropped: interface down";
+    /// The interface that it came by is gone.
+    IfGone, true, "dropped: interface gone";
+    /// The interface's queue of this CPU is full, or the card's.
+    IfFull, true, "dropped: interface queue full";
+    /// A protocol's queue is full.
+    QueueFull, true, "dropped: protocol queue full";
+    /// It was in a queue that was flushed or destroyed.
+    Flushed, true, "dropped: queue flushed";
+    /// Too short for its Ethernet header.
+    BadFrame, true, "dropped: bad frame";
+    /// For another Ethernet address.
+    OtherHost, true, "dropped: another's frame";
+    /// Neither IPv4 nor ARP.
+    NoEthertype, true, "dropped: unknown ethertype";
+    /// Not an ARP packet for Ethernet and IPv4, or one that cannot be.
+    BadArp, true, "dropped: bad ARP packet";
+    /// Not an IPv4 header, or one that its packet does not hold.
+    BadIp, true, "dropped: bad IP header";
+    /// The checksum of the IPv4 header is wrong.
+    BadIpSum, true, "dropped: bad IP checksum";
+    /// A fragment: none is put together again.
+    Fragment, true, "dropped: fragment";
+    /// For another IP address: nothing is forwarded.
+    NotOurs, true, "dropped: not for this host";
+    /// A protocol that is not spoken here.
+    NoProtocol, true, "dropped: unknown protocol";
+    /// An ICMP message that is too short, or has a wrong checksum.
+    BadIcmp, true, "dropped: bad ICMP message";
+    /// An UDP datagram that is too short, or has a wrong checksum.
+    BadUdp, true, "dropped: bad UDP datagram";
+    /// Nobody listens on its port.
+    NoPort, true, "dropped: no port";
+    /// The socket has as much as it keeps.
+    SocketFull, true, "dropped: socket full";
+    /// There is no route to its destination, or it is just being changed.
+    NoRoute, true, "dropped: no route";
+    /// No address of this host fits as its source, or the address has been removed.
+    NoAddress, true, "dropped: no address";
+    /// The Ethernet address of the next hop is not known, and it could not wait.
+    Unresolved, true, "dropped: unresolved";
+    /// Larger than the interface sends: nothing is fragmented.
+    TooBig, true, "dropped: too big";
+    /// There was no memory for what it needs.
+    NoMemory, true, "dropped: no memory";
+}
+
+/// What a kernel has for its packets.
+pub struct Mbufs {
+    caches: [Cache; Config::MAXCPUS],
+    depot: Kmutex,
+    depot_first: Plain<Option<&'static Packet>>,
+    /// Packets that were made, ever.
+    born: AtomicU64,
+    /// Packets that have ended, ever, by end.
+    ends: [AtomicU64; End::ALL.len()],
+    /// Buffers that came from kmem(9), ever.
+    allocated: AtomicU64,
+}
+
+/// The free buffers of a CPU.
+struct Cache {
+    first: Plain<Option<&'static Packet>>,
+    count: Plain<usize>,
+}
+
+crate::fields!(Cache { first, count });
+crate::fields!(Mbufs {
+    caches,
+    depot,
+    depot_first
+});
+
+impl Mbufs {
+    pub(crate) const fn new() -> Self {
+        Mbufs {
+            caches: [const {
+                Cache {
+                    first: Plain::new(None),
+                    count: Plain::new(0),
+                }
+            }; Config::MAXCPUS],
+            depot: Kmutex::new("mbufs", Ipl::Vm),
+            depot_first: Plain::new(None),
+            born: AtomicU64::new(0),
+            ends: [const { AtomicU64::new(0) }; End::ALL.len()],
+            allocated: AtomicU64::new(0),
+        }
+    }
+
+    /// Packets that were made, ever.
+    pub fn born(&self) -> u64 {
+        self.born.load(Relaxed)
+    }
+
+    /// Packets that ended so, ever.
+    pub fn ended(&self, end: End) -> u64 {
+        self.ends[end as usize].load(Relaxed)
+    }
+
+    /// Packets that are somewhere: made and not ended. Exact at rest.
+    pub fn living(&self) -> u64 {
+        let ended: u64 = End::ALL.iter().map(|&end| self.ended(end)).sum();
+        self.born() - ended
+    }
+
+    /// Buffers that came from kmem(9), ever: at rest and with a cache it stops growing.
+    pub fn allocated(&self) -> u64 {
+        self.allocated.load(Relaxed)
+    }
+
+    /// A free buffer from the cache of this CPU, which gets some from the depot if it has none.
+    #[track_caller]
+    fn take(&self, keep: usize) -> Option<&'static Packet> {
+        if keep == 0 {
+            return None;
+        }
+        let s = spl::splraise(Ipl::Vm);
+        let cache = &self.caches[curcpu().index()];
+        if cache.count.get() == 0 {
+            self.refill(cache, keep.div_ceil(2));
+        }
+        let packet = cache.pop();
+        spl::splx(s);
+        packet
+    }
+
+    /// Keeps a free buffer. False: none is kept.
+    #[track_caller]
+    fn keep(&self, packet: &'static Packet, keep: usize) -> bool {
+        if keep == 0 {
+            return false;
+        }
+        let s = spl::splraise(Ipl::Vm);
+        let cache = &self.caches[curcpu().index()];
+        if cache.count.get() >= keep {
+            self.unload(cache, keep.div_ceil(2));
+        }
+        cache.push(packet);
+        spl::splx(s);
+        true
+    }
+
+    fn refill(&self, cache: &Cache, count: usize) {
+        self.depot.enter();
+        for _ in 0..count {
+            let Some(packet) = self.depot_first.get() else {
+                break;
+            };
+            self.depot_first.set(packet.m_nextpkt.get());
+            cache.push(packet);
+        }
+        self.depot.exit();
+    }
+
+    fn unload(&self, cache: &Cache, count: usize) {
+        self.depot.enter();
+        for _ in 0..count {
+            if let Some(packet) = cache.pop() {
+                packet.m_nextpkt.set(self.depot_first.get());
+                self.depot_first.set(Some(packet));
+            }
+        }
+        self.depot.exit();
+    }
+}
+
+impl Cache {
+    fn push(&self, packet: &'static Packet) {
+        packet.m_nextpkt.set(self.first.get());
+        self.first.set(Some(packet));
+        self.count.set(self.count.get() + 1);
+    }
+
+    fn pop(&self) -> Option<&'static Packet> {
+        let packet = self.first.get()?;
+        self.first.set(packet.m_nextpkt.get());
+        self.count.set(self.count.get() - 1);
+        Some(packet)
+    }
+}
+
+/// Gives the free buffers that are kept back to kmem(9). When nothing runs.
+pub(crate) fn drain_at_rest(kernel: &'static Kernel) {
+    let mbufs = &kernel.mbufs;
+    for cache in &mbufs.caches {
+        while let Some(packet) = cache.pop() {
+            // SAFETY: (1) it came from `get`; (2) it is free, and off the list now.
+            unsafe { kmem_free(packet) };
+        }
+    }
+    while let Some(packet) = mbufs.depot_first.get() {
+        mbufs.depot_first.set(packet.m_nextpkt.get());
+        // SAFETY: likewise.
+        unsafe { kmem_free(packet) };
+    }
+}
 
 /// A packet and what is known of it (`struct mbuf`, with its `m_pkthdr`).
 pub struct Packet {
@@ -73,6 +334,44 @@ crate::fields!(Packet {
     m_rcvif
 });
 
+impl Packet {
+    const fn new() -> Self {
+        Packet {
+            m_passed: Local::new(0),
+            m_nextpkt: Local::new(None),
+            m_off: Private::new(MAX_HEADERS),
+            m_len: Private::new(0),
+            m_flags: Private::new(0),
+            m_rcvif: Private::new(0),
+            m_buf: UnsafeCell::new([0; MCLBYTES]),
+        }
+    }
+
+    /// What stands in a queue and is no packet: a marker. Freed by [`Packet::free_marker`].
+    pub(crate) fn marker() -> Option<&'static Packet> {
+        kmem_alloc("mbuf marker", Packet::new())
+    }
+
+    /// Gives a marker back.
+    ///
+    /// # Safety
+    ///
+    /// It came from [`Packet::marker`], and stands in no queue.
+    pub(crate) unsafe fn free_marker(&'static self) {
+        // SAFETY: the caller's promise.
+        unsafe { kmem_free(self) }
+    }
+
+    /// As new, but for the bytes.
+    fn reset(&self) {
+        self.m_nextpkt.set(None);
+        self.m_off.set(MAX_HEADERS);
+        self.m_len.set(0);
+        self.m_flags.set(0);
+        self.m_rcvif.set(0);
+    }
+}
+
 // SAFETY: the bytes are only touched through the one `Mbuf` that owns the packet; everything else is cells.
 unsafe impl Sync for Packet {}
 
@@ -87,16 +386,21 @@ impl Mbuf {
     /// Context: thread or softint.
     #[track_caller]
     pub fn get() -> Option<Mbuf> {
-        let packet = Packet {
-            m_passed: Local::new(0),
-            m_nextpkt: Local::new(None),
-            m_off: Private::new(MAX_HEADERS),
-            m_len: Private::new(0),
-            m_flags: Private::new(0),
-            m_rcvif: Private::new(0),
-            m_buf: UnsafeCell::new([0; MCLBYTES]),
+        let kernel = curlwp().kernel();
+        let mbufs = &kernel.mbufs;
+        let packet = match mbufs.take(kernel.config().mbuf_cache) {
+            Some(packet) => {
+                packet.reset();
+                packet
+            }
+            None => {
+                let packet = kmem_alloc("mbuf", Packet::new())?;
+                mbufs.allocated.fetch_add(1, Relaxed);
+                packet
+            }
         };
-        kmem_alloc("mbuf", packet).map(Mbuf)
+        mbufs.born.fetch_add(1, Relaxed);
+        Some(Mbuf(packet))
     }
 
     /// A new packet with these bytes. `None`: there is no memory, or they are more than [`MAX_LEN`].
@@ -113,14 +417,19 @@ impl Mbuf {
         Some(mbuf)
     }
 
-    /// Gives the packet back (`m_freem`).
+    /// Ends the packet, which came to `end` (`m_freem`).
     ///
     /// Context: thread or softint.
     #[track_caller]
-    pub fn free(self) {
+    pub fn free(self, end: End) {
         let packet = ManuallyDrop::new(self).0;
-        // SAFETY: (1) it came from `get`; (2) the handle that owned it is gone.
-        unsafe { kmem_free(packet) }
+        let kernel = curlwp().kernel();
+        let mbufs = &kernel.mbufs;
+        mbufs.ends[end as usize].fetch_add(1, Relaxed);
+        if !mbufs.keep(packet, kernel.config().mbuf_cache) {
+            // SAFETY: (1) it came from `get`; (2) the handle that owned it is gone.
+            unsafe { kmem_free(packet) }
+        }
     }
 
     /// Bytes of the packet (`m_len`).

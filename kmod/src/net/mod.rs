@@ -1,8 +1,315 @@
 //! A small network stack over the primitives: what NetBSD keeps in `sys/net` and `sys/netinet`.
 //!
+//! # Overview
+//!
+//! It has Ethernet, ARP, IPv4, ICMP echo and errors, and UDP sockets enough for servers in threads: the softnet path of
+//! NetBSD, with its queues, softints, locks and references where NetBSD has them.
+//!
+//! ```text
+//! card ─ intr ─ softint ─┐                                          ┌─ icmp_input ─┐
+//!                        ├ if_input ─ ether_input ═ ip_pktq ═ ip_input              ├─ ip_output ─ if_output ─ if_transmit
+//! pair ─ percpuq ════════┘               ╚══════════ arp_pktq ═ arp_input           │
+//!                                                                   └─ udp_input ═ socket ═ thread
+//! ```
+//!
+//! A double line is a queue: what is behind it runs later, in another context. At each of them a packet keeps nothing
+//! alive: it names the interface that it came by, and who takes it out looks whether that is still there.
+//!
 //! # How to read it
 //!
-//! A packet is an [`mbuf`]. [`nic`] takes it from a network card in a hard interrupt.
+//! A packet is an [`mbuf`]. [`nic`] takes it from a network card, or [`pair`] from a wire inside of the kernel; [`if_percpuq`]
+//! and [`pktqueue`] bring it to the protocols: [`ether`], [`arp_wire`], [`ip`], [`icmp`], [`udp`]. [`ifnet`], [`inet`] and [`route`] are
+//! what they look up, each with the rules by which it ends. [`bpf`] listens. [`stats`] says where packets went.
+//!
+//! # Contexts
+//!
+//! [`init`]: thread that may sleep, or boot. [`fini`]: thread that may sleep. [`free`]: when nothing runs.
+//!
+//! # The two schemes of locking
+//!
+//! With NET_MPSAFE (`net_mpsafe` of the configuration, the default) the protocols run on all CPUs at once; only sockets
+//! take `softnet_lock`. Without it the softints of IP and ARP take it around all that they do, and so does who sends from a
+//! socket: then one CPU at a time is in the protocols.
+//!
+//! # Lock order
+//!
+//! ```text
+//! IFNET_LOCK ─ IFNET_GLOBAL_LOCK
+//!            ├ in_ifaddr_lock
+//!            └ rt_update_lock ─ rt_lock
+//! softnet_lock ─ rt_lock, rt_free_lock, arp_lock, bd_mtx, nic_tx
+//! ```
+//!
+//! `softnet_lock` and IFNET_LOCK are never held together. Nobody waits for readers, references or queues with
+//! `softnet_lock` held (contract `softnet-lock`): a handler that has what is waited for may want it.
+//!
+//! # Differences from NetBSD
+//!
+//! Each file has its own. No KERNEL_LOCK, which NetBSD takes after `softnet_lock` without NET_MPSAFE. The stack is built
+//! for a scenario, and taken down again.
+//!
+//! # Sources
+//!
+//! `sys/net`, `sys/netinet`, `doc/TODO.smpnet` 1.35.
 
+use smoltcp::wire::Ipv4Address;
+
+use crate::contract;
+use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::lwp::{Arg, Name, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::Ipl;
+use crate::kernel::Kernel;
+use crate::machine;
+use crate::mem::{Local, Release};
+
+pub mod arp_wire;
+pub mod bpf;
+pub mod ether;
+pub mod icmp;
+pub mod if_percpuq;
+pub mod ifnet;
+pub mod inet;
+pub mod ip;
 pub mod mbuf;
 pub mod nic;
+pub mod pair;
+pub mod pktqueue;
+pub mod route;
+pub mod stats;
+pub mod udp;
+
+use ifnet::{Ifnet, Interfaces, Spec};
+use pktqueue::Pktqueue;
+
+/// Most bytes of a packet that leads back.
+const LOOPBACK_MTU: usize = 1500;
+
+/// A network stack.
+pub struct Net {
+    /// The kernel that it belongs to.
+    pub kernel: &'static Kernel,
+    pub(crate) ifs: Interfaces,
+    pub(crate) inet: inet::Inet,
+    pub(crate) routes: route::Routes,
+    pub(crate) arp: arp_wire::ArpTable,
+    pub(crate) taps: bpf::Taps,
+    pub(crate) udp: udp::Udp,
+    pub(crate) wire: pair::Wire,
+    pub(crate) nics: nic::Cards,
+    /// The lock of sockets, and without NET_MPSAFE of all protocols.
+    pub(crate) softnet_lock: Kmutex,
+    /// What the protocols count.
+    pub stats: stats::Stats,
+    pub(crate) mpsafe: bool,
+    /// These are set before anybody else knows the stack.
+    ip_pktq: Local<Option<&'static Pktqueue>>,
+    arp_pktq: Local<Option<&'static Pktqueue>>,
+    lo0: Local<u32>,
+}
+
+crate::fields!(Net {
+    ifs,
+    inet,
+    routes,
+    arp,
+    taps,
+    udp,
+    wire,
+    nics,
+    softnet_lock,
+    ip_pktq,
+    arp_pktq,
+    lo0
+});
+
+/// Whether `softnet_lock` was taken, and is to be given back.
+#[must_use]
+pub(crate) struct Locked(bool);
+
+impl Net {
+    #[track_caller]
+    fn create(kernel: &'static Kernel) -> Option<&'static Net> {
+        let net = Net {
+            kernel,
+            ifs: Interfaces::create()?,
+            inet: inet::Inet::create()?,
+            routes: route::Routes::new(),
+            arp: arp_wire::ArpTable::new(),
+            taps: bpf::Taps::create()?,
+            udp: udp::Udp::new(),
+            wire: pair::Wire::new(),
+            nics: nic::Cards::new(),
+            softnet_lock: Kmutex::new("softnet_lock", Ipl::None),
+            stats: stats::Stats::new(),
+            mpsafe: kernel.config().net_mpsafe,
+            ip_pktq: Local::new(None),
+            arp_pktq: Local::new(None),
+            lo0: Local::new(0),
+        };
+        let net = kmem_alloc("net", net)?;
+        machine::label(net, format_args!("net"));
+        net.routes.init(kernel)?;
+        net.ip_pktq.set(Some(ip::create_queue(net)?));
+        net.arp_pktq.set(Some(arp_wire::create_queue(net)?));
+        let spec = Spec {
+            lladdr: None,
+            mtu: LOOPBACK_MTU,
+            driver: ifnet::LOOPBACK,
+        };
+        let lo0 = ifnet::if_attach(net, Name::format(format_args!("lo0")), &spec)?;
+        net.lo0.set(lo0.index());
+        up(lo0);
+        inet::in_control_add(lo0, LOOPBACK_ADDRESS, LOOPBACK_PREFIX).ok()?;
+        nic::attach(net)?;
+        Some(net)
+    }
+
+    /// The queue of IP.
+    pub fn ip_pktq(&self) -> &'static Pktqueue {
+        match self.ip_pktq.get() {
+            Some(pq) => pq,
+            None => unreachable!("`create` has created it"),
+        }
+    }
+
+    /// The queue of ARP.
+    pub fn arp_pktq(&self) -> &'static Pktqueue {
+        match self.arp_pktq.get() {
+            Some(pq) => pq,
+            None => unreachable!("`create` has created it"),
+        }
+    }
+
+    /// The queues of all protocols.
+    pub(crate) fn pktqueues(&self) -> impl Iterator<Item = &'static Pktqueue> {
+        [self.ip_pktq(), self.arp_pktq()].into_iter()
+    }
+
+    /// Index of the interface that leads back to this host.
+    pub fn loopback(&self) -> u32 {
+        self.lo0.get()
+    }
+
+    /// Takes `softnet_lock` if the protocols need it (`SOFTNET_LOCK_UNLESS_NET_MPSAFE`).
+    ///
+    /// Context: softint, thread; first of all locks.
+    #[track_caller]
+    pub(crate) fn softnet_lock_unless_mpsafe(&self) -> Locked {
+        if !self.mpsafe {
+            self.softnet_lock.enter();
+        }
+        Locked(!self.mpsafe)
+    }
+
+    /// Gives it back, if it was taken.
+    #[track_caller]
+    pub(crate) fn softnet_unlock(&self, locked: Locked) {
+        if locked.0 {
+            self.softnet_lock.exit();
+        }
+    }
+
+    /// The caller does not have `softnet_lock`, which those that it waits for may want.
+    ///
+    /// Panics (contract `softnet-lock`) if it does.
+    #[track_caller]
+    pub(crate) fn assert_no_softnet_lock(&self, what: &str) {
+        contract!(
+            !self.softnet_lock.owned(),
+            "softnet-lock",
+            "{what} by {} with softnet_lock held: it may wait for who wants that",
+            curlwp().name()
+        );
+    }
+
+    /// Packets that queues, sockets and hosts that do not answer keep. At rest.
+    pub fn kept(&self) -> u64 {
+        let queued: u64 = self.pktqueues().map(Pktqueue::queued).sum();
+        queued + self.udp.kept() + self.arp.held()
+    }
+}
+
+/// Establishes a softint, at boot too.
+#[track_caller]
+pub(crate) fn establish(
+    kernel: &'static Kernel,
+    level: Ipl,
+    func: fn(Arg),
+    arg: Arg,
+) -> Option<Softint> {
+    match kernel.mp_online() {
+        true => softint::establish(level, func, arg),
+        false => softint::establish_at_boot(kernel.cpus(), level, func, arg),
+    }
+}
+
+/// Lets an interface be used.
+#[track_caller]
+pub fn up(ifp: &Ifnet) {
+    ifp.lock();
+    ifnet::if_up(ifp);
+    ifp.unlock();
+}
+
+/// Builds the stack of a kernel: the interface that leads back, with 127.0.0.1, and one for each network card, which is
+/// down.
+///
+/// Context: thread that may sleep, or boot. Panics (contract `net-memory`) if there is no memory.
+#[track_caller]
+pub fn init(kernel: &'static Kernel) -> &'static Net {
+    let Some(net) = Net::create(kernel) else {
+        machine::stop(
+            machine::Stop::Contract("net-memory"),
+            format_args!("no memory for a network stack, or no room for its softints"),
+        )
+    };
+    kernel.net.store(Some(net), Release);
+    net
+}
+
+/// The address of the interface that leads back.
+pub const LOOPBACK_ADDRESS: Ipv4Address = Ipv4Address::new(127, 0, 0, 1);
+const LOOPBACK_PREFIX: u8 = 8;
+
+/// Ends everything that a stack has: what remains is to be read ([`stats::accounting`]) and then freed ([`free`]).
+///
+/// Sockets and taps are closed, and nobody sends any more. Context: thread that may sleep. Panics: contracts `sleepable`,
+/// `net-busy`.
+#[track_caller]
+pub fn fini(net: &'static Net) {
+    contract!(
+        net.udp.is_empty(),
+        "net-busy",
+        "the network stack is ended by {} while there are sockets",
+        curlwp().name()
+    );
+    while let Some(ifp) = net.ifs.any() {
+        nic::stop(net, ifp);
+        ifnet::if_detach(ifp);
+    }
+    net.kernel.net.store(None, Release);
+    net.nics.fini();
+    net.routes.fini();
+    for pq in net.pktqueues() {
+        pq.retire();
+    }
+}
+
+/// Gives back what [`fini`] left. When nothing runs.
+pub fn free(net: &'static Net) {
+    for pq in net.pktqueues() {
+        pq.free();
+    }
+    net.routes.destroy_at_rest();
+    net.arp.destroy_at_rest();
+    net.inet.destroy_at_rest();
+    net.ifs.destroy_at_rest();
+    net.taps.destroy_at_rest();
+    net.softnet_lock.destroy();
+    let kernel = net.kernel;
+    // SAFETY: (1) it came from `kmem_alloc`; (2) nothing runs that knows it.
+    unsafe { kmem_free(net) };
+    mbuf::drain_at_rest(kernel);
+}

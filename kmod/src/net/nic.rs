@@ -1,4 +1,289 @@
-//! The driver of the machine's network cards.
+//! nic: the driver of the machine's network cards.
+//!
+//! # Overview
+//!
+//! A card has received something: its interrupt comes on some CPU. The handler *claims* each receive queue that nobody
+//! has, and schedules a softint of the level of softnet on its CPU; the softint takes the frames out
+//! ([`machine::nic_receive`]), each into a packet, and gives them to the interface. When there are no more it gives the
+//! claim back.
+//!
+//! # Contexts
+//!
+//! [`intr`]: hard interrupt at IPL_VM. [`attach`]: thread, or boot. Sending: softint up to softnet, or thread.
+//!
+//! # A frame that comes when the softint has just looked
+//!
+//! Its interrupt may come on another CPU, which finds the queue claimed. It leaves a note, and who gives the claim back
+//! finds it:
+//!
+//! ```text
+//! softint on cpu0                      interrupt on cpu1
+//! nic_receive: None
+//!                                      a frame; claimed by cpu0: AGAIN
+//! give back: AGAIN, so claimed still
+//! nic_receive: the frame
+//! nic_receive: None
+//! give back: free
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. A queue is emptied by who has claimed it, and by nobody else.
+//! 2. After each interrupt a queue is free and was looked at later, or it is claimed and will be.
+//! 3. The claim names a CPU, so the softint of another leaves the queue alone.
+//!
+//! # Lock order
+//!
+//! `nic_tx` of a card, a spin mutex at IPL_VM: one CPU at a time gives it frames. Nothing is taken under it.
+//!
+//! # Differences from NetBSD
+//!
+//! The handler takes no packets out: they come from kmem(9), which a hard interrupt must not call. NetBSD's drivers
+//! allocate in the handler, from a pool at IPL_VM; those for fast cards leave it to a softint under load (`ixg(4)`,
+//! `vioif(4)`), as this one always does. A card is never detached while it runs: its interface is.
+//!
+//! # Sources
+//!
+//! `sys/dev/pci/if_vioif.c`, `sys/dev/pci/ixgbe/ixgbe.c`.
 
-/// A card has received something. Called in a hard interrupt, at [`Ipl::Vm`](crate::kern::spl::Ipl).
-pub(crate) fn intr() {}
+use crate::kern::lwp::{Arg, Name, curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::psref::Psref;
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::{self, Ipl};
+use crate::machine::{self, NIC_FRAME};
+use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed};
+use crate::net::Net;
+use crate::net::ether::ether_input;
+use crate::net::ifnet::{
+    Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_get_byindex, if_input, if_put,
+};
+use crate::net::mbuf::{End, Mbuf};
+
+/// Most receive queues of a card that are used.
+const QUEUES: usize = 16;
+/// Most cards that are used: with the others, they must have an index each.
+const CARDS: usize = MAX_INTERFACES - 3;
+
+/// Whose a receive queue is: a word that is 0 if nobody empties it, else names the CPU that does, with a note ([`AGAIN`]).
+const FREE: u32 = 0;
+/// It is to be looked at again before it is given back.
+const AGAIN: u32 = 1;
+
+/// The word of a queue that a CPU has claimed.
+const fn claimed_by(cpu: usize) -> u32 {
+    (cpu as u32 + 1) << 1
+}
+
+/// A card.
+struct Card {
+    /// Whose each queue is.
+    claims: [AtomicU32; QUEUES],
+    nic_tx: Kmutex,
+    /// Index of its interface; 0 if it has none.
+    ifindex: AtomicU32,
+}
+
+crate::fields!(Card {
+    claims,
+    nic_tx,
+    ifindex
+});
+
+/// What a stack has for the cards.
+pub struct Cards {
+    cards: [Card; CARDS],
+    /// Set before the first interface of a card is there.
+    si: Local<Option<Softint>>,
+}
+
+crate::fields!(Cards { cards });
+
+impl Cards {
+    pub(crate) const fn new() -> Self {
+        Cards {
+            cards: [const {
+                Card {
+                    claims: [const { AtomicU32::new(FREE) }; QUEUES],
+                    nic_tx: Kmutex::new("nic_tx", Ipl::Vm),
+                    ifindex: AtomicU32::new(0),
+                }
+            }; CARDS],
+            si: Local::new(None),
+        }
+    }
+
+    /// Ends the softint. No card has an interface.
+    #[track_caller]
+    pub(crate) fn fini(&self) {
+        if let Some(si) = self.si.get() {
+            softint::disestablish(si);
+        }
+    }
+
+    /// The cards that are used, with their numbers.
+    fn all(&self) -> impl Iterator<Item = (usize, &Card)> {
+        self.cards.iter().enumerate().take(machine::nics())
+    }
+}
+
+/// Gives each card an interface, `nic0` and so on. `None`: there is no memory.
+///
+/// Context: thread that may sleep, or boot.
+#[track_caller]
+pub(crate) fn attach(net: &'static Net) -> Option<()> {
+    if machine::nics() == 0 {
+        return Some(());
+    }
+    let si = crate::net::establish(net.kernel, Ipl::SoftNet, softintr, Arg::of(net))?;
+    net.nics.si.set(Some(si));
+    for (unit, card) in net.nics.all() {
+        let spec = Spec {
+            lladdr: Some(machine::nic(unit).address),
+            mtu: NIC_FRAME - crate::net::ether::ETHER_HDR_LEN,
+            driver: Driver {
+                input: ether_input,
+                transmit,
+                softc: Arg(unit),
+            },
+        };
+        let ifp = if_attach(net, Name::format(format_args!("nic{unit}")), &spec)?;
+        card.ifindex.store(ifp.index(), crate::mem::Release);
+    }
+    Some(())
+}
+
+/// A card of an interface that is to be detached gives it no frames any more.
+pub(crate) fn stop(net: &'static Net, ifp: &'static Ifnet) {
+    for card in &net.nics.cards {
+        if card.ifindex.load(Relaxed) == ifp.index() {
+            card.ifindex.store(0, Relaxed);
+        }
+    }
+}
+
+/// Looks at the cards once without an interrupt: what they have received before anybody listened asserts none.
+///
+/// Context: thread.
+#[track_caller]
+pub(crate) fn kick() {
+    let s = spl::splraise(Ipl::Vm);
+    intr();
+    spl::splx(s);
+}
+
+/// A card has received something. Called in a hard interrupt, at [`Ipl::Vm`].
+pub(crate) fn intr() {
+    let Some(net) = curlwp().kernel().net.load(Acquire) else {
+        return;
+    };
+    let mut wanted = false;
+    for (unit, card) in net.nics.all() {
+        for claim in card.claims.iter().take(machine::nic(unit).queues) {
+            wanted |= ask(claim, curcpu().index());
+        }
+    }
+    if wanted && let Some(si) = net.nics.si.get() {
+        softint::schedule(si);
+    }
+}
+
+/// Asks for a queue to be emptied. True: it was free, and is this CPU's now.
+fn ask(claim: &AtomicU32, cpu: usize) -> bool {
+    let mut word = claim.load(Relaxed);
+    loop {
+        let asked = match word {
+            FREE => claimed_by(cpu),
+            _ => word | AGAIN,
+        };
+        match claim.compare_exchange(word, asked, AcqRel, Relaxed) {
+            Ok(was) => return was == FREE,
+            Err(now) => word = now,
+        }
+    }
+}
+
+/// Gives a queue of this CPU back. False: somebody asked meanwhile, and it is this CPU's still.
+fn give_back(claim: &AtomicU32, cpu: usize) -> bool {
+    let own = claimed_by(cpu);
+    let given = claim.compare_exchange(own, FREE, AcqRel, Relaxed).is_ok();
+    if !given {
+        claim.store(own, Relaxed);
+    }
+    given
+}
+
+/// The softint: empties the queues that this CPU has claimed.
+fn softintr(net: Arg) {
+    // SAFETY: `attach` gave the stack, which lives until the softint has ended.
+    let net: &'static Net = unsafe { net.get() };
+    let cpu = curcpu().index();
+    for (unit, card) in net.nics.all() {
+        let queues = card.claims.iter().take(machine::nic(unit).queues);
+        for (queue, claim) in queues.enumerate() {
+            if claim.load(Acquire) & !AGAIN != claimed_by(cpu) {
+                continue;
+            }
+            loop {
+                empty(net, card, (unit, queue));
+                if give_back(claim, cpu) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Takes every frame out of a queue that this CPU has claimed.
+fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) {
+    let psref = Psref::new();
+    let ifp = if_get_byindex(net, card.ifindex.load(Acquire), &psref);
+    while let Some(mut m) = Mbuf::get() {
+        let len = match m.resize(NIC_FRAME) {
+            true => machine::nic_receive(unit, queue, m.bytes_mut()),
+            false => None,
+        };
+        let Some(len) = len else {
+            m.free(End::Unused);
+            break;
+        };
+        m.truncate(len);
+        match ifp {
+            Some(ifp) => if_input(ifp, m),
+            None => m.free(End::IfGone),
+        }
+    }
+    if let Some(ifp) = ifp {
+        if_put(ifp, &psref);
+    }
+}
+
+/// Gives a frame to the card, which copies it.
+#[track_caller]
+fn transmit(ifp: &'static Ifnet, m: Mbuf) {
+    let unit = ifp.softc().0;
+    let card = &ifp.net().nics.cards[unit];
+    card.nic_tx.enter();
+    let sent = machine::nic_transmit(unit, m.bytes());
+    card.nic_tx.exit();
+    m.free(match sent {
+        true => End::Sent,
+        false => End::IfFull,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_given_back_unless_somebody_asked() {
+        let claim = AtomicU32::new(FREE);
+        assert!(ask(&claim, 0));
+        assert!(!ask(&claim, 1), "cpu0 has it");
+        assert!(!give_back(&claim, 0), "cpu1 asked");
+        assert!(give_back(&claim, 0));
+        assert!(ask(&claim, 1));
+        assert_eq!(claim.peek(), claimed_by(1));
+    }
+}

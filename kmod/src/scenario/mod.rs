@@ -38,6 +38,7 @@ pub mod inet;
 pub mod key;
 pub mod localcount;
 pub mod lookup;
+pub mod net;
 pub mod ops;
 pub mod pcq;
 pub mod percpu;
@@ -164,6 +165,7 @@ pub static ALL: &[&Scenario] = &[
     &workqueue::WAIT,
     &pcq::FIFO,
     &pcq::NOTIFY,
+    &net::pktqueue::PKTQUEUE,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &rwlock::ABBA,

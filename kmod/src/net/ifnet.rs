@@ -1,0 +1,491 @@
+//! ifnet(9): network interfaces.
+//!
+//! # Overview
+//!
+//! An [`Ifnet`] is what a driver gives the stack: a name, an index, an address, a function that sends a frame, and one
+//! that takes what was received. Interfaces stand on a list and in a table by index, which are read in read sections of
+//! pserialize(9); who uses one for longer holds a passive reference ([`if_get_byindex`], [`if_put`]). A packet knows the
+//! interface that it came by as an index only: so a packet that waits in a queue keeps no interface.
+//!
+//! # Contexts
+//!
+//! | call | context |
+//! |---|---|
+//! | [`if_get_byindex`], [`if_get`], [`if_put`] | softint up to softnet, or thread that is bound |
+//! | [`if_input`], [`if_transmit`] | softint up to softnet, or thread; the interface is kept |
+//! | [`if_attach`] | thread, or boot |
+//! | [`if_detach`], [`if_up`], [`if_down`] | thread that may sleep |
+//!
+//! # How an interface ends
+//!
+//! In NetBSD's order, and each step is there because of the next:
+//!
+//! 1. *deactivated*, under IFNET_LOCK: no address and no route comes any more;
+//! 2. out of the table and off the list, and every read section that may have found it has ended: no new references;
+//! 3. down: nothing is sent or received by those who have one;
+//! 4. the queues of the protocols have been emptied of what was put before: most packets that name it are gone, and those
+//!    that come later name an index that nobody has;
+//! 5. its addresses, routes and neighbours are removed, each waiting for its own readers and holders. *Without
+//!    `softnet_lock`*, which they may want;
+//! 6. its references are waited for;
+//! 7. its input queue ends, and with it what could still call it; neighbours that a last holder made go, too.
+//!
+//! # Invariants
+//!
+//! 1. An index is not given out again before all the others were.
+//! 2. IFF_UP changes under IFNET_LOCK, or of an interface that is deactivated.
+//! 3. Every packet given to [`if_input`] or [`if_transmit`] has an end, or an owner.
+//!
+//! # Lock order
+//!
+//! IFNET_LOCK (`if_ioctl_lock`), then IFNET_GLOBAL_LOCK (`ifnet_mutex`). `softnet_lock` is taken before neither of them.
+//!
+//! # Memory order
+//!
+//! An interface is published by the list and by the table (release), and found there (acquire). Flags are hints: relaxed.
+//!
+//! # Differences from NetBSD
+//!
+//! No link state, no watchdog, no ioctl and no `if_snd`: a driver's transmit function takes the frame at once or drops it.
+//! The table of indices has a fixed size.
+//!
+//! # Sources
+//!
+//! `sys/net/if.c` 1.531.
+
+use core::sync::atomic::{AtomicU64, Ordering as Bare};
+
+use smoltcp::wire::{EthernetAddress, Ipv4Address};
+
+use crate::contract;
+use crate::kern::contract::assert_sleepable;
+use crate::kern::inside::inside;
+use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::lwp::{Arg, Name, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
+use crate::kern::pslist::{Listed, PslistEntry, PslistHead};
+use crate::kern::psref::{Psref, PsrefClass, PsrefTarget};
+use crate::kern::spl::Ipl;
+use crate::kern::xcall::{self, Priority};
+use crate::mem::{AcqRel, Acquire, AtomicRef, AtomicU32, Local, Plain, Relaxed, Release};
+use crate::net::bpf::{self, Bpf};
+use crate::net::if_percpuq::IfPercpuq;
+use crate::net::mbuf::{End, Mbuf};
+use crate::net::pktqueue::pktq_ifdetach;
+use crate::net::{Net, arp_wire, ether, inet, ip, route};
+use crate::{machine, note};
+
+/// Interfaces that there can be at once.
+pub const MAX_INTERFACES: usize = 8;
+
+/// It may be used (`IFF_UP`).
+pub const IFF_UP: u32 = 1 << 0;
+/// It leads back to this host (`IFF_LOOPBACK`).
+pub const IFF_LOOPBACK: u32 = 1 << 3;
+
+/// What a driver does for its interface.
+#[derive(Clone, Copy, Debug)]
+pub struct Driver {
+    /// Takes a frame that was received (`_if_input`).
+    pub input: fn(&'static Ifnet, Mbuf),
+    /// Sends a frame, or ends it.
+    pub transmit: fn(&'static Ifnet, Mbuf),
+    /// The driver's own.
+    pub softc: Arg,
+}
+
+/// What [`if_attach`] makes an interface of.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// Its Ethernet address; `None`: it leads back to this host.
+    pub lladdr: Option<[u8; 6]>,
+    /// Most bytes of an IP packet.
+    pub mtu: usize,
+    /// Its driver.
+    pub driver: Driver,
+}
+
+/// A network interface (`struct ifnet`).
+#[repr(C)]
+pub struct Ifnet {
+    if_pslist_entry: PslistEntry,
+    if_psref: PsrefTarget,
+    /// IFNET_LOCK: serializes changes.
+    if_ioctl_lock: Kmutex,
+    if_flags: AtomicU32,
+    /// Whether it is being detached: IFNET_LOCK.
+    if_deactivated: Plain<bool>,
+    /// Set before anybody else knows it.
+    if_index: Local<u32>,
+    pub(crate) if_percpuq: IfPercpuq,
+    pub(crate) if_bpf: Bpf,
+    if_xname: Name,
+    if_net: &'static Net,
+    if_spec: Spec,
+    if_ipackets: AtomicU64,
+    if_opackets: AtomicU64,
+}
+
+crate::fields!(Ifnet {
+    if_pslist_entry,
+    if_psref,
+    if_ioctl_lock,
+    if_flags,
+    if_deactivated,
+    if_index,
+    if_bpf
+});
+
+// SAFETY: `repr(C)`, and the entry is the first field.
+unsafe impl Listed for Ifnet {
+    fn entry(&self) -> &PslistEntry {
+        &self.if_pslist_entry
+    }
+}
+
+impl Ifnet {
+    /// Its name.
+    pub fn name(&self) -> Name {
+        self.if_xname
+    }
+
+    /// Its index.
+    pub fn index(&self) -> u32 {
+        self.if_index.get()
+    }
+
+    /// The stack that it belongs to.
+    pub fn net(&self) -> &'static Net {
+        self.if_net
+    }
+
+    /// Its Ethernet address, zeroes for one that leads back.
+    pub fn lladdr(&self) -> EthernetAddress {
+        EthernetAddress(self.if_spec.lladdr.unwrap_or([0; 6]))
+    }
+
+    /// Most bytes of an IP packet.
+    pub fn mtu(&self) -> usize {
+        self.if_spec.mtu
+    }
+
+    /// The driver's own.
+    pub fn softc(&self) -> Arg {
+        self.if_spec.driver.softc
+    }
+
+    /// Whether it may be used. A hint, unless IFNET_LOCK is held.
+    pub fn is_up(&self) -> bool {
+        self.if_flags.load(Relaxed) & IFF_UP != 0
+    }
+
+    /// Whether it leads back to this host.
+    pub fn is_loopback(&self) -> bool {
+        self.if_spec.lladdr.is_none()
+    }
+
+    /// Frames that were received and sent: exact at rest.
+    pub fn packets(&self) -> (u64, u64) {
+        (
+            self.if_ipackets.load(Bare::Relaxed),
+            self.if_opackets.load(Bare::Relaxed),
+        )
+    }
+
+    /// IFNET_LOCK. Context: thread; `softnet_lock` not held.
+    #[track_caller]
+    pub fn lock(&self) {
+        self.if_ioctl_lock.enter();
+    }
+
+    /// IFNET_UNLOCK.
+    #[track_caller]
+    pub fn unlock(&self) {
+        self.if_ioctl_lock.exit();
+    }
+
+    /// Whether the caller may change it: it has IFNET_LOCK.
+    ///
+    /// Panics (contract `ifnet-lock`) if not.
+    #[track_caller]
+    pub(crate) fn assert_locked(&self, what: &str) {
+        contract!(
+            self.if_ioctl_lock.owned(),
+            "ifnet-lock",
+            "{what}({}) by {}, which does not hold IFNET_LOCK",
+            self.if_xname,
+            curlwp().name()
+        );
+    }
+
+    /// Whether it is being detached (`if_is_deactivated`). IFNET_LOCK is held.
+    #[track_caller]
+    pub(crate) fn is_deactivated(&self) -> bool {
+        self.if_deactivated.get()
+    }
+}
+
+/// What a stack has for its interfaces.
+pub struct Interfaces {
+    ifnet_list: PslistHead<Ifnet>,
+    ifindex2ifnet: [AtomicRef<Ifnet>; MAX_INTERFACES],
+    /// The index that is given out next, if it is free: IFNET_GLOBAL_LOCK.
+    if_index_next: Plain<usize>,
+    /// IFNET_GLOBAL_LOCK: who changes the list and the table.
+    ifnet_mutex: Kmutex,
+    ifnet_psz: Pserialize,
+    ifnet_psref_class: &'static PsrefClass,
+}
+
+crate::fields!(Interfaces {
+    ifnet_list,
+    ifindex2ifnet,
+    if_index_next,
+    ifnet_mutex,
+    ifnet_psz
+});
+
+impl Interfaces {
+    /// `None`: there is no memory.
+    #[track_caller]
+    pub(crate) fn create() -> Option<Interfaces> {
+        let class = PsrefClass::create("ifnet", Ipl::SoftNet)?;
+        Some(Interfaces {
+            ifnet_list: PslistHead::new(),
+            ifindex2ifnet: [const { AtomicRef::new() }; MAX_INTERFACES],
+            if_index_next: Plain::new(0),
+            ifnet_mutex: Kmutex::new("ifnet_mutex", Ipl::None),
+            ifnet_psz: Pserialize::new(),
+            ifnet_psref_class: class,
+        })
+    }
+
+    /// Any interface, for whoever detaches them all: nobody else detaches.
+    pub(crate) fn any(&self) -> Option<&'static Ifnet> {
+        self.ifnet_list.first()
+    }
+
+    /// Ends the table, in which there is nothing. When nothing runs.
+    pub(crate) fn destroy_at_rest(&self) {
+        self.ifnet_list.destroy();
+        self.ifnet_psz.destroy();
+        self.ifnet_mutex.destroy();
+        // SAFETY: (1) `create` created it; (2) there are no interfaces, and nobody looks for any.
+        unsafe { self.ifnet_psref_class.destroy_at_rest() };
+    }
+}
+
+/// Makes an interface and lets it be found (`if_attach`). It is down. `None`: there is no memory, or no index.
+///
+/// Context: thread that may sleep, or boot. Panics: contract `sleepable`.
+#[track_caller]
+pub fn if_attach(net: &'static Net, name: Name, spec: &Spec) -> Option<&'static Ifnet> {
+    let ifp = kmem_alloc(
+        "ifnet",
+        Ifnet {
+            if_pslist_entry: PslistEntry::new(),
+            if_psref: PsrefTarget::new(),
+            if_ioctl_lock: Kmutex::new("ifnet_lock", Ipl::None),
+            if_flags: AtomicU32::new(match spec.lladdr {
+                Some(_) => 0,
+                None => IFF_LOOPBACK,
+            }),
+            if_deactivated: Plain::new(false),
+            if_index: Local::new(0),
+            if_percpuq: IfPercpuq::new(),
+            if_bpf: Bpf::new(),
+            if_xname: name,
+            if_net: net,
+            if_spec: *spec,
+            if_ipackets: AtomicU64::new(0),
+            if_opackets: AtomicU64::new(0),
+        },
+    )?;
+    machine::label(ifp, format_args!("{name}"));
+    ifp.if_psref.init(net.ifs.ifnet_psref_class);
+    if ifp.if_percpuq.init(net.kernel, ifp).is_none() {
+        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
+        unsafe { kmem_free(ifp) };
+        return None;
+    }
+    if insert(&net.ifs, ifp).is_none() {
+        destroy(ifp);
+        return None;
+    }
+    Some(ifp)
+}
+
+/// Gives an interface an index and lets it be found. `None`: there is no index.
+#[track_caller]
+fn insert(ifs: &'static Interfaces, ifp: &'static Ifnet) -> Option<()> {
+    ifs.ifnet_mutex.enter();
+    let next = ifs.if_index_next.get();
+    let slots = (next..MAX_INTERFACES).chain(0..next);
+    let free = slots
+        .into_iter()
+        .find(|&slot| ifs.ifindex2ifnet[slot].load(Relaxed).is_none());
+    if let Some(slot) = free {
+        ifs.if_index_next.set((slot + 1) % MAX_INTERFACES);
+        ifp.if_index.set(slot as u32 + 1);
+        ifs.ifnet_list.insert_head(ifp);
+        ifs.ifindex2ifnet[slot].store(Some(ifp), Release);
+    }
+    ifs.ifnet_mutex.exit();
+    free.map(|_| ())
+}
+
+/// Ends an interface: see the header of this module (`if_detach`).
+///
+/// Its driver gives it no frames any more. It is freed. Context: thread that may sleep, without a reference to it, without
+/// IFNET_LOCK and `softnet_lock`. Panics: contracts `sleepable`, `softnet-lock`, `if-detach-twice`.
+#[track_caller]
+pub fn if_detach(ifp: &'static Ifnet) {
+    assert_sleepable("if_detach");
+    let net = ifp.if_net;
+    let _inside = inside("if_detach");
+    net.assert_no_softnet_lock("if_detach");
+    note!("{} is detached", ifp.if_xname);
+    ifp.lock();
+    contract!(
+        !ifp.if_deactivated.get(),
+        "if-detach-twice",
+        "if_detach({}) by {} while it is being detached",
+        ifp.if_xname,
+        curlwp().name()
+    );
+    ifp.if_deactivated.set(true);
+    ifp.unlock();
+
+    let ifs = &net.ifs;
+    ifs.ifnet_mutex.enter();
+    ifs.ifindex2ifnet[ifp.index() as usize - 1].store(None, Release);
+    ifp.if_pslist_entry.remove();
+    ifs.ifnet_psz.perform();
+    ifs.ifnet_mutex.exit();
+
+    ifp.if_flags.fetch_and(!IFF_UP, AcqRel);
+    pktq_ifdetach(net.pktqueues());
+    xcall::barrier(Priority::Low);
+
+    inet::in_purgeif(ifp);
+    route::rt_purgeif(net, ifp.index());
+    arp_wire::purgeif(net, ifp.index());
+    bpf::bpf_detach_if(ifp);
+    // After all that holds references while it is removed.
+    ifp.if_psref.destroy(ifs.ifnet_psref_class);
+    arp_wire::purgeif(net, ifp.index());
+    ifp.if_pslist_entry.destroy();
+    destroy(ifp);
+}
+
+/// Ends what nobody can find or keep any more.
+#[track_caller]
+fn destroy(ifp: &'static Ifnet) {
+    ifp.if_percpuq.destroy();
+    ifp.if_bpf.destroy();
+    ifp.if_ioctl_lock.destroy();
+    // SAFETY: (1) it came from `kmem_alloc`; (2) nobody finds it, references are gone, and so is its softint.
+    unsafe { kmem_free(ifp) };
+}
+
+/// Lets an interface be used (`if_up`). IFNET_LOCK is held. Panics: contract `ifnet-lock`.
+#[track_caller]
+pub fn if_up(ifp: &Ifnet) {
+    ifp.assert_locked("if_up");
+    if !ifp.is_deactivated() {
+        ifp.if_flags.fetch_or(IFF_UP, AcqRel);
+    }
+}
+
+/// Lets an interface not be used (`if_down`). IFNET_LOCK is held. Panics: contract `ifnet-lock`.
+#[track_caller]
+pub fn if_down(ifp: &Ifnet) {
+    ifp.assert_locked("if_down");
+    ifp.if_flags.fetch_and(!IFF_UP, AcqRel);
+}
+
+/// Finds an interface by its index and takes a reference (`if_get_byindex`).
+///
+/// Context: softint up to softnet, or thread that is bound, until [`if_put`]. Panics: contracts `psref-context`,
+/// `psref-unbound`, `psref-twice`.
+#[track_caller]
+pub fn if_get_byindex(net: &'static Net, index: u32, psref: &Psref) -> Option<&'static Ifnet> {
+    let slot = index.checked_sub(1)? as usize;
+    let place = net.ifs.ifindex2ifnet.get(slot)?;
+    let s = read_enter();
+    let ifp = place.load(Acquire);
+    if let Some(ifp) = ifp {
+        psref.acquire(&ifp.if_psref, net.ifs.ifnet_psref_class);
+    }
+    read_exit(s);
+    ifp
+}
+
+/// Finds an interface by its name and takes a reference (`if_get`).
+///
+/// Context, panics: as [`if_get_byindex`].
+#[track_caller]
+pub fn if_get(net: &'static Net, name: &str, psref: &Psref) -> Option<&'static Ifnet> {
+    let s = read_enter();
+    let mut list = net.ifs.ifnet_list.iter();
+    let ifp = list.find(|ifp| ifp.if_xname.as_str() == name);
+    if let Some(ifp) = ifp {
+        psref.acquire(&ifp.if_psref, net.ifs.ifnet_psref_class);
+    }
+    read_exit(s);
+    ifp
+}
+
+/// Gives a reference back (`if_put`). Context: as [`Psref::release`].
+#[track_caller]
+pub fn if_put(ifp: &'static Ifnet, psref: &Psref) {
+    psref.release(&ifp.if_psref, ifp.if_net.ifs.ifnet_psref_class);
+}
+
+/// A frame has been received: it is the interface's protocol's from now on (`if_input`).
+///
+/// Context: softint up to softnet, or thread; the interface is kept.
+#[track_caller]
+pub fn if_input(ifp: &'static Ifnet, mut m: Mbuf) {
+    if !ifp.is_up() {
+        return m.free(End::IfDown);
+    }
+    ifp.if_ipackets.fetch_add(1, Bare::Relaxed);
+    m.set_rcvif(ifp.index());
+    bpf::bpf_mtap(ifp, m.bytes());
+    (ifp.if_spec.driver.input)(ifp, m);
+}
+
+/// Sends a frame as it is (`if_transmit`). Context: as [`if_input`].
+#[track_caller]
+pub fn if_transmit(ifp: &'static Ifnet, m: Mbuf) {
+    if !ifp.is_up() {
+        return m.free(End::IfDown);
+    }
+    ifp.if_opackets.fetch_add(1, Bare::Relaxed);
+    bpf::bpf_mtap(ifp, m.bytes());
+    (ifp.if_spec.driver.transmit)(ifp, m);
+}
+
+/// Sends an IP packet to the next hop `dst` (`if_output`): with an Ethernet header, or back to this host.
+///
+/// Context: softint up to softnet, or thread that is bound; the interface is kept.
+#[track_caller]
+pub fn if_output(ifp: &'static Ifnet, m: Mbuf, dst: Ipv4Address) {
+    if ifp.is_loopback() {
+        if_transmit(ifp, m);
+    } else {
+        ether::ether_output(ifp, m, dst);
+    }
+}
+
+/// The driver of the interface that leads back: what is sent is received, by the queue of IP (`looutput`).
+pub(crate) const LOOPBACK: Driver = Driver {
+    input: |_, m| m.free(End::NoEthertype),
+    transmit: |ifp, mut m| {
+        m.set_rcvif(ifp.index());
+        ip::enqueue(ifp.if_net, m);
+    },
+    softc: Arg::NONE,
+};

@@ -1,0 +1,263 @@
+//! ip(4): IPv4 packets to this host, and from it.
+//!
+//! # Overview
+//!
+//! [`ip_input`] takes a packet from IP's queue, checks its header, and gives it to its protocol if it is for an address of
+//! this host. [`ip_output`] finds a route, puts the header in front and gives the packet to the interface.
+//!
+//! # Contexts
+//!
+//! [`ip_input`]: IP's softint. [`ip_output`]: softint up to softnet, or thread that is bound; not in a read section.
+//!
+//! # Fragments
+//!
+//! Nothing is put together again and nothing is fragmented. *Every* fragment that comes, the first included, ends as
+//! [`End::Fragment`]; what is larger than its interface sends ends as [`End::TooBig`]; and all that is sent says that it
+//! must not be fragmented, so that a router on the way says so too.
+//!
+//! # Lock order
+//!
+//! With NET_MPSAFE none is held when a protocol is called. Without it, `softnet_lock` is held all the way, from the
+//! softint's beginning.
+//!
+//! # Differences from NetBSD
+//!
+//! No forwarding, options (they are skipped), multicast, filters, IPsec, fragments. A packet with an address of this host
+//! as its source is sent only while the host has it. An address is looked for on a list.
+//!
+//! # Sources
+//!
+//! ip(4), RFC 791, RFC 1122; `sys/netinet/ip_input.c`, `sys/netinet/ip_output.c`.
+
+use smoltcp::wire::{IPV4_HEADER_LEN, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr};
+
+use crate::kern::lwp::Arg;
+use crate::kern::psref::Psref;
+use crate::net::ifnet::{if_get_byindex, if_output, if_put};
+use crate::net::inet::{ia_put, in_ifaddr_get, in_is_local};
+use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
+use crate::net::pktqueue::{Pktqueue, pktq_rps_hash};
+use crate::net::route::{Rtentry, rt_unref, rtalloc1};
+use crate::net::stats::Count;
+use crate::net::{Net, icmp, udp};
+
+/// Hops that a packet may make (`IPDEFTTL`).
+const TTL: u8 = 64;
+
+/// What the header of a packet says, and what is left of the packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// Who sent it.
+    pub src: Ipv4Address,
+    /// Whom it is for.
+    pub dst: Ipv4Address,
+    /// What is inside.
+    pub protocol: IpProtocol,
+    /// Bytes of the header.
+    pub header_len: usize,
+    /// Bytes of the packet, header included.
+    pub total_len: usize,
+}
+
+/// Puts a packet on IP's queue, on the CPU of its flow.
+#[track_caller]
+pub(crate) fn enqueue(net: &'static Net, m: Mbuf) {
+    let hash = pktq_rps_hash(m.bytes());
+    net.ip_pktq().enqueue(m, hash);
+}
+
+/// The softint of IP (`ipintr`).
+pub(crate) fn ipintr(pq: &'static Pktqueue) {
+    // SAFETY: `Net::create` gave the stack, which lives until its queues are destroyed.
+    let net: &'static Net = unsafe { pq.arg().get() };
+    let locked = net.softnet_lock_unless_mpsafe();
+    while let Some(m) = pq.dequeue() {
+        ip_input(net, m);
+    }
+    net.softnet_unlock(locked);
+}
+
+/// A queue for IP.
+#[track_caller]
+pub(crate) fn create_queue(net: &'static Net) -> Option<&'static Pktqueue> {
+    let slots = net.kernel.config().pcq_slots;
+    Pktqueue::create(net.kernel, "ip", slots, ipintr, Arg::of(net))
+}
+
+/// What the header of a packet says, or how the packet ends.
+pub fn parse(bytes: &[u8]) -> Result<Header, End> {
+    let packet = Ipv4Packet::new_checked(bytes).map_err(|_| End::BadIp)?;
+    let header_len = usize::from(packet.header_len());
+    if packet.version() != 4 || header_len < IPV4_HEADER_LEN {
+        return Err(End::BadIp);
+    }
+    if !packet.verify_checksum() {
+        return Err(End::BadIpSum);
+    }
+    let (src, dst) = (packet.src_addr(), packet.dst_addr());
+    if src.is_multicast() || src.is_broadcast() || dst.is_unspecified() {
+        return Err(End::BadIp);
+    }
+    if packet.more_frags() || packet.frag_offset() != 0 {
+        return Err(End::Fragment);
+    }
+    Ok(Header {
+        src,
+        dst,
+        protocol: packet.next_header(),
+        header_len,
+        total_len: usize::from(packet.total_len()),
+    })
+}
+
+/// Handles a packet that was received (`ip_input`). Its header is still in front.
+#[track_caller]
+fn ip_input(net: &'static Net, mut m: Mbuf) {
+    net.stats.count(Count::IpIn);
+    let header = match accept(net, &m) {
+        Ok(header) => header,
+        Err(end) => {
+            net.stats.count(Count::IpDropped);
+            return m.free(end);
+        }
+    };
+    // What Ethernet padded.
+    m.truncate(header.total_len);
+    match header.protocol {
+        IpProtocol::Icmp => {
+            net.stats.count(Count::IcmpIn);
+            icmp::icmp_input(net, m, &header);
+        }
+        IpProtocol::Udp => {
+            net.stats.count(Count::UdpIn);
+            udp::udp_input(net, m, &header);
+        }
+        _ => {
+            net.stats.count(Count::IpDropped);
+            icmp::icmp_error(net, &m, &header, icmp::PROTOCOL_UNREACHABLE);
+            m.free(End::NoProtocol);
+        }
+    }
+}
+
+/// The header of a packet that is for this host; or how the packet ends.
+#[track_caller]
+fn accept(net: &'static Net, m: &Mbuf) -> Result<Header, End> {
+    let psref = Psref::new();
+    let Some(ifp) = if_get_byindex(net, m.rcvif(), &psref) else {
+        return Err(End::IfGone);
+    };
+    let came_back = ifp.is_loopback();
+    if_put(ifp, &psref);
+    let header = parse(m.bytes())?;
+    let dst = header.dst;
+    if !came_back && (header.src.is_loopback() || dst.is_loopback()) {
+        return Err(End::BadIp);
+    }
+    let is_ours = if m.flags() & (M_BCAST | M_MCAST) == 0 {
+        in_is_local(net, dst)
+    } else {
+        let rcvif = m.rcvif();
+        let to_all = |ia: &crate::net::inet::InIfaddr| {
+            ia.ifindex() == rcvif
+                && (dst.is_broadcast() || ia.is_broadcast(dst) || ia.addr() == dst)
+        };
+        let ia = in_ifaddr_get(net, to_all, &psref);
+        if let Some(ia) = ia {
+            ia_put(net, ia, &psref);
+        }
+        ia.is_some()
+    };
+    is_ours.then_some(header).ok_or(End::NotOurs)
+}
+
+/// What is to be sent (an outline of `struct ip`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outgoing {
+    /// Whose address it is sent from; `None`: that of the route.
+    pub src: Option<Ipv4Address>,
+    /// Whom it is for.
+    pub dst: Ipv4Address,
+    /// What is inside.
+    pub protocol: IpProtocol,
+}
+
+/// The address that packets to `dst` are sent from (`in_selectsrc`). `None`: there is no route.
+///
+/// Context: as [`ip_output`].
+#[track_caller]
+pub fn in_selectsrc(net: &'static Net, dst: Ipv4Address) -> Option<Ipv4Address> {
+    if in_is_local(net, dst) {
+        return Some(dst);
+    }
+    let rt = rtalloc1(net, dst)?;
+    let source = rt.source();
+    rt_unref(net, rt);
+    Some(source)
+}
+
+/// Sends a packet whose header is still to be put in front (`ip_output`).
+///
+/// Context: softint up to softnet, or thread that is bound; not in a read section.
+#[track_caller]
+pub fn ip_output(net: &'static Net, m: Mbuf, out: &Outgoing) {
+    net.stats.count(Count::IpOut);
+    if in_is_local(net, out.dst) {
+        let src = out.src.unwrap_or(out.dst);
+        return send(net, m, out, src, (net.loopback(), out.dst));
+    }
+    let Some(rt) = rtalloc1(net, out.dst) else {
+        return m.free(End::NoRoute);
+    };
+    output_by(net, m, out, rt);
+    rt_unref(net, rt);
+}
+
+/// Sends a packet by a route.
+#[track_caller]
+fn output_by(net: &'static Net, mut m: Mbuf, out: &Outgoing, rt: &Rtentry) {
+    let flags = match rt.is_broadcast(out.dst) {
+        true => M_BCAST,
+        false => 0,
+    };
+    m.set_flags(flags);
+    let src = out.src.unwrap_or(rt.source());
+    send(net, m, out, src, (rt.ifindex(), rt.next_hop(out.dst)));
+}
+
+/// Puts the header in front and gives the packet to the interface.
+#[track_caller]
+fn send(
+    net: &'static Net,
+    mut m: Mbuf,
+    out: &Outgoing,
+    src: Ipv4Address,
+    (ifindex, next_hop): (u32, Ipv4Address),
+) {
+    if !in_is_local(net, src) {
+        // It was removed since the packet came that this answers, or since the route was found.
+        return m.free(End::NoAddress);
+    }
+    let psref = Psref::new();
+    let Some(ifp) = if_get_byindex(net, ifindex, &psref) else {
+        return m.free(End::IfGone);
+    };
+    let payload_len = m.len();
+    if payload_len + IPV4_HEADER_LEN > ifp.mtu() || !m.prepend(IPV4_HEADER_LEN) {
+        m.free(End::TooBig);
+    } else {
+        let repr = Ipv4Repr {
+            src_addr: src,
+            dst_addr: out.dst,
+            next_header: out.protocol,
+            payload_len,
+            hop_limit: TTL,
+        };
+        repr.emit(
+            &mut Ipv4Packet::new_unchecked(m.bytes_mut()),
+            &smoltcp::phy::ChecksumCapabilities::default(),
+        );
+        if_output(ifp, m, next_hop);
+    }
+    if_put(ifp, &psref);
+}

@@ -1,0 +1,194 @@
+//! Frames as another host sends them.
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet,
+    Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, UdpPacket,
+};
+
+use crate::net::ether::ETHER_HDR_LEN;
+use crate::net::mbuf::{End, Mbuf};
+
+/// Bytes of an IPv4 header.
+const IP_LEN: usize = 20;
+/// Bytes of an ARP packet.
+const ARP_LEN: usize = 28;
+/// Bytes of an UDP header.
+const UDP_LEN: usize = 8;
+
+/// A host on the wire: its Ethernet and its IP address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Host {
+    /// Its Ethernet address.
+    pub ether: [u8; 6],
+    /// Its IP address.
+    pub ip: Ipv4Address,
+}
+
+/// A frame with room for so many bytes behind its header.
+fn frame(from: Host, to: [u8; 6], protocol: EthernetProtocol, len: usize) -> Option<Mbuf> {
+    let mut m = Mbuf::get()?;
+    if !m.resize(ETHER_HDR_LEN + len) {
+        m.free(End::NoMemory);
+        return None;
+    }
+    let mut frame = EthernetFrame::new_unchecked(m.bytes_mut());
+    frame.set_src_addr(EthernetAddress(from.ether));
+    frame.set_dst_addr(EthernetAddress(to));
+    frame.set_ethertype(protocol);
+    Some(m)
+}
+
+/// Asks everybody for the Ethernet address of `target`.
+pub fn arp_request(from: Host, target: Ipv4Address) -> Option<Mbuf> {
+    let mut m = frame(from, [0xff; 6], EthernetProtocol::Arp, ARP_LEN)?;
+    let repr = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: EthernetAddress(from.ether),
+        source_protocol_addr: from.ip,
+        target_hardware_addr: EthernetAddress([0; 6]),
+        target_protocol_addr: target,
+    };
+    let packet = &mut m.bytes_mut()[ETHER_HDR_LEN..];
+    repr.emit(&mut ArpPacket::new_unchecked(packet));
+    Some(m)
+}
+
+/// A frame with an IP header, and so many bytes behind it.
+fn ip(from: Host, to: Host, protocol: IpProtocol, len: usize) -> Option<Mbuf> {
+    let mut m = frame(from, to.ether, EthernetProtocol::Ipv4, IP_LEN + len)?;
+    let repr = Ipv4Repr {
+        src_addr: from.ip,
+        dst_addr: to.ip,
+        next_header: protocol,
+        payload_len: len,
+        hop_limit: 64,
+    };
+    let packet = &mut m.bytes_mut()[ETHER_HDR_LEN..];
+    repr.emit(
+        &mut Ipv4Packet::new_unchecked(packet),
+        &ChecksumCapabilities::default(),
+    );
+    Some(m)
+}
+
+/// An echo request.
+pub fn echo_request(from: Host, to: Host, number: u16) -> Option<Mbuf> {
+    let repr = Icmpv4Repr::EchoRequest {
+        ident: 1,
+        seq_no: number,
+        data: b"echo",
+    };
+    let mut m = ip(from, to, IpProtocol::Icmp, repr.buffer_len())?;
+    let packet = &mut m.bytes_mut()[ETHER_HDR_LEN + IP_LEN..];
+    repr.emit(
+        &mut Icmpv4Packet::new_unchecked(packet),
+        &ChecksumCapabilities::default(),
+    );
+    Some(m)
+}
+
+/// A fragment of something larger: the first, or one that follows.
+pub fn fragment(from: Host, to: Host, first: bool) -> Option<Mbuf> {
+    let mut m = ip(from, to, IpProtocol::Udp, 16)?;
+    let mut packet = Ipv4Packet::new_unchecked(&mut m.bytes_mut()[ETHER_HDR_LEN..]);
+    packet.set_dont_frag(false);
+    packet.set_more_frags(first);
+    packet.set_frag_offset(if first { 0 } else { 16 });
+    packet.fill_checksum();
+    Some(m)
+}
+
+/// A datagram with two bytes: its number.
+pub fn datagram(from: (Host, u16), to: (Host, u16), number: u16) -> Option<Mbuf> {
+    let ((from, from_port), (to, to_port)) = (from, to);
+    let data = number.to_be_bytes();
+    let mut m = ip(from, to, IpProtocol::Udp, UDP_LEN + data.len())?;
+    let mut packet = UdpPacket::new_unchecked(&mut m.bytes_mut()[ETHER_HDR_LEN + IP_LEN..]);
+    packet.set_src_port(from_port);
+    packet.set_dst_port(to_port);
+    packet.set_len((UDP_LEN + data.len()) as u16);
+    packet.payload_mut().copy_from_slice(&data);
+    packet.fill_checksum(&IpAddress::Ipv4(from.ip), &IpAddress::Ipv4(to.ip));
+    Some(m)
+}
+
+/// What came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// A host says that it has the address.
+    ArpReply(Ipv4Address),
+    /// An echo reply, from whom, with the number of its request.
+    EchoReply(Ipv4Address, u16),
+    /// A datagram, from whom and which port, with the number in it.
+    Datagram(Ipv4Address, u16, u16),
+    /// Nobody listens on a port of this host.
+    PortUnreachable(Ipv4Address),
+    /// Another frame that is as it should be.
+    Other,
+    /// A frame that no host should send.
+    Malformed,
+}
+
+/// Looks at a frame.
+pub fn look(frame: &[u8]) -> Seen {
+    parse(frame).unwrap_or(Seen::Malformed)
+}
+
+fn parse(frame: &[u8]) -> Option<Seen> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    match frame.ethertype() {
+        EthernetProtocol::Arp => {
+            let packet = ArpPacket::new_checked(frame.payload()).ok()?;
+            let ArpRepr::EthernetIpv4 {
+                operation,
+                source_protocol_addr,
+                ..
+            } = ArpRepr::parse(&packet).ok()?
+            else {
+                return None;
+            };
+            Some(match operation {
+                ArpOperation::Reply => Seen::ArpReply(source_protocol_addr),
+                _ => Seen::Other,
+            })
+        }
+        EthernetProtocol::Ipv4 => parse_ip(frame.payload()),
+        _ => None,
+    }
+}
+
+fn parse_ip(packet: &[u8]) -> Option<Seen> {
+    let ip = Ipv4Packet::new_checked(packet).ok()?;
+    let src = ip.src_addr();
+    if !ip.verify_checksum() {
+        return None;
+    }
+    match ip.next_header() {
+        IpProtocol::Icmp => {
+            let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
+            let capabilities = ChecksumCapabilities::default();
+            Some(match Icmpv4Repr::parse(&icmp, &capabilities).ok()? {
+                Icmpv4Repr::EchoReply { seq_no, data, .. } if data == b"echo" => {
+                    Seen::EchoReply(src, seq_no)
+                }
+                Icmpv4Repr::DstUnreachable { .. } => Seen::PortUnreachable(src),
+                _ => return None,
+            })
+        }
+        IpProtocol::Udp => {
+            let udp = UdpPacket::new_checked(ip.payload()).ok()?;
+            let addresses = (IpAddress::Ipv4(src), IpAddress::Ipv4(ip.dst_addr()));
+            if !udp.verify_checksum(&addresses.0, &addresses.1) {
+                return None;
+            }
+            let number = udp.payload().first_chunk().copied()?;
+            Some(Seen::Datagram(
+                src,
+                udp.src_port(),
+                u16::from_be_bytes(number),
+            ))
+        }
+        _ => None,
+    }
+}

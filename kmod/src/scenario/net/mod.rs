@@ -1,0 +1,4 @@
+//! Programs over the network stack.
+
+pub mod frames;
+pub mod pktqueue;
