@@ -2,8 +2,8 @@
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet,
-    Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, UdpPacket,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message,
+    Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, UdpPacket,
 };
 
 use crate::net::ether::ETHER_HDR_LEN;
@@ -167,14 +167,17 @@ fn parse_ip(packet: &[u8]) -> Option<Seen> {
     match ip.next_header() {
         IpProtocol::Icmp => {
             let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
-            let capabilities = ChecksumCapabilities::default();
-            Some(match Icmpv4Repr::parse(&icmp, &capabilities).ok()? {
-                Icmpv4Repr::EchoReply { seq_no, data, .. } if data == b"echo" => {
-                    Seen::EchoReply(src, seq_no)
+            if !icmp.verify_checksum() {
+                return None;
+            }
+            match icmp.msg_type() {
+                Icmpv4Message::EchoReply if icmp.data() == b"echo" => {
+                    Some(Seen::EchoReply(src, icmp.echo_seq_no()))
                 }
-                Icmpv4Repr::DstUnreachable { .. } => Seen::PortUnreachable(src),
-                _ => return None,
-            })
+                // It quotes a part of a packet, which is itself no packet.
+                Icmpv4Message::DstUnreachable => Some(Seen::PortUnreachable(src)),
+                _ => None,
+            }
         }
         IpProtocol::Udp => {
             let udp = UdpPacket::new_checked(ip.payload()).ok()?;

@@ -1,4 +1,6 @@
 //! Programs over the network stack.
 
+pub mod echo;
 pub mod frames;
+pub mod ifdetach;
 pub mod pktqueue;

@@ -47,7 +47,7 @@ pub static PKTQUEUE: Scenario = Scenario {
             pktq_enqueue had returned before it was called; at rest the rings are empty.",
     variants: &[FIXED],
     min_cpus: 1,
-    default_cpus: 2,
+    default_cpus: 4,
     kind: Kind::Sound,
     configure: |_| {},
     setup: |kernel| {
