@@ -17,6 +17,7 @@ pub mod schedule;
 pub mod stopwatch;
 pub mod strategy;
 pub mod suggest;
+pub mod wire;
 
 pub use machine::{
     Failure, FailureKind, Limits, Machine, Outcome, Setup, TraceEvent, Verdict, View,

@@ -55,11 +55,15 @@ pub struct Config {
     pub pcq_slots: usize,
     /// How often an actor repeats its part, where a scenario says that it does.
     pub repeat: u32,
+    /// Network cards that a simulated machine has, joined in pairs. A booted one has what it has.
+    pub nics: usize,
 }
 
 impl Config {
     /// Most CPUs a kernel can have.
     pub const MAXCPUS: usize = 16;
+    /// Most network cards.
+    pub const MAXNICS: usize = 8;
 
     /// NetBSD's own sizes.
     pub const fn new(ncpu: usize) -> Self {
@@ -75,6 +79,7 @@ impl Config {
             percpu_import_words: 256,
             pcq_slots: 256,
             repeat: 16,
+            nics: 0,
         }
     }
 

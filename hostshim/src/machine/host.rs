@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kmod::bind_machine;
-use kmod::machine::{self, Context, Field, Kind, Line, Op, Stop};
+use kmod::machine::{self, Context, Field, Kind, Line, Nic, Op, Stop};
 
 use super::cpu::Pending;
 use super::engine::Engine;
@@ -213,6 +213,25 @@ unsafe impl machine::Machine for Simulated {
         if engine.tracing.get() {
             engine.record_note(text.to_string());
         }
+    }
+
+    fn nics() -> usize {
+        engine().cards.count()
+    }
+
+    fn nic(unit: usize) -> Nic {
+        engine().cards.card(unit)
+    }
+
+    fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
+        let engine = engine();
+        let taken = engine.cards.transmit(unit, frame);
+        engine.announce_frame();
+        taken
+    }
+
+    fn nic_receive(unit: usize, _queue: usize, frame: &mut [u8]) -> Option<usize> {
+        engine().cards.receive(unit, frame)
     }
 
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]) {

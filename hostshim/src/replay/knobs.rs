@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 8] = [
+pub(super) static KNOBS: [Knob; 9] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -64,6 +64,12 @@ pub(super) static KNOBS: [Knob; 8] = [
         get: |c| c.repeat,
         set: |c, value| c.repeat = value,
     },
+    Knob {
+        name: "nics",
+        range: 0..=Config::MAXNICS as u32,
+        get: |c| c.nics as u32,
+        set: |c, value| c.nics = value as usize,
+    },
 ];
 
 /// Does not compile when a knob is added to the kernel that no file would keep.
@@ -82,6 +88,7 @@ const _: fn(Config) = |config| {
         percpu_import_words: _,
         pcq_slots: _,
         repeat: _,
+        nics: _,
     } = config;
 };
 
