@@ -5,6 +5,7 @@ use hostshim::hunt::{Budget, Found, Hunt, Plan, Watch};
 use hostshim::minimize::{Effort, minimize};
 use hostshim::names::{Follower, name_schedule};
 use hostshim::replay::{LIMITS, Parsed};
+use hostshim::wire::Wire;
 use hostshim::{Failure, FailureKind, Machine, Setup, TraceEvent, Verdict};
 use kmod::config::Config;
 use kmod::scenario::{self, ops::Program};
@@ -120,6 +121,7 @@ fn a_minimized_schedule_fails_alike_and_needs_each_of_its_departures() {
         let Some(short) = minimize(
             &mut machine,
             found.program.as_deref(),
+            &Wire::default(),
             named,
             &found.failure,
             &LIMITS,
@@ -184,6 +186,7 @@ fn an_effort_bounds_a_minimization() {
     let short = minimize(
         &mut machine,
         None,
+        &Wire::default(),
         named.clone(),
         &found.failure,
         &LIMITS,
@@ -194,7 +197,18 @@ fn an_effort_bounds_a_minimization() {
         runs: 0,
         ..Effort::default()
     };
-    assert!(minimize(&mut machine, None, named, &found.failure, &LIMITS, nothing).is_none());
+    assert!(
+        minimize(
+            &mut machine,
+            None,
+            &Wire::default(),
+            named,
+            &found.failure,
+            &LIMITS,
+            nothing,
+        )
+        .is_none()
+    );
 }
 
 #[test]
