@@ -115,7 +115,7 @@ pub(super) struct HuntArgs {
     #[arg(long, value_name = "SCRIPT")]
     pub(super) boot: Option<PathBuf>,
     /// How long today's code of a documented bug must hold on the booted machine; other scenarios a sixth of it
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) boot_seconds: u64,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]

@@ -140,8 +140,8 @@ unsafe impl machine::Machine for Simulated {
         engine().contexts.destroy(context.0);
     }
 
-    fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
-        engine().alloc(layout, what)
+    fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8 {
+        engine().alloc(layout, what, at)
     }
 
     unsafe fn free(at: *mut u8, _: Layout) {
