@@ -21,6 +21,7 @@ use hostshim::capture::Catch;
 use hostshim::files::write_whole;
 use hostshim::minimize::Effort;
 use hostshim::replay::LIMITS;
+use hostshim::wire::Wire;
 use hostshim::{Machine, Outcome, Setup, Strategy, Verdict};
 use kmod::config::{Config, Wiring};
 use kmod::scenario::ops::Program;
@@ -135,6 +136,7 @@ impl Bench {
             variant: self.subject.variant,
             config: self.config,
             program,
+            wire: &Wire::default(),
             deviations: self.machine.deviations(),
             failure,
         };

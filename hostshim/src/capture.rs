@@ -14,6 +14,7 @@ use crate::names::name_schedule;
 use crate::replay::{Parsed, ReplayError, ReplayFile};
 use crate::report::{self, Story, Text};
 use crate::schedule::Deviation;
+use crate::wire::Wire;
 
 /// A run that failed, as it was found.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub struct Catch<'a> {
     pub config: Config,
     /// What the actors of `ops` ran.
     pub program: Option<&'a Program>,
+    /// What happened on the wire.
+    pub wire: &'a Wire,
     /// The schedule.
     pub deviations: &'a [Deviation],
     /// How it failed.
@@ -103,6 +106,7 @@ impl Catch<'_> {
             variant: self.variant,
             config: self.config,
             program: self.program.copied().map(Box::new),
+            wire: self.wire.clone(),
             schedule: Vec::new(),
         };
         file.boot(&mut machine).map_err(CaptureError::Boot)?;
@@ -111,6 +115,7 @@ impl Catch<'_> {
         let minimized = minimize(
             &mut machine,
             self.program,
+            self.wire,
             named,
             self.failure,
             limits,
@@ -122,6 +127,7 @@ impl Catch<'_> {
         };
         let minimized = minimized.ok_or_else(unrepeatable)?;
         file.program = minimized.program;
+        file.wire = minimized.wire;
         file.schedule = minimized.schedule;
         let (outcome, report) = tell(&file, &mut machine, limits)?;
         Ok(Capture {

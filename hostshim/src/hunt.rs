@@ -7,6 +7,10 @@
 //! finished first, and the failure with the lowest number counts: so what is found does not depend on how many
 //! workers there are.
 //!
+//! # Wires
+//!
+//! If the kernel has network cards, the wire between them has mishaps in most runs, made of the seed and the run's number.
+//!
 //! # Programs
 //!
 //! The scenario `ops` has no program of its own. A hunt gives it one for every [`RUNS_A_PROGRAM`] runs, made of the
@@ -28,6 +32,7 @@ use crate::machine::{Failure, Limits, Machine, Setup, Verdict};
 use crate::schedule::Deviation;
 use crate::stopwatch::Stopwatch;
 use crate::strategy::{Pct, Portfolio, Random, Rng, Strategy};
+use crate::wire::{Frame, Wire};
 
 /// Runs that a worker takes at once.
 const BLOCK: u64 = 64;
@@ -108,7 +113,7 @@ pub enum Budget {
 }
 
 /// What is hunted, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hunt {
     /// The program.
     pub scenario: &'static Scenario,
@@ -116,6 +121,8 @@ pub struct Hunt {
     pub variant: &'static Variant,
     /// CPUs and knobs; the history is the variant's.
     pub config: Config,
+    /// Frames that come from outside in every run.
+    pub frames: Vec<Frame>,
     /// Which strategy.
     pub plan: Plan,
     /// Which of its sequences of runs.
@@ -150,6 +157,8 @@ pub struct Found {
     pub deviations: Vec<Deviation>,
     /// What the actors of `ops` ran.
     pub program: Option<Box<Program>>,
+    /// What happened on the wire.
+    pub wire: Wire,
 }
 
 /// What a hunt came to.
@@ -212,6 +221,7 @@ impl Hunt {
             variant: self.variant,
             config: self.config,
             program: found.program.as_deref(),
+            wire: &found.wire,
             deviations: &found.deviations,
             failure: &found.failure,
         }
@@ -221,6 +231,14 @@ impl Hunt {
     fn program(&self, run: u64) -> Option<Box<Program>> {
         let wanted = self.scenario.name == ops::SCENARIO.name;
         wanted.then(|| random_program(self.seed, run / RUNS_A_PROGRAM))
+    }
+
+    /// What happens on the wire of a run, if there is one.
+    fn wire(&self, run: u64) -> Option<Wire> {
+        (self.config.nics > 0).then(|| Wire {
+            frames: self.frames.clone(),
+            ..Wire::random(self.seed, run)
+        })
     }
 }
 
@@ -279,6 +297,10 @@ impl Pursuit<'_> {
             if run >= self.bound.load(Relaxed) || stop {
                 return;
             }
+            let wire = self.hunt.wire(run);
+            if let Some(wire) = &wire {
+                machine.connect(wire);
+            }
             let outcome = machine.run(strategy, &self.hunt.limits);
             self.watch.schedules.fetch_add(1, Relaxed);
             self.watch.steps.fetch_add(outcome.steps, Relaxed);
@@ -289,6 +311,7 @@ impl Pursuit<'_> {
                     failure,
                     deviations,
                     program,
+                    wire: wire.unwrap_or_default(),
                 });
             }
         }

@@ -11,12 +11,14 @@ pub mod hunt;
 pub mod machine;
 pub mod minimize;
 pub mod names;
+pub mod pcap;
 pub mod replay;
 pub mod report;
 pub mod schedule;
 pub mod stopwatch;
 pub mod strategy;
 pub mod suggest;
+pub mod wire;
 
 pub use machine::{
     Failure, FailureKind, Limits, Machine, Outcome, Setup, TraceEvent, Verdict, View,

@@ -5,6 +5,7 @@ use hostshim::hunt::{Budget, Found, Hunt, Plan, Watch};
 use hostshim::minimize::{Effort, minimize};
 use hostshim::names::{Follower, name_schedule};
 use hostshim::replay::{LIMITS, Parsed};
+use hostshim::wire::Wire;
 use hostshim::{Failure, FailureKind, Machine, Setup, TraceEvent, Verdict};
 use kmod::config::Config;
 use kmod::scenario::{self, ops::Program};
@@ -17,6 +18,7 @@ fn hunt(name: &str, variant: &str, seed: u64) -> Hunt {
     let config = scenario.config(Config::small(scenario.default_cpus), variant);
     let budget = Budget::Schedules(20_000);
     Hunt {
+        frames: Vec::new(),
         scenario,
         variant,
         config,
@@ -120,6 +122,7 @@ fn a_minimized_schedule_fails_alike_and_needs_each_of_its_departures() {
         let Some(short) = minimize(
             &mut machine,
             found.program.as_deref(),
+            &Wire::default(),
             named,
             &found.failure,
             &LIMITS,
@@ -184,6 +187,7 @@ fn an_effort_bounds_a_minimization() {
     let short = minimize(
         &mut machine,
         None,
+        &Wire::default(),
         named.clone(),
         &found.failure,
         &LIMITS,
@@ -194,7 +198,18 @@ fn an_effort_bounds_a_minimization() {
         runs: 0,
         ..Effort::default()
     };
-    assert!(minimize(&mut machine, None, named, &found.failure, &LIMITS, nothing).is_none());
+    assert!(
+        minimize(
+            &mut machine,
+            None,
+            &Wire::default(),
+            named,
+            &found.failure,
+            &LIMITS,
+            nothing,
+        )
+        .is_none()
+    );
 }
 
 #[test]
@@ -250,7 +265,10 @@ fn what_is_found_does_not_depend_on_the_number_of_workers() {
         let alone = hunt(name, variant, 5);
         let first = find(&alone);
         for jobs in [2, 3] {
-            let together = find(&Hunt { jobs, ..alone });
+            let together = find(&Hunt {
+                jobs,
+                ..alone.clone()
+            });
             assert_eq!(
                 together.run, first.run,
                 "{name} {variant} with {jobs} workers"

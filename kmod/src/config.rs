@@ -59,11 +59,15 @@ pub struct Config {
     pub net_mpsafe: bool,
     /// How often an actor repeats its part, where a scenario says that it does.
     pub repeat: u32,
+    /// Network cards that a simulated machine has, joined in pairs. A booted one has what it has.
+    pub nics: usize,
 }
 
 impl Config {
     /// Most CPUs a kernel can have.
     pub const MAXCPUS: usize = 16;
+    /// Most network cards.
+    pub const MAXNICS: usize = 8;
 
     /// NetBSD's own sizes.
     pub const fn new(ncpu: usize) -> Self {
@@ -81,6 +85,7 @@ impl Config {
             mbuf_cache: 64,
             net_mpsafe: true,
             repeat: 16,
+            nics: 0,
         }
     }
 

@@ -233,8 +233,10 @@ pub unsafe trait Machine {
     ///
     /// `context` runs on no CPU.
     unsafe fn context_destroy(context: Context);
-    /// Memory, zeroed; null if there is none. `what` names the kind of thing for reports.
-    fn alloc(layout: Layout, what: &'static str) -> *mut u8;
+    /// Memory, zeroed; null if there is none. `what` names the kind of thing for reports, `at` is where it is made.
+    ///
+    /// The caller fills it at once: whoever else looks at it must be ordered after this call.
+    fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8;
     /// Gives memory back.
     ///
     /// # Safety
@@ -340,8 +342,12 @@ macro_rules! bind_machine {
                 unsafe { <Host as Machine>::context_destroy(context) }
             }
             #[unsafe(no_mangle)]
-            fn kmod_machine_alloc(layout: core::alloc::Layout, what: &'static str) -> *mut u8 {
-                <Host as Machine>::alloc(layout, what)
+            fn kmod_machine_alloc(
+                layout: core::alloc::Layout,
+                what: &'static str,
+                at: At,
+            ) -> *mut u8 {
+                <Host as Machine>::alloc(layout, what, at)
             }
             #[unsafe(no_mangle)]
             unsafe fn kmod_machine_free(at: *mut u8, layout: core::alloc::Layout) {
@@ -432,7 +438,11 @@ mod bound {
         ) -> Option<Context>;
         pub(super) fn kmod_machine_context_switch(from: Context, to: Context);
         pub(super) fn kmod_machine_context_destroy(context: Context);
-        pub(super) safe fn kmod_machine_alloc(layout: Layout, what: &'static str) -> *mut u8;
+        pub(super) safe fn kmod_machine_alloc(
+            layout: Layout,
+            what: &'static str,
+            at: &'static Location<'static>,
+        ) -> *mut u8;
         pub(super) fn kmod_machine_free(at: *mut u8, layout: Layout);
         pub(super) safe fn kmod_machine_console(text: fmt::Arguments<'_>);
         pub(super) safe fn kmod_machine_stop(
@@ -571,8 +581,9 @@ pub unsafe fn context_destroy(context: Context) {
 
 /// Memory of `layout`, zeroed, or null.
 #[inline]
+#[track_caller]
 pub fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
-    bound::kmod_machine_alloc(layout, what)
+    bound::kmod_machine_alloc(layout, what, Location::caller())
 }
 
 /// Gives memory back.

@@ -39,7 +39,7 @@ unsafe impl Machine for TestHost {
         panic!("the unit tests' host has one context");
     }
     unsafe fn context_destroy(_: Context) {}
-    fn alloc(layout: Layout, _: &'static str) -> *mut u8 {
+    fn alloc(layout: Layout, _: &'static str, _: &'static Location<'static>) -> *mut u8 {
         // SAFETY: the kernel allocates nothing of size 0.
         unsafe { std::alloc::alloc_zeroed(layout) }
     }

@@ -76,7 +76,7 @@ unsafe impl Machine for Booted {
         unsafe { context::destroy(context) }
     }
 
-    fn alloc(layout: Layout, _: &'static str) -> *mut u8 {
+    fn alloc(layout: Layout, _: &'static str, _: &'static Location<'static>) -> *mut u8 {
         let at = heap::alloc(layout);
         if !at.is_null() {
             // SAFETY: memory of this layout that nobody else has.

@@ -95,6 +95,9 @@ pub(super) struct RunArgs {
     /// Old code that runs besides the variant's, by the words of `rumplab list`
     #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
     pub(super) history: Vec<Bug>,
+    /// A pcap file of frames that network card 0 receives from outside, in every run
+    #[arg(long, value_name = "PCAP")]
+    pub(super) frames: Option<PathBuf>,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,
@@ -115,7 +118,7 @@ pub(super) struct HuntArgs {
     #[arg(long, value_name = "SCRIPT")]
     pub(super) boot: Option<PathBuf>,
     /// How long today's code of a documented bug must hold on the booted machine; other scenarios a sixth of it
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) boot_seconds: u64,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -129,6 +132,9 @@ pub(super) struct FileArgs {
     /// Refuse the file unless it is for so many CPUs
     #[arg(long, value_name = "N", value_parser = parse_cpus)]
     pub(super) cpus: Option<usize>,
+    /// Write what the network cards send and receive in it to this file, in pcap form
+    #[arg(long, value_name = "PCAP")]
+    pub(super) pcap: Option<PathBuf>,
 }
 
 /// `--xcall`.

@@ -151,8 +151,13 @@ impl Engine {
     }
 
     /// Gives memory out.
-    pub(crate) fn alloc(&self, layout: Layout, what: &'static str) -> *mut u8 {
-        self.memory(|memory| memory.alloc(layout, what))
+    pub(crate) fn alloc(&self, layout: Layout, what: &'static str, at: &Location<'_>) -> *mut u8 {
+        let cpu = self.cpu.get();
+        let memory = self.memory(|memory| memory.alloc(cpu, layout, what));
+        if self.recording.get() {
+            self.record_alloc(memory as usize, layout.size(), at);
+        }
+        memory
     }
 
     /// Takes memory back.
@@ -248,10 +253,16 @@ impl Engine {
     }
 
     fn earlier(&self, offset: usize, cpu: usize, wrote: bool) -> String {
-        match self.recorder.borrow().site(offset, cpu, wrote) {
-            Some(site) => by(site),
+        let recorder = self.recorder.borrow();
+        let made = || recorder.birth(offset).filter(|_| wrote);
+        match (recorder.site(offset, cpu, wrote), made()) {
+            (Some(site), _) => by(site),
+            (None, Some(site)) => format!(
+                "its memory was allocated by {} on cpu{} at {}",
+                site.context, site.cpu, site.location
+            ),
             // Known when the run is repeated with recording on.
-            None => format!(
+            (None, None) => format!(
                 "an earlier {} on cpu{cpu}",
                 if wrote { "write" } else { "read" }
             ),
@@ -415,6 +426,14 @@ impl Engine {
             self.recorder
                 .borrow_mut()
                 .touched(offset, self.site(op.kind, at));
+        }
+    }
+
+    #[cold]
+    fn record_alloc(&self, address: usize, size: usize, at: &Location<'_>) {
+        if let Some(offset) = self.memory(|memory| memory.offset(address)) {
+            let site = self.site(Kind::Write, at);
+            self.recorder.borrow_mut().born(offset, size, site);
         }
     }
 

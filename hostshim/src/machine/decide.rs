@@ -167,6 +167,10 @@ impl Engine {
         if self.recording.get() {
             self.record_interrupt(line);
         }
+        if line == Line::Net {
+            self.cards.arrive();
+            self.announce_frame();
+        }
         (self.interrupt.get())(line);
         // What was read before the handler may have been forgotten in it.
         self.current().watch.spoil();
@@ -176,6 +180,15 @@ impl Engine {
     pub(crate) fn assert(&self, cpus: u32, line: Line) {
         self.lines.assert(cpus, line);
         self.clockwork.alert();
+    }
+
+    /// Tells a CPU of the next frame on the wire, if there is one.
+    #[cold]
+    pub(crate) fn announce_frame(&self) {
+        if let Some(cpu) = self.cards.next_cpu(self.ncpu.get()) {
+            self.assert(1 << cpu, Line::Net);
+            self.focus();
+        }
     }
 
     /// The CPU can step again.

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use kmod::config::Config;
 use kmod::machine::{Context, Line};
 
+use super::cards::Cards;
 use super::context::{Contexts, Slot};
 use super::cpu::{Cpu, Pending};
 use super::decide::Clockwork;
@@ -87,6 +88,7 @@ pub(crate) struct Engine {
     pub(crate) cpus: [Cpu; Config::MAXCPUS],
     pub(crate) lines: Lines,
     pub(crate) clockwork: Clockwork,
+    pub(crate) cards: Cards,
     pub(crate) contexts: Contexts,
     pub(crate) ncpu: Cell<usize>,
     /// The kernel's interrupt entry.
@@ -126,6 +128,7 @@ impl Engine {
             cpus: std::array::from_fn(|_| Cpu::new()),
             lines: Lines::default(),
             clockwork: Clockwork::default(),
+            cards: Cards::default(),
             contexts: Contexts::new(region),
             ncpu: Cell::new(0),
             interrupt: Cell::new(|_| {}),
@@ -331,7 +334,8 @@ impl Engine {
     }
 
     /// Forgets everything: another kernel is to be booted.
-    pub(crate) fn clear(&self, ncpu: usize, interrupt: fn(Line), recording: bool) {
+    pub(crate) fn clear(&self, ncpu: usize, nics: usize, interrupt: fn(Line), recording: bool) {
+        self.cards.clear(nics);
         self.memory(Memory::clear);
         self.contexts.clear();
         self.recorder.borrow_mut().clear();
@@ -372,6 +376,9 @@ impl Engine {
         tracing: bool,
     ) {
         self.restore(image);
+        if self.cards.begin(tracing) {
+            self.announce_frame();
+        }
         strategy.begin();
         self.clockwork.begin(limits);
         self.clockwork.consult(strategy);

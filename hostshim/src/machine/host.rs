@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kmod::bind_machine;
-use kmod::machine::{self, Context, Field, Kind, Line, Op, Stop};
+use kmod::machine::{self, Context, Field, Kind, Line, Nic, Op, Stop};
 
 use super::cpu::Pending;
 use super::engine::Engine;
@@ -140,8 +140,8 @@ unsafe impl machine::Machine for Simulated {
         engine().contexts.destroy(context.0);
     }
 
-    fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
-        engine().alloc(layout, what)
+    fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8 {
+        engine().alloc(layout, what, at)
     }
 
     unsafe fn free(at: *mut u8, _: Layout) {
@@ -213,6 +213,25 @@ unsafe impl machine::Machine for Simulated {
         if engine.tracing.get() {
             engine.record_note(text.to_string());
         }
+    }
+
+    fn nics() -> usize {
+        engine().cards.count()
+    }
+
+    fn nic(unit: usize) -> Nic {
+        engine().cards.card(unit)
+    }
+
+    fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
+        let engine = engine();
+        let taken = engine.cards.transmit(engine.points.get(), unit, frame);
+        engine.announce_frame();
+        taken
+    }
+
+    fn nic_receive(unit: usize, _queue: usize, frame: &mut [u8]) -> Option<usize> {
+        engine().cards.receive(unit, frame)
     }
 
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]) {

@@ -186,8 +186,8 @@ impl Memory {
         self.shadow.synchronize(cpu);
     }
 
-    /// Gives out zeroed memory; null if the arena is full.
-    pub(crate) fn alloc(&mut self, layout: Layout, what: &'static str) -> *mut u8 {
+    /// Gives zeroed memory out to `cpu`; null if the arena is full.
+    pub(crate) fn alloc(&mut self, cpu: usize, layout: Layout, what: &'static str) -> *mut u8 {
         let offset = self.used.next_multiple_of(layout.align().max(GRAIN));
         // An allocation of nothing has an address of its own, too.
         let size = layout.size().max(1);
@@ -201,6 +201,7 @@ impl Memory {
             what,
             freed: false,
         });
+        self.shadow.born(cpu, offset, size);
         // SAFETY: inside the arena, as was just checked.
         let at = unsafe { self.region.base().as_ptr().add(offset) };
         // SAFETY: (1) inside the arena; (2) given out just now, so nobody else has it.

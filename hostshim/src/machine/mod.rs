@@ -17,6 +17,7 @@
 //! | `host` | the hypercalls |
 //! | `guest` | the entries of what runs |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
+//! | `cards` | network cards, and the wire that joins them |
 //! | `counters` | what a fuzzer sees of a run; for the fuzz targets only |
 //! | `label`, `trace` | names, and the trace |
 //!
@@ -38,6 +39,7 @@
 //! [`IDLE_TICKS`] times without an actor going on. Nothing that can come: the run has failed with a deadlock.
 
 mod access;
+mod cards;
 mod clock;
 mod context;
 #[cfg(feature = "sanitizer")]
@@ -69,9 +71,11 @@ use kmod::scenario::ops::Program;
 
 use crate::schedule::Deviation;
 use crate::strategy::{Fair, Replay, Strategy};
+use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request};
 use guest::{Guest, Kmod};
 
+pub use cards::Sent;
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Verdict};
 pub use trace::{Access, PointName, TraceEvent, What};
@@ -140,21 +144,25 @@ impl Machine {
     /// If the kernel fails meanwhile: then there is nothing to run.
     pub fn boot(&mut self, setup: &Setup) -> Result<(), Failure> {
         self.trace = setup.trace;
-        self.boot_guest(setup.config.ncpu, &|| Box::new(Kmod::new(setup)))
+        let Config { ncpu, nics, .. } = setup.config;
+        self.boot_guest(ncpu, nics, &|| Box::new(Kmod::new(setup)))
     }
 
     fn boot_guest(
         &mut self,
         ncpu: usize,
+        nics: usize,
         guest: &dyn Fn() -> Box<dyn Guest>,
     ) -> Result<(), Failure> {
         assert!(
             (1..=Config::MAXCPUS).contains(&ncpu),
             "a machine of {ncpu} CPUs"
         );
-        match self.try_boot(ncpu, guest(), false) {
+        match self.try_boot(ncpu, nics, guest(), false) {
             // Once more, to find the other side.
-            Err(failure) if names_two_sides(failure.kind) => self.try_boot(ncpu, guest(), true),
+            Err(failure) if names_two_sides(failure.kind) => {
+                self.try_boot(ncpu, nics, guest(), true)
+            }
             booted => booted,
         }
     }
@@ -162,6 +170,7 @@ impl Machine {
     fn try_boot(
         &mut self,
         ncpu: usize,
+        nics: usize,
         guest: Box<dyn Guest>,
         record: bool,
     ) -> Result<(), Failure> {
@@ -169,7 +178,7 @@ impl Machine {
         self.program = None;
         self.length = None;
         let engine = &*self.engine;
-        engine.clear(ncpu, guest.interrupt(), record);
+        engine.clear(ncpu, nics, guest.interrupt(), record);
         let booted = guarded(engine, || boot_to_rest(engine, &*guest));
         self.guest = Some(guest);
         if let Some(failure) = booted.or_else(|| failure_of(engine)) {
@@ -182,6 +191,13 @@ impl Machine {
     /// The program that the actors of the scenario `ops` run in every run to come, until another kernel is booted.
     pub fn load(&mut self, program: &Program) {
         self.program = Some(*program);
+        self.length = None;
+    }
+
+    /// What happens on the wire in every run to come, until another kernel is booted: by itself nothing but what the
+    /// cards send.
+    pub fn connect(&mut self, wire: &Wire) {
+        self.engine.cards.load(wire);
         self.length = None;
     }
 
@@ -269,6 +285,11 @@ impl Machine {
     /// What happened in the last run. Empty unless the machine was booted to be traced.
     pub fn trace(&self) -> &[TraceEvent] {
         &self.events
+    }
+
+    /// What came onto the wire in the last run. Empty unless the machine was booted to be traced.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.engine.cards.sent()
     }
 
     /// What was allocated in the last run and not given back, by what it is.

@@ -12,6 +12,8 @@
 //! continues the release sequence that it finds; a relaxed store ends it, as in C++20. An
 //! inter-processor interrupt orders nothing by itself. Atomic accesses never race.
 //!
+//! To allocate memory is to write to every cell in it, since whoever does fills it; to give it back is, too.
+//!
 //! # Layout
 //!
 //! A cell is known by the address of its first byte: there is a [`Slot`] for every byte. Most cells
@@ -226,6 +228,19 @@ impl Shadow {
             | Kind::Yield => {}
         }
         Ok(())
+    }
+
+    /// The `size` bytes at `offset` are given out to `cpu`, which fills them: that is a write to every cell in them.
+    pub(crate) fn born(&mut self, cpu: usize, offset: usize, size: usize) {
+        let born = Slot {
+            run: self.run,
+            write: self.clocks.now(cpu).0,
+            read: Epoch::never(cpu).0,
+            sync: 0,
+        };
+        for (_, slots) in self.slots.rows(offset, size) {
+            slots.fill(born);
+        }
     }
 
     /// The `size` bytes at `offset` are given back by `cpu`: that is a write to every cell in them.

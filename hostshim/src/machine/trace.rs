@@ -97,6 +97,8 @@ pub(crate) struct Recorder {
     sites: BTreeMap<(usize, usize, bool), Site>,
     /// Who gave the memory from here to there back.
     frees: Vec<(usize, usize, Site)>,
+    /// Who allocated the memory from here to there.
+    births: Vec<(usize, usize, Site)>,
     occurrences: BTreeMap<(String, &'static str, String), u32>,
     labels_of_image: Labels,
 }
@@ -118,6 +120,7 @@ impl Recorder {
         self.events.clear();
         self.sites.clear();
         self.frees.clear();
+        self.births.clear();
         self.occurrences.clear();
     }
 
@@ -153,6 +156,11 @@ impl Recorder {
             .insert((offset, site.cpu, site.kind.writes()), site);
     }
 
+    /// Remembers who allocated memory.
+    pub(crate) fn born(&mut self, offset: usize, size: usize, site: Site) {
+        self.births.push((offset, size, site));
+    }
+
     /// Remembers who gave memory back.
     pub(crate) fn freed(&mut self, offset: usize, size: usize, site: Site) {
         self.frees.push((offset, size, site));
@@ -165,12 +173,22 @@ impl Recorder {
 
     /// Who gave the memory back that holds `offset`.
     pub(crate) fn free_site(&self, offset: usize) -> Option<&Site> {
-        self.frees
-            .iter()
-            .rev()
-            .find(|&&(start, size, _)| (start..start + size).contains(&offset))
-            .map(|(_, _, site)| site)
+        holder(&self.frees, offset)
     }
+
+    /// Who allocated the memory that holds `offset`, in this run.
+    pub(crate) fn birth(&self, offset: usize) -> Option<&Site> {
+        holder(&self.births, offset)
+    }
+}
+
+/// The last of these that holds `offset`.
+fn holder(areas: &[(usize, usize, Site)], offset: usize) -> Option<&Site> {
+    areas
+        .iter()
+        .rev()
+        .find(|&&(start, size, _)| (start..start + size).contains(&offset))
+        .map(|(_, _, site)| site)
 }
 
 /// A place in the source as text: without a column, and from the crate's folder on, wherever it was built.

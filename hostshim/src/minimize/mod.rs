@@ -9,7 +9,8 @@
 //! last; then single departures, until each of them is needed; then pairs, since going to another CPU and coming back
 //! is needed together or not at all.
 //!
-//! If the scenario is `ops`, its program is made shorter before its schedule (`program`).
+//! If the scenario is `ops`, its program is made shorter before its schedule (`program`); then what happens on the wire
+//! is, if anything does (`wire`).
 //!
 //! The same run and kernel give the same result.
 
@@ -19,8 +20,10 @@ use crate::machine::{Failure, FailureKind, Limits, Machine, Outcome, Verdict, Vi
 use crate::names::{Departure, Follower, name_schedule};
 use crate::schedule::Deviation;
 use crate::strategy::{Answer, Strategy};
+use crate::wire::Wire;
 
 mod program;
+mod wire;
 
 /// What a minimization may cost. Counts, and no time: the result must not depend on the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,6 +48,8 @@ impl Default for Effort {
 pub struct Minimized {
     /// What the actors of `ops` run.
     pub program: Option<Box<Program>>,
+    /// What happens on the wire.
+    pub wire: Wire,
     /// Its departures from the default schedule.
     pub schedule: Vec<Departure>,
     /// The failure that it ends with.
@@ -56,10 +61,11 @@ pub struct Minimized {
 /// Shortens the run of `program` along `schedule`, which ends with `failure` on `machine`; that must be booted with its
 /// trace on.
 ///
-/// Leaves the shortest program loaded. Gives `None` if the run does not end so: then it was made on another kernel.
+/// Leaves the shortest program loaded, and the wire connected. Gives `None` if the run does not end so: then it was made on another kernel.
 pub fn minimize(
     machine: &mut Machine,
     program: Option<&Program>,
+    wire: &Wire,
     schedule: Vec<Departure>,
     failure: &Failure,
     limits: &Limits,
@@ -69,6 +75,7 @@ pub fn minimize(
     if let Some(program) = &program {
         machine.load(program);
     }
+    machine.connect(wire);
     let mut search = Search {
         machine,
         wanted: Sameness::of(failure),
@@ -76,6 +83,7 @@ pub fn minimize(
         effort,
         best: Minimized {
             program,
+            wire: wire.clone(),
             schedule: Vec::new(),
             failure: failure.clone(),
             runs: 0,
@@ -85,6 +93,7 @@ pub fn minimize(
         return None;
     }
     search.shorten_program();
+    search.shorten_wire();
     search.shorten_schedule();
     Some(search.best)
 }

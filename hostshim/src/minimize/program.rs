@@ -79,7 +79,7 @@ impl Search<'_> {
     }
 
     /// Looks for the failure without knowing a schedule.
-    fn attempt_anew(&mut self) -> bool {
+    pub(super) fn attempt_anew(&mut self) -> bool {
         let mut strategy = Portfolio::new(SEED);
         for _ in 0..ANEW {
             if self.is_spent() {

@@ -219,7 +219,7 @@ pub(super) fn program(
     let mut program = Box::<Program>::default();
     while lines
         .peek()
-        .is_some_and(|word| !word.is("schedule") && !word.is("end"))
+        .is_some_and(|word| !["wire", "schedule", "end"].iter().any(|next| word.is(next)))
     {
         let line = lines.next("an operation")?;
         operation(line, &mut program)?;

@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 10] = [
+pub(super) static KNOBS: [Knob; 11] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -76,6 +76,12 @@ pub(super) static KNOBS: [Knob; 10] = [
         get: |c| c.repeat,
         set: |c, value| c.repeat = value,
     },
+    Knob {
+        name: "nics",
+        range: 0..=Config::MAXNICS as u32,
+        get: |c| c.nics as u32,
+        set: |c, value| c.nics = value as usize,
+    },
 ];
 
 /// Does not compile when a knob is added to the kernel that no file would keep.
@@ -96,6 +102,7 @@ const _: fn(Config) = |config| {
         mbuf_cache: _,
         net_mpsafe: _,
         repeat: _,
+        nics: _,
     } = config;
 };
 

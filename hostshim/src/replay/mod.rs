@@ -25,6 +25,8 @@
 //!   ([`Scenario::config`] of [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
 //! * A program for the scenario `ops` stands between the header and the schedule: the line `program`, then one
 //!   operation a line, after the LWP that makes it: `  l0 mutex_enter 1`.
+//! * What happens on the wire between network cards stands there too, if the kernel has any: the line `wire`, then the
+//!   lines that [`wire`](crate::wire) shows.
 //! * A departure is `before` *point* `:` *action*. [`names`](crate::names) says what the name of a point is. An action is
 //!   `cpu1 steps`, `cpu1 takes clock`, `cpu0 takes ipi`, or `cpu0 defers ipi`, which is a step although the line is asserted.
 //! * A name with anything unusual in it stands in quotes, with `\"` and `\\` inside.
@@ -40,6 +42,7 @@ use kmod::scenario::{Scenario, Variant};
 
 use crate::machine::{Failure, Limits, Machine, Outcome, Setup};
 use crate::names::{Departure, Follower, Miss, Reached};
+use crate::wire::Wire;
 
 mod diagnostic;
 mod header;
@@ -48,6 +51,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
+mod wire;
 
 pub use diagnostic::{Diagnostic, Position};
 
@@ -72,6 +76,8 @@ pub struct ReplayFile {
     pub config: Config,
     /// What the actors of the scenario `ops` run.
     pub program: Option<Box<Program>>,
+    /// What happens on the wire between the network cards.
+    pub wire: Wire,
     /// Where the schedule departs from the default.
     pub schedule: Vec<Departure>,
 }
@@ -138,6 +144,7 @@ impl ReplayFile {
         if let Some(program) = &self.program {
             machine.load(program);
         }
+        machine.connect(&self.wire);
         Ok(())
     }
 }
@@ -208,6 +215,7 @@ impl fmt::Display for ReplayFile {
                 }
             }
         }
+        write!(f, "{}", self.wire)?;
         writeln!(f, "schedule")?;
         for departure in &self.schedule {
             writeln!(f, "  {departure}")?;

@@ -5,7 +5,7 @@ use kmod::machine::{Kind, Line as IrqLine};
 
 use super::diagnostic::{Diagnostic, Position};
 use super::token::{Line, Token};
-use super::{Parsed, Places, ReplayFile, header};
+use super::{Parsed, Places, ReplayFile, header, wire};
 use crate::names::{Action, Departure, PointName, SPIN, WAIT};
 use crate::suggest::nearest;
 
@@ -73,6 +73,7 @@ fn parse_text(text: &str) -> Result<Parsed, Diagnostic> {
     let mut lines = Lines::new(text)?;
     let header = header::parse(&mut lines)?;
     let program = header::program(&mut lines, header.scenario)?;
+    let wire = wire::parse(&mut lines, &header.config)?;
     keyword(&mut lines, "schedule")?;
     let mut schedule = Vec::new();
     let mut places = Vec::new();
@@ -99,6 +100,7 @@ fn parse_text(text: &str) -> Result<Parsed, Diagnostic> {
         variant,
         config,
         program,
+        wire,
         schedule,
     };
     Ok(Parsed {

@@ -359,3 +359,40 @@ fn damage(text: &str, rng: &mut Rng) -> Vec<u8> {
     }
     bytes
 }
+
+/// A file with a wire, on which these lines happen.
+fn with_wire(lines: &str) -> String {
+    FILE.replace("softint_handlers 16\n", "softint_handlers 16\nnics 2\n")
+        .replace("schedule\n", &format!("wire\n{lines}schedule\n"))
+}
+
+#[test]
+fn a_file_with_a_wire_prints_as_itself() {
+    let text = with_wire("  frame 1 00ff7e\n  frame 0 0a\n  lost 0\n  late 1\n  twice 12\n");
+    let parsed = read(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(parsed.file.wire.frames[0].bytes, [0, 0xff, 0x7e]);
+    assert_eq!(parsed.file.to_string(), text);
+}
+
+#[test]
+fn what_is_wrong_on_a_wire_is_said_with_its_place() {
+    let cases = [
+        ("", 13, "nothing happens"),
+        ("  frame 2 00\n", 14, "no card 2"),
+        ("  frame 1 0\n", 14, "not the bytes"),
+        ("  frame 1 0G\n", 14, "not the bytes"),
+        ("  frame 1\n", 14, "the bytes of the frame"),
+        ("  frame 1 00 00\n", 14, ""),
+        ("  lost 3\n  late 3\n", 15, "twice"),
+        ("  lost 3\n  late 2\n", 15, "too late"),
+        ("  lost 3\n  frame 0 00\n", 15, "behind a mishap"),
+        ("  list 3\n", 14, "called `list`"),
+    ];
+    for (lines, line, message) in cases {
+        let (at, _, said) = wrong(&with_wire(lines));
+        assert_eq!(at, line, "{lines}: {said}");
+        assert!(said.contains(message), "{lines}: {said}");
+    }
+    let cardless = with_wire("  lost 1\n").replace("nics 2\n", "");
+    assert!(wrong(&cardless).2.contains("no network cards"));
+}

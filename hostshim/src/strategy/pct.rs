@@ -2,7 +2,8 @@
 //!
 //! # Overview
 //!
-//! Everything that can go on by itself has a priority: each CPU, and each CPU's interrupts from others. The one with the highest
+//! Everything that can go on by itself has a priority: each CPU, each CPU's interrupts from others, and the wire
+//! that brings the network cards their frames. The one with the highest
 //! that can go on does, until one of `depth - 1` change points, where it falls to the bottom. A bug
 //! that needs `d` ordering constraints is found in a run of `k` points and `n` priorities with a probability of
 //! at least 1 / (n k^(d-1)).
@@ -31,8 +32,12 @@ const LOW_ONLY_FOURTHS: u64 = 3;
 const DETOUR: u64 = 16;
 /// One change point in so many is an early tick.
 const TICK_ODDS: u64 = 8;
+/// What the wire's priorities are drawn with, besides the seed.
+const WIRE_SEED: u64 = 0x7769_7265;
 /// CPUs, and their lines for interrupts from others.
 const ENTITIES: usize = 2 * Config::MAXCPUS;
+/// The wire, after the entities of which every machine has some.
+const WIRE: usize = ENTITIES;
 
 /// Runs by priorities that change at few points.
 #[derive(Clone, Debug)]
@@ -44,8 +49,8 @@ pub struct Pct {
     /// The depth of every run; `None`: they go through [`DEPTHS`].
     depth: Option<u64>,
     rng: Rng,
-    /// CPU `c` is `c`, its interrupt line is `c + MAXCPUS`. Higher goes first.
-    priorities: [i64; ENTITIES],
+    /// CPU `c` is `c`, its interrupt line is `c + MAXCPUS`, the last is the wire. Higher goes first.
+    priorities: [i64; ENTITIES + 1],
     /// The next priority below all others.
     bottom: i64,
     /// The points at which something falls to the bottom, the next one last.
@@ -63,7 +68,7 @@ impl Pct {
             length: LENGTH,
             depth: None,
             rng: Rng::new(seed, 0),
-            priorities: [0; ENTITIES],
+            priorities: [0; ENTITIES + 1],
             bottom: 0,
             changes: Vec::new(),
             low_only: false,
@@ -93,6 +98,9 @@ impl Pct {
             self.priorities
                 .swap(last, self.rng.below(last as u64 + 1) as usize);
         }
+        // Not of the same numbers, so that runs without cards are what they were. Beside one of the others, and before it.
+        let mut rng = Rng::new(self.seed ^ WIRE_SEED, self.run);
+        self.priorities[WIRE] = rng.below(ENTITIES as u64 + 1) as i64;
     }
 
     fn fall(&mut self, entity: usize) {
@@ -151,12 +159,23 @@ impl Pct {
                 highest = entity;
             }
         }
+        let frames = view.asserted(Line::Net) != 0;
+        if frames && self.priorities[WIRE] >= self.priorities[highest] {
+            return WIRE;
+        }
         highest
     }
 }
 const _: () = assert!(ENTITIES == 32, "a set of entities is a word");
 
-fn choice_of(entity: usize) -> Choice {
+fn choice_of(entity: usize, view: &View<'_>) -> Choice {
+    if entity == WIRE {
+        // It tells one CPU at a time.
+        return Choice::Take(
+            view.asserted(Line::Net).trailing_zeros() as usize,
+            Line::Net,
+        );
+    }
     match entity.checked_sub(Config::MAXCPUS) {
         None => Choice::Step(entity),
         Some(cpu) => Choice::Take(cpu, Line::Ipi),
@@ -187,7 +206,7 @@ impl Strategy for Pct {
         if view.is_yielding() {
             self.fall(view.current());
         }
-        let choice = choice_of(self.highest(view));
+        let choice = choice_of(self.highest(view), view);
         Answer {
             choice,
             quiet: self.quiet_after(choice, view),

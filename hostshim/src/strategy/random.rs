@@ -91,6 +91,9 @@ impl Random {
         if ticks != 0 && self.rng.below(ticks + rest) < ticks {
             return Choice::Take(self.rng.member(others.ticks), Line::Clock);
         }
+        if others.frames != 0 && self.rng.below(1 + rest) == 0 {
+            return Choice::Take(others.frames.trailing_zeros() as usize, Line::Net);
+        }
         if rest == 0 {
             return default;
         }
@@ -107,6 +110,8 @@ struct Others {
     /// Who can step, and above those who can take an interrupt from another CPU.
     steps_and_ipis: u32,
     ticks: u32,
+    /// Who can be told of a frame: one at most.
+    frames: u32,
 }
 const _: () = assert!(2 * Config::MAXCPUS <= 32, "two sets of CPUs are a word");
 
@@ -114,16 +119,17 @@ impl Others {
     fn new(view: &View<'_>, default: Choice) -> Others {
         let mut steps_and_ipis = view.runnable() | view.asserted(Line::Ipi) << Config::MAXCPUS;
         let mut ticks = view.asserted(Line::Clock);
+        let mut frames = view.asserted(Line::Net);
         match default {
             Choice::Step(cpu) => steps_and_ipis &= !(1 << cpu),
             Choice::Take(cpu, Line::Ipi) => steps_and_ipis &= !(1 << (cpu + Config::MAXCPUS)),
             Choice::Take(cpu, Line::Clock) => ticks &= !(1 << cpu),
-            // Not among what is drawn: a card's interrupt comes when nothing else is left.
-            Choice::Take(_, Line::Net) => {}
+            Choice::Take(cpu, Line::Net) => frames &= !(1 << cpu),
         }
         Others {
             steps_and_ipis,
             ticks,
+            frames,
         }
     }
 }

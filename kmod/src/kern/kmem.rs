@@ -108,6 +108,7 @@ pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
 }
 
 /// Moves `value` into memory that is never given back: for what lives as long as its kernel.
+#[track_caller]
 pub(crate) fn boot_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
     let at = machine::alloc(Layout::new::<T>(), what).cast::<T>();
     if at.is_null() {
@@ -120,6 +121,7 @@ pub(crate) fn boot_alloc<T>(what: &'static str, value: T) -> Option<&'static T> 
 }
 
 /// As [`boot_alloc`], for `count` values made one after another.
+#[track_caller]
 pub(crate) fn boot_alloc_slice<T>(
     what: &'static str,
     count: usize,

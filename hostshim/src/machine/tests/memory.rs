@@ -209,7 +209,7 @@ fn memory_freed_before_the_image_stays_freed() {
     let mut machine = Machine::new();
     let little = Little::new(&[|s| assert_eq!(victim(s).load(Relaxed), 0)]);
     machine
-        .boot_guest(1, &|| Box::new(Frees(little.clone())))
+        .boot_guest(1, 0, &|| Box::new(Frees(little.clone())))
         .expect("it boots");
     for _ in 0..3 {
         let outcome = machine.run(&mut Fair, &Limits::default());
@@ -220,7 +220,7 @@ fn memory_freed_before_the_image_stays_freed() {
         place("again", AtomicU32::new(0)).store(1, Relaxed);
     }]);
     machine
-        .boot_guest(1, &|| Box::new(honest.clone()))
+        .boot_guest(1, 0, &|| Box::new(honest.clone()))
         .expect("it boots");
     assert_eq!(
         machine.run(&mut Fair, &Limits::default()).verdict,
@@ -301,6 +301,43 @@ fn to_free_what_another_cpu_has_just_written_is_a_race() {
         "{}",
         failure.message
     );
+}
+
+/// One CPU makes something and says where it is; the other reads it.
+fn publisher<const RELEASE: bool>() -> Little {
+    Little::new(&[
+        |s| {
+            let cell: &'static Plain<u32> = place("fresh", Plain::new(7));
+            let offset = std::ptr::from_ref(cell) as usize - std::ptr::from_ref(s) as usize;
+            s.x.store(offset as u32, if RELEASE { Release } else { Relaxed });
+        },
+        |s| {
+            let offset = s.x.load(Acquire) as usize;
+            if offset != 0 {
+                let at = std::ptr::from_ref(s) as usize + offset;
+                // SAFETY: the other thread gave the offset of a cell that is never given back.
+                let cell = unsafe { &*(at as *const Plain<u32>) };
+                assert_eq!(cell.get(), 7);
+            }
+        },
+    ])
+}
+
+#[test]
+fn what_was_just_made_is_published_with_release_or_read_in_a_race() {
+    assert_eq!(hunt(&publisher::<true>(), RUNS), None);
+    let failure = hunt(&publisher::<false>(), RUNS).expect("a race");
+    assert_eq!(failure.kind, FailureKind::DataRace);
+    let text = &failure.message;
+    assert!(
+        text.starts_with("read of fresh#0 is not ordered after"),
+        "{text}"
+    );
+    assert!(
+        text.contains("its memory was allocated by t0 on cpu0"),
+        "{text}"
+    );
+    assert!(text.contains("machine/tests/"), "{text}");
 }
 
 #[test]

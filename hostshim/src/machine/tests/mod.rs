@@ -4,6 +4,7 @@ mod kernel;
 mod memory;
 mod schedules;
 mod time;
+mod wire;
 
 use std::alloc::Layout;
 use std::fmt;
@@ -24,6 +25,10 @@ struct Shared {
     go: AtomicU32,
     done: AtomicU32,
     ticks: Bare,
+    /// The first bytes of the frames that card 1 received, each a decimal digit.
+    frames: Bare,
+    /// What `x` was when the first of them arrived.
+    seen: Bare,
     progress: Bare,
     x: AtomicU32,
     y: AtomicU32,
@@ -42,6 +47,7 @@ struct Job {
 #[derive(Clone)]
 struct Little {
     bodies: Vec<Body>,
+    nics: usize,
     /// Whether a guest that waits waits for the clock.
     needs_clock: bool,
     /// Whether every tick counts as progress.
@@ -54,6 +60,7 @@ impl Little {
     fn new(bodies: &[Body]) -> Little {
         Little {
             bodies: bodies.to_vec(),
+            nics: 0,
             needs_clock: false,
             ticks_are_progress: false,
             verify: |_| {},
@@ -133,6 +140,9 @@ impl Guest for Little {
             if line == Line::Clock {
                 shared.ticks.fetch_add(1, BareRelaxed);
             }
+            if line == Line::Net {
+                wire::receive(shared);
+            }
         }
     }
 
@@ -173,7 +183,7 @@ fn booted(guest: &Little, trace: bool) -> Machine {
     machine.trace = trace;
     let make = || -> Box<dyn Guest> { Box::new(guest.clone()) };
     machine
-        .boot_guest(guest.bodies.len(), &make)
+        .boot_guest(guest.bodies.len(), guest.nics, &make)
         .expect("the guest boots");
     machine
 }

@@ -1,0 +1,227 @@
+//! The network cards, and the wire that joins them: see [`Wire`].
+//!
+//! # Overview
+//!
+//! A frame that is sent goes onto the wire. While there is a frame on the wire, [`Line::Net`](kmod::machine::Line) is
+//! asserted on one CPU, a different one for each frame; when that CPU takes the interrupt, the frame is in its card's
+//! ring. So a strategy that puts the interrupt off delays the frame.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use kmod::machine::{NIC_FRAME, Nic};
+
+use crate::wire::{Frame, Mishap, Wire};
+
+/// Frames that fit onto the wire: a card that finds it full has no room.
+const LENGTH: usize = 64;
+
+/// A frame that came onto the wire.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// The number of the point after which it did.
+    pub point: u64,
+    /// For which card it is, and its bytes.
+    pub frame: Frame,
+}
+
+/// The cards of a machine.
+#[derive(Default)]
+pub(crate) struct Cards {
+    count: Cell<usize>,
+    state: RefCell<State>,
+    /// What happens on the wire in the runs to come.
+    plan: RefCell<Wire>,
+}
+
+/// What a run has changed.
+#[derive(Default)]
+struct State {
+    wire: VecDeque<(Frame, bool)>,
+    rings: Vec<VecDeque<Vec<u8>>>,
+    /// Frames that came onto the wire.
+    sent: u32,
+    /// Frames that arrived.
+    arrived: usize,
+    /// Everything that came onto the wire, if it is to be kept.
+    log: Option<Vec<Sent>>,
+}
+
+impl State {
+    fn put(&mut self, plan: &Wire, point: u64, frame: Frame) {
+        if let Some(log) = &mut self.log {
+            let frame = frame.clone();
+            log.push(Sent { point, frame });
+        }
+        let number = self.sent;
+        self.sent += 1;
+        match plan.mishap(number) {
+            Some(Mishap::Lost) => {}
+            Some(Mishap::Twice) => {
+                self.wire.push_back((frame.clone(), false));
+                self.wire.push_back((frame, false));
+            }
+            Some(Mishap::Late) => self.wire.push_back((frame, true)),
+            None => self.wire.push_back((frame, false)),
+        }
+    }
+}
+
+impl Cards {
+    /// Another machine, with so many cards and nothing on the wire.
+    pub(crate) fn clear(&self, count: usize) {
+        self.count.set(count);
+        self.plan.replace(Wire::default());
+        self.state.replace(State::default());
+    }
+
+    /// What happens on the wire in every run to come.
+    pub(crate) fn load(&self, plan: &Wire) {
+        self.plan.borrow_mut().clone_from(plan);
+    }
+
+    /// Begins a run, of which what is sent is kept or not. Gives whether there is a frame on the wire.
+    pub(crate) fn begin(&self, keep: bool) -> bool {
+        if self.count.get() == 0 {
+            return false;
+        }
+        let plan = self.plan.borrow();
+        let mut state = State {
+            log: keep.then(Vec::new),
+            ..State::default()
+        };
+        state.rings.resize_with(self.count.get(), VecDeque::new);
+        for frame in &plan.frames {
+            state.put(&plan, 0, frame.clone());
+        }
+        let busy = !state.wire.is_empty();
+        self.state.replace(state);
+        busy
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.get()
+    }
+
+    /// Card `unit`: its address is of those that anybody may give out.
+    pub(crate) fn card(&self, unit: usize) -> Nic {
+        Nic {
+            address: [0x02, 0, 0, 0, 0, unit as u8],
+            queues: 1,
+        }
+    }
+
+    /// What came onto the wire in the last run, if it was kept.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        self.state.borrow().log.clone().unwrap_or_default()
+    }
+
+    /// A card sends a frame after that point. False: the wire is full.
+    pub(crate) fn transmit(&self, point: u64, unit: usize, bytes: &[u8]) -> bool {
+        let mut state = self.state.borrow_mut();
+        if bytes.len() > NIC_FRAME || state.wire.len() >= LENGTH {
+            return false;
+        }
+        let frame = Frame {
+            card: unit ^ 1,
+            bytes: bytes.to_vec(),
+        };
+        // If there is no such card, it goes outside.
+        state.put(&self.plan.borrow(), point, frame);
+        true
+    }
+
+    /// Takes a frame out of a card's ring. Gives its length.
+    pub(crate) fn receive(&self, unit: usize, to: &mut [u8]) -> Option<usize> {
+        let bytes = self.state.borrow_mut().rings.get_mut(unit)?.pop_front()?;
+        let length = bytes.len().min(to.len());
+        to[..length].copy_from_slice(&bytes[..length]);
+        Some(length)
+    }
+
+    /// The frame at the wire's end arrives: the interrupt that tells of it is taken.
+    pub(crate) fn arrive(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.wire.len() > 1 && state.wire[0].1 {
+            state.wire[0].1 = false;
+            state.wire.swap(0, 1);
+        }
+        if let Some((frame, _)) = state.wire.pop_front() {
+            state.arrived += 1;
+            if let Some(ring) = state.rings.get_mut(frame.card) {
+                ring.push_back(frame.bytes);
+            }
+        }
+    }
+
+    /// The CPU, of so many, that is told of the next frame. `None`: there is none on the wire.
+    pub(crate) fn next_cpu(&self, ncpu: usize) -> Option<usize> {
+        let state = self.state.borrow();
+        (!state.wire.is_empty()).then(|| state.arrived % ncpu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrivals(wire: &Wire, sent: &[u8]) -> Vec<u8> {
+        let cards = Cards::default();
+        cards.clear(2);
+        cards.load(wire);
+        cards.begin(false);
+        for byte in sent {
+            assert!(cards.transmit(0, 0, &[*byte]));
+        }
+        let mut got = Vec::new();
+        while cards.next_cpu(2).is_some() {
+            cards.arrive();
+            let mut byte = [0];
+            assert_eq!(cards.receive(0, &mut byte), None);
+            assert_eq!(cards.receive(1, &mut byte), Some(1));
+            got.push(byte[0]);
+        }
+        got
+    }
+
+    #[test]
+    fn a_wire_loses_doubles_and_reorders_as_it_is_told() {
+        let mut wire = Wire::default();
+        assert_eq!(arrivals(&wire, b"abcd"), b"abcd");
+        wire.befall(0, Mishap::Late);
+        wire.befall(2, Mishap::Lost);
+        wire.befall(3, Mishap::Twice);
+        assert_eq!(arrivals(&wire, b"abcd"), b"badd");
+    }
+
+    #[test]
+    fn the_last_frame_can_only_be_as_late_as_it_is() {
+        let mut wire = Wire::default();
+        wire.befall(0, Mishap::Late);
+        assert_eq!(arrivals(&wire, b"a"), b"a");
+    }
+
+    #[test]
+    fn frames_from_outside_come_before_what_cards_send() {
+        let frame = |card, byte| Frame {
+            card,
+            bytes: vec![byte],
+        };
+        let wire = Wire {
+            frames: vec![frame(1, b'x'), frame(1, b'y')],
+            mishaps: vec![(0, Mishap::Lost)],
+        };
+        assert_eq!(arrivals(&wire, b"a"), b"ya");
+    }
+
+    #[test]
+    fn a_full_wire_takes_nothing() {
+        let cards = Cards::default();
+        cards.clear(2);
+        cards.begin(false);
+        let taken = (0..2 * LENGTH)
+            .filter(|_| cards.transmit(0, 1, b"a"))
+            .count();
+        assert_eq!(taken, LENGTH);
+    }
+}
