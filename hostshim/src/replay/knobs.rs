@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 9] = [
+pub(super) static KNOBS: [Knob; 13] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -59,6 +59,30 @@ pub(super) static KNOBS: [Knob; 9] = [
         set: |c, value| c.pcq_slots = value as usize,
     },
     Knob {
+        name: "net_mpsafe",
+        range: 0..=1,
+        get: |c| u32::from(c.net_mpsafe),
+        set: |c, value| c.net_mpsafe = value != 0,
+    },
+    Knob {
+        name: "lltable_buckets",
+        range: 1..=256,
+        get: |c| c.lltable_buckets as u32,
+        set: |c, value| c.lltable_buckets = value as usize,
+    },
+    Knob {
+        name: "arpt_keep_ticks",
+        range: 1..=1_000_000,
+        get: |c| c.arpt_keep_ticks,
+        set: |c, value| c.arpt_keep_ticks = value,
+    },
+    Knob {
+        name: "arpt_down_ticks",
+        range: 1..=1_000_000,
+        get: |c| c.arpt_down_ticks,
+        set: |c, value| c.arpt_down_ticks = value,
+    },
+    Knob {
         name: "repeat",
         range: 1..=1_000_000,
         get: |c| c.repeat,
@@ -87,6 +111,10 @@ const _: fn(Config) = |config| {
         softint_handlers: _,
         percpu_import_words: _,
         pcq_slots: _,
+        net_mpsafe: _,
+        lltable_buckets: _,
+        arpt_keep_ticks: _,
+        arpt_down_ticks: _,
         repeat: _,
         nics: _,
     } = config;

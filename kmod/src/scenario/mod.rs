@@ -32,12 +32,15 @@ pub mod alive;
 pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;
+pub mod callout_reset_leak;
 pub mod classics;
 pub mod drain_vs_perform;
+pub mod ifdetach_vs_arptimer;
 pub mod inet;
 pub mod key;
 pub mod localcount;
 pub mod lookup;
+pub mod neighbour;
 pub mod ops;
 pub mod pcq;
 pub mod percpu;
@@ -62,6 +65,8 @@ pub struct Variant {
     pub history: History,
     /// The wiring of cross calls with which it shows what it shows; whoever has none shows it with each.
     pub xcall: Option<Wiring>,
+    /// Whether the network stack is NET_MPSAFE, where that matters to what it shows.
+    pub net_mpsafe: Option<bool>,
     /// Whether it is to fail: else it must hold, as today's code does.
     pub fails: bool,
 }
@@ -83,6 +88,7 @@ pub const FIXED: Variant = Variant {
     summary: "today's code",
     history: History::NONE,
     xcall: None,
+    net_mpsafe: None,
     fails: false,
 };
 
@@ -130,6 +136,7 @@ impl Scenario {
         let mut config = usual;
         config.history = variant.history;
         config.xcall = variant.xcall.unwrap_or(config.xcall);
+        config.net_mpsafe = variant.net_mpsafe.unwrap_or(config.net_mpsafe);
         (self.configure)(&mut config);
         config
     }
@@ -146,6 +153,8 @@ pub static ALL: &[&Scenario] = &[
     &perform_vs_callout::SCENARIO,
     &drain_vs_perform::SCENARIO,
     &bind_vs_migration::SCENARIO,
+    &callout_reset_leak::SCENARIO,
+    &ifdetach_vs_arptimer::SCENARIO,
     &pserialize::GRACE,
     &pserialize::LIST,
     &ops::SCENARIO,

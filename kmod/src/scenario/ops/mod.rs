@@ -130,6 +130,7 @@ const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant
         summary,
         history,
         xcall: None,
+        net_mpsafe: None,
         fails: true,
     }
 }
