@@ -79,11 +79,11 @@ struct Reference {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} by {}", self.holder, Taker(*self))
+        write!(f, "{} ({})", self.holder, Taker(*self))
     }
 }
 
-/// Who took a reference, as text: `arp_update in input on cpu1 at kmod/src/net/arp.rs:1`.
+/// Who took a reference, as text: `arp_update by input on cpu1, at kmod/src/net/arp.rs:1`.
 struct Taker(Reference);
 
 impl fmt::Display for Taker {
@@ -96,7 +96,7 @@ impl fmt::Display for Taker {
             ..
         }) = self;
         let (file, line) = (at.file(), at.line());
-        write!(f, "{function} in {lwp} on cpu{cpu} at {file}:{line}")
+        write!(f, "{function} by {lwp} on cpu{cpu}, at {file}:{line}")
     }
 }
 
@@ -209,7 +209,7 @@ impl References {
         contract!(
             usize::try_from(account.refcnt) == Ok(known),
             "llentry-references",
-            "the entry {} counts {} references when {} lets go of it, and {known} of them are answered for{}",
+            "the entry {} counts {} references when {} lets go of it, and there should be {known}{}",
             account.entry,
             account.refcnt,
             curlwp().name(),
@@ -242,7 +242,7 @@ impl fmt::Display for Told<'_> {
             match reference.holder {
                 Holder::Table if account.linked => f.write_str("it is linked")?,
                 Holder::Table => {
-                    f.write_str("it is linked no more, NOBODY answers for this one")?
+                    f.write_str("nobody answers for this one: it is not linked any more")?
                 }
                 Holder::Timer if forgotten > 0 => {
                     forgotten -= 1;
@@ -257,29 +257,43 @@ impl fmt::Display for Told<'_> {
             }
         }
         match references.beyond.get() {
-            0 => Ok(()),
-            beyond => write!(f, "\n  and {beyond} more that are held"),
+            0 => {}
+            beyond => write!(f, "\n  and {beyond} more that are held")?,
         }
+        self.write_missing(f)
     }
 }
 
 impl Told<'_> {
+    /// Who should have a reference, and has none.
+    fn write_missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told(references, account) = self;
+        let has = |holder| references.iter().filter(|r| r.holder == holder).count();
+        if account.linked && has(Holder::Table) == 0 {
+            f.write_str("\n  the table has none, and the entry is linked")?;
+        }
+        if has(Holder::Timer) < account.of_timer() {
+            f.write_str("\n  the timer has none, and it is pending or its handler runs")?;
+        }
+        Ok(())
+    }
+
     /// How a reference of the timer, the one at `index`, came to be forgotten.
     fn write_fate(&self, f: &mut fmt::Formatter<'_>, lost: Reference, index: usize) -> fmt::Result {
         let Told(references, account) = self;
         let mut later = references.iter().skip(index + 1);
-        f.write_str("NOBODY answers for this one: ")?;
+        f.write_str("nobody answers for this one: ")?;
         match later.find(|r| r.holder == Holder::Timer) {
             Some(next) if next.runs == lost.runs => {
                 write!(
                     f,
-                    "its schedule was replaced before it ran, by {}",
+                    "its schedule was replaced before it ran, in {}",
                     Taker(next)
                 )
             }
             Some(next) => write!(
                 f,
-                "its handler returned with it, for the timer had been armed again, by {}",
+                "its handler returned with it, for the timer had been armed again, in {}",
                 Taker(next)
             ),
             None if account.timer.runs != lost.runs => f.write_str("its handler returned with it"),
@@ -330,9 +344,8 @@ mod tests {
     fn fates(references: &References, account: Account) -> std::vec::Vec<String> {
         let text = Told(references, account).to_string();
         let fate = |line: &str| {
-            let (_, rest) = line.split_once(".rs:").unwrap_or(("", line));
-            let (_, rest) = rest.split_once(": ").unwrap_or(("", rest));
-            rest.split(", by ").next().unwrap_or("").to_string()
+            let (_, rest) = line.split_once("): ").unwrap_or(("", line));
+            rest.split(", in ").next().unwrap_or("").to_string()
         };
         text.lines().skip(1).map(fate).collect()
     }
@@ -345,10 +358,10 @@ mod tests {
             ..NOTHING
         };
         let expected = [
-            "NOBODY answers for this one: its schedule was replaced before it ran",
+            "nobody answers for this one: its schedule was replaced before it ran",
             "it is pending",
         ];
-        assert_eq!(fates(&references, account(timer, true)), expected);
+        assert_eq!(fates(&references, account(timer, false)), expected);
     }
 
     #[test]
@@ -360,10 +373,10 @@ mod tests {
             ..NOTHING
         };
         let expected = [
-            "NOBODY answers for this one: its handler returned with it, for the timer had been armed again",
+            "nobody answers for this one: its handler returned with it, for the timer had been armed again",
             "it is pending",
         ];
-        assert_eq!(fates(&references, account(timer, true)), expected);
+        assert_eq!(fates(&references, account(timer, false)), expected);
     }
 
     #[test]
@@ -374,8 +387,8 @@ mod tests {
             (Holder::Other("arp"), 0),
         ]);
         let expected = [
-            "it is linked no more, NOBODY answers for this one",
-            "NOBODY answers for this one: its schedule was taken off before it ran",
+            "nobody answers for this one: it is not linked any more",
+            "nobody answers for this one: its schedule was taken off before it ran",
             "held",
         ];
         assert_eq!(fates(&references, account(NOTHING, false)), expected);
@@ -388,7 +401,7 @@ mod tests {
             running: true,
             runs: 1,
         };
-        let account = account(timer, true);
+        let account = account(timer, false);
         assert_eq!(account.of_timer(), 2);
         assert_eq!(
             Account {
@@ -403,6 +416,21 @@ mod tests {
             fates(&references, account),
             ["its handler runs", "it is pending"]
         );
+    }
+
+    #[test]
+    fn who_should_have_one_and_has_none_is_told() {
+        let timer = CalloutState {
+            pending: true,
+            ..NOTHING
+        };
+        let text = Told(&references(&[]), account(timer, true)).to_string();
+        let expected = [
+            "",
+            "  the table has none, and the entry is linked",
+            "  the timer has none, and it is pending or its handler runs",
+        ];
+        assert!(text.lines().eq(expected), "{text}");
     }
 
     #[test]

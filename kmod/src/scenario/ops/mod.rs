@@ -27,6 +27,7 @@ use crate::kernel::Kernel;
 use crate::scenario::classics::shared;
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
+mod arp;
 mod form;
 mod inet;
 mod interpreter;
@@ -115,6 +116,11 @@ pub const VARIANTS: &[Variant] = &[
         "bind-vs-migration",
         "what the scenario of that name calls historical",
         &[Bug::SwitchIgnoresBound],
+    ),
+    old(
+        "callout-reset-leak",
+        "what the scenario of that name calls historical",
+        &[Bug::ArpSettimer],
     ),
 ];
 
