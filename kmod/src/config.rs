@@ -30,6 +30,9 @@ impl Wiring {
     }
 }
 
+/// Ticks a second, by which NetBSD's times are counted here.
+const HZ: u32 = 100;
+
 /// What a kernel is booted with.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
@@ -55,8 +58,14 @@ pub struct Config {
     pub pcq_slots: usize,
     /// Free packet buffers that a CPU keeps; 0: each comes from kmem(9) and goes back there.
     pub mbuf_cache: usize,
-    /// Whether the protocols run without `softnet_lock` (`NET_MPSAFE`).
+    /// Whether the network stack does without `softnet_lock` where it can (`NET_MPSAFE`).
     pub net_mpsafe: bool,
+    /// Buckets of a link-level table.
+    pub lltable_buckets: usize,
+    /// Ticks for which a link address is good once it is resolved.
+    pub arpt_keep_ticks: u32,
+    /// Ticks for which nobody is asked again about an address that does not answer.
+    pub arpt_down_ticks: u32,
     /// How often an actor repeats its part, where a scenario says that it does.
     pub repeat: u32,
     /// Network cards that a simulated machine has, joined in pairs. A booted one has what it has.
@@ -84,6 +93,9 @@ impl Config {
             pcq_slots: 256,
             mbuf_cache: 64,
             net_mpsafe: true,
+            lltable_buckets: 32,
+            arpt_keep_ticks: 20 * 60 * HZ,
+            arpt_down_ticks: 20 * HZ,
             repeat: 16,
             nics: 0,
         }
@@ -99,6 +111,9 @@ impl Config {
             percpu_import_words: 2,
             pcq_slots: 3,
             mbuf_cache: 0,
+            lltable_buckets: 2,
+            arpt_keep_ticks: 3,
+            arpt_down_ticks: 2,
             repeat: 1,
             ..Config::new(ncpu)
         }

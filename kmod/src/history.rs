@@ -62,6 +62,15 @@ bugs! {
     /// It starves under load, and shares a box with others.
     PsrefSweepLow, "psref-sweep-low",
         "the sweep over references is a low-priority cross call (subr_psref.c 1.10)";
+    /// What `callout_reset` replaces never runs.
+    ArpSettimer, "arp-settimer",
+        "a timer that is pending is armed again, and its reference with it (if_arp.c 1.255)";
+    /// What was armed again has a reference of its own.
+    ArptimerPending, "arptimer-pending",
+        "the handler of a timer that is pending again returns with its reference (if_arp.c 1.255)";
+    /// What is taken off never runs.
+    LlentryFree, "llentry-free",
+        "a timer that is pending is stopped, and its reference stays (if_llatbl.c 1.22)";
 }
 
 impl Bug {

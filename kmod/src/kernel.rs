@@ -3,7 +3,7 @@
 //! There is no other global state: everything is reached from the current LWP, so a process can
 //! hold many kernels.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed as Bare};
+use core::sync::atomic::{AtomicU32 as BareU32, AtomicU64, Ordering::Relaxed as Bare};
 
 use crate::config::Config;
 use crate::contract;
@@ -51,6 +51,8 @@ pub struct Kernel {
     pub(crate) net: AtomicRef<Net>,
     cpus: Local<&'static [Cpu]>,
     progress: AtomicU64,
+    /// Ticks that CPU 0 has counted.
+    pub(crate) ticks: BareU32,
     data: Local<Arg>,
     config: Config,
     scenario: &'static Scenario,
@@ -217,6 +219,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         net: AtomicRef::new(),
         cpus: Local::new(&[]),
         progress: AtomicU64::new(0),
+        ticks: BareU32::new(0),
         data: Local::new(Arg::NONE),
         config: *config,
         scenario,

@@ -4,9 +4,8 @@
 //!
 //! Begin with [`machine`], the one door to whoever hosts the kernel, and [`mem`], the cells through
 //! which all shared memory is touched. [`kern`] has a file for each manual page of section 9; each
-//! begins with what the primitive promises, in which contexts, and how it is made. [`net`] is a small packet path
-//! over them. [`scenario`] has
-//! the programs that show what goes wrong. Dependencies point that way only:
+//! begins with what the primitive promises, in which contexts, and how it is made. [`net`] is the network
+//! stack over them. [`scenario`] has the programs that show what goes wrong. Dependencies point that way only:
 //!
 //! ```text
 //! scenario -> net -> kern -> mem -> machine        entry: where the host comes in

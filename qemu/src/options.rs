@@ -7,7 +7,8 @@ use kmod::config::Wiring;
 use kmod::history::{Bug, History};
 
 /// The words that are understood, for the message about one that is not.
-const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, history, perturb, watchdog";
+const KEYS: &str =
+    "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, perturb, watchdog";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) struct Options<'a> {
     pub(crate) cpus: Option<usize>,
     /// Wiring of the cross calls; the scenario's if it is not given.
     pub(crate) xcall: Option<Wiring>,
+    /// Whether the network stack is NET_MPSAFE; as the scenario says if it is not given.
+    pub(crate) net_mpsafe: Option<bool>,
     /// Old code that runs besides the variant's.
     pub(crate) history: History,
     /// One point in so many is perturbed; 0: none.
@@ -71,6 +74,14 @@ fn wiring<'a>(key: &'a str, value: &'a str) -> Result<Wiring, Wrong<'a>> {
     Wiring::find(value).ok_or(Wrong::Value(key, value, "native or rump"))
 }
 
+fn switch<'a>(key: &'a str, value: &'a str) -> Result<bool, Wrong<'a>> {
+    match value {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err(Wrong::Value(key, value, "0 or 1")),
+    }
+}
+
 fn history<'a>(key: &'a str, value: &'a str) -> Result<History, Wrong<'a>> {
     value.split(',').try_fold(History::NONE, |history, name| {
         let bug = Bug::find(name).ok_or(Wrong::Value(
@@ -102,6 +113,7 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
         seed: 1,
         cpus: None,
         xcall: None,
+        net_mpsafe: None,
         history: History::NONE,
         perturb: None,
         watchdog: 10,
@@ -116,6 +128,7 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
             "seed" => options.seed = number(key, value)?,
             "cpus" => options.cpus = Some(number(key, value)?),
             "xcall" => options.xcall = Some(wiring(key, value)?),
+            "net_mpsafe" => options.net_mpsafe = Some(switch(key, value)?),
             "history" => options.history = history(key, value)?,
             "perturb" => options.perturb = Some(number(key, value)?),
             "watchdog" => options.watchdog = number(key, value)?,
@@ -134,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_key_is_understood() {
-        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump history=xcall-donep perturb=9 watchdog=2";
+        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump net_mpsafe=0 history=xcall-donep perturb=9 watchdog=2";
         let options = Options {
             scenario: "s",
             variant: "v",
@@ -142,6 +155,7 @@ mod tests {
             seed: 7,
             cpus: Some(3),
             xcall: Some(Wiring::Rump),
+            net_mpsafe: Some(false),
             history: History::NONE.with(Bug::XcallDonep),
             perturb: Some(9),
             watchdog: 2,
@@ -172,6 +186,10 @@ mod tests {
         assert!(matches!(
             parse("scenario=s xcall=fast"),
             Err(Wrong::Value("xcall", "fast", _))
+        ));
+        assert!(matches!(
+            parse("scenario=s net_mpsafe=yes"),
+            Err(Wrong::Value("net_mpsafe", "yes", _))
         ));
     }
 }

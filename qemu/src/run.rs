@@ -105,6 +105,7 @@ pub(crate) extern "C" fn main() -> ! {
     let usual = scenario.config(Config::new(count), variant);
     let config = Config {
         xcall: options.xcall.unwrap_or(usual.xcall),
+        net_mpsafe: options.net_mpsafe.unwrap_or(usual.net_mpsafe),
         history: usual.history.union(options.history),
         ..usual
     };

@@ -92,6 +92,9 @@ pub(super) struct RunArgs {
     /// How high-priority cross calls are wired [default: what the scenario says, which is native mostly]
     #[arg(long, value_enum)]
     pub(super) xcall: Option<XcallArg>,
+    /// Whether the network stack does without softnet_lock where it can [default: what the scenario says]
+    #[arg(long, value_name = "BOOL")]
+    pub(super) net_mpsafe: Option<bool>,
     /// Old code that runs besides the variant's, by the words of `rumplab list`
     #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
     pub(super) history: Vec<Bug>,

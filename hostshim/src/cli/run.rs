@@ -111,6 +111,7 @@ fn hunt(
     let cpus = args.cpus.unwrap_or(scenario.default_cpus);
     let mut config = scenario.config(Config::small(cpus), variant);
     config.xcall = args.xcall.map_or(config.xcall, Wiring::from);
+    config.net_mpsafe = args.net_mpsafe.unwrap_or(config.net_mpsafe);
     for bug in &args.history {
         config.history = config.history.with(*bug);
     }

@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 11] = [
+pub(super) static KNOBS: [Knob; 14] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -71,6 +71,24 @@ pub(super) static KNOBS: [Knob; 11] = [
         set: |c, value| c.net_mpsafe = value != 0,
     },
     Knob {
+        name: "lltable_buckets",
+        range: 1..=256,
+        get: |c| c.lltable_buckets as u32,
+        set: |c, value| c.lltable_buckets = value as usize,
+    },
+    Knob {
+        name: "arpt_keep_ticks",
+        range: 1..=1_000_000,
+        get: |c| c.arpt_keep_ticks,
+        set: |c, value| c.arpt_keep_ticks = value,
+    },
+    Knob {
+        name: "arpt_down_ticks",
+        range: 1..=1_000_000,
+        get: |c| c.arpt_down_ticks,
+        set: |c, value| c.arpt_down_ticks = value,
+    },
+    Knob {
         name: "repeat",
         range: 1..=1_000_000,
         get: |c| c.repeat,
@@ -101,6 +119,9 @@ const _: fn(Config) = |config| {
         pcq_slots: _,
         mbuf_cache: _,
         net_mpsafe: _,
+        lltable_buckets: _,
+        arpt_keep_ticks: _,
+        arpt_down_ticks: _,
         repeat: _,
         nics: _,
     } = config;

@@ -29,7 +29,7 @@
 //! A callout whose handler runs is not taken over by another CPU: `halt` would look for the handler
 //! there, find none and return while it runs. (NetBSD's `callout_schedule` does not look at `cc_active`.)
 //! All handlers are MP-safe; no BOUND callouts. The interlock of `halt` is typed. The wheel's
-//! size is a knob; so are its levels.
+//! size is a knob; so are its levels. A callout counts its runs ([`Callout::state`]).
 //!
 //! # Sources
 //!
@@ -169,6 +169,19 @@ pub struct Callout {
     c_flags: Guarded<u32>,
     c_func: Guarded<Option<fn(Arg)>>,
     c_arg: Guarded<Arg>,
+    /// How often it has run.
+    c_runs: Guarded<u32>,
+}
+
+/// What a callout is up to, at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CalloutState {
+    /// Whether it will run.
+    pub pending: bool,
+    /// Whether its handler runs: it was taken off the list, and has not returned. It may be pending again.
+    pub running: bool,
+    /// How often it has run, the handler that runs now included.
+    pub runs: u32,
 }
 
 crate::fields!(Callout {
@@ -177,7 +190,8 @@ crate::fields!(Callout {
     c_time,
     c_flags,
     c_func,
-    c_arg
+    c_arg,
+    c_runs
 });
 
 impl Default for Arg {
@@ -196,6 +210,7 @@ impl Callout {
             c_flags: Guarded::new(0),
             c_func: Guarded::new(None),
             c_arg: Guarded::new(Arg::NONE),
+            c_runs: Guarded::new(0),
         }
     }
 
@@ -447,6 +462,20 @@ impl Callout {
         ci.ci_callout.cc_lock.spin_exit();
     }
 
+    /// Whether it is pending, whether its handler runs, and how often it has run: at one moment, for those that keep an
+    /// account of their callouts. Context: any.
+    #[track_caller]
+    pub fn state(&self) -> CalloutState {
+        let ci = self.lock();
+        let state = CalloutState {
+            pending: self.c_flags.get() & PENDING != 0,
+            running: ci.ci_callout.cc_active.get() == self.addr(),
+            runs: self.c_runs.get(),
+        };
+        ci.ci_callout.cc_lock.spin_exit();
+        state
+    }
+
     #[track_caller]
     fn flags(&self) -> u32 {
         let ci = self.lock();
@@ -555,6 +584,7 @@ fn fire(ci: &'static Cpu, c: &'static Callout) {
         }
     );
     c.c_flags.set((flags & !PENDING) | FIRED | INVOKING);
+    c.c_runs.set(c.c_runs.get().wrapping_add(1));
     cc.cc_npending
         .store_fused(cc.cc_npending.load_fused(Relaxed) - 1, Relaxed);
     cc.cc_active.set(c.addr());

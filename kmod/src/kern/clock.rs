@@ -1,15 +1,28 @@
 //! hardclock(9): the tick.
 //!
 //! Every CPU has its own clock interrupt, at IPL_SCHED, `hz` times a second. It turns the callout
-//! wheel of its CPU and charges the LWP that it found running.
+//! wheel of its CPU and charges the LWP that it found running. CPU 0 counts the time.
 //!
 //! Sources: hardclock(9); `sys/kern/kern_clock.c`.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use crate::kern::cpu::Cpu;
 use crate::kern::{callout, sched};
+use crate::kernel::Kernel;
+
+/// Ticks since the kernel was booted, as CPU 0 counts them: they wrap.
+///
+/// Context: any. Reading the time is no step: whoever does takes it for roughly now.
+pub fn getticks(kernel: &Kernel) -> u32 {
+    kernel.ticks.load(Relaxed)
+}
 
 /// The handler of the clock line.
 pub(crate) fn hardclock(ci: &'static Cpu) {
+    if ci.index() == 0 {
+        ci.kernel().ticks.fetch_add(1, Relaxed);
+    }
     callout::hardclock(ci);
     sched::sched_tick(ci);
 }

@@ -31,6 +31,12 @@ impl Evcnt {
         self.ev_count.fetch_add(1, Relaxed);
     }
 
+    /// Counts `events` events.
+    #[inline(always)]
+    pub fn add(&self, events: u64) {
+        self.ev_count.fetch_add(events, Relaxed);
+    }
+
     /// How many events were counted.
     pub fn count(&self) -> u64 {
         self.ev_count.load(Relaxed)
@@ -120,6 +126,14 @@ counters! {
     psref_waits, "psref", "wait";
     /// Inter-processor interrupts sent.
     ipis, "ipi", "sent";
+    /// ARP requests that were sent.
+    arp_requests, "arp", "request sent";
+    /// Packets that were held and then sent.
+    arp_sent, "arp", "held packet sent";
+    /// Packets that were held and then dropped.
+    arp_dropped, "arp", "held packet dropped";
+    /// Entries for which there was no memory, or that were gone.
+    arp_failed, "arp", "entry failed";
     /// Times writers waited for readers.
     psz_performs, "pserialize", "perform";
 }

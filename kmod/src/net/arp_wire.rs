@@ -2,28 +2,23 @@
 //!
 //! # Overview
 //!
-//! A packet for a host whose Ethernet address is not known waits, and a request is sent; when the host answers, or says
-//! anything else of itself, the packet goes. Requests for this host's addresses are answered. A host that claims one
+//! A packet for a host whose Ethernet address is not known waits in the table of its interface ([`arp`]), and a request is
+//! sent; when the host answers, or says anything else of itself, the packet goes. Requests for this host's addresses are answered. A host that claims one
 //! of them for itself is counted.
 //!
 //! # Contexts
 //!
-//! [`resolve`], [`arprequest`], [`arpannounce`]: softint up to softnet, or thread that is bound; the interface is kept.
-//! [`purgeif`]: thread.
+//! Softint up to softnet, or thread that is bound; the interface is kept. Without NET_MPSAFE `softnet_lock` is held, but for
+//! [`arpannounce`]. `purge`: thread that may sleep.
 //!
 //! # Invariants
 //!
-//! 1. A host has one place in the table; it is waited for by one packet at most.
-//! 2. No packet is sent with the table's lock held.
-//!
-//! # Lock order
-//!
-//! The table's lock (`arp_lock`) is taken last.
+//! No packet is sent with a lock of the table or of an entry held.
 //!
 //! # Differences from NetBSD
 //!
-//! A table for all interfaces, of a fixed size; what is oldest makes room. What was learnt stays until the interface goes:
-//! there are no timers, and a host that does not answer is asked again when something else is sent to it.
+//! The state of an entry, its timer and what waits for it are [`arp`]'s. An address is used at once, and its conflicts are
+//! counted and answered; it is not probed for before.
 //!
 //! # Sources
 //!
@@ -34,179 +29,63 @@ use smoltcp::wire::{
 };
 
 use crate::kern::lwp::Arg;
-use crate::kern::mutex::Kmutex;
 use crate::kern::psref::Psref;
-use crate::kern::spl::Ipl;
-use crate::mem::Plain;
-use crate::net::Net;
 use crate::net::ether::ether_send;
 use crate::net::ifnet::{Ifnet, if_get_byindex, if_put};
-use crate::net::inet;
-use crate::net::mbuf::{End, Mbuf, Packet};
+use crate::net::llatbl::LltOps;
+use crate::net::mbuf::{End, Mbuf};
 use crate::net::pktqueue::Pktqueue;
 use crate::net::stats::Count;
+use crate::net::{Net, arp, ether, inet, softnet_enter, softnet_exit};
 use crate::note;
 
-/// Hosts that the table knows.
-const ENTRIES: usize = 32;
 /// Bytes of an ARP packet.
 const ARP_LEN: usize = 28;
 
-/// A host. Everything is protected by the table's lock.
-struct Entry {
-    /// Index of the interface; 0: the place is free.
-    ifindex: Plain<u32>,
-    ip: Plain<Ipv4Address>,
-    ether: Plain<Option<EthernetAddress>>,
-    /// What waits for the address.
-    held: Plain<Option<&'static Packet>>,
+/// What the table of an interface asks of it.
+pub(crate) static LLT_OPS: LltOps = LltOps {
+    output: |ifp, m, dst| ether::ether_output(interface(ifp), m, dst.into()),
+    request: |ifp, dst| arprequest(interface(ifp), dst.into()),
+};
+
+/// The interface that a table was given.
+fn interface(ifp: Arg) -> &'static Ifnet {
+    // SAFETY: `if_attach` gave the interface to its own table, which asks only those who keep it.
+    unsafe { ifp.get() }
 }
 
-crate::fields!(Entry {
-    ifindex,
-    ip,
-    ether,
-    held
-});
-
-/// The hosts whose Ethernet addresses are known, or asked for.
-pub struct ArpTable {
-    arp_lock: Kmutex,
-    entries: [Entry; ENTRIES],
-    /// The place that makes room next.
-    next: Plain<usize>,
-}
-
-crate::fields!(ArpTable {
-    arp_lock,
-    entries,
-    next
-});
-
-impl ArpTable {
-    pub(crate) const fn new() -> Self {
-        ArpTable {
-            arp_lock: Kmutex::new("arp_lock", Ipl::SoftNet),
-            entries: [const {
-                Entry {
-                    ifindex: Plain::new(0),
-                    ip: Plain::new(Ipv4Address::UNSPECIFIED),
-                    ether: Plain::new(None),
-                    held: Plain::new(None),
-                }
-            }; ENTRIES],
-            next: Plain::new(0),
-        }
-    }
-
-    /// When nothing runs.
-    pub(crate) fn destroy_at_rest(&self) {
-        self.arp_lock.destroy();
-    }
-
-    /// Packets that wait. When nothing runs.
-    pub(crate) fn held(&self) -> u64 {
-        let held = self.entries.iter().filter(|entry| entry.held.peek().is_some());
-        held.count() as u64
-    }
-
-    fn find(&self, ifindex: u32, ip: Ipv4Address) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .find(|entry| entry.ifindex.get() == ifindex && entry.ip.get() == ip)
-    }
-
-    /// A place for a host; what was held for another that makes room for it.
-    fn claim(&self, ifindex: u32, ip: Ipv4Address) -> (&Entry, Option<&'static Packet>) {
-        let free = self.entries.iter().find(|entry| entry.ifindex.get() == 0);
-        let entry = free.unwrap_or_else(|| {
-            let place = self.next.get();
-            self.next.set((place + 1) % ENTRIES);
-            &self.entries[place]
-        });
-        entry.ifindex.set(ifindex);
-        entry.ip.set(ip);
-        entry.ether.set(None);
-        (entry, entry.held.replace(None))
-    }
-}
-
-/// Ends a packet that waited in vain.
-#[track_caller]
-fn give_up(held: Option<&'static Packet>) {
-    if let Some(packet) = held {
-        // SAFETY: (1) `resolve` put what `into_queue` gave; (2) it was taken out under the lock.
-        let m = unsafe { Mbuf::from_queue(packet) };
-        m.free(End::Unresolved);
-    }
-}
-
-/// The Ethernet address of a host of the interface's net, with the packet for it (`arpresolve`). `None`: the packet waits.
+/// The Ethernet address of a host of the interface's net, with the packet for it (`arpresolve`). `None`: the packet waits,
+/// or has ended.
 #[track_caller]
 pub(crate) fn resolve(
     ifp: &'static Ifnet,
     m: Mbuf,
     ip: Ipv4Address,
 ) -> Option<(EthernetAddress, Mbuf)> {
-    let table = &ifp.net().arp;
-    table.arp_lock.enter();
-    let (entry, displaced) = match table.find(ifp.index(), ip) {
-        Some(entry) => (entry, None),
-        None => table.claim(ifp.index(), ip),
-    };
-    if let Some(ether) = entry.ether.get() {
-        table.arp_lock.exit();
-        return Some((ether, m));
+    match arp::arpresolve(&ifp.if_llt, m, ip.into()) {
+        Ok((m, lladdr)) => Some((EthernetAddress(lladdr), m)),
+        Err(reason) => {
+            note!("{ip} is not resolved: {reason:?}");
+            None
+        }
     }
-    let older = entry.held.replace(Some(m.into_queue()));
-    table.arp_lock.exit();
-    give_up(displaced);
-    give_up(older);
-    arprequest(ifp, ip);
-    None
 }
 
 /// A host has told its Ethernet address. One that is not in the table comes into it if `create` says so.
 #[track_caller]
 fn update(ifp: &'static Ifnet, ip: Ipv4Address, ether: EthernetAddress, create: bool) {
-    let table = &ifp.net().arp;
-    table.arp_lock.enter();
-    let (entry, displaced) = match table.find(ifp.index(), ip) {
-        Some(entry) => (Some(entry), None),
-        None if create => {
-            let (entry, displaced) = table.claim(ifp.index(), ip);
-            (Some(entry), displaced)
-        }
-        None => (None, None),
-    };
-    let held = entry.and_then(|entry| {
-        entry.ether.set(Some(ether));
-        entry.held.replace(None)
-    });
-    table.arp_lock.exit();
-    give_up(displaced);
-    if let Some(packet) = held {
-        note!("{ip} is at {ether}");
-        // SAFETY: (1) `resolve` put what `into_queue` gave; (2) it was taken out under the lock.
-        let m = unsafe { Mbuf::from_queue(packet) };
-        ether_send(ifp, m, ether, EthernetProtocol::Ipv4);
-    }
+    arp::arp_update(&ifp.if_llt, ip.into(), ether.0, create);
 }
 
-/// Forgets the hosts of an interface (`lltable_purge_entries`).
+/// Forgets the hosts of an interface that is detached (`in_domifdetach`).
+///
+/// Context: thread that may sleep, without `softnet_lock`.
 #[track_caller]
-pub(crate) fn purgeif(net: &'static Net, ifindex: u32) {
-    for entry in &net.arp.entries {
-        net.arp.arp_lock.enter();
-        let held = if entry.ifindex.get() == ifindex {
-            entry.ifindex.set(0);
-            entry.held.replace(None)
-        } else {
-            None
-        };
-        net.arp.arp_lock.exit();
-        give_up(held);
-    }
+pub(crate) fn purge(ifp: &'static Ifnet) {
+    let net = ifp.net();
+    softnet_enter(&net.softnet_lock);
+    arp::arp_purge(&ifp.if_llt);
+    softnet_exit(&net.softnet_lock);
 }
 
 /// Sends an ARP packet.
@@ -263,11 +142,11 @@ pub(crate) fn enqueue(net: &'static Net, m: Mbuf) {
 pub(crate) fn arpintr(pq: &'static Pktqueue) {
     // SAFETY: `Net::create` gave the stack, which lives until its queues are destroyed.
     let net: &'static Net = unsafe { pq.arg().get() };
-    let locked = net.softnet_lock_unless_mpsafe();
+    softnet_enter(&net.softnet_lock);
     while let Some(m) = pq.dequeue() {
         arp_input(net, m);
     }
-    net.softnet_unlock(locked);
+    softnet_exit(&net.softnet_lock);
 }
 
 /// What an ARP packet says, if it can be: of Ethernet and IPv4, from a host that can send.

@@ -71,6 +71,7 @@ use crate::kern::xcall::{self, Priority};
 use crate::mem::{AcqRel, Acquire, AtomicRef, AtomicU32, Local, Plain, Relaxed, Release};
 use crate::net::bpf::{self, Bpf};
 use crate::net::if_percpuq::IfPercpuq;
+use crate::net::llatbl::Lltable;
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::pktqueue::pktq_ifdetach;
 use crate::net::{Net, arp_wire, ether, inet, ip, route};
@@ -120,6 +121,8 @@ pub struct Ifnet {
     if_index: Local<u32>,
     pub(crate) if_percpuq: IfPercpuq,
     pub(crate) if_bpf: Bpf,
+    /// Its neighbours.
+    pub(crate) if_llt: Lltable,
     if_xname: Name,
     if_net: &'static Net,
     if_spec: Spec,
@@ -134,7 +137,8 @@ crate::fields!(Ifnet {
     if_flags,
     if_deactivated,
     if_index,
-    if_bpf
+    if_bpf,
+    if_llt
 });
 
 // SAFETY: `repr(C)`, and the entry is the first field.
@@ -266,6 +270,12 @@ impl Interfaces {
         self.ifnet_list.first()
     }
 
+    /// Packets that wait for a neighbour's Ethernet address. When nothing runs.
+    pub(crate) fn held(&self) -> u64 {
+        let held = self.ifnet_list.iter().map(|ifp| ifp.if_llt.held());
+        held.sum()
+    }
+
     /// Ends the table, in which there is nothing. When nothing runs.
     pub(crate) fn destroy_at_rest(&self) {
         self.ifnet_list.destroy();
@@ -295,6 +305,7 @@ pub fn if_attach(net: &'static Net, name: Name, spec: &Spec) -> Option<&'static 
             if_index: Local::new(0),
             if_percpuq: IfPercpuq::new(),
             if_bpf: Bpf::new(),
+            if_llt: Lltable::new(),
             if_xname: name,
             if_net: net,
             if_spec: *spec,
@@ -304,7 +315,10 @@ pub fn if_attach(net: &'static Net, name: Name, spec: &Spec) -> Option<&'static 
     )?;
     machine::label(ifp, format_args!("{name}"));
     ifp.if_psref.init(net.ifs.ifnet_psref_class);
-    if ifp.if_percpuq.init(net.kernel, ifp).is_none() {
+    let complete = ifp.if_llt.init(&net.softnet_lock, &arp_wire::LLT_OPS, Arg::of(ifp))
+        && ifp.if_percpuq.init(net.kernel, ifp).is_some();
+    if !complete {
+        ifp.if_llt.fini();
         // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
         unsafe { kmem_free(ifp) };
         return None;
@@ -370,11 +384,13 @@ pub fn if_detach(ifp: &'static Ifnet) {
 
     inet::in_purgeif(ifp);
     route::rt_purgeif(net, ifp.index());
-    arp_wire::purgeif(net, ifp.index());
+    arp_wire::purge(ifp);
     bpf::bpf_detach_if(ifp);
     // After all that holds references while it is removed.
     ifp.if_psref.destroy(ifs.ifnet_psref_class);
-    arp_wire::purgeif(net, ifp.index());
+    arp_wire::purge(ifp);
+    // A handler of a neighbour's timer that had begun may still be on its way to the table.
+    xcall::native_barrier(Ipl::SoftClock);
     ifp.if_pslist_entry.destroy();
     destroy(ifp);
 }
@@ -383,6 +399,7 @@ pub fn if_detach(ifp: &'static Ifnet) {
 #[track_caller]
 fn destroy(ifp: &'static Ifnet) {
     ifp.if_percpuq.destroy();
+    ifp.if_llt.fini();
     ifp.if_bpf.destroy();
     ifp.if_ioctl_lock.destroy();
     // SAFETY: (1) it came from `kmem_alloc`; (2) nobody finds it, references are gone, and so is its softint.

@@ -39,7 +39,7 @@ use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
 use crate::net::pktqueue::{Pktqueue, pktq_rps_hash};
 use crate::net::route::{Rtentry, rt_unref, rtalloc1};
 use crate::net::stats::Count;
-use crate::net::{Net, icmp, udp};
+use crate::net::{Net, icmp, softnet_enter, softnet_exit, udp};
 
 /// Hops that a packet may make (`IPDEFTTL`).
 const TTL: u8 = 64;
@@ -70,11 +70,11 @@ pub(crate) fn enqueue(net: &'static Net, m: Mbuf) {
 pub(crate) fn ipintr(pq: &'static Pktqueue) {
     // SAFETY: `Net::create` gave the stack, which lives until its queues are destroyed.
     let net: &'static Net = unsafe { pq.arg().get() };
-    let locked = net.softnet_lock_unless_mpsafe();
+    softnet_enter(&net.softnet_lock);
     while let Some(m) = pq.dequeue() {
         ip_input(net, m);
     }
-    net.softnet_unlock(locked);
+    softnet_exit(&net.softnet_lock);
 }
 
 /// A queue for IP.

@@ -546,7 +546,6 @@ impl Mbuf {
 }
 
 impl Drop for Mbuf {
-    #[track_caller]
     fn drop(&mut self) {
         contract!(
             false,

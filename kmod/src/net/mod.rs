@@ -19,7 +19,9 @@
 //!
 //! A packet is an [`mbuf`]. [`nic`] takes it from a network card, or [`pair`] from a wire inside of the kernel; [`if_percpuq`]
 //! and [`pktqueue`] bring it to the protocols: [`ether`], [`arp_wire`], [`ip`], [`icmp`], [`udp`]. [`ifnet`], [`inet`] and [`route`] are
-//! what they look up, each with the rules by which it ends. [`bpf`] listens. [`stats`] says where packets went.
+//! what they look up, each with the rules by which it ends; [`llatbl`] is the table that tells link addresses by network
+//! addresses, [`arp`] the protocol that fills it, and [`lleref`] the account of who keeps an entry of the table alive. [`bpf`]
+//! listens. [`stats`] says where packets went.
 //!
 //! # Contexts
 //!
@@ -37,7 +39,8 @@
 //! IFNET_LOCK ─ IFNET_GLOBAL_LOCK
 //!            ├ in_ifaddr_lock
 //!            └ rt_update_lock ─ rt_lock
-//! softnet_lock ─ rt_lock, rt_free_lock, arp_lock, bd_mtx, nic_tx
+//! softnet_lock ─ rt_lock, rt_free_lock, bd_mtx, nic_tx
+//!              └ IF_AFDATA_LOCK ─ lle_lock ─ the lock of a CPU's callouts
 //! ```
 //!
 //! `softnet_lock` and IFNET_LOCK are never held together. Nobody waits for readers, references or queues with
@@ -52,6 +55,8 @@
 //!
 //! `sys/net`, `sys/netinet`, `doc/TODO.smpnet` 1.35.
 
+use core::fmt;
+
 use smoltcp::wire::Ipv4Address;
 
 use crate::contract;
@@ -64,6 +69,7 @@ use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{Local, Release};
 
+pub mod arp;
 pub mod arp_wire;
 pub mod bpf;
 pub mod ether;
@@ -72,6 +78,8 @@ pub mod if_percpuq;
 pub mod ifnet;
 pub mod inet;
 pub mod ip;
+pub mod llatbl;
+pub mod lleref;
 pub mod mbuf;
 pub mod nic;
 pub mod pair;
@@ -83,6 +91,52 @@ pub mod udp;
 use ifnet::{Ifnet, Interfaces, Spec};
 use pktqueue::Pktqueue;
 
+/// An IPv4 address (`struct in_addr`), in host order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InAddr(pub u32);
+
+impl fmt::Display for InAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d] = self.0.to_be_bytes();
+        write!(f, "{a}.{b}.{c}.{d}")
+    }
+}
+
+impl From<Ipv4Address> for InAddr {
+    fn from(address: Ipv4Address) -> InAddr {
+        InAddr(address.to_bits())
+    }
+}
+
+impl From<InAddr> for Ipv4Address {
+    fn from(address: InAddr) -> Ipv4Address {
+        Ipv4Address::from_bits(address.0)
+    }
+}
+
+/// A link address.
+pub type LlAddr = [u8; 6];
+
+/// Enters `softnet_lock`, in a kernel without NET_MPSAFE.
+///
+/// Context: thread or softint, no lock held that comes later in the order.
+#[track_caller]
+pub fn softnet_enter(softnet_lock: &Kmutex) {
+    if !curlwp().kernel().config().net_mpsafe {
+        softnet_lock.enter();
+    }
+}
+
+/// Leaves it, if [`softnet_enter`] entered it.
+///
+/// Context: as the caller of that.
+#[track_caller]
+pub fn softnet_exit(softnet_lock: &Kmutex) {
+    if !curlwp().kernel().config().net_mpsafe {
+        softnet_lock.exit();
+    }
+}
+
 /// Most bytes of a packet that leads back.
 const LOOPBACK_MTU: usize = 1500;
 
@@ -93,7 +147,6 @@ pub struct Net {
     pub(crate) ifs: Interfaces,
     pub(crate) inet: inet::Inet,
     pub(crate) routes: route::Routes,
-    pub(crate) arp: arp_wire::ArpTable,
     pub(crate) taps: bpf::Taps,
     pub(crate) udp: udp::Udp,
     pub(crate) wire: pair::Wire,
@@ -113,7 +166,6 @@ crate::fields!(Net {
     ifs,
     inet,
     routes,
-    arp,
     taps,
     udp,
     wire,
@@ -124,10 +176,6 @@ crate::fields!(Net {
     lo0
 });
 
-/// Whether `softnet_lock` was taken, and is to be given back.
-#[must_use]
-pub(crate) struct Locked(bool);
-
 impl Net {
     #[track_caller]
     fn create(kernel: &'static Kernel) -> Option<&'static Net> {
@@ -136,7 +184,6 @@ impl Net {
             ifs: Interfaces::create()?,
             inet: inet::Inet::create()?,
             routes: route::Routes::new(),
-            arp: arp_wire::ArpTable::new(),
             taps: bpf::Taps::create()?,
             udp: udp::Udp::new(),
             wire: pair::Wire::new(),
@@ -192,25 +239,6 @@ impl Net {
         self.lo0.get()
     }
 
-    /// Takes `softnet_lock` if the protocols need it (`SOFTNET_LOCK_UNLESS_NET_MPSAFE`).
-    ///
-    /// Context: softint, thread; first of all locks.
-    #[track_caller]
-    pub(crate) fn softnet_lock_unless_mpsafe(&self) -> Locked {
-        if !self.mpsafe {
-            self.softnet_lock.enter();
-        }
-        Locked(!self.mpsafe)
-    }
-
-    /// Gives it back, if it was taken.
-    #[track_caller]
-    pub(crate) fn softnet_unlock(&self, locked: Locked) {
-        if locked.0 {
-            self.softnet_lock.exit();
-        }
-    }
-
     /// The caller does not have `softnet_lock`, which those that it waits for may want.
     ///
     /// Panics (contract `softnet-lock`) if it does.
@@ -227,7 +255,7 @@ impl Net {
     /// Packets that queues, sockets and hosts that do not answer keep. At rest.
     pub fn kept(&self) -> u64 {
         let queued: u64 = self.pktqueues().map(Pktqueue::queued).sum();
-        queued + self.udp.kept() + self.arp.held()
+        queued + self.udp.kept() + self.ifs.held()
     }
 }
 
@@ -303,7 +331,6 @@ pub fn free(net: &'static Net) {
         pq.free();
     }
     net.routes.destroy_at_rest();
-    net.arp.destroy_at_rest();
     net.inet.destroy_at_rest();
     net.ifs.destroy_at_rest();
     net.taps.destroy_at_rest();
@@ -312,4 +339,16 @@ pub fn free(net: &'static Net) {
     // SAFETY: (1) it came from `kmem_alloc`; (2) nothing runs that knows it.
     unsafe { kmem_free(net) };
     mbuf::drain_at_rest(kernel);
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::InAddr;
+    use std::string::ToString;
+
+    #[test]
+    fn an_address_is_written_with_dots() {
+        assert_eq!(InAddr(0x0a00_0002).to_string(), "10.0.0.2");
+    }
 }

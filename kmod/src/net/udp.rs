@@ -41,7 +41,7 @@ use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::sleepq::Woken;
 use crate::mem::Plain;
-use crate::net::Net;
+use crate::net::{Net, softnet_enter, softnet_exit};
 use crate::net::icmp;
 use crate::net::ip::{self, Header, Outgoing};
 use crate::net::mbuf::{End, Mbuf, Packet};
@@ -318,12 +318,12 @@ pub fn sendto(
     assert_sleepable("sosend");
     net.assert_no_softnet_lock("sosend");
     let bound = curlwp_bind();
-    let locked = net.softnet_lock_unless_mpsafe();
+    softnet_enter(&net.softnet_lock);
     match src.or_else(|| ip::in_selectsrc(net, dst)) {
         Some(src) => output(net, m, (src, src_port), (dst, dst_port)),
         None => m.free(End::NoRoute),
     }
-    net.softnet_unlock(locked);
+    softnet_exit(&net.softnet_lock);
     curlwp_bindx(bound);
 }
 

@@ -24,6 +24,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "mi_switch moves an LWP that was chosen to move, bound or not (kern_synch.c 1.313)",
             history: History::NONE.with(Bug::SwitchIgnoresBound),
             xcall: None,
+            net_mpsafe: None,
             fails: true,
         },
     ],

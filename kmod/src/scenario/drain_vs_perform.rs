@@ -25,6 +25,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "the mutex is held across pserialize_perform (key.c 1.233), in a rump kernel",
             history: OLD_USE,
             xcall: Some(Wiring::Rump),
+            net_mpsafe: None,
             fails: true,
         },
         Variant {
@@ -32,6 +33,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "and across psref_target_destroy when that made low-priority calls (subr_psref.c 1.10), on hardware",
             history: OLD_USE.with(Bug::PsrefSweepLow),
             xcall: Some(Wiring::Native),
+            net_mpsafe: None,
             fails: true,
         },
         Variant {
@@ -39,6 +41,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "the old psref, but the mutex is given up: the performing flag and its cv (key.c 1.234)",
             history: History::NONE.with(Bug::PsrefSweepLow),
             xcall: None,
+            net_mpsafe: None,
             fails: false,
         },
     ],

@@ -108,17 +108,32 @@ impl Inet {
     ///
     /// Context: thread that may sleep, no lock held.
     pub fn add_address(&self) {
+        if self.insert_address() {
+            self.start_timer();
+        }
+    }
+
+    /// Gives the interface an address that needs no detection. Whether there was memory.
+    ///
+    /// Context: thread that may sleep, no lock held.
+    pub fn insert_address(&self) -> bool {
         let address = Ifaddr {
             ifa_entry: PslistEntry::new(),
             ifa_word: Alive::new(),
         };
-        if let Some(address) = kmem_alloc("ifaddr", address) {
-            machine::label(address, format_args!("ifaddr"));
-            self.ifnet_lock.enter();
-            self.addresses.insert_head(address);
-            self.ifnet_lock.exit();
-            self.start_timer();
-        }
+        let Some(address) = kmem_alloc("ifaddr", address) else {
+            return false;
+        };
+        machine::label(address, format_args!("ifaddr"));
+        self.ifnet_lock.enter();
+        self.addresses.insert_head(address);
+        self.ifnet_lock.exit();
+        true
+    }
+
+    /// The one lock of the network stack.
+    pub fn softnet_lock(&self) -> &Kmutex {
+        &self.softnet_lock
     }
 
     /// Starts the timer anew.

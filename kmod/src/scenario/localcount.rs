@@ -66,6 +66,7 @@ pub static MIGRATES: Scenario = Scenario {
             summary: "counts are changed with interrupts on (subr_localcount.c 1.7)",
             history: History::NONE.with(Bug::LocalcountPlain),
             xcall: None,
+            net_mpsafe: None,
             fails: true,
         },
     ],

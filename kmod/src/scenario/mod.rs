@@ -32,12 +32,15 @@ pub mod alive;
 pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;
+pub mod callout_reset_leak;
 pub mod classics;
 pub mod drain_vs_perform;
+pub mod ifdetach_vs_arptimer;
 pub mod inet;
 pub mod key;
 pub mod localcount;
 pub mod lookup;
+pub mod neighbour;
 pub mod net;
 pub mod ops;
 pub mod pcq;
@@ -63,6 +66,8 @@ pub struct Variant {
     pub history: History,
     /// The wiring of cross calls with which it shows what it shows; whoever has none shows it with each.
     pub xcall: Option<Wiring>,
+    /// Whether the network stack is NET_MPSAFE, where that matters to what it shows.
+    pub net_mpsafe: Option<bool>,
     /// Whether it is to fail: else it must hold, as today's code does.
     pub fails: bool,
 }
@@ -84,7 +89,16 @@ pub const FIXED: Variant = Variant {
     summary: "today's code",
     history: History::NONE,
     xcall: None,
+    net_mpsafe: None,
     fails: false,
+};
+
+/// Today's code in the older scheme of locking: without NET_MPSAFE.
+pub const SOFTNET_LOCK: Variant = Variant {
+    name: "softnet-lock",
+    summary: "today's code with softnet_lock around the protocols, as without NET_MPSAFE",
+    net_mpsafe: Some(false),
+    ..FIXED
 };
 
 /// What a failure of a scenario means.
@@ -131,6 +145,7 @@ impl Scenario {
         let mut config = usual;
         config.history = variant.history;
         config.xcall = variant.xcall.unwrap_or(config.xcall);
+        config.net_mpsafe = variant.net_mpsafe.unwrap_or(config.net_mpsafe);
         (self.configure)(&mut config);
         config
     }
@@ -147,6 +162,8 @@ pub static ALL: &[&Scenario] = &[
     &perform_vs_callout::SCENARIO,
     &drain_vs_perform::SCENARIO,
     &bind_vs_migration::SCENARIO,
+    &callout_reset_leak::SCENARIO,
+    &ifdetach_vs_arptimer::SCENARIO,
     &pserialize::GRACE,
     &pserialize::LIST,
     &ops::SCENARIO,
@@ -167,9 +184,7 @@ pub static ALL: &[&Scenario] = &[
     &pcq::NOTIFY,
     &net::pktqueue::PKTQUEUE,
     &net::echo::ECHO,
-    &net::echo::ECHO_SOFTNET_LOCK,
     &net::ifdetach::IFDETACH,
-    &net::ifdetach::IFDETACH_SOFTNET_LOCK,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &rwlock::ABBA,

@@ -25,6 +25,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "softnet_lock held, and perform sleeps a tick each round (pserialize 1.10)",
             history: OLD_USE.with(Bug::PserializeKpause),
             xcall: None,
+            net_mpsafe: None,
             fails: true,
         },
         Variant {
@@ -32,6 +33,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "softnet_lock held, and perform sleeps from the third round on (pserialize 1.11 to 1.13)",
             history: OLD_USE.with(Bug::PserializeLateKpause),
             xcall: None,
+            net_mpsafe: None,
             fails: true,
         },
         Variant {
@@ -39,6 +41,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "the old pserialize, but softnet_lock is released around the purge (2016-11-18)",
             history: History::NONE.with(Bug::PserializeKpause),
             xcall: None,
+            net_mpsafe: None,
             fails: false,
         },
         Variant {
@@ -46,6 +49,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "softnet_lock held, and today's pserialize, which does not sleep a tick (2019-12)",
             history: OLD_USE,
             xcall: None,
+            net_mpsafe: None,
             fails: false,
         },
     ],

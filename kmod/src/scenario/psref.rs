@@ -142,6 +142,7 @@ pub static STARVED: Scenario = Scenario {
             summary: "the sweep is a low-priority cross call (subr_psref.c 1.10)",
             history: History::NONE.with(Bug::PsrefSweepLow),
             xcall: Some(Wiring::Native),
+            net_mpsafe: None,
             fails: true,
         },
     ],

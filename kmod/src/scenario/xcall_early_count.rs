@@ -20,6 +20,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "xc_tailp, counted at pick-up, lets the next request in (subr_xcall.c 1.18)",
             history: History::NONE.with(Bug::XcallTailp),
             xcall: None,
+            net_mpsafe: None,
             fails: true,
         },
         Variant {
@@ -27,6 +28,7 @@ pub static SCENARIO: Scenario = Scenario {
             summary: "xc_donep is counted before the function runs (the talk)",
             history: History::NONE.with(Bug::XcallDonep),
             xcall: None,
+            net_mpsafe: None,
             fails: true,
         },
     ],

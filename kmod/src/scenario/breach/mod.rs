@@ -35,7 +35,9 @@ mod condvar;
 mod interrupt;
 mod kmem;
 mod kthread;
+mod llatbl;
 mod localcount;
+mod mbuf;
 mod mutex;
 mod pcq;
 mod percpu;
@@ -79,6 +81,8 @@ static ALL: &[&[Breach]] = &[
     pslist::BREACHES,
     psref::BREACHES,
     localcount::BREACHES,
+    mbuf::BREACHES,
+    llatbl::BREACHES,
 ];
 
 /// Contracts that no call can break, and why.

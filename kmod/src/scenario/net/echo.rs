@@ -2,6 +2,7 @@
 
 use smoltcp::wire::Ipv4Address;
 
+use crate::config::Config;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::{Arg, curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::mutex::Kmutex;
@@ -15,7 +16,7 @@ use crate::net::udp::{self, Socket};
 use crate::net::{self, Net, inet, pair, stats};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::net::frames::{self, Host, Seen};
-use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, share};
 
 /// The address that the host always has.
 const STAYS: Host = Host {
@@ -96,23 +97,13 @@ pub static ECHO: Scenario = Scenario {
     about: "A host at the other end of a wire asks for an Ethernet address, and then sends echo requests, datagrams to \
             a server in a thread, a fragment and a datagram to a closed port, to an address that stays and to one that \
             comes and goes meanwhile. What was sent to the first is answered exactly once, what was sent to the \
-            second at most once; every packet has one end, which is counted, and all is given back.",
-    configure: |config| configure(config, true),
-    ..ECHO_SOFTNET_LOCK
-};
-
-/// The same with the lock around all protocols.
-pub static ECHO_SOFTNET_LOCK: Scenario = Scenario {
-    name: "net-echo-softnet-lock",
-    summary: "net-echo with softnet_lock around the protocols, as without NET_MPSAFE",
-    about: "As net-echo, in the older scheme of locking: the softints of IP and ARP, and who sends from a socket, take \
-            softnet_lock around all they do. Addresses are purged without it, or a handler that holds a reference and \
-            waits for the lock would be waited for.",
-    variants: &[FIXED],
+            second at most once; every packet has one end, which is counted, and all is given back. The same without \
+            NET_MPSAFE: the softints of IP and ARP, and who sends from a socket, take softnet_lock around all they do.",
+    variants: &[FIXED, SOFTNET_LOCK],
     min_cpus: 1,
     default_cpus: 2,
     kind: Kind::Sound,
-    configure: |config| configure(config, false),
+    configure,
     setup: |kernel| {
         let net = net::init(kernel);
         let world = share("world", World::new(net));
@@ -134,10 +125,11 @@ pub static ECHO_SOFTNET_LOCK: Scenario = Scenario {
     },
 };
 
-/// No queue is ever too short for what is sent: so everything that is dropped has another reason.
-fn configure(config: &mut crate::config::Config, mpsafe: bool) {
+/// No queue is ever too short for what is sent, and the other host is not forgotten: so everything that is dropped has
+/// another reason.
+fn configure(config: &mut Config) {
     config.pcq_slots = 64;
-    config.net_mpsafe = mpsafe;
+    config.arpt_keep_ticks = 1_000_000;
 }
 
 impl World {

@@ -2,7 +2,6 @@
 
 use smoltcp::wire::Ipv4Address;
 
-use crate::config::Config;
 use crate::kern::lwp::{Arg, curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::psref::Psref;
 use crate::kern::synch::yield_now;
@@ -15,7 +14,7 @@ use crate::net::{self, Net, bpf, inet, pair, route, stats};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::net::echo::{interface, no_memory};
 use crate::scenario::net::frames::{self, Host};
-use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, share};
 
 const STACK: Host = Host {
     ether: pair::lladdr(0),
@@ -45,28 +44,19 @@ crate::fields!(World {
     actors
 });
 
-/// With NET_MPSAFE.
+/// Everything that if_detach waits for, at once.
 pub static IFDETACH: Scenario = Scenario {
     name: "net-ifdetach",
     summary: "an interface is detached while packets are in queues and references are held",
     about: "Another host sends echo requests, whose answers ask for its Ethernet address and wait; a thread looks the \
             interface up, holds references to it and its address, listens on it and changes its default route; another \
             detaches it and attaches it anew. When if_detach returns nobody has a reference; what was in queues and \
-            what waited has an end that is counted; all is given back.",
-    configure: |config: &mut Config| config.net_mpsafe = true,
-    ..IFDETACH_SOFTNET_LOCK
-};
-
-/// Without it.
-pub static IFDETACH_SOFTNET_LOCK: Scenario = Scenario {
-    name: "net-ifdetach-softnet-lock",
-    summary: "net-ifdetach with softnet_lock around the protocols, as without NET_MPSAFE",
-    about: "As net-ifdetach, in the older scheme of locking.",
-    variants: &[FIXED],
+            what waited has an end that is counted; all is given back. The same without NET_MPSAFE.",
+    variants: &[FIXED, SOFTNET_LOCK],
     min_cpus: 1,
     default_cpus: 2,
     kind: Kind::Sound,
-    configure: |config: &mut Config| config.net_mpsafe = false,
+    configure: |_| {},
     setup: |kernel| {
         let net = net::init(kernel);
         let world = share(

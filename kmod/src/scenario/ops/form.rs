@@ -3,7 +3,9 @@
 use crate::scenario::ops::interpreter::{self, Actor};
 use crate::scenario::ops::topic::Topic;
 use crate::scenario::ops::{MAX_CPUS, MAX_LWPS};
-use crate::scenario::ops::{inet, key, localcount, pcq, percpu, psref, rwlock, workqueue, world};
+use crate::scenario::ops::{
+    arp, inet, key, localcount, pcq, percpu, psref, rwlock, workqueue, world,
+};
 
 /// What an operand of an operation is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +51,7 @@ const PSREF: Operand = operand("psref", 0, psref::HELD as u8);
 const RWLOCK: Operand = operand("rwlock", 0, rwlock::RWLOCKS as u8);
 const MODE: Operand = operand("mode", 0, 2);
 const QUEUE: Operand = operand("queue", 0, workqueue::QUEUES as u8);
+const NEIGHBOUR: Operand = operand("neighbour", 0, arp::NEIGHBOURS as u8);
 const ITEM: Operand = operand("item", 0, workqueue::ITEMS as u8);
 
 /// Every operation. A replay file names them by word, so their order may change.
@@ -465,5 +468,61 @@ pub static FORMS: &[Form] = &[
         help: "take all items that can be had",
         operands: &[],
         run: pcq::pcq_drain,
+    },
+    Form {
+        word: "arp_send",
+        topic: Topic::Arp,
+        help: "a packet to a neighbour: sent, or held and the neighbour asked",
+        operands: &[NEIGHBOUR],
+        run: arp::send,
+    },
+    Form {
+        word: "arp_answer",
+        topic: Topic::Arp,
+        help: "a neighbour answers: its entry, if there is one, is good again, and what it held is sent",
+        operands: &[NEIGHBOUR],
+        run: arp::answer,
+    },
+    Form {
+        word: "arp_ask",
+        topic: Topic::Arp,
+        help: "a neighbour asks for us: it has an entry from then on",
+        operands: &[NEIGHBOUR],
+        run: arp::ask,
+    },
+    Form {
+        word: "arp_set",
+        topic: Topic::Arp,
+        help: "set the entry of a neighbour by hand: it does not expire",
+        operands: &[NEIGHBOUR],
+        run: arp::set,
+    },
+    Form {
+        word: "arp_delete",
+        topic: Topic::Arp,
+        help: "delete the entry of a neighbour",
+        operands: &[NEIGHBOUR],
+        run: arp::delete,
+    },
+    Form {
+        word: "arp_purge",
+        topic: Topic::Arp,
+        help: "delete all entries, as if the interface went",
+        operands: &[],
+        run: arp::purge,
+    },
+    Form {
+        word: "arp_keep",
+        topic: Topic::Arp,
+        help: "find the entry of a neighbour and keep it",
+        operands: &[NEIGHBOUR],
+        run: arp::keep,
+    },
+    Form {
+        word: "arp_unref",
+        topic: Topic::Arp,
+        help: "give the entry back that was found last",
+        operands: &[],
+        run: arp::unref,
     },
 ];

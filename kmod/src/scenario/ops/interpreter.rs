@@ -19,7 +19,7 @@ use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::classics::shared;
 use crate::scenario::ops::world::World;
-use crate::scenario::ops::{inet, key, localcount, percpu, psref, rwlock, workqueue};
+use crate::scenario::ops::{arp, inet, key, localcount, percpu, psref, rwlock, workqueue};
 use crate::scenario::{broken_promise, promise};
 
 /// An LWP that runs a script: what it holds.
@@ -41,6 +41,7 @@ pub(crate) struct Actor {
     pub(super) configured: bool,
     pub(super) rwlocks: rwlock::Held,
     pub(super) works: workqueue::Sent,
+    pub(super) arps: arp::Kept,
 }
 
 /// The function of LWP `index`.
@@ -63,6 +64,7 @@ pub(super) fn run(index: Arg) {
         configured: false,
         rwlocks: rwlock::Held::default(),
         works: workqueue::Sent::default(),
+        arps: arp::Kept::default(),
     };
     let script = world.scripts[index].get();
     for op in script.ops() {
@@ -115,6 +117,7 @@ impl Actor {
             mutex_exit(self, [0; 2]);
         }
         callout_halt(self, [0; 2]);
+        arp::end(self);
         inet::end(self);
         workqueue::end(self);
     }

@@ -27,6 +27,7 @@ use crate::kernel::Kernel;
 use crate::scenario::classics::shared;
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
+mod arp;
 mod form;
 mod inet;
 mod interpreter;
@@ -116,6 +117,11 @@ pub const VARIANTS: &[Variant] = &[
         "what the scenario of that name calls historical",
         &[Bug::SwitchIgnoresBound],
     ),
+    old(
+        "callout-reset-leak",
+        "what the scenario of that name calls historical",
+        &[Bug::ArpSettimer],
+    ),
 ];
 
 const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant {
@@ -130,6 +136,7 @@ const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant
         summary,
         history,
         xcall: None,
+        net_mpsafe: None,
         fails: true,
     }
 }

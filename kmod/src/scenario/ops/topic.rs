@@ -37,11 +37,13 @@ pub enum Topic {
     Workqueue,
     /// pcq(9).
     Pcq,
+    /// rwlock(9), callout(9) and reference counts, as ARP uses them.
+    Arp,
 }
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Topic; 15] = [
+    pub const ALL: [Topic; 16] = [
         Topic::Sched,
         Topic::Mutex,
         Topic::Condvar,
@@ -57,19 +59,20 @@ impl Topic {
         Topic::Rwlock,
         Topic::Workqueue,
         Topic::Pcq,
+        Topic::Arp,
     ];
 }
 
 /// A set of topics: what a program may be about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Topics(u16);
+pub struct Topics(u32);
 
 impl Topics {
     /// The topics that three bytes name, one each; or all, if the first byte is one of the highest.
     pub fn decode(bytes: [u8; 3]) -> Topics {
         // One program in sixteen mixes everything.
         if bytes[0] >= 0xf0 {
-            return Topics(u16::MAX);
+            return Topics(u32::MAX);
         }
         let bit = |byte: u8| 1 << (usize::from(byte) % Topic::ALL.len());
         Topics(bytes.map(bit).iter().fold(0, |set, bit| set | bit))
@@ -77,6 +80,6 @@ impl Topics {
 
     /// Whether it is one of them.
     pub(super) fn contains(self, topic: Topic) -> bool {
-        self.0 & (1 << topic as u16) != 0
+        self.0 & (1 << topic as u32) != 0
     }
 }

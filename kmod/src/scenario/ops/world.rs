@@ -11,6 +11,7 @@ use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
 use crate::scenario::key::Sad;
+use crate::scenario::neighbour::Link;
 use crate::scenario::ops::inet::Interface;
 use crate::scenario::ops::localcount::{self, Localcounts};
 use crate::scenario::ops::percpu::{self, Percpus};
@@ -274,6 +275,7 @@ pub(super) struct World {
     pub(super) rwlocks: rwlock::Objects,
     pub(super) workqueues: workqueue::Objects,
     pub(super) pcq: pcq::Objects,
+    pub(super) link: Link,
 }
 
 crate::fields!(World {
@@ -290,7 +292,8 @@ crate::fields!(World {
     sad,
     rwlocks,
     workqueues,
-    pcq
+    pcq,
+    link
 });
 
 impl World {
@@ -323,6 +326,7 @@ impl World {
             rwlocks: rwlock::Objects::new(),
             workqueues: workqueue::Objects::new(),
             pcq: pcq::Objects::new(),
+            link: Link::new(),
         }
     }
 
@@ -344,6 +348,7 @@ impl World {
         self.interface.init(kernel);
         self.sad.init();
         self.pcq.establish(kernel);
+        self.link.init(kernel, self.interface.softnet_lock());
     }
 
     /// Gives the softints' places back. At rest.
@@ -381,6 +386,7 @@ impl World {
         self.rwlocks.verify();
         self.workqueues.verify();
         self.pcq.verify();
+        self.link.fini(kernel);
         for timer in &self.timers {
             if timer.callout.peek_pending() {
                 broken_promise(

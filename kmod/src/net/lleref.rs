@@ -1,0 +1,445 @@
+//! Who keeps an entry of a link-level table alive: the account that its count is checked against.
+//!
+//! # Overview
+//!
+//! The count of an entry is an int. Which of its references is whose, an int does not tell; so a reference that is
+//! forgotten shows, if at all, as memory that never comes back, long after and without a name. Here each reference is
+//! written down when it is taken (whose it is, and which LWP took it, on which CPU, where), and crossed out when it is
+//! dropped. At each release of the entry's lock its count must be what those answer for who can be asked:
+//!
+//! ```text
+//! refcnt == 1 if it is linked           (the table)
+//!         + 1 if its timer is pending   (the timer, which is on the wheel)
+//!         + 1 if its timer is in flight (the handler, which has not dropped the timer's reference yet)
+//!         + the holders that are written down
+//! ```
+//!
+//! A timer is *in flight* from the moment in which softclock takes it off its list (it is pending no more) until its
+//! handler drops the reference that it was scheduled with; a handler that returns without doing so is in flight no
+//! more either. The two terms of the timer are read at one moment, under the lock of its callout.
+//!
+//! # What it knows
+//!
+//! The protocol, as the header of [`llatbl`](crate::net::llatbl) has it. It decides nothing, and knows no bug: what is
+//! written down of the table and of the timer is there to be told, and is not counted.
+//!
+//! # Contexts
+//!
+//! With the entry's lock held: to write for changes, in either way to look.
+//!
+//! # Differences from NetBSD
+//!
+//! NetBSD has nothing like it. It costs a few words an entry, and nothing without the feature `contracts`.
+
+use core::fmt;
+use core::panic::Location;
+
+use crate::contract;
+use crate::kern::callout::CalloutState;
+use crate::kern::lwp::{Name, curcpu, curlwp};
+use crate::mem::Local;
+use crate::net::InAddr;
+
+/// References of an entry that are written down. What is beyond is only counted.
+const MOST: usize = 6;
+
+/// Whose a reference is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holder {
+    /// The table's, while the entry is linked.
+    Table,
+    /// The timer's, while it is scheduled or its handler runs.
+    Timer,
+    /// Somebody's who keeps the entry for longer than its lock, with the word for who that is.
+    Other(&'static str),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Holder::Table => f.write_str("the table"),
+            Holder::Timer => f.write_str("the timer"),
+            Holder::Other(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A reference that was taken.
+#[derive(Clone, Copy)]
+struct Reference {
+    holder: Holder,
+    /// The function that took it.
+    function: &'static str,
+    lwp: Name,
+    cpu: usize,
+    at: &'static Location<'static>,
+    /// How often the entry's timer had run by then.
+    runs: u32,
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.holder, Taker(*self))
+    }
+}
+
+/// Who took a reference, as text: `arp_update by input on cpu1, at kmod/src/net/arp.rs:1`.
+struct Taker(Reference);
+
+impl fmt::Display for Taker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Taker(Reference {
+            function,
+            lwp,
+            cpu,
+            at,
+            ..
+        }) = self;
+        let (file, line) = (at.file(), at.line());
+        write!(f, "{function} by {lwp} on cpu{cpu}, at {file}:{line}")
+    }
+}
+
+/// The references of an entry, the oldest first.
+pub(super) struct References {
+    taken: [Local<Option<Reference>>; MOST],
+    /// How many were taken and found no place.
+    beyond: Local<u32>,
+}
+
+crate::fields!(References { taken, beyond });
+
+/// What the protocol says of an entry, and its count: at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Account {
+    pub(super) entry: InAddr,
+    pub(super) refcnt: i32,
+    pub(super) linked: bool,
+    pub(super) timer: CalloutState,
+    /// Whether the handler that runs, if one does, has dropped the timer's reference.
+    pub(super) consumed: bool,
+}
+
+impl Account {
+    fn in_flight(&self) -> bool {
+        self.timer.running && !self.consumed
+    }
+
+    /// References of the timer that somebody answers for.
+    fn of_timer(&self) -> usize {
+        usize::from(self.timer.pending) + usize::from(self.in_flight())
+    }
+}
+
+impl References {
+    pub(super) const fn new() -> Self {
+        References {
+            taken: [const { Local::new(None) }; MOST],
+            beyond: Local::new(0),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Reference> + '_ {
+        self.taken.iter().map_while(|place| place.get())
+    }
+
+    /// Writes a reference down that `function` has taken, when the entry's timer had run `runs` times.
+    #[track_caller]
+    pub(super) fn take(&self, holder: Holder, function: &'static str, runs: u32) {
+        if !cfg!(feature = "contracts") {
+            return;
+        }
+        let reference = Reference {
+            holder,
+            function,
+            lwp: Name::format(format_args!("{}", curlwp().name())),
+            cpu: curcpu().index(),
+            at: Location::caller(),
+            runs,
+        };
+        match self.taken.iter().find(|place| place.get().is_none()) {
+            Some(place) => place.set(Some(reference)),
+            None => self.beyond.set(self.beyond.get() + 1),
+        }
+    }
+
+    /// Crosses out a reference of `holder`: the one that was taken first, or last.
+    ///
+    /// Panics: contract `llentry-holder`.
+    #[track_caller]
+    pub(super) fn give(&self, holder: Holder, which: Which, entry: InAddr) {
+        if !cfg!(feature = "contracts") {
+            return;
+        }
+        let is_his = |place: &&Local<Option<Reference>>| {
+            let reference = place.get();
+            reference.is_some_and(|reference| reference.holder == holder)
+        };
+        let place = match which {
+            Which::First => self.taken.iter().position(|place| is_his(&place)),
+            Which::Last => self.taken.iter().rposition(|place| is_his(&place)),
+        };
+        if place.is_none() && self.beyond.get() > 0 {
+            return self.beyond.set(self.beyond.get() - 1);
+        }
+        contract!(
+            place.is_some(),
+            "llentry-holder",
+            "{} drops a reference of {holder} to the entry {entry}, and {holder} has none",
+            curlwp().name()
+        );
+        // Close the gap: the oldest comes first.
+        for index in place.unwrap_or(MOST)..MOST {
+            let next = self.taken.get(index + 1).and_then(|place| place.get());
+            self.taken[index].set(next);
+        }
+    }
+
+    fn holders(&self) -> usize {
+        let others = |reference: &Reference| matches!(reference.holder, Holder::Other(_));
+        self.iter().filter(others).count() + self.beyond.get() as usize
+    }
+
+    /// Compares the count with those who answer for it.
+    ///
+    /// Panics: contract `llentry-references`.
+    #[track_caller]
+    pub(super) fn audit(&self, account: Account) {
+        let known = usize::from(account.linked) + account.of_timer() + self.holders();
+        contract!(
+            usize::try_from(account.refcnt) == Ok(known),
+            "llentry-references",
+            "the entry {} counts {} references when {} lets go of it, and there should be {known}{}",
+            account.entry,
+            account.refcnt,
+            curlwp().name(),
+            Told(self, account)
+        );
+    }
+}
+
+/// Which reference of a holder.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Which {
+    /// The one that was taken first: of a timer, that of the handler which runs.
+    First,
+    /// The one that was taken last: of a timer, that of the schedule which is pending.
+    Last,
+}
+
+/// The references as a report tells them.
+struct Told<'a>(&'a References, Account);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told(references, account) = self;
+        let timers = references.iter().filter(|r| r.holder == Holder::Timer);
+        // A timer's reference that nobody answers for is older than those that somebody does.
+        let mut forgotten = timers.count().saturating_sub(account.of_timer());
+        let mut in_flight = account.in_flight();
+        for (index, reference) in references.iter().enumerate() {
+            write!(f, "\n  {reference}: ")?;
+            match reference.holder {
+                Holder::Table if account.linked => f.write_str("it is linked")?,
+                Holder::Table => {
+                    f.write_str("nobody answers for this one: it is not linked any more")?
+                }
+                Holder::Timer if forgotten > 0 => {
+                    forgotten -= 1;
+                    self.write_fate(f, reference, index)?;
+                }
+                Holder::Timer if in_flight => {
+                    in_flight = false;
+                    f.write_str("its handler runs")?;
+                }
+                Holder::Timer => f.write_str("it is pending")?,
+                Holder::Other(_) => f.write_str("held")?,
+            }
+        }
+        match references.beyond.get() {
+            0 => {}
+            beyond => write!(f, "\n  and {beyond} more that are held")?,
+        }
+        self.write_missing(f)
+    }
+}
+
+impl Told<'_> {
+    /// Who should have a reference, and has none.
+    fn write_missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told(references, account) = self;
+        let has = |holder| references.iter().filter(|r| r.holder == holder).count();
+        if account.linked && has(Holder::Table) == 0 {
+            f.write_str("\n  the table has none, and the entry is linked")?;
+        }
+        if has(Holder::Timer) < account.of_timer() {
+            f.write_str("\n  the timer has none, and it is pending or its handler runs")?;
+        }
+        Ok(())
+    }
+
+    /// How a reference of the timer, the one at `index`, came to be forgotten.
+    fn write_fate(&self, f: &mut fmt::Formatter<'_>, lost: Reference, index: usize) -> fmt::Result {
+        let Told(references, account) = self;
+        let mut later = references.iter().skip(index + 1);
+        f.write_str("nobody answers for this one: ")?;
+        match later.find(|r| r.holder == Holder::Timer) {
+            Some(next) if next.runs == lost.runs => {
+                write!(
+                    f,
+                    "its schedule was replaced before it ran, in {}",
+                    Taker(next)
+                )
+            }
+            Some(next) => write!(
+                f,
+                "its handler returned with it, for the timer had been armed again, in {}",
+                Taker(next)
+            ),
+            None if account.timer.runs != lost.runs => f.write_str("its handler returned with it"),
+            None => f.write_str("its schedule was taken off before it ran"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::{String, ToString};
+
+    const NOTHING: CalloutState = CalloutState {
+        pending: false,
+        running: false,
+        runs: 0,
+    };
+
+    fn account(timer: CalloutState, linked: bool) -> Account {
+        Account {
+            entry: InAddr(0x0a00_0002),
+            refcnt: 0,
+            linked,
+            timer,
+            consumed: false,
+        }
+    }
+
+    /// References of these holders, each with the runs of the timer when it was taken.
+    fn references(taken: &[(Holder, u32)]) -> References {
+        let references = References::new();
+        for (place, (holder, runs)) in references.taken.iter().zip(taken) {
+            place.set(Some(Reference {
+                holder: *holder,
+                function: "arp_update",
+                lwp: Name::format(format_args!("input")),
+                cpu: 1,
+                at: Location::caller(),
+                runs: *runs,
+            }));
+        }
+        references
+    }
+
+    /// What is told of each reference, without who took it.
+    fn fates(references: &References, account: Account) -> std::vec::Vec<String> {
+        let text = Told(references, account).to_string();
+        let fate = |line: &str| {
+            let (_, rest) = line.split_once("): ").unwrap_or(("", line));
+            rest.split(", in ").next().unwrap_or("").to_string()
+        };
+        text.lines().skip(1).map(fate).collect()
+    }
+
+    #[test]
+    fn a_pending_schedule_that_was_replaced_is_told() {
+        let references = references(&[(Holder::Timer, 0), (Holder::Timer, 0)]);
+        let timer = CalloutState {
+            pending: true,
+            ..NOTHING
+        };
+        let expected = [
+            "nobody answers for this one: its schedule was replaced before it ran",
+            "it is pending",
+        ];
+        assert_eq!(fates(&references, account(timer, false)), expected);
+    }
+
+    #[test]
+    fn a_handler_that_returned_with_its_reference_is_told() {
+        let references = references(&[(Holder::Timer, 0), (Holder::Timer, 1)]);
+        let timer = CalloutState {
+            pending: true,
+            runs: 1,
+            ..NOTHING
+        };
+        let expected = [
+            "nobody answers for this one: its handler returned with it, for the timer had been armed again",
+            "it is pending",
+        ];
+        assert_eq!(fates(&references, account(timer, false)), expected);
+    }
+
+    #[test]
+    fn a_schedule_that_was_taken_off_is_told_and_so_are_the_table_and_holders() {
+        let references = references(&[
+            (Holder::Table, 0),
+            (Holder::Timer, 0),
+            (Holder::Other("arp"), 0),
+        ]);
+        let expected = [
+            "nobody answers for this one: it is not linked any more",
+            "nobody answers for this one: its schedule was taken off before it ran",
+            "held",
+        ];
+        assert_eq!(fates(&references, account(NOTHING, false)), expected);
+    }
+
+    #[test]
+    fn a_handler_in_flight_answers_until_it_has_dropped_its_reference() {
+        let timer = CalloutState {
+            pending: true,
+            running: true,
+            runs: 1,
+        };
+        let account = account(timer, false);
+        assert_eq!(account.of_timer(), 2);
+        assert_eq!(
+            Account {
+                consumed: true,
+                ..account
+            }
+            .of_timer(),
+            1
+        );
+        let references = references(&[(Holder::Timer, 0), (Holder::Timer, 1)]);
+        assert_eq!(
+            fates(&references, account),
+            ["its handler runs", "it is pending"]
+        );
+    }
+
+    #[test]
+    fn who_should_have_one_and_has_none_is_told() {
+        let timer = CalloutState {
+            pending: true,
+            ..NOTHING
+        };
+        let text = Told(&references(&[]), account(timer, true)).to_string();
+        let expected = [
+            "",
+            "  the table has none, and the entry is linked",
+            "  the timer has none, and it is pending or its handler runs",
+        ];
+        assert!(text.lines().eq(expected), "{text}");
+    }
+
+    #[test]
+    fn only_others_are_counted_from_what_is_written_down() {
+        let references = references(&[
+            (Holder::Table, 0),
+            (Holder::Other("arp"), 0),
+            (Holder::Timer, 0),
+        ]);
+        assert_eq!(references.holders(), 1);
+    }
+}

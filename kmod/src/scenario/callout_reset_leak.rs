@@ -1,0 +1,131 @@
+//! Bug e of the talk: a timer that is armed again has two references, and drops one.
+
+use crate::history::{Bug, History};
+use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::spl::Ipl;
+use crate::kern::synch::kpause;
+use crate::kernel::Kernel;
+use crate::machine;
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::neighbour::{Link, check};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
+
+/// The neighbour that all this is about.
+const NEIGHBOUR: u32 = 0;
+
+/// Packets go to a neighbour that is heard again and again, until the link goes down.
+pub static SCENARIO: Scenario = Scenario {
+    name: "callout-reset-leak",
+    summary: "an ARP entry's timer is armed again while it is pending, or runs: is every reference dropped?",
+    about: "Packets to a neighbour make an entry of the ARP table, each thing that is heard of the neighbour arms its timer \
+            anew, the timer expires, and arp -d deletes the entry while somebody keeps it. Each schedule of the timer has a \
+            reference, which its handler drops; but a schedule that callout_reset replaces or callout_stop takes off \
+            never runs, and a handler that finds its timer pending again is not the one that will run next. The count of an \
+            entry must be what the table, the timer and its holders account for whenever its lock is released.",
+    variants: &[
+        FIXED,
+        Variant {
+            name: "historical",
+            summary: "arp_settimer arms a pending timer and keeps both references (if_arp.c 1.255)",
+            history: History::NONE.with(Bug::ArpSettimer),
+            xcall: None,
+            net_mpsafe: None,
+            fails: true,
+        },
+        Variant {
+            name: "historical-inflight",
+            summary: "arptimer finds its timer armed again, and returns with its reference (if_arp.c 1.255)",
+            history: History::NONE.with(Bug::ArptimerPending),
+            xcall: None,
+            net_mpsafe: None,
+            fails: true,
+        },
+        Variant {
+            name: "historical-free",
+            summary: "an entry is deleted, and the reference of its pending timer stays (if_llatbl.c 1.22)",
+            history: History::NONE.with(Bug::LlentryFree),
+            xcall: None,
+            net_mpsafe: None,
+            fails: true,
+        },
+        Variant {
+            name: "fixed-softnet",
+            summary: "today's code without NET_MPSAFE: the handler enters softnet_lock",
+            net_mpsafe: Some(false),
+            ..FIXED
+        },
+    ],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |config| {
+        // So that timers expire while the actors run, on the booted machine too.
+        config.arpt_keep_ticks = 2;
+        config.arpt_down_ticks = 1;
+    },
+    setup,
+    verify: |kernel| shared::<Stack>(kernel.data()).link.fini(kernel),
+    teardown: free_data::<Stack>,
+};
+
+struct Stack {
+    softnet_lock: Kmutex,
+    link: Link,
+}
+
+crate::fields!(Stack { softnet_lock, link });
+
+fn setup(kernel: &'static Kernel) {
+    let stack = share(
+        "stack",
+        Stack {
+            softnet_lock: Kmutex::new("softnet_lock", Ipl::None),
+            link: Link::new(),
+        },
+    );
+    machine::label(stack, format_args!("stack"));
+    stack.link.init(kernel, &stack.softnet_lock);
+    kernel.set_data(Arg::of(stack));
+    let parts: [(_, _, fn(Arg)); 3] = [
+        ("output", 0, |stack| each_time(stack, output)),
+        ("input", 1, |stack| each_time(stack, input)),
+        ("arp", 1, |stack| each_time(stack, arp)),
+    ];
+    for (name, cpu, part) in parts {
+        stack.link.join();
+        actor(kernel, name, cpu, part, Arg::of(stack));
+    }
+}
+
+/// Does `part` as often as the configuration says, and leaves.
+fn each_time(stack: Arg, part: fn(&'static Link)) {
+    let link = &shared::<Stack>(stack).link;
+    for _ in 0..curlwp().kernel().config().repeat {
+        part(link);
+    }
+    link.leave();
+}
+
+/// Packets go out.
+fn output(link: &'static Link) {
+    link.send(NEIGHBOUR);
+    link.send(NEIGHBOUR);
+}
+
+/// The neighbour asks for us, a while later answers us.
+fn input(link: &'static Link) {
+    link.hear(NEIGHBOUR, true);
+    kpause("input", 1, None);
+    link.hear(NEIGHBOUR, false);
+}
+
+/// Somebody keeps the entry while it is deleted.
+fn arp(link: &'static Link) {
+    let kept = link.keep(NEIGHBOUR, "arp");
+    link.delete(NEIGHBOUR);
+    if let Some(lle) = kept {
+        check(lle, NEIGHBOUR);
+        lle.unref("arp");
+    }
+}

@@ -1,0 +1,212 @@
+//! A link with a neighbour on it: a table of link addresses, packets that go out through it, and what is heard.
+//!
+//! # Overview
+//!
+//! What an interface is to [`net::arp`](crate::net::arp): it sends what is resolved, and asks. Who uses the link says so
+//! ([`Link::join`]) and says when he leaves ([`Link::leave`]); the last to leave takes it down, so that no entry and no
+//! timer is left over. Every packet that is made must be sent or be counted as dropped.
+//!
+//! # Lock order
+//!
+//! As in [`net`](crate::net). Without NET_MPSAFE each use has `softnet_lock`, as the stack has.
+
+use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kernel::Kernel;
+use crate::machine::{self, Stop};
+use crate::mem::{AcqRel, AtomicU32, Local, Relaxed};
+use crate::net::arp::{arp_delete, arp_purge, arp_set_static, arp_update, arpresolve};
+use crate::net::llatbl::{Llentry, LltOps, Lltable};
+use crate::net::mbuf::{End, Mbuf};
+use crate::net::{InAddr, LlAddr, softnet_enter, softnet_exit};
+use crate::scenario::broken_promise;
+use crate::scenario::classics::shared;
+
+/// The network of the link; its neighbours are counted from here.
+const NETWORK: u32 = 0x0a00_0002;
+
+/// The address of neighbour number `neighbour`.
+pub const fn address(neighbour: u32) -> InAddr {
+    InAddr(NETWORK + neighbour)
+}
+
+/// The link address of neighbour number `neighbour`.
+const fn link_address(neighbour: u32) -> LlAddr {
+    [0x02, 0, 0, 0, 0, neighbour as u8]
+}
+
+/// A link.
+pub struct Link {
+    table: Lltable,
+    softnet_lock: Local<Option<&'static Kmutex>>,
+    users: AtomicU32,
+    /// Packets that were made, and those that were sent.
+    made: AtomicU32,
+    sent: AtomicU32,
+    /// Requests that the neighbours were sent.
+    asked: AtomicU32,
+    /// What the kernel had counted as dropped when the link was made.
+    dropped_before: Local<u64>,
+}
+
+crate::fields!(Link {
+    table,
+    softnet_lock,
+    users,
+    made,
+    sent,
+    asked,
+    dropped_before
+});
+
+static OPS: LltOps = LltOps {
+    output: |link, m, dst| shared::<Link>(link).output(m, dst),
+    request: |link, _| {
+        shared::<Link>(link).asked.fetch_add(1, Relaxed);
+    },
+};
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Link {
+    /// A link that is still to be initialized ([`init`](Self::init)).
+    pub const fn new() -> Self {
+        Link {
+            table: Lltable::new(),
+            softnet_lock: Local::new(None),
+            users: AtomicU32::new(0),
+            made: AtomicU32::new(0),
+            sent: AtomicU32::new(0),
+            asked: AtomicU32::new(0),
+            dropped_before: Local::new(0),
+        }
+    }
+
+    /// Makes the link usable; `softnet_lock` is that of its stack. For `setup`.
+    pub fn init(&'static self, kernel: &'static Kernel, softnet_lock: &'static Kmutex) {
+        self.dropped_before.set(dropped(kernel));
+        self.softnet_lock.set(Some(softnet_lock));
+        if !self.table.init(softnet_lock, &OPS, Arg::of(self)) {
+            machine::stop(
+                Stop::Contract("scenario-memory"),
+                format_args!("no memory for a link-level table"),
+            );
+        }
+    }
+
+    /// Says that there will be another user. For `setup`, or from a user.
+    pub fn join(&self) {
+        self.users.fetch_add(1, Relaxed);
+    }
+
+    /// The caller uses the link no more: if he is the last, the link goes down.
+    ///
+    /// Context: thread, no lock held.
+    pub fn leave(&'static self) {
+        if self.users.fetch_sub(1, AcqRel) == 1 {
+            self.purge();
+        }
+    }
+
+    /// A packet to a neighbour: sent, or held until it is known where to.
+    ///
+    /// Context: thread or softint, no lock of the stack held.
+    pub fn send(&'static self, neighbour: u32) {
+        if let Some(m) = Mbuf::get() {
+            self.made.fetch_add(1, Relaxed);
+            self.in_stack(|_| self.output(m, address(neighbour)));
+        }
+    }
+
+    /// Does something as the stack does it: with `softnet_lock`, unless it is NET_MPSAFE.
+    fn in_stack(&'static self, part: impl FnOnce(&'static Lltable)) {
+        let Some(softnet_lock) = self.softnet_lock.get() else {
+            unreachable!("init has set it")
+        };
+        softnet_enter(softnet_lock);
+        part(&self.table);
+        softnet_exit(softnet_lock);
+    }
+
+    fn output(&'static self, m: Mbuf, dst: InAddr) {
+        if let Ok((m, _)) = arpresolve(&self.table, m, dst) {
+            self.sent.fetch_add(1, Relaxed);
+            m.free(End::Delivered);
+        }
+    }
+
+    /// A neighbour is heard: it answers, or with `asks` it wants to know of us.
+    ///
+    /// Context: thread or softint, no lock of the stack held.
+    pub fn hear(&'static self, neighbour: u32, asks: bool) {
+        let (addr, lladdr) = (address(neighbour), link_address(neighbour));
+        self.in_stack(|table| {
+            let _known = arp_update(table, addr, lladdr, asks);
+        });
+    }
+
+    /// Sets a neighbour by hand (`arp -s`). Context: thread, no lock of the stack held.
+    pub fn set(&'static self, neighbour: u32) {
+        let (addr, lladdr) = (address(neighbour), link_address(neighbour));
+        self.in_stack(|table| {
+            let _set = arp_set_static(table, addr, lladdr);
+        });
+    }
+
+    /// Forgets a neighbour (`arp -d`). Context: thread, no lock of the stack held.
+    pub fn delete(&'static self, neighbour: u32) {
+        self.in_stack(|table| {
+            let _was_there = arp_delete(table, address(neighbour));
+        });
+    }
+
+    /// Forgets all neighbours. Context: thread, no lock of the stack held.
+    pub fn purge(&'static self) {
+        self.in_stack(arp_purge);
+    }
+
+    /// Keeps the entry of a neighbour, if there is one, as `holder`.
+    ///
+    /// Context: thread or softint, no lock of the stack held.
+    pub fn keep(&self, neighbour: u32, holder: &'static str) -> Option<&'static Llentry> {
+        self.table.lookup_hold(address(neighbour), holder)
+    }
+
+    /// What must hold at rest, and the end of the table.
+    pub fn fini(&self, kernel: &'static Kernel) {
+        self.table.fini();
+        let (made, sent) = (self.made.peek(), self.sent.peek());
+        let dropped = dropped(kernel) - self.dropped_before.peek();
+        if u64::from(made) != u64::from(sent) + dropped {
+            broken_promise(
+                "arp-packets",
+                format_args!("{made} packets were made, {sent} sent, and {dropped} dropped"),
+            );
+        }
+    }
+}
+
+fn dropped(kernel: &Kernel) -> u64 {
+    let counters = kernel.counters();
+    counters.arp_dropped.count() + counters.arp_failed.count()
+}
+
+/// Whoever keeps an entry looks at it: it must be there, and be the neighbour's.
+pub fn check(lle: &'static Llentry, neighbour: u32) {
+    if lle.addr() != address(neighbour) {
+        broken_promise(
+            "llentry-alive",
+            format_args!(
+                "{} keeps the entry of {} and finds that of {}",
+                curlwp().name(),
+                address(neighbour),
+                lle.addr()
+            ),
+        );
+    }
+    lle.look();
+}
