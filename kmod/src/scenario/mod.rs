@@ -38,6 +38,7 @@ pub mod inet;
 pub mod key;
 pub mod localcount;
 pub mod lookup;
+pub mod nic_loop;
 pub mod ops;
 pub mod pcq;
 pub mod percpu;
@@ -95,6 +96,15 @@ pub enum Kind {
     Broken,
     /// It provokes a fault of the machine: for the booted machine only.
     Fault,
+    /// It speaks with the world through a network card: for the booted machine only, if there is one.
+    Net,
+}
+
+impl Kind {
+    /// Whether it makes sense on the booted machine alone.
+    pub const fn only_booted(self) -> bool {
+        matches!(self, Kind::Fault | Kind::Net)
+    }
 }
 
 /// A program with its check.
@@ -170,6 +180,7 @@ pub static ALL: &[&Scenario] = &[
     &provoke::FAULT,
     &provoke::OVERFLOW,
     &provoke::HANG,
+    &nic_loop::SCENARIO,
 ];
 
 /// The scenario with this name: one of [`ALL`], or the breach of a contract.
