@@ -23,7 +23,7 @@ use crate::kern::xcall::Xcall;
 use crate::kern::{callout, idle, kmem, sched, softint, xcall};
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Relaxed, Release};
-use crate::net::nic::Nics;
+use crate::net::listener::Listener;
 use crate::scenario::Scenario;
 use crate::scenario::rounds::Rounds;
 
@@ -44,7 +44,7 @@ pub struct Kernel {
     pub(crate) mp_online: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) kmem: Kmem,
-    pub(crate) nics: Nics,
+    pub(crate) nic_listener: Listener,
     pub(crate) rounds: Rounds,
     cpus: Local<&'static [Cpu]>,
     progress: AtomicU64,
@@ -207,7 +207,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         mp_online: AtomicBool::new(false),
         counters: Counters::new(),
         kmem: Kmem::default(),
-        nics: Nics::new(),
+        nic_listener: Listener::new(),
         rounds: Rounds::new(),
         cpus: Local::new(&[]),
         progress: AtomicU64::new(0),

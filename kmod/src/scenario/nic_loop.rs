@@ -8,7 +8,7 @@ use crate::kern::synch::{self, kpause};
 use crate::kern::{kmem, xcall};
 use crate::machine::{self, NIC_FRAME};
 use crate::mem::{AtomicU32, Relaxed};
-use crate::net::nic;
+use crate::net::listener::listen;
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
@@ -68,7 +68,7 @@ fn serve(echo: Arg) {
         );
     };
     let listener = share("listener", softint);
-    nic::listen(Some(listener));
+    listen(Some(listener));
     // What came before there was a listener has interrupted in vain.
     synch::kpreempt_disable();
     softint::schedule(softint);
@@ -76,7 +76,7 @@ fn serve(echo: Arg) {
     for _ in 0..kernel.config().repeat {
         kpause("nic-loop", PAUSE_TICKS, None);
     }
-    nic::listen(None);
+    listen(None);
     // No interrupt that has seen the listener is still being taken.
     xcall::barrier(xcall::Priority::Low);
     softint::disestablish(softint);
