@@ -24,6 +24,7 @@ use crate::kern::{callout, idle, kmem, sched, softint, xcall};
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Relaxed, Release};
 use crate::net::Net;
+use crate::net::listener::Listener;
 use crate::net::mbuf::Mbufs;
 use crate::scenario::Scenario;
 use crate::scenario::rounds::Rounds;
@@ -45,6 +46,7 @@ pub struct Kernel {
     pub(crate) mp_online: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) kmem: Kmem,
+    pub(crate) nic_listener: Listener,
     pub(crate) rounds: Rounds,
     pub(crate) mbufs: Mbufs,
     /// The network stack, while a scenario has one.
@@ -214,6 +216,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         mp_online: AtomicBool::new(false),
         counters: Counters::new(),
         kmem: Kmem::default(),
+        nic_listener: Listener::new(),
         rounds: Rounds::new(),
         mbufs: Mbufs::new(),
         net: AtomicRef::new(),

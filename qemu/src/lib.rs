@@ -16,6 +16,7 @@
 //! | `memory` | heap, guarded stacks |
 //! | `cpu` | per-CPU blocks, segments and vectors, interrupt entry, local APIC, time, starting the others |
 //! | `context` | stacks and registers of LWPs |
+//! | `net` | network cards |
 //! | `machine` | the hypercalls |
 //! | `perturb` | delays and interrupts at random, in the build for them |
 //! | `run` | which scenario, how long, watchdog, result |
@@ -31,7 +32,7 @@
 //!
 //! # Limitations
 //!
-//! Memory above 3 GiB is left alone, and so is every device but clock, serial port and local APICs. The kernel's own
+//! Memory above 3 GiB is left alone, and so is every device but clock, serial port, local APICs and network cards. The kernel's own
 //! pages are not protected from itself. The stack of the first instructions, up to `run::main`, has no guard.
 
 #![cfg_attr(panic = "abort", no_std)]
@@ -51,6 +52,8 @@ mod cpu;
 mod machine;
 #[cfg(panic = "abort")]
 mod memory;
+#[cfg(panic = "abort")]
+mod net;
 #[cfg(any(panic = "abort", test))]
 mod options;
 #[cfg(panic = "abort")]

@@ -5,12 +5,12 @@ use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use kmod::machine::{Context, Field, Machine, Op, Stop};
+use kmod::machine::{Context, Field, Machine, Nic, Op, Stop};
 use x86_64::instructions::interrupts;
 
 use crate::memory::heap;
 use crate::report::{self, Cause};
-use crate::{console, context, cpu, perturb, run};
+use crate::{console, context, cpu, net, perturb, run};
 
 /// The machine of this binary.
 struct Booted;
@@ -125,4 +125,20 @@ unsafe impl Machine for Booted {
     fn note(_: fmt::Arguments<'_>) {}
 
     fn label(_: usize, _: usize, _: fmt::Arguments<'_>, _: &'static [Field]) {}
+
+    fn nics() -> usize {
+        net::count()
+    }
+
+    fn nic(unit: usize) -> Nic {
+        net::nic(unit)
+    }
+
+    fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
+        net::transmit(unit, frame)
+    }
+
+    fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize> {
+        net::receive(unit, queue, frame)
+    }
 }

@@ -8,7 +8,16 @@ use kmod::history::{Bug, History};
 
 /// The words that are understood, for the message about one that is not.
 const KEYS: &str =
-    "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, perturb, watchdog";
+    "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, perturb, watchdog, net-irq";
+
+/// Which CPUs network cards interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NetIrq {
+    /// All of them this one.
+    Cpu(usize),
+    /// Each receiving queue the next one.
+    Round,
+}
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +42,8 @@ pub(crate) struct Options<'a> {
     pub(crate) perturb: Option<u64>,
     /// Seconds without progress that are a hang; 0: never.
     pub(crate) watchdog: u64,
+    /// Which CPUs network cards interrupt.
+    pub(crate) net_irq: NetIrq,
 }
 
 /// Why a command line is refused.
@@ -82,6 +93,16 @@ fn switch<'a>(key: &'a str, value: &'a str) -> Result<bool, Wrong<'a>> {
     }
 }
 
+fn net_irq<'a>(key: &'a str, value: &'a str) -> Result<NetIrq, Wrong<'a>> {
+    match value {
+        "round" => Ok(NetIrq::Round),
+        cpu => match cpu.parse() {
+            Ok(cpu) => Ok(NetIrq::Cpu(cpu)),
+            Err(_) => Err(Wrong::Value(key, value, "the number of a CPU, or round")),
+        },
+    }
+}
+
 fn history<'a>(key: &'a str, value: &'a str) -> Result<History, Wrong<'a>> {
     value.split(',').try_fold(History::NONE, |history, name| {
         let bug = Bug::find(name).ok_or(Wrong::Value(
@@ -117,6 +138,7 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
         history: History::NONE,
         perturb: None,
         watchdog: 10,
+        net_irq: NetIrq::Round,
     };
     for word in line.split_ascii_whitespace() {
         let (key, value) = word.split_once('=').ok_or(Wrong::NotAPair(word))?;
@@ -132,6 +154,7 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
             "history" => options.history = history(key, value)?,
             "perturb" => options.perturb = Some(number(key, value)?),
             "watchdog" => options.watchdog = number(key, value)?,
+            "net-irq" => options.net_irq = net_irq(key, value)?,
             _ => return Err(Wrong::Key(key)),
         }
     }
@@ -147,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_key_is_understood() {
-        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump net_mpsafe=0 history=xcall-donep perturb=9 watchdog=2";
+        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump net_mpsafe=0 history=xcall-donep perturb=9 watchdog=2 net-irq=1";
         let options = Options {
             scenario: "s",
             variant: "v",
@@ -159,6 +182,7 @@ mod tests {
             history: History::NONE.with(Bug::XcallDonep),
             perturb: Some(9),
             watchdog: 2,
+            net_irq: NetIrq::Cpu(1),
         };
         assert_eq!(parse(line), Ok(options));
     }
@@ -171,6 +195,7 @@ mod tests {
             ("fixed", 1, 10)
         );
         assert_eq!((options.cpus, options.perturb), (None, None));
+        assert_eq!(options.net_irq, NetIrq::Round);
     }
 
     #[test]
@@ -182,6 +207,10 @@ mod tests {
         assert!(matches!(
             parse("scenario=s cpus=-1"),
             Err(Wrong::Value("cpus", "-1", _))
+        ));
+        assert!(matches!(
+            parse("scenario=s net-irq=all"),
+            Err(Wrong::Value("net-irq", "all", _))
         ));
         assert!(matches!(
             parse("scenario=s xcall=fast"),

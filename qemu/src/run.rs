@@ -18,17 +18,17 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use kmod::config::Config;
 use kmod::entry;
 use kmod::kernel::Kernel;
-use kmod::scenario::{Scenario, Variant};
+use kmod::scenario::{Kind, Scenario, Variant};
 use spin::Once;
 
 use crate::boot::BootInfo;
 use crate::console::println;
 use crate::cpu::{self, PerCpu, smp, time};
 use crate::memory::heap;
-use crate::options::{self, Options};
+use crate::options::{self, NetIrq, Options};
 use crate::report::yaml::Yaml;
 use crate::report::{self, Cause, Status};
-use crate::{context, perturb};
+use crate::{context, net, perturb};
 
 /// What was asked for, and the kernel that does it.
 struct Run {
@@ -96,11 +96,26 @@ pub(crate) extern "C" fn main() -> ! {
             scenario.name, scenario.min_cpus
         ));
     }
+    if let NetIrq::Cpu(cpu) = options.net_irq
+        && cpu >= count
+    {
+        usage(format_args!(
+            "net-irq={cpu}: the last of {count} CPUs is cpu{}",
+            count - 1
+        ));
+    }
     smp::start(&apic_ids[..count]);
     println!(
         "# {} {}, booted by {} on {count} CPUs",
         scenario.name, variant.name, info.protocol
     );
+    net::init(options.net_irq, count);
+    if scenario.kind == Kind::Net && net::count() == 0 {
+        usage(format_args!(
+            "{} needs a network card: scripts/boot --net gives one",
+            scenario.name
+        ));
+    }
 
     let usual = scenario.config(Config::new(count), variant);
     let config = Config {
@@ -248,6 +263,7 @@ pub(crate) fn passed() -> ! {
     let rounds = ROUNDS.load(Relaxed);
     let (scenario, variant) = (run.scenario.name, run.variant.name);
     let time = Seconds(elapsed_us(run));
+    net::print_counts();
     println!("ok 1 - {scenario} {variant} # {rounds} rounds in {time}");
     report::exit(Status::Passed)
 }

@@ -1,7 +1,7 @@
 //! A lock of the host's own: held with interrupts off, and only around a few instructions.
 //!
 //! It has no owner and no priority level, so it is never one of the kernel's mutexes. Under it
-//! are the heap, the pool of stacks and the console.
+//! are the heap, the pool of stacks, the console and the queues of network cards.
 
 use core::ops::{Deref, DerefMut};
 
@@ -52,6 +52,15 @@ impl<T> IrqLock<T> {
             inner: self.0.lock(),
             _off: off,
         }
+    }
+
+    /// Takes the lock if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
+        let off = InterruptsOff::new();
+        Some(IrqGuard {
+            inner: self.0.try_lock()?,
+            _off: off,
+        })
     }
 
     /// Takes the lock from whoever holds it.

@@ -16,6 +16,10 @@ pub(super) fn list() -> Status {
         ),
         (Kind::Broken, "Broken programs, to see how a failure looks:"),
         (Kind::Fault, "For the booted machine only (scripts/boot):"),
+        (
+            Kind::Net,
+            "For the booted machine with a network card (scripts/boot --net):",
+        ),
     ] {
         text.add(Role::Heading, title);
         for scenario in scenario::ALL.iter().filter(|s| s.kind == kind) {

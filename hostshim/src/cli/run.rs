@@ -84,7 +84,7 @@ fn find(name: &str) -> Result<&'static Scenario, Wrong> {
             "there is no scenario `{name}`\n  help: {help}"
         )));
     };
-    if found.kind == Kind::Fault {
+    if found.kind.only_booted() {
         let boot = format!("scripts/boot --scenario {name}");
         return Err(Wrong(format!(
             "{name} runs on the booted machine only\n  help: {boot}"

@@ -3,7 +3,7 @@
 use kmod::config::{Config, Wiring};
 use kmod::history::Bug;
 use kmod::scenario::ops::{self, MAX_LWPS, MAX_OPS, Program};
-use kmod::scenario::{self, Kind, Scenario, Variant};
+use kmod::scenario::{self, Scenario, Variant};
 
 use super::diagnostic::{Diagnostic, Position};
 use super::knobs::KNOBS;
@@ -93,7 +93,7 @@ fn find_scenario(token: &Token<'_>) -> Result<&'static Scenario, Diagnostic> {
         let message = format!("there is no scenario `{}`", token.text);
         return Err(token.error(message, nearest(&token.text, names()).help()));
     };
-    if found.kind == Kind::Fault {
+    if found.kind.only_booted() {
         let message = format!(
             "the scenario `{}` runs on the booted machine only",
             token.text

@@ -21,7 +21,7 @@
 //! and [`pktqueue`] bring it to the protocols: [`ether`], [`arp_wire`], [`ip`], [`icmp`], [`udp`]. [`ifnet`], [`inet`] and [`route`] are
 //! what they look up, each with the rules by which it ends; [`llatbl`] is the table that tells link addresses by network
 //! addresses, [`arp`] the protocol that fills it, and [`lleref`] the account of who keeps an entry of the table alive. [`bpf`]
-//! listens. [`stats`] says where packets went.
+//! taps an interface; a [`listener`] has the cards without a stack. [`stats`] says where packets went.
 //!
 //! # Contexts
 //!
@@ -78,6 +78,7 @@ pub mod if_percpuq;
 pub mod ifnet;
 pub mod inet;
 pub mod ip;
+pub mod listener;
 pub mod llatbl;
 pub mod lleref;
 pub mod mbuf;

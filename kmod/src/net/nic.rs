@@ -5,7 +5,7 @@
 //! A card has received something: its interrupt comes on some CPU. The handler *claims* each receive queue that nobody
 //! has, and schedules a softint of the level of softnet on its CPU; the softint takes the frames out
 //! ([`machine::nic_receive`]), each into a packet, and gives them to the interface. When there are no more it gives the
-//! claim back.
+//! claim back. Without a stack the interrupt is a [`listener`]'s.
 //!
 //! # Contexts
 //!
@@ -53,12 +53,12 @@ use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, NIC_FRAME};
 use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed};
-use crate::net::Net;
 use crate::net::ether::ether_input;
 use crate::net::ifnet::{
     Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_get_byindex, if_input, if_put,
 };
 use crate::net::mbuf::{End, Mbuf};
+use crate::net::{Net, listener};
 
 /// Most receive queues of a card that are used.
 const QUEUES: usize = 16;
@@ -175,7 +175,7 @@ pub(crate) fn kick() {
 /// A card has received something. Called in a hard interrupt, at [`Ipl::Vm`].
 pub(crate) fn intr() {
     let Some(net) = curlwp().kernel().net.load(Acquire) else {
-        return;
+        return listener::tell();
     };
     let mut wanted = false;
     for (unit, card) in net.nics.all() {

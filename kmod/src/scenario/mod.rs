@@ -42,6 +42,7 @@ pub mod localcount;
 pub mod lookup;
 pub mod neighbour;
 pub mod net;
+pub mod nic_loop;
 pub mod ops;
 pub mod pcq;
 pub mod percpu;
@@ -110,6 +111,15 @@ pub enum Kind {
     Broken,
     /// It provokes a fault of the machine: for the booted machine only.
     Fault,
+    /// It speaks with the world through a network card: for the booted machine only, if there is one.
+    Net,
+}
+
+impl Kind {
+    /// Whether it makes sense on the booted machine alone.
+    pub const fn only_booted(self) -> bool {
+        matches!(self, Kind::Fault | Kind::Net)
+    }
 }
 
 /// A program with its check.
@@ -191,6 +201,8 @@ pub static ALL: &[&Scenario] = &[
     &provoke::FAULT,
     &provoke::OVERFLOW,
     &provoke::HANG,
+    &nic_loop::SCENARIO,
+    &net::serve::SERVE,
 ];
 
 /// The scenario with this name: one of [`ALL`], or the breach of a contract.

@@ -2,7 +2,7 @@
 //!
 //! # Overview
 //!
-//! *Interrupts* (clock, IPI) nest, and whoever is interrupted may be preempted: the kernel may switch
+//! *Interrupts* (clock, IPI, network cards) nest, and whoever is interrupted may be preempted: the kernel may switch
 //! contexts inside the handler. So nothing of an interrupt may stay on a stack that belongs to the CPU.
 //! A vector enters on the CPU's entry stack, copies the processor's frame to the interrupted stack, below its
 //! red zone, and goes on there:
@@ -45,6 +45,8 @@ use crate::{report, run};
 pub(crate) const CLOCK_VECTOR: u8 = 0xe0;
 /// Vector of the kernel's inter-processor interrupt.
 pub(crate) const IPI_VECTOR: u8 = 0xe1;
+/// Vector of network cards.
+pub(crate) const NET_VECTOR: u8 = 0xd0;
 /// Vector of the local APIC's own errors.
 pub(crate) const ERROR_VECTOR: u8 = 0xe2;
 /// Vector that a local APIC uses when an interrupt went away again.
@@ -75,6 +77,7 @@ pub(crate) fn gates() -> &'static [Gate; VECTORS] {
             Gate::new(without_code::<0x30> as *const (), EntryStack::Trap);
         gates[CLOCK_VECTOR as usize] = Gate::new(clock_entry as *const (), EntryStack::Interrupt);
         gates[IPI_VECTOR as usize] = Gate::new(ipi_entry as *const (), EntryStack::Interrupt);
+        gates[NET_VECTOR as usize] = Gate::new(net_entry as *const (), EntryStack::Interrupt);
         gates[ERROR_VECTOR as usize] = Gate::new(error_entry as *const (), EntryStack::Interrupt);
         gates[SPURIOUS_VECTOR as usize] =
             Gate::new(spurious_entry as *const (), EntryStack::Interrupt);
@@ -254,6 +257,10 @@ interrupt_entry! {
     ipi_entry => ipi
 }
 interrupt_entry! {
+    /// Entry of the interrupts of network cards.
+    net_entry => net
+}
+interrupt_entry! {
     /// Entry of the local APIC's errors.
     error_entry => error
 }
@@ -275,6 +282,14 @@ extern "C" fn ipi() {
     apic::end_of_interrupt();
     cpu::this().waits.store(false, Relaxed);
     kmod::entry::interrupt(Line::Ipi);
+}
+
+extern "C" fn net() {
+    let cpu = cpu::this();
+    cpu.net_interrupts.fetch_add(1, Relaxed);
+    apic::end_of_interrupt();
+    cpu.waits.store(false, Relaxed);
+    kmod::entry::interrupt(Line::Net);
 }
 
 extern "C" fn error() {

@@ -44,6 +44,8 @@ pub(crate) struct PerCpu {
     pub(crate) context: AtomicUsize,
     /// Clock interrupts taken since boot.
     pub(crate) ticks: AtomicU64,
+    /// Interrupts of network cards taken since boot.
+    pub(crate) net_interrupts: AtomicU64,
     /// It waits for an interrupt.
     pub(crate) waits: AtomicBool,
     /// State of its perturbation, see [`crate::perturb`].
@@ -62,6 +64,7 @@ static CPUS: [PerCpu; MAX_CPUS] = [const {
         apic_id: AtomicU32::new(0),
         context: AtomicUsize::new(usize::MAX),
         ticks: AtomicU64::new(0),
+        net_interrupts: AtomicU64::new(0),
         waits: AtomicBool::new(false),
         random: AtomicU64::new(1),
         stopped: AtomicPtr::new(ptr::null_mut()),

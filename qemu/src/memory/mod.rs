@@ -22,7 +22,10 @@ use crate::boot::BootInfo;
 const LOW_END: usize = 1 << 20;
 
 /// End of the memory that the boot page tables map cached.
-const MAPPED_END: usize = 3 << 30;
+pub(crate) const MAPPED_END: usize = 3 << 30;
+
+/// Where devices are, mapped uncached.
+pub(crate) const DEVICES: Range<usize> = MAPPED_END..4 << 30;
 
 /// Size of a page, in bytes.
 pub(crate) const PAGE: usize = 4096;

@@ -4,3 +4,4 @@ pub mod echo;
 pub mod frames;
 pub mod ifdetach;
 pub mod pktqueue;
+pub mod serve;

@@ -1,0 +1,5 @@
+//! Network cards of the booted machine, from outside: `scripts/test-net` runs these.
+
+mod machine;
+mod nic_loop;
+mod wire;
