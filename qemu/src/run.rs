@@ -118,6 +118,12 @@ pub(crate) extern "C" fn main() -> ! {
     }
 
     let usual = scenario.config(Config::new(count), variant);
+    if usual.nics != 0 {
+        usage(format_args!(
+            "{} needs the wire of the simulated machine: rumplab run {0}",
+            scenario.name
+        ));
+    }
     let config = Config {
         xcall: options.xcall.unwrap_or(usual.xcall),
         net_mpsafe: options.net_mpsafe.unwrap_or(usual.net_mpsafe),

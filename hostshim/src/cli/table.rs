@@ -255,8 +255,12 @@ fn boot_all(
     args: &HuntArgs,
     interrupt: &Interrupt,
 ) -> Result<(), Wrong> {
-    // A program comes from a fuzzer or a file: there is none to boot.
-    let bootable = |row: &&mut Row| row.scenario.name != scenario::ops::SCENARIO.name;
+    // A program comes from a fuzzer or a file, and a wire is part of the simulated machine: there is none to boot.
+    let bootable = |row: &&mut Row| {
+        let has_program = row.scenario.name == scenario::ops::SCENARIO.name;
+        let config = row.scenario.config(Config::small(1), row.variant);
+        !has_program && config.nics == 0
+    };
     let queue = Mutex::new(rows.iter_mut().filter(bootable));
     let next = || match interrupt.is_wanted() {
         true => None,

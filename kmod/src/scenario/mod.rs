@@ -202,6 +202,7 @@ pub static ALL: &[&Scenario] = &[
     &provoke::OVERFLOW,
     &provoke::HANG,
     &nic_loop::SCENARIO,
+    &net::wire::WIRE,
     &net::serve::SERVE,
 ];
 

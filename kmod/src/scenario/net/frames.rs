@@ -2,8 +2,9 @@
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message,
-    Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, UdpPacket,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    Icmpv4Message, Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet,
+    Ipv4Repr, UdpPacket, UdpRepr,
 };
 
 use crate::net::ether::ETHER_HDR_LEN;
@@ -194,4 +195,42 @@ fn parse_ip(packet: &[u8]) -> Option<Seen> {
         }
         _ => None,
     }
+}
+
+/// Whether a frame is as the protocols want it: its lengths and its checksums.
+pub fn is_sound(frame: &[u8]) -> bool {
+    let Ok(frame) = EthernetFrame::new_checked(frame) else {
+        return false;
+    };
+    match frame.ethertype() {
+        EthernetProtocol::Arp => {
+            ArpPacket::new_checked(frame.payload()).is_ok_and(|arp| ArpRepr::parse(&arp).is_ok())
+        }
+        EthernetProtocol::Ipv4 => ip_is_sound(frame.payload()).is_some(),
+        _ => false,
+    }
+}
+
+fn ip_is_sound(packet: &[u8]) -> Option<()> {
+    let all = ChecksumCapabilities::default();
+    let ip = Ipv4Packet::new_checked(packet).ok()?;
+    let repr = Ipv4Repr::parse(&ip, &all).ok()?;
+    match ip.next_header() {
+        IpProtocol::Icmp => {
+            let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
+            // An error quotes a header and eight bytes, of a packet that may have been longer.
+            let quotes = icmp.msg_type() == Icmpv4Message::DstUnreachable;
+            let whole = quotes && icmp.verify_checksum() && icmp.data().len() >= IP_LEN + 8;
+            if !whole {
+                Icmpv4Repr::parse(&icmp, &all).ok()?;
+            }
+        }
+        IpProtocol::Udp => {
+            let udp = UdpPacket::new_checked(ip.payload()).ok()?;
+            let (src, dst) = (repr.src_addr.into(), repr.dst_addr.into());
+            UdpRepr::parse(&udp, &src, &dst, &all).ok()?;
+        }
+        _ => return None,
+    }
+    Some(())
 }

@@ -5,3 +5,4 @@ pub mod frames;
 pub mod ifdetach;
 pub mod pktqueue;
 pub mod serve;
+pub mod wire;

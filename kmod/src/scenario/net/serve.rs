@@ -10,6 +10,7 @@ use crate::kern::psref::Psref;
 use crate::kern::synch::kpause;
 use crate::kernel::Kernel;
 use crate::machine;
+use crate::mem::Acquire;
 use crate::net::ifnet::{Ifnet, if_get, if_put};
 use crate::net::mbuf::End;
 use crate::net::udp::{self, Socket};
@@ -23,8 +24,6 @@ const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 const PREFIX: u8 = 24;
 /// Where all other nets are.
 const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
-const ECHO_PORT: u16 = 7;
-const DISCARD_PORT: u16 = 9;
 /// Ticks for which the actor sleeps before it is seen to go on.
 const PAUSE_TICKS: u32 = 10;
 
@@ -69,13 +68,35 @@ fn net() -> &'static Net {
     shared::<World>(curlwp().kernel().data()).net
 }
 
+/// The stack of this kernel, for who serves on it.
+fn stack() -> &'static Net {
+    match curlwp().kernel().net.load(Acquire) {
+        Some(net) => net,
+        None => unreachable!("servers end before their stack"),
+    }
+}
+
 /// A server: its socket and its thread.
-struct Server {
+pub(super) struct Server {
     socket: &'static Socket,
     thread: &'static Lwp,
 }
 
 impl Server {
+    /// The port of UDP's echo.
+    pub(super) const ECHO_PORT: u16 = 7;
+    const DISCARD_PORT: u16 = 9;
+
+    /// A server that sends back what comes.
+    pub(super) fn echo(net: &'static Net) -> Server {
+        Server::start(net, "echo", Server::ECHO_PORT, echo)
+    }
+
+    /// A server that does nothing with what comes.
+    pub(super) fn discard(net: &'static Net) -> Server {
+        Server::start(net, "discard", Server::DISCARD_PORT, discard)
+    }
+
     fn start(net: &'static Net, name: &str, port: u16, func: fn(Arg)) -> Server {
         let Some(socket) = udp::bind(net, port) else {
             no_memory("a socket")
@@ -97,7 +118,8 @@ impl Server {
         Server { socket, thread }
     }
 
-    fn stop(self, net: &'static Net) {
+    /// Ends it.
+    pub(super) fn stop(self, net: &'static Net) {
         udp::shutdown(net, self.socket);
         kthread::kthread_join(self.thread);
         udp::close(net, self.socket);
@@ -108,14 +130,14 @@ impl Server {
 fn serve(_: Arg) {
     let net = net();
     let kernel: &'static Kernel = net.kernel;
-    let echo = Server::start(net, "echo", ECHO_PORT, echo);
-    let discard = Server::start(net, "discard", DISCARD_PORT, discard);
+    let servers = [Server::echo(net), Server::discard(net)];
     with_interface(net, "nic0", |ifp| configure(net, ifp));
     while rounds::time_is_left(kernel) {
         kpause("serve", PAUSE_TICKS, None);
     }
-    echo.stop(net);
-    discard.stop(net);
+    for server in servers {
+        server.stop(net);
+    }
     net::fini(net);
 }
 
@@ -153,8 +175,10 @@ fn configure(net: &'static Net, ifp: &'static Ifnet) {
     // What came before the card had an interface has interrupted in vain.
     nic::kick();
     say(format_args!(
-        "{} is {ADDRESS}/{PREFIX}, echo at port {ECHO_PORT}, discard at port {DISCARD_PORT}",
-        ifp.name()
+        "{} is {ADDRESS}/{PREFIX}, echo at port {}, discard at port {}",
+        ifp.name(),
+        Server::ECHO_PORT,
+        Server::DISCARD_PORT
     ));
 }
 
@@ -165,15 +189,17 @@ fn say(text: fmt::Arguments<'_>) {
 
 /// Sends back what comes, in the same packet.
 fn echo(socket: Arg) {
-    let net = net();
-    while let Some(datagram) = udp::recvfrom(net, shared(socket), 0) {
-        let from = (Some(datagram.dst), ECHO_PORT);
+    let socket: &'static Socket = shared(socket);
+    let net = stack();
+    while let Some(datagram) = udp::recvfrom(net, socket, 0) {
+        let from = (Some(datagram.dst), Server::ECHO_PORT);
         udp::sendto(net, datagram.m, from, datagram.src);
     }
 }
 
 fn discard(socket: Arg) {
-    while let Some(datagram) = udp::recvfrom(net(), shared(socket), 0) {
+    let socket: &'static Socket = shared(socket);
+    while let Some(datagram) = udp::recvfrom(stack(), socket, 0) {
         datagram.m.free(End::Delivered);
     }
 }
