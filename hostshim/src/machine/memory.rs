@@ -22,7 +22,7 @@ use kmod::mem::Ordering;
 
 use super::clock::Clocks;
 use super::mapping::Mapping;
-use super::shadow::{Conflict, Shadow, Slot};
+use super::shadow::{Birth, Conflict, Shadow, Slot};
 
 /// Bytes that a kernel can allocate.
 const ARENA_BYTES: usize = 16 << 20;
@@ -71,6 +71,37 @@ struct Allocation {
     size: usize,
     what: &'static str,
     freed: bool,
+    birth: Birth,
+    /// Which of its [`CHUNKS`] have cells that were touched, if it was made in this run.
+    touched: u64,
+}
+
+/// Parts of an allocation that are told apart by whether they were touched.
+const CHUNKS: usize = u64::BITS as usize;
+
+impl Allocation {
+    /// Bytes of a part; the last may have less.
+    fn chunk(&self) -> usize {
+        self.size.div_ceil(CHUNKS)
+    }
+
+    /// A cell in it, at `offset` in the region, is touched. A cell may reach into the next part.
+    fn touch(&mut self, offset: usize) {
+        self.touched |= 1 << ((offset - self.offset) / self.chunk());
+    }
+
+    /// The parts that have cells which were touched: where each begins, and its size.
+    fn touched(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let Allocation {
+            offset,
+            size,
+            touched,
+            ..
+        } = *self;
+        let chunk = self.chunk();
+        let parts = (0..CHUNKS).filter(move |part| touched & 1 << part != 0);
+        parts.map(move |part| (offset + part * chunk, chunk.min(size - part * chunk)))
+    }
 }
 
 /// What a run begins with.
@@ -90,6 +121,8 @@ pub(crate) struct Memory {
     allocations: Vec<Allocation>,
     /// Allocations of the image that were freed in this run.
     freed: Vec<usize>,
+    /// From here on the arena was given out since everything was last ordered.
+    fresh: usize,
     image: Option<Image>,
     region: Rc<Mapping>,
 }
@@ -103,6 +136,7 @@ impl Memory {
             shadow: Shadow::new(),
             allocations: Vec::new(),
             freed: Vec::new(),
+            fresh: 0,
             image: None,
             region,
         }
@@ -121,6 +155,7 @@ impl Memory {
         self.allocations.clear();
         self.freed.clear();
         self.used = 0;
+        self.fresh = 0;
         self.shadow.next_run();
     }
 
@@ -145,7 +180,7 @@ impl Memory {
             && self.shadow.quick(
                 cpu,
                 offset,
-                || offset < self.used || offset >= ARENA_BYTES,
+                || offset < self.fresh || offset >= ARENA_BYTES,
                 access,
             )
     }
@@ -176,9 +211,29 @@ impl Memory {
                 .offset(address)
                 .map_or(Ok(()), |offset| Err(Wrong::Never(offset)));
         };
+        if (self.fresh..ARENA_BYTES).contains(&offset) && self.shadow.is_new(offset) {
+            self.begin(offset)?;
+        }
         self.shadow
             .access(cpu, offset, kind, order)
             .map_err(|conflict| wrong(offset, conflict))
+    }
+
+    /// A cell of what was allocated in this run is touched for the first time.
+    #[cold]
+    fn begin(&mut self, offset: usize) -> Result<(), Wrong> {
+        let after = self.allocations.partition_point(|a| a.offset <= offset);
+        let allocation = match self.allocations[..after].last_mut() {
+            Some(last) if offset < last.offset + last.size => last,
+            // Between two allocations.
+            _ => return Err(Wrong::Never(offset)),
+        };
+        if allocation.freed {
+            return Err(Wrong::Freed(offset));
+        }
+        allocation.touch(offset);
+        self.shadow.begin(offset, allocation.birth);
+        Ok(())
     }
 
     /// `cpu` is ordered after everything that happened: the machine is at rest.
@@ -200,8 +255,9 @@ impl Memory {
             size,
             what,
             freed: false,
+            birth: self.shadow.birth(cpu),
+            touched: 0,
         });
-        self.shadow.born(cpu, offset, size);
         // SAFETY: inside the arena, as was just checked.
         let at = unsafe { self.region.base().as_ptr().add(offset) };
         // SAFETY: (1) inside the arena; (2) given out just now, so nobody else has it.
@@ -227,15 +283,32 @@ impl Memory {
         {
             self.freed.push(index);
         }
+        let allocation = *allocation;
         let size = allocation.size;
-        self.shadow
-            .free(cpu, offset, size)
-            .map_err(|(offset, conflict)| wrong(offset, conflict))?;
+        if offset < self.fresh {
+            self.shadow
+                .free(cpu, offset, size)
+                .map_err(|(offset, conflict)| wrong(offset, conflict))?;
+        } else {
+            self.free_fresh(cpu, &allocation)?;
+        }
         if self.image.is_none() {
             // What is freed before the image is taken stays freed in every run.
             self.shadow.bury(offset, size);
         }
         Ok(())
+    }
+
+    /// Takes memory back that was allocated in this run. What was never touched is known to be freed by its allocation.
+    fn free_fresh(&mut self, cpu: usize, allocation: &Allocation) -> Result<(), Wrong> {
+        for (part, size) in allocation.touched() {
+            self.shadow
+                .free(cpu, part, size)
+                .map_err(|(offset, conflict)| wrong(offset, conflict))?;
+        }
+        self.shadow
+            .knows(cpu, allocation.birth)
+            .map_err(|conflict| wrong(allocation.offset, conflict))
     }
 
     /// The bytes from `offset` on, and their number, of the allocation that begins there.
@@ -265,6 +338,7 @@ impl Memory {
     /// Every CPU is ordered after everything: what was accessed so far races with nothing any more. Only while all
     /// that is freed was freed before the image was taken.
     pub(crate) fn order_all(&mut self) {
+        self.fresh = self.used;
         if self.shadow.next_run() {
             for allocation in self
                 .allocations

@@ -12,7 +12,9 @@
 //! continues the release sequence that it finds; a relaxed store ends it, as in C++20. An
 //! inter-processor interrupt orders nothing by itself. Atomic accesses never race.
 //!
-//! To allocate memory is to write to every cell in it, since whoever does fills it; to give it back is, too.
+//! To allocate memory is to write to every cell in it, since whoever does fills it; to give it back is, too. What was
+//! allocated in the run that is under way remembers who did that and when ([`Birth`]), and each of its cells is told
+//! when it is first touched: most of a large object never is.
 //!
 //! # Layout
 //!
@@ -75,6 +77,10 @@ const _: () = assert!(
 );
 /// Marks a sync clock that a release has filled and no relaxed store has emptied.
 const FILLED: u32 = 1;
+
+/// Who allocated some memory, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Birth(u32);
 
 /// Why an access is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -230,16 +236,35 @@ impl Shadow {
         Ok(())
     }
 
-    /// The `size` bytes at `offset` are given out to `cpu`, which fills them: that is a write to every cell in them.
-    pub(crate) fn born(&mut self, cpu: usize, offset: usize, size: usize) {
-        let born = Slot {
-            run: self.run,
-            write: self.clocks.now(cpu).0,
-            read: Epoch::never(cpu).0,
-            sync: 0,
+    /// The birth of what `cpu` allocates now.
+    pub(crate) fn birth(&self, cpu: usize) -> Birth {
+        Birth(self.clocks.now(cpu).0)
+    }
+
+    /// Whether the cell at `offset` was not touched in this run.
+    #[inline]
+    pub(crate) fn is_new(&mut self, offset: usize) -> bool {
+        let run = self.run;
+        let slot = self.slots.at(offset);
+        slot.run != run && slot.run != FOREVER
+    }
+
+    /// The cell at `offset` is touched for the first time: it was written when its memory was allocated.
+    pub(crate) fn begin(&mut self, offset: usize, birth: Birth) {
+        *self.slots.at(offset) = Slot {
+            write: birth.0,
+            ..Slot::untouched(Epoch(birth.0).cpu(), self.run)
         };
-        for (_, slots) in self.slots.rows(offset, size) {
-            slots.fill(born);
+    }
+
+    /// Whether `cpu` knows of that birth; if not, what it would be to give the memory back.
+    pub(crate) fn knows(&self, cpu: usize, birth: Birth) -> Result<(), Conflict> {
+        match Epoch(birth.0).before(self.clocks.of(cpu)) {
+            true => Ok(()),
+            false => Err(Conflict::Race {
+                cpu: Epoch(birth.0).cpu(),
+                wrote: true,
+            }),
         }
     }
 

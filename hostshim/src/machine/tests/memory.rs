@@ -341,6 +341,50 @@ fn what_was_just_made_is_published_with_release_or_read_in_a_race() {
 }
 
 #[test]
+fn what_was_never_touched_is_freed_all_the_same() {
+    let guest = Little::new(&[|_| {
+        let cells: &'static [Plain<u32>; 500] = place("cells", [const { Plain::new(0) }; 500]);
+        cells[7].set(1);
+        give_back(cells);
+        cells[400].set(1);
+    }]);
+    let failure = failure(&fair(&guest)).expect("a use after free");
+    assert_eq!(failure.kind, FailureKind::UseAfterFree);
+    let text = &failure.message;
+    assert!(
+        text.starts_with("write of cells#0+1600, which was freed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn to_free_what_another_cpu_has_just_made_is_a_race() {
+    let guest = Little::new(&[
+        |s| {
+            let cells: &'static [u64; 100] = place("cells", [0; 100]);
+            let offset = std::ptr::from_ref(cells) as usize - std::ptr::from_ref(s) as usize;
+            s.x.store(offset as u32, Relaxed);
+        },
+        |s| {
+            let offset = s.x.load(Acquire) as usize;
+            if offset != 0 {
+                let at = std::ptr::from_ref(s) as usize + offset;
+                // SAFETY: the other thread gave the offset of what it never uses again.
+                give_back(unsafe { &*(at as *const [u64; 100]) });
+            }
+        },
+    ]);
+    let failure = hunt(&guest, RUNS).expect("a race");
+    assert_eq!(failure.kind, FailureKind::DataRace);
+    let text = &failure.message;
+    assert!(
+        text.starts_with("free of the memory of cells#0 is not ordered"),
+        "{text}"
+    );
+    assert!(text.contains("its memory was allocated by t0"), "{text}");
+}
+
+#[test]
 fn cells_of_one_word_are_told_apart() {
     // Two bytes side by side, each of its own CPU.
     let guest = Little::new(&[
