@@ -73,6 +73,8 @@ pub mod arp;
 pub mod arp_wire;
 pub mod bpf;
 pub mod ether;
+#[cfg(test)]
+mod garbage;
 pub mod icmp;
 pub mod if_percpuq;
 pub mod ifnet;

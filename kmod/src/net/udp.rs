@@ -41,11 +41,11 @@ use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::sleepq::Woken;
 use crate::mem::Plain;
-use crate::net::{Net, softnet_enter, softnet_exit};
 use crate::net::icmp;
 use crate::net::ip::{self, Header, Outgoing};
 use crate::net::mbuf::{End, Mbuf, Packet};
 use crate::net::stats::Count;
+use crate::net::{Net, softnet_enter, softnet_exit};
 
 /// Most datagrams that a socket keeps.
 const KEPT: u32 = 64;
@@ -390,5 +390,14 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(parse(&bytes[..len], &HEADER), None);
         }
+    }
+
+    #[test]
+    fn garbage_is_looked_at() {
+        let mut accepted = 0;
+        crate::net::garbage::feed(&datagram(), |bytes| {
+            accepted += u32::from(parse(bytes, &HEADER).is_some());
+        });
+        assert!(accepted > 0, "some of it is a datagram");
     }
 }

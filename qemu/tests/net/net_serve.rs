@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet,
-    Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr, UdpPacket,
+    UdpRepr,
 };
 
 use crate::machine::Machine;
@@ -202,7 +203,9 @@ fn echo(client: &Client, count: u32) -> Duration {
     let mut next = 0;
     for received in 0..count {
         while next < count && next - received < WINDOW {
-            client.wire.send(&client.datagram(ECHO_PORT, &next.to_be_bytes()));
+            client
+                .wire
+                .send(&client.datagram(ECHO_PORT, &next.to_be_bytes()));
             next += 1;
         }
         let Some(Seen::Datagram { from_port, data }) = client.receive() else {
@@ -237,11 +240,15 @@ fn servers_answer_and_everything_is_accounted_for() {
         assert_eq!(client.receive(), Some(reply));
         echo(&client, 500);
         for _ in 0..20 {
-            client.wire.send(&client.datagram(DISCARD_PORT, b"to nobody"));
+            client
+                .wire
+                .send(&client.datagram(DISCARD_PORT, b"to nobody"));
         }
         client.wire.send(&client.datagram(99, b"closed"));
         assert_eq!(client.receive(), Some(Seen::Unreachable(3)));
-        client.wire.send(&client.ip(CLIENT, IpProtocol::Tcp, &[0; 20]));
+        client
+            .wire
+            .send(&client.ip(CLIENT, IpProtocol::Tcp, &[0; 20]));
         assert_eq!(client.receive(), Some(Seen::Unreachable(2)));
         let mut fragment = client.datagram(ECHO_PORT, b"a part");
         let mut ip = Ipv4Packet::new_unchecked(&mut fragment[14..]);
