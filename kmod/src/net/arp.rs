@@ -21,7 +21,7 @@
 //!
 //! # The timer and its reference
 //!
-//! A timer that is scheduled has a reference to its entry, and its handler ([`arptimer`]) drops it: see
+//! A timer that is scheduled has a reference to its entry, and its handler (`arptimer`) drops it: see
 //! [`llatbl`](crate::net::llatbl). Three places must get it right, and each has been wrong:
 //!
 //! ```text
@@ -38,7 +38,7 @@
 //! # Contexts
 //!
 //! [`arpresolve`], [`arp_update`], [`arp_delete`], [`arp_purge`]: thread or softint, no lock of a table or an entry held; without
-//! NET_MPSAFE with `softnet_lock` held, as all of the stack is. [`arptimer`]: softclock.
+//! NET_MPSAFE with `softnet_lock` held, as all of the stack is. `arptimer`: softclock.
 //!
 //! # Differences from NetBSD
 //!

@@ -9,7 +9,7 @@
 //! # Contexts
 //!
 //! Softint up to softnet, or thread that is bound; the interface is kept. Without NET_MPSAFE `softnet_lock` is held, but for
-//! [`arpannounce`]. `purge`: thread that may sleep.
+//! `arpannounce`. `purge`: thread that may sleep.
 //!
 //! # Invariants
 //!

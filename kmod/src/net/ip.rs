@@ -2,12 +2,12 @@
 //!
 //! # Overview
 //!
-//! [`ip_input`] takes a packet from IP's queue, checks its header, and gives it to its protocol if it is for an address of
+//! `ip_input` takes a packet from IP's queue, checks its header, and gives it to its protocol if it is for an address of
 //! this host. [`ip_output`] finds a route, puts the header in front and gives the packet to the interface.
 //!
 //! # Contexts
 //!
-//! [`ip_input`]: IP's softint. [`ip_output`]: softint up to softnet, or thread that is bound; not in a read section.
+//! `ip_input`: IP's softint. [`ip_output`]: softint up to softnet, or thread that is bound; not in a read section.
 //!
 //! # Fragments
 //!

@@ -9,7 +9,7 @@
 //!
 //! # Contexts
 //!
-//! [`intr`]: hard interrupt at IPL_VM. [`attach`]: thread, or boot. Sending: softint up to softnet, or thread.
+//! `intr`: hard interrupt at IPL_VM. `attach`: thread, or boot. Sending: softint up to softnet, or thread.
 //!
 //! # A frame that comes when the softint has just looked
 //!

@@ -20,7 +20,7 @@
 //! # Lock order
 //!
 //! `softnet_lock` protects all sockets, with NET_MPSAFE too, as in NetBSD; it is taken before all locks of the layers
-//! below, and given back before an error is sent. Without NET_MPSAFE the softint that calls [`udp_input`] has it already,
+//! below, and given back before an error is sent. Without NET_MPSAFE the softint that calls `udp_input` has it already,
 //! and [`sendto`] takes it.
 //!
 //! # Differences from NetBSD
