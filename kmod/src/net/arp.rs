@@ -267,6 +267,7 @@ pub fn arp_settimer(la: &Llentry, ticks: u32, function: &'static str) {
         curlwp().name(),
         la.addr()
     );
+    note!("{function} arms {}'s timer", la.addr());
     la.stop_timer(Bug::ArpSettimer);
     la.addref(Holder::Timer, function);
     la.la_timer.reset(ticks, arptimer, Arg::of(la));
@@ -278,11 +279,13 @@ pub fn arp_settimer(la: &Llentry, ticks: u32, function: &'static str) {
 fn arptimer(la: Arg) {
     // SAFETY: `arp_settimer` gave the entry, with a reference for this function to drop.
     let la: &'static Llentry = unsafe { la.get() };
-    let softnet_lock = la.softnet_lock();
+    // The entry may be gone at the end.
+    let (softnet_lock, addr) = (la.softnet_lock(), la.addr());
+    note!("arptimer begins for {addr}");
     softnet_enter(softnet_lock);
-    note!("arptimer runs for {}", la.addr());
     expire(la);
     softnet_exit(softnet_lock);
+    note!("arptimer returns for {addr}");
 }
 
 fn expire(la: &'static Llentry) {
