@@ -23,7 +23,7 @@
 //! # Contexts
 //!
 //! Thread and softint, among them the handlers of timers. Nothing here sleeps for anything but the two locks, and for a
-//! handler that is about to return ([`Llentry::free_locked`]).
+//! handler that is about to return (when the last reference is dropped).
 //!
 //! # Lock order
 //!
