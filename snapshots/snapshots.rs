@@ -81,6 +81,7 @@ fn every_fixed_variant_holds() {
                 ..scenario.config(small, variant)
             };
             let hunt = Hunt {
+                frames: Vec::new(),
                 scenario,
                 variant,
                 config,

@@ -32,7 +32,7 @@ use crate::machine::{Failure, Limits, Machine, Setup, Verdict};
 use crate::schedule::Deviation;
 use crate::stopwatch::Stopwatch;
 use crate::strategy::{Pct, Portfolio, Random, Rng, Strategy};
-use crate::wire::Wire;
+use crate::wire::{Frame, Wire};
 
 /// Runs that a worker takes at once.
 const BLOCK: u64 = 64;
@@ -113,7 +113,7 @@ pub enum Budget {
 }
 
 /// What is hunted, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hunt {
     /// The program.
     pub scenario: &'static Scenario,
@@ -121,6 +121,8 @@ pub struct Hunt {
     pub variant: &'static Variant,
     /// CPUs and knobs; the history is the variant's.
     pub config: Config,
+    /// Frames that come from outside in every run.
+    pub frames: Vec<Frame>,
     /// Which strategy.
     pub plan: Plan,
     /// Which of its sequences of runs.
@@ -233,7 +235,10 @@ impl Hunt {
 
     /// What happens on the wire of a run, if there is one.
     fn wire(&self, run: u64) -> Option<Wire> {
-        (self.config.nics > 0).then(|| Wire::random(self.seed, run))
+        (self.config.nics > 0).then(|| Wire {
+            frames: self.frames.clone(),
+            ..Wire::random(self.seed, run)
+        })
     }
 }
 

@@ -11,6 +11,7 @@ pub mod hunt;
 pub mod machine;
 pub mod minimize;
 pub mod names;
+pub mod pcap;
 pub mod replay;
 pub mod report;
 pub mod schedule;

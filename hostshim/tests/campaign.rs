@@ -18,6 +18,7 @@ fn hunt(name: &str, variant: &str, seed: u64) -> Hunt {
     let config = scenario.config(Config::small(scenario.default_cpus), variant);
     let budget = Budget::Schedules(20_000);
     Hunt {
+        frames: Vec::new(),
         scenario,
         variant,
         config,
@@ -264,7 +265,10 @@ fn what_is_found_does_not_depend_on_the_number_of_workers() {
         let alone = hunt(name, variant, 5);
         let first = find(&alone);
         for jobs in [2, 3] {
-            let together = find(&Hunt { jobs, ..alone });
+            let together = find(&Hunt {
+                jobs,
+                ..alone.clone()
+            });
             assert_eq!(
                 together.run, first.run,
                 "{name} {variant} with {jobs} workers"

@@ -98,6 +98,9 @@ pub(super) struct RunArgs {
     /// Old code that runs besides the variant's, by the words of `rumplab list`
     #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
     pub(super) history: Vec<Bug>,
+    /// A pcap file of frames that network card 0 receives from outside, in every run
+    #[arg(long, value_name = "PCAP")]
+    pub(super) frames: Option<PathBuf>,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,
@@ -132,6 +135,9 @@ pub(super) struct FileArgs {
     /// Refuse the file unless it is for so many CPUs
     #[arg(long, value_name = "N", value_parser = parse_cpus)]
     pub(super) cpus: Option<usize>,
+    /// Write what the network cards send and receive in it to this file, in pcap form
+    #[arg(long, value_name = "PCAP")]
+    pub(super) pcap: Option<PathBuf>,
 }
 
 /// `--xcall`.

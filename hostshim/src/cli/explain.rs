@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use hostshim::pcap;
 use hostshim::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
 use hostshim::report::{self, Detail, Role, Story, Text};
 use hostshim::{FailureKind, Machine, Outcome, Verdict};
@@ -70,12 +71,17 @@ impl Replayed {
         }
         let mut machine = Machine::new();
         match parsed.replay(&mut machine, &LIMITS) {
-            Ok((outcome, points)) => Ok(Replayed {
-                parsed,
-                machine,
-                outcome,
-                points,
-            }),
+            Ok((outcome, points)) => {
+                if let Some(path) = &args.pcap {
+                    pcap::write(path, &machine.sent()).map_err(Wrong)?;
+                }
+                Ok(Replayed {
+                    parsed,
+                    machine,
+                    outcome,
+                    points,
+                })
+            }
             Err(ReplayError::Misfit(wrong)) => Err(located(wrong)),
             Err(ReplayError::Boot(failure)) => Err(Wrong(format!(
                 "{}: the kernel does not boot: {failure}",

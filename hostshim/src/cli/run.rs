@@ -6,9 +6,11 @@ use std::time::Duration;
 use hostshim::capture::Capture;
 use hostshim::hunt::{Budget, Found, Hunt};
 use hostshim::minimize::Effort;
+use hostshim::pcap;
 use hostshim::replay::LIMITS;
 use hostshim::report::Role;
 use hostshim::suggest::nearest;
+use hostshim::wire::Frame;
 use kmod::config::{Config, Wiring};
 use kmod::scenario::{self, Kind, Scenario, Variant};
 
@@ -117,6 +119,7 @@ fn hunt(
         scenario,
         variant,
         config,
+        frames: frames(scenario, config.nics, args)?,
         plan: args.strategy,
         seed: args.seed,
         budget: match args.seconds {
@@ -153,6 +156,20 @@ fn hunt(
             Ok(Status::Nothing)
         }
     }
+}
+
+/// The frames that come from outside.
+fn frames(scenario: &Scenario, nics: usize, args: &RunArgs) -> Result<Vec<Frame>, Wrong> {
+    let Some(path) = &args.frames else {
+        return Ok(Vec::new());
+    };
+    if nics == 0 {
+        let name = scenario.name;
+        return Err(Wrong(format!(
+            "{name} has no network cards to receive frames\n  help: leave --frames away"
+        )));
+    }
+    pcap::read(path, 0).map_err(Wrong)
 }
 
 /// Minimizes a failure, writes its file, and prints its report.

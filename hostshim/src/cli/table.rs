@@ -194,6 +194,7 @@ fn simulate(
     for &xcall in variant.wirings().iter().take(enough) {
         let config = Config { xcall, ..usual };
         let hunt = Hunt {
+            frames: Vec::new(),
             scenario,
             variant,
             config,

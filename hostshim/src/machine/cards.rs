@@ -16,6 +16,15 @@ use crate::wire::{Frame, Mishap, Wire};
 /// Frames that fit onto the wire: a card that finds it full has no room.
 const LENGTH: usize = 64;
 
+/// A frame that came onto the wire.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// The number of the point after which it did.
+    pub point: u64,
+    /// For which card it is, and its bytes.
+    pub frame: Frame,
+}
+
 /// The cards of a machine.
 #[derive(Default)]
 pub(crate) struct Cards {
@@ -34,10 +43,16 @@ struct State {
     sent: u32,
     /// Frames that arrived.
     arrived: usize,
+    /// Everything that came onto the wire, if it is to be kept.
+    log: Option<Vec<Sent>>,
 }
 
 impl State {
-    fn put(&mut self, plan: &Wire, frame: Frame) {
+    fn put(&mut self, plan: &Wire, point: u64, frame: Frame) {
+        if let Some(log) = &mut self.log {
+            let frame = frame.clone();
+            log.push(Sent { point, frame });
+        }
         let number = self.sent;
         self.sent += 1;
         match plan.mishap(number) {
@@ -65,16 +80,19 @@ impl Cards {
         self.plan.borrow_mut().clone_from(plan);
     }
 
-    /// Begins a run. Gives whether there is a frame on the wire.
-    pub(crate) fn begin(&self) -> bool {
+    /// Begins a run, of which what is sent is kept or not. Gives whether there is a frame on the wire.
+    pub(crate) fn begin(&self, keep: bool) -> bool {
         if self.count.get() == 0 {
             return false;
         }
         let plan = self.plan.borrow();
-        let mut state = State::default();
+        let mut state = State {
+            log: keep.then(Vec::new),
+            ..State::default()
+        };
         state.rings.resize_with(self.count.get(), VecDeque::new);
         for frame in &plan.frames {
-            state.put(&plan, frame.clone());
+            state.put(&plan, 0, frame.clone());
         }
         let busy = !state.wire.is_empty();
         self.state.replace(state);
@@ -93,17 +111,23 @@ impl Cards {
         }
     }
 
-    /// A card sends a frame. False: the wire is full.
-    pub(crate) fn transmit(&self, unit: usize, bytes: &[u8]) -> bool {
+    /// What came onto the wire in the last run, if it was kept.
+    pub(crate) fn sent(&self) -> Vec<Sent> {
+        self.state.borrow().log.clone().unwrap_or_default()
+    }
+
+    /// A card sends a frame after that point. False: the wire is full.
+    pub(crate) fn transmit(&self, point: u64, unit: usize, bytes: &[u8]) -> bool {
         let mut state = self.state.borrow_mut();
         if bytes.len() > NIC_FRAME || state.wire.len() >= LENGTH {
             return false;
         }
-        let card = unit ^ 1;
-        if card < self.count.get() {
-            let bytes = bytes.to_vec();
-            state.put(&self.plan.borrow(), Frame { card, bytes });
-        }
+        let frame = Frame {
+            card: unit ^ 1,
+            bytes: bytes.to_vec(),
+        };
+        // If there is no such card, it goes outside.
+        state.put(&self.plan.borrow(), point, frame);
         true
     }
 
@@ -145,9 +169,9 @@ mod tests {
         let cards = Cards::default();
         cards.clear(2);
         cards.load(wire);
-        cards.begin();
+        cards.begin(false);
         for byte in sent {
-            assert!(cards.transmit(0, &[*byte]));
+            assert!(cards.transmit(0, 0, &[*byte]));
         }
         let mut got = Vec::new();
         while cards.next_cpu(2).is_some() {
@@ -194,8 +218,10 @@ mod tests {
     fn a_full_wire_takes_nothing() {
         let cards = Cards::default();
         cards.clear(2);
-        cards.begin();
-        let taken = (0..2 * LENGTH).filter(|_| cards.transmit(1, b"a")).count();
+        cards.begin(false);
+        let taken = (0..2 * LENGTH)
+            .filter(|_| cards.transmit(0, 1, b"a"))
+            .count();
         assert_eq!(taken, LENGTH);
     }
 }

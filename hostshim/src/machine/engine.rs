@@ -330,9 +330,6 @@ impl Engine {
         self.runnable.set(image.runnable);
         self.lines.set(image.lines);
         self.begin();
-        if self.cards.begin() {
-            self.announce_frame();
-        }
         self.request.set(Request::Decide);
     }
 
@@ -379,6 +376,9 @@ impl Engine {
         tracing: bool,
     ) {
         self.restore(image);
+        if self.cards.begin(tracing) {
+            self.announce_frame();
+        }
         strategy.begin();
         self.clockwork.begin(limits);
         self.clockwork.consult(strategy);

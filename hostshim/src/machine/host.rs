@@ -225,7 +225,7 @@ unsafe impl machine::Machine for Simulated {
 
     fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
         let engine = engine();
-        let taken = engine.cards.transmit(unit, frame);
+        let taken = engine.cards.transmit(engine.points.get(), unit, frame);
         engine.announce_frame();
         taken
     }

@@ -75,6 +75,7 @@ use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request};
 use guest::{Guest, Kmod};
 
+pub use cards::Sent;
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Verdict};
 pub use trace::{Access, PointName, TraceEvent, What};
@@ -284,6 +285,11 @@ impl Machine {
     /// What happened in the last run. Empty unless the machine was booted to be traced.
     pub fn trace(&self) -> &[TraceEvent] {
         &self.events
+    }
+
+    /// What came onto the wire in the last run. Empty unless the machine was booted to be traced.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.engine.cards.sent()
     }
 
     /// What was allocated in the last run and not given back, by what it is.
