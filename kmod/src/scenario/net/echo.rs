@@ -284,8 +284,6 @@ fn serve(_: Arg) {
         udp::sendto(net, datagram.m, from, datagram.src);
     }
     udp::close(net, socket);
-    pair::detach(world.stack());
-    pair::detach(world.remote());
     net::fini(net);
 }
 
