@@ -9,7 +9,7 @@ use hostshim::Bytes;
 use kmod::config::Wiring;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use rumplab_fuzz::program::Input;
-use rumplab_fuzz::{Bench, Subject};
+use rumplab_fuzz::{Bench, Case, Subject};
 
 thread_local! {
     static SUBJECT: Subject = Subject::from_environment("ops");
@@ -24,12 +24,14 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     BENCHES.with_borrow_mut(|benches| {
         let bench = benches
             .entry((input.cpus, input.xcall == Wiring::Rump))
-            .or_insert_with(|| SUBJECT.with(|subject| subject.bench(input.cpus, Some(input.xcall))));
-        bench.run(
-            &mut Bytes::new(&input.schedule),
-            Some(&input.program),
-            bytes,
-        );
+            .or_insert_with(|| {
+                SUBJECT.with(|subject| subject.bench(input.cpus, Some(input.xcall)))
+            });
+        let case = Case {
+            program: Some(Box::new(input.program)),
+            ..Case::default()
+        };
+        bench.run(&mut Bytes::new(&input.schedule), &case, bytes);
     });
     Corpus::Keep
 });

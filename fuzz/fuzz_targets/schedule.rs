@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use hostshim::Bytes;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use rumplab_fuzz::{Bench, Subject};
+use rumplab_fuzz::{Bench, Case, Subject};
 
 thread_local! {
     static BENCH: RefCell<Bench> = {
@@ -15,7 +15,7 @@ thread_local! {
 }
 
 fuzz_target!(|input: &[u8]| {
-    BENCH.with_borrow_mut(|bench| bench.run(&mut Bytes::new(input), None, input));
+    BENCH.with_borrow_mut(|bench| bench.run(&mut Bytes::new(input), &Case::default(), input));
 });
 
 // What is longer means the same.

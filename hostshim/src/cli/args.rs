@@ -108,7 +108,7 @@ pub(super) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct HuntArgs {
-    /// How many schedules of each variant, and of each wiring of one that must hold
+    /// How many schedules of each variant, and of each wiring of one that must hold; fewer of those that are long
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) schedules: u64,
     /// Which of all sequences of schedules
@@ -121,7 +121,7 @@ pub(super) struct HuntArgs {
     #[arg(long, value_name = "SCRIPT")]
     pub(super) boot: Option<PathBuf>,
     /// How long today's code of a documented bug must hold on the booted machine; other scenarios a sixth of it
-    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) boot_seconds: u64,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]

@@ -15,6 +15,7 @@ use hostshim::hunt::{Budget, Hunt, Hunted, Plan};
 use hostshim::minimize::Effort;
 use hostshim::replay::LIMITS;
 use hostshim::report::Role;
+use hostshim::{Machine, Setup};
 use kmod::config::{Config, Wiring};
 use kmod::scenario::{self, Kind, Scenario, Variant};
 
@@ -180,6 +181,26 @@ fn print_cycles(row: &Row) {
     }
 }
 
+/// Steps that are made for a variant and a wiring, at most: schedules that are longer than most are fewer.
+const STEPS: u64 = 150_000_000;
+
+/// How many schedules a variant gets: what was asked for, unless they are long. The same on every host.
+fn schedules(scenario: &'static Scenario, config: Config, args: &HuntArgs) -> Result<u64, Wrong> {
+    let mut machine = Machine::new();
+    let setup = Setup {
+        scenario,
+        config,
+        trace: false,
+    };
+    machine.boot(&setup).map_err(|failure| {
+        Wrong(format!(
+            "{}: the kernel does not boot: {failure}",
+            scenario.name
+        ))
+    })?;
+    Ok(args.schedules.min(STEPS / machine.length().max(1)).max(1))
+}
+
 /// Runs a variant on the simulated machine, in both wirings if it is a fixed one. `None` if it was stopped.
 fn simulate(
     scenario: &'static Scenario,
@@ -200,7 +221,10 @@ fn simulate(
             config,
             plan: Plan::Portfolio,
             seed: args.seed,
-            budget: Budget::Schedules(args.schedules),
+            budget: Budget::Schedules(match variant.fails {
+                true => args.schedules,
+                false => schedules(scenario, config, args)?,
+            }),
             jobs: args.jobs.into(),
             limits: LIMITS,
         };

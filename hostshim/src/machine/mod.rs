@@ -220,7 +220,11 @@ impl Machine {
     }
 
     /// How many points a run by the default has.
-    fn length(&mut self) -> u64 {
+    ///
+    /// # Panics
+    ///
+    /// If nothing was booted.
+    pub fn length(&mut self) -> u64 {
         if let Some(length) = self.length {
             return length;
         }

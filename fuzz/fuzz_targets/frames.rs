@@ -1,0 +1,57 @@
+//! The bytes are frames that come to a host, the machine that it runs on, and its schedule.
+#![no_main]
+#![feature(cfg_sanitize)]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use arbitrary::{Arbitrary, Unstructured};
+// Here the branches of the kernel are what tells inputs apart.
+use hostshim_counted as hostshim;
+use kmod_counted as kmod;
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+use bench::{Bench, Case, Subject};
+use frames::Input;
+use hostshim::Bytes;
+use hostshim::wire::Wire;
+use kmod::config::Wiring;
+
+#[path = "../src/asan.rs"]
+mod asan;
+#[path = "../src/bench.rs"]
+mod bench;
+#[path = "../src/frames.rs"]
+mod frames;
+
+thread_local! {
+    static SUBJECT: Subject = Subject::from_environment("net-wire");
+    /// A machine for each kind that came up.
+    static BENCHES: RefCell<BTreeMap<(usize, bool, bool), Bench>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fuzz_target!(|bytes: &[u8]| -> Corpus {
+    let Ok(input) = Input::arbitrary(&mut Unstructured::new(bytes)) else {
+        return Corpus::Reject;
+    };
+    BENCHES.with_borrow_mut(|benches| {
+        let key = (input.cpus, input.xcall == Wiring::Rump, input.mpsafe);
+        let bench = benches.entry(key).or_insert_with(|| {
+            SUBJECT.with(|subject| {
+                subject.bench_with(input.cpus, Some(input.xcall), |config| {
+                    config.net_mpsafe = input.mpsafe;
+                })
+            })
+        });
+        let wire = Wire {
+            frames: input.frames,
+            ..Wire::default()
+        };
+        let case = Case {
+            wire,
+            ..Case::default()
+        };
+        bench.run(&mut Bytes::new(&input.schedule), &case, bytes);
+    });
+    Corpus::Keep
+});
