@@ -7,8 +7,7 @@ use kmod::config::Wiring;
 use kmod::history::{Bug, History};
 
 /// The words that are understood, for the message about one that is not.
-const KEYS: &str =
-    "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, perturb, watchdog, net-irq";
+const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, perturb, watchdog, net-irq";
 
 /// Which CPUs network cards interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

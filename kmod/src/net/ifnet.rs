@@ -315,7 +315,9 @@ pub fn if_attach(net: &'static Net, name: Name, spec: &Spec) -> Option<&'static 
     )?;
     machine::label(ifp, format_args!("{name}"));
     ifp.if_psref.init(net.ifs.ifnet_psref_class);
-    let complete = ifp.if_llt.init(&net.softnet_lock, &arp_wire::LLT_OPS, Arg::of(ifp))
+    let complete = ifp
+        .if_llt
+        .init(&net.softnet_lock, &arp_wire::LLT_OPS, Arg::of(ifp))
         && ifp.if_percpuq.init(net.kernel, ifp).is_some();
     if !complete {
         ifp.if_llt.fini();

@@ -325,7 +325,6 @@ pub fn in_is_local(net: &'static Net, addr: Ipv4Address) -> bool {
     found
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

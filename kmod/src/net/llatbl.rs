@@ -211,7 +211,8 @@ impl Lltable {
 
     /// Packets that its entries hold. When nothing runs.
     pub(crate) fn held(&self) -> u64 {
-        let entries = |head: &Bucket| core::iter::successors(head.peek(), |lle| lle.lle_next.peek());
+        let entries =
+            |head: &Bucket| core::iter::successors(head.peek(), |lle| lle.lle_next.peek());
         let held = self.lle_head.peek().iter().flat_map(entries);
         held.map(|lle| u64::from(lle.la_numheld.peek())).sum()
     }

@@ -41,11 +41,11 @@ use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::sleepq::Woken;
 use crate::mem::Plain;
-use crate::net::{Net, softnet_enter, softnet_exit};
 use crate::net::icmp;
 use crate::net::ip::{self, Header, Outgoing};
 use crate::net::mbuf::{End, Mbuf, Packet};
 use crate::net::stats::Count;
+use crate::net::{Net, softnet_enter, softnet_exit};
 
 /// Most datagrams that a socket keeps.
 const KEPT: u32 = 64;

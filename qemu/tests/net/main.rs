@@ -1,5 +1,7 @@
 //! Network cards of the booted machine, from outside: `scripts/test-net` runs these.
 
 mod machine;
+mod net_serve;
 mod nic_loop;
+mod peer;
 mod wire;

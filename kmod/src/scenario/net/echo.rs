@@ -115,7 +115,13 @@ pub static ECHO: Scenario = Scenario {
             net::up(ifp);
         }
         actor(kernel, "remote", 0, |_| each_time(send_all), Arg::NONE);
-        actor(kernel, "addresses", 1, |_| each_time(come_and_go), Arg::NONE);
+        actor(
+            kernel,
+            "addresses",
+            1,
+            |_| each_time(come_and_go),
+            Arg::NONE,
+        );
         actor(kernel, "server", 1, serve, Arg::NONE);
     },
     verify,
@@ -237,7 +243,11 @@ fn send_all(world: &'static World, time: u32) {
         world.lock.exit();
     }
     world.send(frames::fragment(REMOTE, STAYS, time.is_multiple_of(2)));
-    world.send(frames::datagram((REMOTE, REMOTE_PORT), (STAYS, CLOSED_PORT), 0));
+    world.send(frames::datagram(
+        (REMOTE, REMOTE_PORT),
+        (STAYS, CLOSED_PORT),
+        0,
+    ));
     let answers = (time + 1) * (2 * ECHOES + 1);
     world.wait(|| world.answers.count.get() == answers);
 }
