@@ -21,7 +21,7 @@
 //!
 //! # The timer and its reference
 //!
-//! A timer that is scheduled has a reference to its entry, and its handler ([`arptimer`]) drops it: see
+//! A timer that is scheduled has a reference to its entry, and its handler (`arptimer`) drops it: see
 //! [`llatbl`](crate::net::llatbl). Three places must get it right, and each has been wrong:
 //!
 //! ```text
@@ -38,11 +38,12 @@
 //! # Contexts
 //!
 //! [`arpresolve`], [`arp_update`], [`arp_delete`], [`arp_purge`]: thread or softint, no lock of a table or an entry held; without
-//! NET_MPSAFE with `softnet_lock` held, as all of the stack is. [`arptimer`]: softclock.
+//! NET_MPSAFE with `softnet_lock` held, as all of the stack is. `arptimer`: softclock.
 //!
 //! # Differences from NetBSD
 //!
-//! Times are ticks. [`arp_update`] is the part of `in_arpinput` that is about the entry. The interface is what the table's
+//! Times are ticks. How long before its end an address is asked for again is set anew with each answer, as FreeBSD does it.
+//! [`arp_update`] is the part of `in_arpinput` that is about the entry. The interface is what the table's
 //! functions do ([`LltOps`](crate::net::llatbl::LltOps)). What `arpresolve` must not send it frees, or holds, as NetBSD's does, but the
 //! owner of a packet is a type here: it gives the packet back with the address.
 //!
@@ -267,6 +268,7 @@ pub fn arp_settimer(la: &Llentry, ticks: u32, function: &'static str) {
         curlwp().name(),
         la.addr()
     );
+    note!("{function} arms {}'s timer", la.addr());
     la.stop_timer(Bug::ArpSettimer);
     la.addref(Holder::Timer, function);
     la.la_timer.reset(ticks, arptimer, Arg::of(la));
@@ -278,11 +280,13 @@ pub fn arp_settimer(la: &Llentry, ticks: u32, function: &'static str) {
 fn arptimer(la: Arg) {
     // SAFETY: `arp_settimer` gave the entry, with a reference for this function to drop.
     let la: &'static Llentry = unsafe { la.get() };
-    let softnet_lock = la.softnet_lock();
+    // The entry may be gone at the end.
+    let (softnet_lock, addr) = (la.softnet_lock(), la.addr());
+    note!("arptimer begins for {addr}");
     softnet_enter(softnet_lock);
-    note!("arptimer runs for {}", la.addr());
     expire(la);
     softnet_exit(softnet_lock);
+    note!("arptimer returns for {addr}");
 }
 
 fn expire(la: &'static Llentry) {

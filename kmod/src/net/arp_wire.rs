@@ -9,7 +9,7 @@
 //! # Contexts
 //!
 //! Softint up to softnet, or thread that is bound; the interface is kept. Without NET_MPSAFE `softnet_lock` is held, but for
-//! [`arpannounce`]. `purge`: thread that may sleep.
+//! `arpannounce`. `purge`: thread that may sleep.
 //!
 //! # Invariants
 //!
@@ -243,4 +243,50 @@ fn answer(
 pub(crate) fn create_queue(net: &'static Net) -> Option<&'static Pktqueue> {
     let slots = net.kernel.config().pcq_slots;
     Pktqueue::create(net.kernel, "arp", slots, arpintr, Arg::of(net))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FROM: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 2]);
+    const SOURCE: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
+    const TARGET: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
+
+    fn packet(source: Ipv4Address, from: EthernetAddress) -> [u8; ARP_LEN] {
+        let mut bytes = [0; ARP_LEN];
+        let repr = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: from,
+            source_protocol_addr: source,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: TARGET,
+        };
+        repr.emit(&mut ArpPacket::new_unchecked(&mut bytes[..]));
+        bytes
+    }
+
+    #[test]
+    fn a_request_is_read() {
+        assert_eq!(
+            parse(&packet(SOURCE, FROM)),
+            Some((ArpOperation::Request, FROM, [SOURCE, TARGET]))
+        );
+    }
+
+    #[test]
+    fn nobody_can_claim_to_be_many() {
+        assert_eq!(parse(&packet(Ipv4Address::BROADCAST, FROM)), None);
+        assert_eq!(parse(&packet(SOURCE, EthernetAddress::BROADCAST)), None);
+        assert_eq!(parse(&packet(SOURCE, FROM)[..ARP_LEN - 1]), None);
+    }
+
+    #[test]
+    fn garbage_is_looked_at() {
+        let mut accepted = 0;
+        crate::net::garbage::feed(&packet(SOURCE, FROM), |bytes| {
+            accepted += u32::from(parse(bytes).is_some());
+        });
+        assert!(accepted > 0, "some of it is an ARP packet");
+    }
 }

@@ -8,7 +8,7 @@
 //!
 //! # Contexts
 //!
-//! [`bpf_mtap`]: softint up to softnet, or thread that is bound. All else: thread that may sleep.
+//! `bpf_mtap`: softint up to softnet, or thread that is bound. All else: thread that may sleep.
 //!
 //! # Walking the taps
 //!

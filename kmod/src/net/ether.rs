@@ -166,4 +166,13 @@ mod tests {
         }
         assert!(classify(&whole[..ETHER_HDR_LEN], OWN).is_ok());
     }
+
+    #[test]
+    fn garbage_has_a_verdict() {
+        let mut accepted = 0;
+        crate::net::garbage::feed(&frame(OWN, PEER, 0x0800), |bytes| {
+            accepted += u32::from(classify(bytes, OWN).is_ok());
+        });
+        assert!(accepted > 0, "some of it is a frame");
+    }
 }

@@ -8,8 +8,8 @@
 //!
 //! # Contexts
 //!
-//! [`IfPercpuq::enqueue`]: thread and softint, who keep the interface from being detached. [`IfPercpuq::init`]: thread,
-//! or boot. [`IfPercpuq::destroy`]: thread that may sleep.
+//! [`IfPercpuq::enqueue`]: thread and softint, who keep the interface from being detached. `IfPercpuq::init`: thread,
+//! or boot. `IfPercpuq::destroy`: thread that may sleep.
 //!
 //! # Per-CPU operation
 //!

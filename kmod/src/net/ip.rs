@@ -2,12 +2,12 @@
 //!
 //! # Overview
 //!
-//! [`ip_input`] takes a packet from IP's queue, checks its header, and gives it to its protocol if it is for an address of
+//! `ip_input` takes a packet from IP's queue, checks its header, and gives it to its protocol if it is for an address of
 //! this host. [`ip_output`] finds a route, puts the header in front and gives the packet to the interface.
 //!
 //! # Contexts
 //!
-//! [`ip_input`]: IP's softint. [`ip_output`]: softint up to softnet, or thread that is bound; not in a read section.
+//! `ip_input`: IP's softint. [`ip_output`]: softint up to softnet, or thread that is bound; not in a read section.
 //!
 //! # Fragments
 //!
@@ -260,4 +260,86 @@ fn send(
         if_output(ifp, m, next_hop);
     }
     if_put(ifp, &psref);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SRC: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
+    const DST: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
+
+    fn packet() -> [u8; 28] {
+        let mut bytes = [0; 28];
+        let repr = Ipv4Repr {
+            src_addr: SRC,
+            dst_addr: DST,
+            next_header: IpProtocol::Udp,
+            payload_len: 8,
+            hop_limit: TTL,
+        };
+        repr.emit(
+            &mut Ipv4Packet::new_unchecked(&mut bytes[..]),
+            &smoltcp::phy::ChecksumCapabilities::default(),
+        );
+        bytes
+    }
+
+    /// The packet with its header changed, and its checksum right again.
+    fn changed(change: impl FnOnce(&mut Ipv4Packet<&mut [u8]>)) -> [u8; 28] {
+        let mut bytes = packet();
+        let mut packet = Ipv4Packet::new_unchecked(&mut bytes[..]);
+        change(&mut packet);
+        packet.fill_checksum();
+        bytes
+    }
+
+    #[test]
+    fn a_header_is_read() {
+        let header = Header {
+            src: SRC,
+            dst: DST,
+            protocol: IpProtocol::Udp,
+            header_len: 20,
+            total_len: 28,
+        };
+        assert_eq!(parse(&packet()), Ok(header));
+    }
+
+    #[test]
+    fn what_is_no_header_is_told_apart() {
+        let mut sum = packet();
+        sum[10] ^= 1;
+        assert_eq!(parse(&sum), Err(End::BadIpSum));
+        assert_eq!(parse(&packet()[..19]), Err(End::BadIp));
+        assert_eq!(parse(&packet()[..27]), Err(End::BadIp));
+        assert_eq!(parse(&changed(|p| p.set_version(6))), Err(End::BadIp));
+        assert_eq!(parse(&changed(|p| p.set_header_len(16))), Err(End::BadIp));
+        let to_nobody = changed(|p| p.set_dst_addr(Ipv4Address::UNSPECIFIED));
+        assert_eq!(parse(&to_nobody), Err(End::BadIp));
+        let from_all = changed(|p| p.set_src_addr(Ipv4Address::BROADCAST));
+        assert_eq!(parse(&from_all), Err(End::BadIp));
+    }
+
+    #[test]
+    fn every_fragment_is_one() {
+        assert_eq!(
+            parse(&changed(|p| p.set_more_frags(true))),
+            Err(End::Fragment)
+        );
+        assert_eq!(
+            parse(&changed(|p| p.set_frag_offset(8))),
+            Err(End::Fragment)
+        );
+    }
+
+    #[test]
+    fn garbage_has_a_verdict() {
+        let mut accepted = 0;
+        crate::net::garbage::feed(&packet(), |bytes| {
+            accepted += u32::from(parse(bytes).is_ok());
+            pktq_rps_hash(bytes);
+        });
+        assert!(accepted > 0, "some of it is a packet");
+    }
 }

@@ -23,7 +23,7 @@
 //! # Contexts
 //!
 //! Thread and softint, among them the handlers of timers. Nothing here sleeps for anything but the two locks, and for a
-//! handler that is about to return ([`Llentry::free_locked`]).
+//! handler that is about to return (when the last reference is dropped).
 //!
 //! # Lock order
 //!
@@ -69,6 +69,7 @@ use crate::mem::{Local, Plain};
 use crate::net::lleref::{Account, Holder, References, Which};
 use crate::net::mbuf::{End, Mbuf, Packet};
 use crate::net::{InAddr, LlAddr};
+use crate::note;
 
 /// The entry is in its table.
 pub const LLE_LINKED: u32 = 1 << 0;
@@ -547,6 +548,7 @@ impl Llentry {
     /// Panics: contracts `llentry-write-held`, `lltable-write-held`.
     pub fn free(&'static self) {
         self.assert_write_held("llentry_free");
+        note!("{} is deleted", self.r_l3addr);
         self.la_flags.set(self.la_flags.get() | LLE_DELETED);
         if self.la_flags.get() & LLE_LINKED != 0 {
             self.lle_tbl.unlink_entry(self);
@@ -566,6 +568,8 @@ impl Llentry {
     pub(super) fn stop_timer(&self, bug: Bug) {
         if self.la_timer.pending() {
             let expired = self.la_timer.stop();
+            let how = if expired { "has fired" } else { "is taken off" };
+            note!("{}'s timer {how}", self.r_l3addr);
             if !expired && !curlwp().kernel().config().history.has(bug) {
                 self.remref(Holder::Timer);
             }

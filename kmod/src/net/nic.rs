@@ -9,7 +9,7 @@
 //!
 //! # Contexts
 //!
-//! [`intr`]: hard interrupt at IPL_VM. [`attach`]: thread, or boot. Sending: softint up to softnet, or thread.
+//! `intr`: hard interrupt at IPL_VM. `attach`: thread, or boot. Sending: softint up to softnet, or thread.
 //!
 //! # A frame that comes when the softint has just looked
 //!
@@ -53,12 +53,11 @@ use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, NIC_FRAME};
 use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed};
-use crate::net::ether::ether_input;
 use crate::net::ifnet::{
     Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_get_byindex, if_input, if_put,
 };
 use crate::net::mbuf::{End, Mbuf};
-use crate::net::{Net, listener};
+use crate::net::{CardInput, Net, listener};
 
 /// Most receive queues of a card that are used.
 const QUEUES: usize = 16;
@@ -131,7 +130,7 @@ impl Cards {
 ///
 /// Context: thread that may sleep, or boot.
 #[track_caller]
-pub(crate) fn attach(net: &'static Net) -> Option<()> {
+pub(crate) fn attach(net: &'static Net, input: CardInput) -> Option<()> {
     if machine::nics() == 0 {
         return Some(());
     }
@@ -142,7 +141,7 @@ pub(crate) fn attach(net: &'static Net) -> Option<()> {
             lladdr: Some(machine::nic(unit).address),
             mtu: NIC_FRAME - crate::net::ether::ETHER_HDR_LEN,
             driver: Driver {
-                input: ether_input,
+                input: input(unit),
                 transmit,
                 softc: Arg(unit),
             },

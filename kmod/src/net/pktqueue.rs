@@ -570,3 +570,32 @@ pub fn pktq_rps_hash(packet: &[u8]) -> u32 {
     }
     hash
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_are_told_apart_and_garbage_is_one() {
+        assert_eq!(pktq_rps_hash(&[]), 0);
+        let mut packet = [0_u8; 28];
+        let mut ip = Ipv4Packet::new_unchecked(&mut packet[..]);
+        ip.set_version(4);
+        ip.set_header_len(20);
+        ip.set_total_len(28);
+        ip.set_next_header(IpProtocol::Udp);
+        packet[25] = 8;
+        let hash = pktq_rps_hash(&packet);
+        assert_ne!(hash, 0);
+        packet[23] = 9;
+        assert_ne!(pktq_rps_hash(&packet), hash, "another port, another flow");
+        packet[27] = 1;
+        let again = pktq_rps_hash(&packet);
+        packet[26] = 1;
+        assert_eq!(
+            pktq_rps_hash(&packet),
+            again,
+            "the checksum says nothing of it"
+        );
+    }
+}

@@ -20,7 +20,7 @@
 //! # Lock order
 //!
 //! `softnet_lock` protects all sockets, with NET_MPSAFE too, as in NetBSD; it is taken before all locks of the layers
-//! below, and given back before an error is sent. Without NET_MPSAFE the softint that calls [`udp_input`] has it already,
+//! below, and given back before an error is sent. Without NET_MPSAFE the softint that calls `udp_input` has it already,
 //! and [`sendto`] takes it.
 //!
 //! # Differences from NetBSD
@@ -390,5 +390,14 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(parse(&bytes[..len], &HEADER), None);
         }
+    }
+
+    #[test]
+    fn garbage_is_looked_at() {
+        let mut accepted = 0;
+        crate::net::garbage::feed(&datagram(), |bytes| {
+            accepted += u32::from(parse(bytes, &HEADER).is_some());
+        });
+        assert!(accepted > 0, "some of it is a datagram");
     }
 }

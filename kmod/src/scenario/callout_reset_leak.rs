@@ -2,14 +2,11 @@
 
 use crate::history::{Bug, History};
 use crate::kern::lwp::{Arg, curlwp};
-use crate::kern::mutex::Kmutex;
-use crate::kern::spl::Ipl;
 use crate::kern::synch::kpause;
 use crate::kernel::Kernel;
-use crate::machine;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::neighbour::{Link, check};
-use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
+use crate::scenario::neighbour::{Link, Stack, check, share_stack};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 
 /// The neighbour that all this is about.
 const NEIGHBOUR: u32 = 0;
@@ -69,24 +66,8 @@ pub static SCENARIO: Scenario = Scenario {
     teardown: free_data::<Stack>,
 };
 
-struct Stack {
-    softnet_lock: Kmutex,
-    link: Link,
-}
-
-crate::fields!(Stack { softnet_lock, link });
-
 fn setup(kernel: &'static Kernel) {
-    let stack = share(
-        "stack",
-        Stack {
-            softnet_lock: Kmutex::new("softnet_lock", Ipl::None),
-            link: Link::new(),
-        },
-    );
-    machine::label(stack, format_args!("stack"));
-    stack.link.init(kernel, &stack.softnet_lock);
-    kernel.set_data(Arg::of(stack));
+    let stack = share_stack(kernel);
     let parts: [(_, _, fn(Arg)); 3] = [
         ("output", 0, |stack| each_time(stack, output)),
         ("input", 1, |stack| each_time(stack, input)),
@@ -109,8 +90,9 @@ fn each_time(stack: Arg, part: fn(&'static Link)) {
 
 /// Packets go out.
 fn output(link: &'static Link) {
-    link.send(NEIGHBOUR);
-    link.send(NEIGHBOUR);
+    for _ in 0..2 {
+        let _held = link.send(NEIGHBOUR);
+    }
 }
 
 /// The neighbour asks for us, a while later answers us.

@@ -103,7 +103,7 @@ fn ifconfig(interface: Arg) {
     let interface: &'static Interface = shared(interface);
     for _ in 0..curlwp().kernel().config().repeat {
         interface.inet.insert_address();
-        interface.link.send(NEIGHBOUR);
+        let _held = interface.link.send(NEIGHBOUR);
         // `if_detach`: the addresses of each protocol, then its tables.
         interface.inet.detach();
         interface.link.purge();

@@ -29,6 +29,7 @@ use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 
 pub mod alive;
+pub mod arp;
 pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;
@@ -192,9 +193,12 @@ pub static ALL: &[&Scenario] = &[
     &workqueue::WAIT,
     &pcq::FIFO,
     &pcq::NOTIFY,
+    &arp::STATES,
+    &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
+    &net::cards::CARDS,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &rwlock::ABBA,

@@ -12,15 +12,16 @@
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, AtomicU32, Local, Relaxed};
-use crate::net::arp::{arp_delete, arp_purge, arp_set_static, arp_update, arpresolve};
+use crate::net::arp::{Unresolved, arp_delete, arp_purge, arp_set_static, arp_update, arpresolve};
 use crate::net::llatbl::{Llentry, LltOps, Lltable};
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::{InAddr, LlAddr, softnet_enter, softnet_exit};
-use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
+use crate::scenario::{broken_promise, share};
 
 /// The network of the link; its neighbours are counted from here.
 const NETWORK: u32 = 0x0a00_0002;
@@ -60,7 +61,9 @@ crate::fields!(Link {
 });
 
 static OPS: LltOps = LltOps {
-    output: |link, m, dst| shared::<Link>(link).output(m, dst),
+    output: |link, m, dst| {
+        let _held = shared::<Link>(link).output(m, dst);
+    },
     request: |link, _| {
         shared::<Link>(link).asked.fetch_add(1, Relaxed);
     },
@@ -112,41 +115,50 @@ impl Link {
         }
     }
 
-    /// A packet to a neighbour: sent, or held until it is known where to.
+    /// A packet to a neighbour: sent, or held until it is known where to. What kept it from being sent, if anything did.
     ///
     /// Context: thread or softint, no lock of the stack held.
-    pub fn send(&'static self, neighbour: u32) {
-        if let Some(m) = Mbuf::get() {
-            self.made.fetch_add(1, Relaxed);
-            self.in_stack(|_| self.output(m, address(neighbour)));
-        }
+    pub fn send(&'static self, neighbour: u32) -> Option<Unresolved> {
+        let m = Mbuf::get()?;
+        self.made.fetch_add(1, Relaxed);
+        self.in_stack(|_| self.output(m, address(neighbour)))
     }
 
     /// Does something as the stack does it: with `softnet_lock`, unless it is NET_MPSAFE.
-    fn in_stack(&'static self, part: impl FnOnce(&'static Lltable)) {
+    fn in_stack<R>(&'static self, part: impl FnOnce(&'static Lltable) -> R) -> R {
         let Some(softnet_lock) = self.softnet_lock.get() else {
             unreachable!("init has set it")
         };
         softnet_enter(softnet_lock);
-        part(&self.table);
+        let result = part(&self.table);
         softnet_exit(softnet_lock);
+        result
     }
 
-    fn output(&'static self, m: Mbuf, dst: InAddr) {
-        if let Ok((m, _)) = arpresolve(&self.table, m, dst) {
-            self.sent.fetch_add(1, Relaxed);
-            m.free(End::Delivered);
+    fn output(&'static self, m: Mbuf, dst: InAddr) -> Option<Unresolved> {
+        match arpresolve(&self.table, m, dst) {
+            Ok((m, lladdr)) => {
+                check_address(dst, lladdr);
+                self.sent.fetch_add(1, Relaxed);
+                m.free(End::Delivered);
+                None
+            }
+            Err(unresolved) => Some(unresolved),
         }
     }
 
-    /// A neighbour is heard: it answers, or with `asks` it wants to know of us.
+    /// Packets that were sent, requests that were made, and packets that were dropped, so far.
+    pub fn counts(&self) -> (u32, u32, u64) {
+        let dropped = dropped(curlwp().kernel()) - self.dropped_before.get();
+        (self.sent.load(Relaxed), self.asked.load(Relaxed), dropped)
+    }
+
+    /// A neighbour is heard: it answers, or with `asks` it wants to know of us. Whether it has an entry now.
     ///
     /// Context: thread or softint, no lock of the stack held.
-    pub fn hear(&'static self, neighbour: u32, asks: bool) {
+    pub fn hear(&'static self, neighbour: u32, asks: bool) -> bool {
         let (addr, lladdr) = (address(neighbour), link_address(neighbour));
-        self.in_stack(|table| {
-            let _known = arp_update(table, addr, lladdr, asks);
-        });
+        self.in_stack(|table| arp_update(table, addr, lladdr, asks))
     }
 
     /// Sets a neighbour by hand (`arp -s`). Context: thread, no lock of the stack held.
@@ -157,11 +169,9 @@ impl Link {
         });
     }
 
-    /// Forgets a neighbour (`arp -d`). Context: thread, no lock of the stack held.
-    pub fn delete(&'static self, neighbour: u32) {
-        self.in_stack(|table| {
-            let _was_there = arp_delete(table, address(neighbour));
-        });
+    /// Forgets a neighbour (`arp -d`). Whether it had an entry. Context: thread, no lock of the stack held.
+    pub fn delete(&'static self, neighbour: u32) -> bool {
+        self.in_stack(|table| arp_delete(table, address(neighbour)))
     }
 
     /// Forgets all neighbours. Context: thread, no lock of the stack held.
@@ -187,6 +197,40 @@ impl Link {
                 format_args!("{made} packets were made, {sent} sent, and {dropped} dropped"),
             );
         }
+    }
+}
+
+/// A stack that is nothing but a link.
+pub struct Stack {
+    softnet_lock: Kmutex,
+    /// The link.
+    pub link: Link,
+}
+
+crate::fields!(Stack { softnet_lock, link });
+
+/// Shares a stack with its link. For `setup`.
+pub fn share_stack(kernel: &'static Kernel) -> &'static Stack {
+    let stack = share(
+        "stack",
+        Stack {
+            softnet_lock: Kmutex::new("softnet_lock", Ipl::None),
+            link: Link::new(),
+        },
+    );
+    machine::label(stack, format_args!("stack"));
+    stack.link.init(kernel, &stack.softnet_lock);
+    kernel.set_data(Arg::of(stack));
+    stack
+}
+
+/// A packet must go to the link address of the neighbour that it is for.
+fn check_address(dst: InAddr, lladdr: LlAddr) {
+    if lladdr != link_address(dst.0.wrapping_sub(NETWORK)) {
+        broken_promise(
+            "arp-address",
+            format_args!("a packet to {dst} goes to the link address {lladdr:02x?}"),
+        );
     }
 }
 

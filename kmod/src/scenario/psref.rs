@@ -130,7 +130,8 @@ pub static STARVED: Scenario = Scenario {
     summary: "a target is destroyed while a CPU is busy with softints of the class's level",
     about: "A softint schedules itself again and again, as a network interface under load does, until the target is \
             destroyed. The sweep is a softint of the same level and has its turn. In the old code it was a cross call by \
-            threads, which have none: psref_target_destroy does not return while the load lasts.",
+            threads, which have none: psref_target_destroy does not return while the load lasts. (Nor does what sleeps a \
+            tick, since softclock is of a lower level; so it is no use to try this with the old pserialize_perform.)",
     variants: &[
         // In a rump kernel threads carry all cross calls; but there, softints are threads too.
         Variant {

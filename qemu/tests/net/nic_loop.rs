@@ -16,7 +16,7 @@ const LONGEST: usize = 1514;
 const WINDOW: u32 = 16;
 
 /// The address at the beginning of a line that a machine says of its card.
-fn address(line: &str) -> [u8; 6] {
+pub(crate) fn address(line: &str) -> [u8; 6] {
     let text = line.split(',').next().unwrap_or_default();
     let bytes: Vec<u8> = text
         .split(':')

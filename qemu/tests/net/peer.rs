@@ -4,8 +4,8 @@
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr, Icmpv4DstUnreachable, Icmpv4Message, Icmpv4Packet, Icmpv4Repr, IpProtocol,
-    Ipv4Address, Ipv4Packet, Ipv4Repr, UdpPacket, UdpRepr,
+    EthernetRepr, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr,
+    UdpPacket, UdpRepr,
 };
 
 use crate::wire::Wire;
@@ -24,8 +24,6 @@ pub(crate) enum Said {
     Pong(u16, u16, Vec<u8>),
     /// A datagram: from and to which port, data.
     Datagram(u16, u16, Vec<u8>),
-    /// What the kernel received for a port that nobody has: the port that it came from.
-    NoPort(u16),
 }
 
 /// The host, and the kernel as it knows it.
@@ -200,9 +198,6 @@ impl Peer {
             IpProtocol::Icmp => {
                 let packet =
                     Icmpv4Packet::new_checked(packet.payload()).expect("a whole ICMP packet");
-                if packet.msg_type() == Icmpv4Message::DstUnreachable {
-                    return hear_unreachable(&packet);
-                }
                 match Icmpv4Repr::parse(&packet, &checks).expect("a good ICMP packet") {
                     Icmpv4Repr::EchoReply {
                         ident,
@@ -222,18 +217,4 @@ impl Peer {
             other => panic!("the kernel sent IP of protocol {other}"),
         }
     }
-}
-
-/// An error, which quotes the beginning of what it is about. (`Icmpv4Repr::parse` wants the quoted packet to be whole.)
-fn hear_unreachable(packet: &Icmpv4Packet<&[u8]>) -> Said {
-    assert!(packet.verify_checksum(), "a good ICMP packet");
-    let reason = Icmpv4DstUnreachable::from(packet.msg_code());
-    assert_eq!(reason, Icmpv4DstUnreachable::PortUnreachable);
-    let quoted = Ipv4Packet::new_unchecked(packet.data());
-    let rest = &packet.data()[usize::from(quoted.header_len())..];
-    assert!(
-        rest.len() >= 8,
-        "RFC 792 wants 8 bytes quoted behind the IP header"
-    );
-    Said::NoPort(UdpPacket::new_unchecked(rest).src_port())
 }

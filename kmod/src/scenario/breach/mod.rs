@@ -39,6 +39,7 @@ mod llatbl;
 mod localcount;
 mod mbuf;
 mod mutex;
+mod net;
 mod pcq;
 mod percpu;
 mod pserialize;
@@ -81,6 +82,7 @@ static ALL: &[&[Breach]] = &[
     pslist::BREACHES,
     psref::BREACHES,
     localcount::BREACHES,
+    net::BREACHES,
     mbuf::BREACHES,
     llatbl::BREACHES,
 ];
@@ -90,6 +92,10 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "localcount-overflow",
         "it takes 4294967295 references, and nothing but localcount_acquire makes one",
+    ),
+    (
+        "pktq-barrier",
+        "the markers are counted and taken back with pq_lock held, by a barrier that returns when it has all of its own",
     ),
     (
         "percpu-range",

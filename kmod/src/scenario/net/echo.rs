@@ -284,8 +284,6 @@ fn serve(_: Arg) {
         udp::sendto(net, datagram.m, from, datagram.src);
     }
     udp::close(net, socket);
-    pair::detach(world.stack());
-    pair::detach(world.remote());
     net::fini(net);
 }
 
@@ -344,7 +342,7 @@ fn verify(kernel: &'static Kernel) {
     }
     let fragments = kernel.mbufs.ended(End::Fragment);
     let repeat = u64::from(kernel.config().repeat);
-    if fragments % repeat != 0 || fragments == 0 {
+    if !fragments.is_multiple_of(repeat) || fragments == 0 {
         broken_promise(
             "net-fragments",
             format_args!("{fragments} fragments were dropped, and {repeat} are sent in a round"),

@@ -1,5 +1,6 @@
 //! Programs over the network stack.
 
+pub mod cards;
 pub mod echo;
 pub mod frames;
 pub mod ifdetach;

@@ -27,7 +27,7 @@ fn link(actor: &mut Actor) -> &'static Link {
 }
 
 pub(super) fn send(actor: &mut Actor, [neighbour, _]: [u8; 2]) {
-    link(actor).send(u32::from(neighbour));
+    let _held = link(actor).send(u32::from(neighbour));
 }
 
 pub(super) fn answer(actor: &mut Actor, [neighbour, _]: [u8; 2]) {
