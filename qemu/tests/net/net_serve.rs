@@ -259,7 +259,7 @@ fn servers_answer_and_everything_is_accounted_for() {
         let mut damaged = client.datagram(ECHO_PORT, b"damaged");
         damaged[24] ^= 1;
         client.wire.send(&damaged);
-        client.wire.send(&vec![0xff; 200]);
+        client.wire.send(&[0xff; 200]);
         // The last thing that is answered: what was sent before has been handled.
         client.ping(CLIENT, 99);
         let (to, number) = (CLIENT, 99);
