@@ -50,8 +50,8 @@ pub(super) enum Command {
     Hunt(HuntArgs),
     /// Makes a run again from its file: prints every step, and how it ends.
     Replay(FileArgs),
-    /// Tells the story of a run: what it is about, how it ends, every step, and who waits for whom.
-    Explain(FileArgs),
+    /// Tells the story of a run, as text, as a page to look at, or for other programs.
+    Explain(ExplainArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -135,6 +135,81 @@ pub(super) struct FileArgs {
     /// Write what the network cards send and receive in it to this file, in pcap form
     #[arg(long, value_name = "PCAP")]
     pub(super) pcap: Option<PathBuf>,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  rumplab explain FILE                                  as text
+  rumplab explain FILE --html --out report.html         as a page: CPUs as lanes, time downward
+  rumplab explain FILE --json | jq .moments             for programs (docs/reports.md)
+  rumplab explain FILE --perfetto --out trace.json      for https://ui.perfetto.dev
+
+Exit status:
+  0    the run passes       1    it fails as told       2    wrong usage or input";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub(super) of: FileArgs,
+    #[command(flatten)]
+    form: Forms,
+    /// Write it to this file, whole or not at all, instead of the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Forms {
+    /// One page that asks nobody for anything: lanes, what holds which lock, who waits for whom
+    #[arg(long)]
+    html: bool,
+    /// Everything that is known of the run, as JSON
+    #[arg(long)]
+    json: bool,
+    /// Who waits for whom, as an SVG drawing
+    #[arg(long)]
+    svg: bool,
+    /// Who waits for whom, in the language of Graphviz
+    #[arg(long)]
+    dot: bool,
+    /// A trace for the Perfetto viewer
+    #[arg(long)]
+    perfetto: bool,
+}
+
+/// The form of an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    Text,
+    Json,
+    Dot,
+    Svg,
+    Perfetto,
+    Html,
+}
+
+impl ExplainArgs {
+    /// The form that was asked for.
+    pub(super) fn form(&self) -> Form {
+        let Forms {
+            html,
+            json,
+            svg,
+            dot,
+            perfetto,
+        } = self.form;
+        let asked = [
+            (html, Form::Html),
+            (json, Form::Json),
+            (svg, Form::Svg),
+            (dot, Form::Dot),
+            (perfetto, Form::Perfetto),
+        ];
+        let found = asked.into_iter().find(|(is_asked, _)| *is_asked);
+        found.map_or(Form::Text, |(_, form)| form)
+    }
 }
 
 /// `--xcall`.
