@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueEnum};
 use hostshim::hunt::Plan;
+use hostshim::minimize::Effort;
 use hostshim::suggest::nearest;
 use kmod::config::{Config, Wiring};
 use kmod::history::Bug;
@@ -23,6 +24,9 @@ Examples:
   rumplab run all --seconds 60 --jobs 2                 a minute on each scenario, on two host CPUs
   rumplab replay FILE                                   the same run again, step by step
   rumplab explain FILE                                  the same, told for people
+  rumplab explain FILE --html --out report.html         the same, to look at
+  rumplab minimize FILE --out FILE                      the same failure with less of everything
+  rumplab triage DIR                                    which failures the files of a directory show
 
 Exit status:
   0    nothing found        2    wrong usage or input
@@ -52,6 +56,10 @@ pub(super) enum Command {
     Replay(FileArgs),
     /// Tells the story of a run, as text, as a page to look at, or for other programs.
     Explain(ExplainArgs),
+    /// Shortens the run of a file: the same failure with less of everything.
+    Minimize(MinimizeArgs),
+    /// Folds a directory of replay files into findings: how many show each, and the best file of it.
+    Triage(TriageArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -177,6 +185,45 @@ struct Forms {
     /// A trace for the Perfetto viewer
     #[arg(long)]
     perfetto: bool,
+}
+
+const MINIMIZE_EXAMPLES: &str = "\
+Examples:
+  rumplab minimize FILE                                 prints the shorter file
+  rumplab minimize FILE --out FILE                      puts it in the place of the longer one
+
+What `rumplab run` does with what it finds by itself. The same file gives the same result; if the runs do not suffice,
+the best one so far.
+
+Exit status:
+  1    it fails, and so does what was made of it        2    wrong usage or input, or a run that passes";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = MINIMIZE_EXAMPLES)]
+pub(super) struct MinimizeArgs {
+    #[command(flatten)]
+    pub(super) of: FileArgs,
+    /// Write it to this file, whole or not at all, and print its report
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// How many runs it may take
+    #[arg(long, value_name = "N", default_value_t = Effort::default().runs, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) runs: u32,
+}
+
+const TRIAGE_EXAMPLES: &str = "\
+Two files are one finding if they have the same scenario, broke the same promise, and look alike where it broke: the same
+cycle, the same two places of a race, the same place and LWP. The best file is the smallest.
+
+Exit status:
+  0    no file fails        1    there are findings     2    wrong usage or input";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = TRIAGE_EXAMPLES)]
+pub(super) struct TriageArgs {
+    /// The directory; files *.replay in it are looked at
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
 }
 
 /// The form of an account.

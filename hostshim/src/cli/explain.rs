@@ -53,15 +53,16 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
 }
 
 /// A file that was run again.
-struct Replayed {
-    parsed: Parsed,
+pub(super) struct Replayed {
+    pub(super) parsed: Parsed,
     machine: Machine,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     points: Vec<u64>,
 }
 
 impl Replayed {
-    fn new(args: &FileArgs) -> Result<Replayed, Wrong> {
+    /// Reads it and runs it.
+    pub(super) fn new(args: &FileArgs) -> Result<Replayed, Wrong> {
         let path = &args.file;
         let located = |wrong: Diagnostic| Wrong(format!("{}:{wrong}", path.display()));
         let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;

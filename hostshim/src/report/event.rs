@@ -129,7 +129,8 @@ pub(super) fn is_own_account(event: &TraceEvent) -> bool {
     match &event.what {
         What::Note(words) => {
             let is_taken = words.contains(" takes ") && words.contains(" from cpu");
-            !is_taken && !words.ends_with(" is preempted")
+            let is_routine = [" is preempted", " runs"];
+            !is_taken && !is_routine.iter().any(|end| words.ends_with(end))
         }
         _ => false,
     }

@@ -150,7 +150,7 @@ impl Canvas {
 fn tip(id: &str, class: &str) -> String {
     format!(
         "<marker id=\"{id}\" markerUnits=\"userSpaceOnUse\" markerWidth=\"12\" markerHeight=\"10\" refX=\"11\" refY=\"5\" \
-         orient=\"auto\"><polygon class=\"tip{class}\" points=\"0 0, 12 5, 0 10\"/></marker>\n"
+         orient=\"auto-start-reverse\"><polygon class=\"tip{class}\" points=\"0 0, 12 5, 0 10\"/></marker>\n"
     )
 }
 

@@ -1,6 +1,7 @@
 //! An account as JSON, for programs. `docs/reports.md` says what is in it, `docs/account.schema.json` exactly.
 //!
-//! Everything refers to others by position: LWPs in `lwps`, events in `events`. Within a version of the form members are
+//! Everything refers to others by position: LWPs in `lwps`, events in the trace. Of the trace `events` has those that are
+//! steps of their own, each with its position (`index`); accesses inside of steps are left out. Within a version of the form members are
 //! added, and none is taken away or means something else.
 
 use kmod::mem::Ordering as Order;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::account::{Account, Bridge};
 use super::event;
 use super::selection::Part;
-use crate::machine::{Access, Failure, Hold, TraceEvent, WaitGraph, What};
+use crate::machine::{Access, Failure, TraceEvent, WaitGraph, What};
 
 /// The version of the form.
 const VERSION: u32 = 1;
@@ -135,14 +136,12 @@ enum StoryPart {
 /// What an event is, flat: members that mean nothing for it are left out.
 #[derive(Serialize, Default)]
 struct Event<'a> {
+    index: usize,
     point: u64,
     cpu: usize,
     lwp: usize,
     level: &'static str,
     does: &'static str,
-    /// It belongs to the step of an event before it.
-    #[serde(skip_serializing_if = "is_false")]
-    part: bool,
     /// It is the scheduler's own work.
     #[serde(skip_serializing_if = "is_false")]
     scheduling: bool,
@@ -395,15 +394,19 @@ fn story(account: &Account<'_>) -> Vec<StoryPart> {
 fn events<'a>(account: &'a Account<'_>) -> Vec<Event<'a>> {
     let positions = account.positions();
     let position = |name: &String| positions.get(name.as_str()).copied();
-    let events = account.story.trace.iter();
+    let is_told = |(index, event): &(usize, &TraceEvent)| {
+        !event::is_fused(event) || account.story.is_fatal(*index)
+    };
+    let events = account.story.trace.iter().enumerate();
     events
-        .map(|event| {
+        .filter(is_told)
+        .map(|(index, event)| {
             let base = Event {
+                index,
                 point: event.point,
                 cpu: event.cpu,
                 lwp: position(&event.context).unwrap_or(0),
                 level: event::level(event),
-                part: event::is_fused(event),
                 scheduling: event::is_scheduling(event),
                 ..Event::default()
             };
@@ -454,25 +457,8 @@ fn of<'a>(
             words: Some(words),
             ..base
         },
-        What::Lock { object, hold } => Event {
-            does: match hold {
-                Hold::Alone => "hold",
-                Hold::Shared => "share",
-                Hold::Released => "release",
-            },
-            object: Some(object),
-            ..base
-        },
-        What::Begin(layer) => Event {
-            does: "begin",
-            object: Some(layer.name()),
-            ..base
-        },
-        What::End(layer) => Event {
-            does: "end",
-            object: Some(layer.name()),
-            ..base
-        },
+        // What belongs to a step is told by the spans.
+        What::Lock { .. } | What::Begin(_) | What::End(_) => base,
     }
 }
 

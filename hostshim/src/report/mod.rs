@@ -14,6 +14,7 @@ mod lines;
 mod page;
 mod perfetto;
 mod selection;
+mod size;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use lines::{Detail, LEGEND, lines};
 pub use page::page;
 pub use perfetto::perfetto;
 pub use selection::Part;
+pub use size::{Size, size};
 pub use story::Story;
 pub use text::{Role, Text};
 

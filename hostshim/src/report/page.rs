@@ -6,9 +6,12 @@
 //!
 //! # The stream
 //!
-//! Numbers of seven bits a byte, lowest first, the eighth says that more follow; base 64 of that. For each row: a word
-//! with bit 0 set if CPU, LWP and level follow because they differ from those of the row before; the rest of it is how much
-//! the point has grown. Then perhaps these three; then the deed, by its position in `deeds`.
+//! Numbers of seven bits a byte, lowest first, the eighth says that more follow; base 64 of that. A row is a state (CPU, LWP,
+//! level), a deed, and how much the point has grown. As kernels repeat themselves, a row is foretold: it will be what came
+//! last time after a row with the same state and deed. The stream says how many rows come as foretold, then one that does
+//! not: a word with bit 0 set if its state follows because it differs from that of the row before, the rest of the word being
+//! how much the point has grown; perhaps the state, by its position in `states`; the deed, by its position in `deeds`.
+//! Spans are streams too, of three numbers each.
 
 use std::collections::BTreeMap;
 
@@ -33,19 +36,24 @@ struct Data<'a> {
     cpus: usize,
     lwps: Vec<(&'a str, &'static str)>,
     levels: Vec<&'static str>,
+    /// CPU, LWP and level.
+    states: Vec<[usize; 3]>,
     /// What is done, at which place, and of which sort it is.
     deeds: Vec<(String, usize, &'static str)>,
     places: Vec<&'a str>,
     rows: usize,
     stream: String,
-    /// CPU, LWP, first row, rows.
+    /// CPU and LWP.
+    runners: Vec<[usize; 2]>,
     runs: String,
-    /// CPU, LWP below, depth, name in `layers`, first row, rows.
-    layered: String,
     layers: Vec<(&'static str, &'static str)>,
-    /// Lock, LWP, shared, first row, rows.
-    held: String,
+    /// CPU, LWP below, depth, and which of the layers.
+    layerings: Vec<[usize; 4]>,
+    layered: String,
     locks: Vec<&'a str>,
+    /// Lock, LWP, and 1 if others may hold it too.
+    holders: Vec<[usize; 3]>,
+    held: String,
     moments: Vec<(usize, &'static str, &'a str)>,
     departures: Vec<(usize, String)>,
     /// Rows of the story; `[events, departures]` for what it leaves out.
@@ -156,7 +164,7 @@ fn graph_html(account: &Account<'_>) -> String {
         return String::new();
     }
     let title = match account.waits.cycles.is_empty() {
-        true => "Who waits for whom at the end",
+        true => "Who waits at the end: nobody in a cycle",
         false => "Who waits for whom at the end: the cycle is red",
     };
     format!("<h2>{title}</h2>\n{}", graph::svg(account))
@@ -199,7 +207,13 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The rows of a span: those that begin in it, and at least one.
+    /// The rows of a run, if it has any: it begins with what follows the switch.
+    fn run(&self, begin: usize, end: usize) -> Option<[usize; 2]> {
+        let [first, after] = [begin, end].map(|at| self.before[at.min(self.before.len() - 1)]);
+        (after > first).then(|| [first, after - first])
+    }
+
+    /// The rows of a span that begins within a step: that one's, and those up to its end.
     fn span(&self, begin: usize, end: usize) -> [usize; 2] {
         let first = self.row(begin);
         let after = self.before[end.min(self.before.len() - 1)];
@@ -212,14 +226,20 @@ fn data<'a>(account: &'a Account<'_>) -> Data<'a> {
     let mut deeds = Interned::default();
     let mut places = Interned::default();
     let mut levels = Interned::default();
-    let stream = stream(account, &rows, &mut deeds, &mut places, &mut levels);
-    let (locks, held) = held(account, &rows);
-    let (layers, layered) = layered(account, &rows);
-    let mut runs = Numbers::default();
-    for run in &account.runs {
-        let [first, count] = rows.span(run.begin, run.end);
-        runs.all(&[run.cpu, run.lwp, first, count]);
-    }
+    let mut states = Interned::default();
+    let stream = stream(
+        account,
+        &rows,
+        &mut deeds,
+        &mut places,
+        &mut levels,
+        &mut states,
+    );
+    let mut locks = Interned::default();
+    let (holders, held) = held(account, &rows, &mut locks);
+    let mut layers = Interned::default();
+    let (layerings, layered) = layered(account, &rows, &mut layers);
+    let (runners, runs) = runs(account, &rows);
     let row = |event: usize| rows.row(event);
     Data {
         cpus: account.story.cpus,
@@ -229,15 +249,19 @@ fn data<'a>(account: &'a Account<'_>) -> Data<'a> {
             .map(|lwp| (lwp.name.as_str(), lwp.role.name()))
             .collect(),
         levels: levels.list,
+        states: states.list,
         deeds: deeds.list,
         places: places.list,
         rows: rows.events.len(),
         stream: stream.base64(),
+        runners,
         runs: runs.base64(),
+        layers: layers.list,
+        layerings,
         layered: layered.base64(),
-        layers,
+        locks: locks.list,
+        holders,
         held: held.base64(),
-        locks,
         moments: account
             .moments
             .iter()
@@ -274,23 +298,33 @@ fn stream<'a>(
     deeds: &mut Interned<(String, usize, &'static str)>,
     places: &mut Interned<&'a str>,
     levels: &mut Interned<&'static str>,
+    states: &mut Interned<[usize; 3]>,
 ) -> Numbers {
     let positions = account.positions();
     let mut stream = Numbers::default();
-    let (mut who, mut point) = ([usize::MAX; 3], 0);
+    let mut next: BTreeMap<[usize; 2], [usize; 3]> = BTreeMap::new();
+    let (mut before, mut point, mut foretold) = ([usize::MAX; 2], 0, 0);
     for &event in &rows.events {
         let lwp = positions.get(event.context.as_str()).copied().unwrap_or(0);
-        let now = [event.cpu, lwp, levels.index(event::level(event))];
+        let state = states.index([event.cpu, lwp, levels.index(event::level(event))]);
+        let place = places.index(event::place(event));
+        let deed = deeds.index((event::deed_alone(event), place, sort(event)));
         let grown = event.point.saturating_sub(point) as usize;
         point = event.point;
-        stream.add(grown << 1 | usize::from(now != who));
-        if now != who {
-            stream.all(&now);
-            who = now;
+        if next.insert(before, [grown, state, deed]) == Some([grown, state, deed]) {
+            foretold += 1;
+        } else {
+            let changed = state != before[0];
+            stream.all(&[foretold, grown << 1 | usize::from(changed)]);
+            if changed {
+                stream.add(state);
+            }
+            stream.add(deed);
+            foretold = 0;
         }
-        let place = places.index(event::place(event));
-        stream.add(deeds.index((event::deed_alone(event), place, sort(event))));
+        before = [state, deed];
     }
+    stream.add(foretold);
     stream
 }
 
@@ -304,30 +338,84 @@ fn sort(event: &TraceEvent) -> &'static str {
     }
 }
 
-fn held<'a>(account: &'a Account<'_>, rows: &Rows<'_>) -> (Vec<&'a str>, Numbers) {
-    let mut locks = Interned::default();
-    let mut held = Numbers::default();
-    for hold in &account.holds {
-        let [first, count] = rows.span(hold.begin, hold.end);
-        let lock = locks.index(hold.lock.as_str());
-        held.all(&[lock, hold.lwp, usize::from(hold.shared), first, count]);
-    }
-    (locks.list, held)
+/// Spans as numbers: which sort of span it is, how many rows after the one before it begins, and how many rows it has.
+struct Spans<const N: usize> {
+    sorts: Interned<[usize; N]>,
+    numbers: Numbers,
+    first: usize,
 }
 
-fn layered(account: &Account<'_>, rows: &Rows<'_>) -> (Vec<(&'static str, &'static str)>, Numbers) {
-    let mut layers = Interned::default();
-    let mut layered = Numbers::default();
+impl<const N: usize> Spans<N> {
+    fn new() -> Spans<N> {
+        Spans {
+            sorts: Interned::default(),
+            numbers: Numbers::default(),
+            first: 0,
+        }
+    }
+
+    /// Adds a span; they come in the order of their beginnings.
+    fn add(&mut self, sort: [usize; N], [first, count]: [usize; 2]) {
+        let sort = self.sorts.index(sort);
+        self.numbers
+            .all(&[sort, first.saturating_sub(self.first), count]);
+        self.first = self.first.max(first);
+    }
+
+    fn done(self) -> (Vec<[usize; N]>, Numbers) {
+        (self.sorts.list, self.numbers)
+    }
+}
+
+fn runs(account: &Account<'_>, rows: &Rows<'_>) -> (Vec<[usize; 2]>, Numbers) {
+    let mut spans = Spans::new();
+    for run in &account.runs {
+        if let Some(span) = rows.run(run.begin, run.end) {
+            spans.add([run.cpu, run.lwp], span);
+        }
+    }
+    spans.done()
+}
+
+fn held<'a>(
+    account: &'a Account<'_>,
+    rows: &Rows<'_>,
+    locks: &mut Interned<&'a str>,
+) -> (Vec<[usize; 3]>, Numbers) {
+    let mut spans = Spans::new();
+    for hold in &account.holds {
+        let sort = [
+            locks.index(hold.lock.as_str()),
+            hold.lwp,
+            usize::from(hold.shared),
+        ];
+        spans.add(sort, rows.span(hold.begin, hold.end));
+    }
+    spans.done()
+}
+
+fn layered(
+    account: &Account<'_>,
+    rows: &Rows<'_>,
+    layers: &mut Interned<(&'static str, &'static str)>,
+) -> (Vec<[usize; 4]>, Numbers) {
+    let mut spans = Spans::new();
     for layer in &account.layers {
-        let [first, count] = rows.span(layer.begin, layer.end);
         let sort = match layer.layer {
             Layer::Handler(_) => "interrupt",
             Layer::Softint(_) => "softint",
         };
         let name = layers.index((sort, layer.layer.name()));
-        layered.all(&[layer.cpu, layer.below, layer.depth, name, first, count]);
+        // A softint is a switch to another LWP: it begins with what follows that. An interrupt begins at once.
+        let span = match layer.layer {
+            Layer::Handler(_) => Some(rows.span(layer.begin, layer.end)),
+            Layer::Softint(_) => rows.run(layer.begin, layer.end),
+        };
+        if let Some(span) = span {
+            spans.add([layer.cpu, layer.below, layer.depth, name], span);
+        }
     }
-    (layers.list, layered)
+    spans.done()
 }
 
 /// Values that are told once and from then on by number.

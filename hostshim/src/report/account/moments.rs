@@ -7,7 +7,10 @@
 use std::collections::BTreeSet;
 
 use super::Account;
-use crate::machine::{Failure, FailureKind, NodeKind, WaitGraph, What};
+use crate::machine::{
+    Failure, FailureKind, NodeKind, TraceEvent, WaitEdge, WaitGraph, WaitNode, What,
+};
+use crate::report::dot::label;
 use crate::report::event::is_own_account;
 
 /// Most departures that are named, half of them the first and half of them the last.
@@ -75,6 +78,35 @@ pub(super) fn of(account: &Account<'_>) -> Vec<Moment> {
     moments
 }
 
+/// What the kernel said, and who that was unless the words say so.
+fn said(event: &TraceEvent, words: &str) -> String {
+    let TraceEvent { context, cpu, .. } = event;
+    // An idle LWP says of others what became of them.
+    match words.starts_with(context.as_str()) || context.starts_with("idle/") {
+        true => words.to_owned(),
+        false => format!("{context} on cpu{cpu}: {words}"),
+    }
+}
+
+/// What an LWP waits for, and on whom that depends.
+fn reason(waits: &WaitGraph, on: usize) -> String {
+    let WaitNode { name, kind, .. } = &waits.nodes[on];
+    let mut text = format!(": it waits for {}", label(name, *kind));
+    let keepers = waits.edges.iter().filter(|keeps| keeps.from == on);
+    let keepers = keepers.map(|keeps| waits.nodes[keeps.to].name.as_str());
+    let keepers = Vec::from_iter(keepers).join(" and ");
+    if keepers.is_empty() {
+        return text;
+    }
+    text += &match kind {
+        NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Psrefs => format!(", held by {keepers}"),
+        NodeKind::Xcall => format!(", whose request is in {keepers}"),
+        NodeKind::Softint | NodeKind::Softclock => format!(", occupied by {keepers}"),
+        NodeKind::Lwp => format!(", which waits for {keepers}"),
+    };
+    text
+}
+
 struct List<'a, 'b> {
     account: &'a Account<'b>,
     moments: Vec<Moment>,
@@ -111,7 +143,10 @@ impl List<'_, '_> {
 
     fn deadlock(&mut self, waits: &WaitGraph) {
         let cycle = !waits.cycles.is_empty();
-        let concerned = |node: usize| !cycle || waits.nodes[node].in_cycle;
+        // Who made the cross call that a cycle begins with waits in front of it.
+        let names = waits.cycles.iter().flat_map(|cycle| &cycle.stations);
+        let names = BTreeSet::from_iter(names.filter_map(|(_, lwp)| lwp.as_deref()));
+        let concerned = |node: usize| !cycle || names.contains(waits.nodes[node].name.as_str());
         let mut told = BTreeSet::new();
         for waiter in waits.waiters.iter().filter(|w| concerned(w.node)) {
             if !cycle && told.len() == WAITERS {
@@ -125,19 +160,13 @@ impl List<'_, '_> {
                 text += &format!(", in {operation}");
             }
             for edge in waits.edges.iter().filter(|edge| edge.from == waiter.node) {
-                text += &format!(": it waits for {}", waits.nodes[edge.to].name);
-                let keepers = waits.edges.iter().filter(|keeps| keeps.from == edge.to);
-                let keepers = keepers.map(|keeps| waits.nodes[keeps.to].name.as_str());
-                let keepers = Vec::from_iter(keepers).join(", ");
-                if !keepers.is_empty() {
-                    text += &format!(", which is up to {keepers}");
-                }
+                text += &reason(waits, edge.to);
             }
             if let Some(event) = self.account.last_event_of(name) {
                 self.add(event, Weight::Break, text);
             }
         }
-        let keeps = |edge: &&crate::machine::WaitEdge| {
+        let keeps = |edge: &&WaitEdge| {
             edge.in_cycle
                 && matches!(
                     waits.nodes[edge.from].kind,
@@ -146,14 +175,6 @@ impl List<'_, '_> {
         };
         for edge in waits.edges.iter().filter(keeps) {
             self.taken(&waits.nodes[edge.from].name, &waits.nodes[edge.to].name);
-        }
-        for name in waits.cycles.iter().filter_map(|cycle| {
-            let (_, lwp) = cycle.stations.first()?;
-            lwp.clone()
-        }) {
-            if !told.contains(&name) {
-                self.last_word(&name);
-            }
         }
     }
 
@@ -174,13 +195,12 @@ impl List<'_, '_> {
     /// Names what the kernel said last of that LWP's doings.
     fn last_word(&mut self, lwp: &str) {
         let trace = self.account.story.trace;
-        let is_it =
-            |event: &&crate::machine::TraceEvent| event.context == lwp && is_own_account(event);
+        let is_it = |event: &&TraceEvent| event.context == lwp && is_own_account(event);
         let mut events = trace.iter().enumerate().rev();
         if let Some((at, event)) = events.find(|(_, event)| is_it(event))
             && let What::Note(words) = &event.what
         {
-            let text = format!("{lwp} on cpu{}: {words}", event.cpu);
+            let text = said(event, words);
             self.add(at, Weight::Cause, text);
         }
     }
@@ -221,7 +241,7 @@ impl List<'_, '_> {
             .chain(words(0..first).take(1));
         for (at, words) in Vec::from_iter(told) {
             let event = &trace[at];
-            let text = format!("{} on cpu{}: {words}", event.context, event.cpu);
+            let text = said(event, words);
             self.add(at, Weight::Cause, text);
         }
         let position = self.account.lwp(&failure.context);

@@ -21,9 +21,14 @@
       },
     };
   }
-  function tuples(text, size) {
+  function spans(text, sorts, named) {
     const from = numbers(text), list = [];
-    while (from.more()) list.push(Array.from({ length: size }, from.next));
+    let first = 0;
+    while (from.more()) {
+      const sort = sorts[from.next()];
+      first += from.next();
+      list.push({ ...named(sort), first, end: first + from.next() });
+    }
     return list;
   }
   const count = data.rows;
@@ -33,12 +38,25 @@
   };
   {
     const from = numbers(data.stream);
-    let point = 0, cpu = 0, lwp = 0, level = 0;
+    const next = new Map();
+    let point = 0, state = -1, before = -1, foretold = from.next();
     for (let i = 0; i < count; i++) {
-      const word = from.next();
-      point += Math.floor(word / 2);
-      if (word & 1) [cpu, lwp, level] = [from.next(), from.next(), from.next()];
-      row.point[i] = point; row.cpu[i] = cpu; row.lwp[i] = lwp; row.level[i] = level; row.deed[i] = from.next();
+      let came;
+      if (foretold > 0) {
+        foretold--;
+        came = next.get(before);
+      } else {
+        const word = from.next();
+        const now = word & 1 ? from.next() : state;
+        came = [Math.floor(word / 2), now, from.next()];
+        next.set(before, came);
+        foretold = from.next();
+      }
+      point += came[0];
+      state = came[1];
+      before = state * data.deeds.length + came[2];
+      const [cpu, lwp, level] = data.states[state];
+      row.point[i] = point; row.cpu[i] = cpu; row.lwp[i] = lwp; row.level[i] = level; row.deed[i] = came[2];
     }
   }
 
@@ -48,13 +66,11 @@
     for (const span of list) groups[key(span)].push(span);
     return groups;
   };
-  const runs = by(tuples(data.runs, 4).map(([cpu, lwp, first, n]) => ({ cpu, lwp, first, end: first + n })), (s) => s.cpu, data.cpus);
+  const runs = by(spans(data.runs, data.runners, ([cpu, lwp]) => ({ cpu, lwp })), (s) => s.cpu, data.cpus);
   const layers = by(
-    tuples(data.layered, 6).map(([cpu, below, depth, name, first, n]) => ({ cpu, below, depth, name, first, end: first + n })),
-    (s) => s.cpu, data.cpus);
+    spans(data.layered, data.layerings, ([cpu, below, depth, name]) => ({ cpu, below, depth, name })), (s) => s.cpu, data.cpus);
   const holds = by(
-    tuples(data.held, 5).map(([lock, lwp, shared, first, n]) => ({ lock, lwp, shared, first, end: first + n })),
-    (s) => s.lock, data.locks.length);
+    spans(data.held, data.holders, ([lock, lwp, shared]) => ({ lock, lwp, shared })), (s) => s.lock, data.locks.length);
   // The last span that begins at this row or before; -1 if none does.
   function before(spans, at) {
     let low = 0, high = spans.length;
@@ -132,12 +148,13 @@
   const plural = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 
   function heads() {
-    const locks = shownLocks.map((l) => `<span class="lock" title="${escape(l.name)}">${escape(l.name.replace(/^kernel\./, ""))}</span>`);
+    const locks = shownLocks.map((l) => `<span class="lock" title="${escape(l.name)}">${escape(l.name.split(".").slice(-2).join("."))}</span>`);
     const cpus = Array.from({ length: data.cpus }, (_, cpu) => `<span class="lane">cpu${cpu}</span>`);
     $("heads").innerHTML = `<span class="point">point</span><span class="marks"></span><span class="locks">${locks.join("")}</span>${cpus.join("")}<span class="where">where</span>`;
   }
 
-  function draw(index, fresh) {
+  // One item. `above` is the row that is listed before it, -1 if none is; `fresh` that something is left out in between.
+  function draw(index, above, fresh) {
     const item = items[index], top = `top:${index * ROW}px`, chosen = index === now ? " now" : "";
     if (typeof item !== "number") {
       if (item.skipped) {
@@ -158,17 +175,18 @@
       return `<span class="lock" title="${escape(title)}"><i class="${hold.shared ? "shared" : ""}${ends}" style="--c:${colours[hold.lwp]}"></i></span>`;
     }).join("");
     let cells = "";
-    for (let cpu = 0; cpu < data.cpus; cpu++) cells += lane(cpu, item, fresh);
+    for (let cpu = 0; cpu < data.cpus; cpu++) cells += lane(cpu, item, above, fresh);
     const place = data.places[data.deeds[row.deed[item]][1]];
     return `<div class="row${breaks}${chosen}" data-i="${index}" style="${top}"><span class="point">${row.point[item]}</span><span class="marks">${badges}</span><span class="locks">${locks}</span>${cells}<span class="where">${escape(place)}</span></div>`;
   }
 
   // What a CPU does at a row: bars for what lies below, then what runs.
-  function lane(cpu, at, fresh) {
+  function lane(cpu, at, above, fresh) {
     const run = runAt(cpu, at);
     if (!run) return `<span class="lane"></span>`;
     const here = row.cpu[at] === cpu;
-    let bars = "", inside = "", isNew = fresh || run.first === at;
+    const last = above < 0 ? null : runAt(cpu, above);
+    let bars = "", inside = "", isNew = !last || last.lwp !== run.lwp || run.first > above;
     const stack = layersAt(cpu, at);
     stack.forEach((layer, index) => {
       const [sort, name] = data.layers[layer.name];
@@ -180,15 +198,16 @@
           bars += `<span class="bar" style="--c:${colours[layer.below]}" title="${escape(data.lwps[layer.below][0])}, interrupted"></span>`;
         bars += `<span class="bar interrupt" title="interrupt ${name}"></span>`;
         inside = " interrupt";
-        isNew ||= layer.first === at;
+        isNew ||= layer.first > above;
       }
     });
-    const last = stack[stack.length - 1];
-    const handler = last && data.layers[last.name][0] === "interrupt";
+    const inmost = stack[stack.length - 1];
+    const handler = inmost && data.layers[inmost.name][0] === "interrupt";
     if (!handler) bars += `<span class="bar" style="--c:${colours[run.lwp]}"></span>`;
     const [name, role] = data.lwps[run.lwp];
-    const label = isNew || here && (fresh || row.cpu[at - 1] !== cpu)
-      ? `<span class="name">${escape(name)}${handler ? `, interrupt ${data.layers[last.name][1]}` : ""}</span>${here ? ": " : ""}` : here ? "  " : "";
+    // Who runs is told once, and again where the eye has lost it.
+    const label = isNew || here && (fresh || row.cpu[above] !== cpu)
+      ? `<span class="name">${escape(name)}${handler ? `, interrupt ${data.layers[inmost.name][1]}` : ""}</span>${here ? ": " : ""}` : here ? "  " : "";
     const [what, , sort] = data.deeds[row.deed[at]];
     const text = here ? `<span class="what ${sort}">${escape(what)}</span>` : "";
     const idle = role === "idle" && !handler ? " idle" : "";
@@ -201,10 +220,11 @@
     const last = all ? items.length : Math.min(items.length, Math.ceil((lanes.scrollTop + lanes.clientHeight) / ROW) + AROUND);
     if (drawn[0] === first && drawn[1] === last) return;
     drawn = [first, last];
-    let html = "";
+    let html = "", above = -1;
     for (let i = first; i < last; i++) {
-      const previous = items[i - 1];
-      html += draw(i, i === first || typeof previous !== "number" || (mode === "story" && previous !== items[i] - 1));
+      const isRow = typeof items[i] === "number";
+      html += draw(i, above, typeof items[i - 1] !== "number");
+      if (isRow) above = items[i];
     }
     rowsBox.innerHTML = html;
   }
