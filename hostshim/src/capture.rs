@@ -58,7 +58,7 @@ pub enum CaptureError {
         /// How it ended first.
         first: Box<Failure>,
         /// How it ended then.
-        then: Verdict,
+        then: Box<Verdict>,
     },
     /// The file that was written could not be read back and replayed.
     Unreadable(String),
@@ -71,21 +71,15 @@ impl fmt::Display for CaptureError {
             CaptureError::Boot(failure) => {
                 write!(f, "the kernel boots only without a trace: {failure}")
             }
-            CaptureError::Unrepeatable {
-                first,
-                then: Verdict::Passed,
-            } => {
-                write!(f, "it failed ({first}), and passed when it was repeated")
-            }
-            CaptureError::Unrepeatable {
-                first,
-                then: Verdict::Failed(then),
-            } => {
-                write!(
+            CaptureError::Unrepeatable { first, then } => match &**then {
+                Verdict::Passed => {
+                    write!(f, "it failed ({first}), and passed when it was repeated")
+                }
+                Verdict::Failed(then) => write!(
                     f,
                     "it failed ({first}), and in another way when it was repeated ({then})"
-                )
-            }
+                ),
+            },
             CaptureError::Unreadable(why) => write!(f, "its file does not replay: {why}"),
         }
     }
@@ -157,7 +151,7 @@ fn keep(
     );
     let unrepeatable = || CaptureError::Unrepeatable {
         first: Box::new(failure.clone()),
-        then: outcome.verdict.clone(),
+        then: Box::new(outcome.verdict.clone()),
     };
     let minimized = minimized.ok_or_else(unrepeatable)?;
     file.program = minimized.program;

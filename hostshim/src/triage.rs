@@ -1,8 +1,8 @@
 //! Many failing runs folded into few findings.
 //!
 //! Two runs are one finding if they have the same scenario, broke the same promise, and look alike where it broke: the same
-//! cycle of a deadlock, the same two places of a race, the same place and who was there for the rest. Line numbers and
-//! values do not count, and neither do the schedules: they are what differs. The best file of a finding is the
+//! cycle of a deadlock, the same two places of a race, the same place and who was there for the rest. Line numbers, values and
+//! which of several LWPs it was do not count, and neither do the schedules: they are what differs. The best file of a finding is the
 //! smallest: fewest operations, then departures, then steps.
 
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ fn signature(failure: &Failure) -> Vec<String> {
             format!(
                 "{} of {} in {}",
                 sides.earlier.what,
-                sides.object,
+                alike(&sides.object),
                 file_of(&sides.earlier.location)
             ),
             format!("{} of it in {}", sides.later, file_of(&failure.location)),
@@ -119,12 +119,83 @@ fn signature(failure: &Failure) -> Vec<String> {
     }
     let who = match failure.context.starts_with("idle/") {
         true => "when all had come to rest".to_owned(),
-        false => format!("by {}", failure.context),
+        false => format!("by {}", alike(&failure.context)),
     };
     vec![format!("{who}, in {}", file_of(&failure.location))]
+}
+
+/// A name without its numbers: LWPs that run the same program do not differ, nor do things of one kind.
+fn alike(name: &str) -> String {
+    let mut text = String::new();
+    for letter in name.chars() {
+        match letter.is_ascii_digit() {
+            true if text.ends_with('*') => {}
+            true => text.push('*'),
+            false => text.push(letter),
+        }
+    }
+    text
 }
 
 /// A place without its line, which moves when something is written above it.
 fn file_of(place: &str) -> &str {
     place.rsplit_once(':').map_or(place, |(file, _)| file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Side, Sides};
+
+    fn failure(kind: FailureKind, rule: &str, message: &str) -> Failure {
+        Failure {
+            kind,
+            rule: rule.to_owned(),
+            message: message.to_owned(),
+            location: "kmod/src/x.rs:7".to_owned(),
+            cpu: 0,
+            context: "r12".to_owned(),
+            sides: None,
+        }
+    }
+
+    #[test]
+    fn a_deadlock_is_known_by_its_cycles() {
+        let message = "cycle: b => a => b\n   by: b (t1)\nt1 sleeps\ncycle: a => b\n";
+        let deadlock = failure(FailureKind::Deadlock, "deadlock", message);
+        assert_eq!(rule(&deadlock), "deadlock");
+        assert_eq!(
+            signature(&deadlock),
+            ["cycle: a => b", "cycle: b => a => b"]
+        );
+    }
+
+    #[test]
+    fn a_broken_promise_is_known_by_its_place_without_numbers() {
+        let contract = failure(FailureKind::Contract, "psref-cpu", "moved from 0 to 1");
+        assert_eq!(rule(&contract), "contract psref-cpu");
+        assert_eq!(signature(&contract), ["by r*, in kmod/src/x.rs"]);
+    }
+
+    #[test]
+    fn a_race_is_known_by_both_sides() {
+        let mut race = failure(FailureKind::DataRace, "data-race", "");
+        race.sides = Some(Box::new(Sides {
+            object: "word#3.flag".to_owned(),
+            later: "read",
+            earlier: Side {
+                what: "write",
+                cpu: 1,
+                context: "r1".to_owned(),
+                location: "kmod/src/y.rs:1".to_owned(),
+            },
+        }));
+        assert_eq!(
+            signature(&race),
+            [
+                "write of word#*.flag in kmod/src/y.rs",
+                "read of it in kmod/src/x.rs"
+            ]
+        );
+    }
 }

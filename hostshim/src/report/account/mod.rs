@@ -21,6 +21,8 @@ use crate::replay::ReplayFile;
 mod moments;
 mod ordering;
 mod spans;
+#[cfg(test)]
+mod tests;
 
 pub use moments::{Moment, Weight};
 pub use ordering::{Bridge, Ordering};

@@ -91,7 +91,8 @@ fn said(event: &TraceEvent, words: &str) -> String {
 /// What an LWP waits for, and on whom that depends.
 fn reason(waits: &WaitGraph, on: usize) -> String {
     let WaitNode { name, kind, .. } = &waits.nodes[on];
-    let mut text = format!(": it waits for {}", label(name, *kind));
+    let the = if *kind == NodeKind::Lwp { "" } else { "the " };
+    let mut text = format!(": it waits for {the}{}", label(name, *kind));
     let keepers = waits.edges.iter().filter(|keeps| keeps.from == on);
     let keepers = keepers.map(|keeps| waits.nodes[keeps.to].name.as_str());
     let keepers = Vec::from_iter(keepers).join(" and ");
@@ -100,7 +101,7 @@ fn reason(waits: &WaitGraph, on: usize) -> String {
     }
     text += &match kind {
         NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Psrefs => format!(", held by {keepers}"),
-        NodeKind::Xcall => format!(", whose request is in {keepers}"),
+        NodeKind::Xcall => format!(", whose request is not done before {keepers} is"),
         NodeKind::Softint | NodeKind::Softclock => format!(", occupied by {keepers}"),
         NodeKind::Lwp => format!(", which waits for {keepers}"),
     };
