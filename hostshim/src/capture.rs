@@ -10,7 +10,7 @@ use kmod::scenario::{Scenario, Variant};
 
 use crate::machine::{Failure, Limits, Machine, Outcome, Verdict};
 use crate::minimize::{Effort, minimize};
-use crate::names::name_schedule;
+use crate::names::{Follower, name_schedule};
 use crate::replay::{Parsed, ReplayError, ReplayFile};
 use crate::report::{self, Story, Text};
 use crate::schedule::Deviation;
@@ -58,7 +58,7 @@ pub enum CaptureError {
         /// How it ended first.
         first: Box<Failure>,
         /// How it ended then.
-        then: Verdict,
+        then: Box<Verdict>,
     },
     /// The file that was written could not be read back and replayed.
     Unreadable(String),
@@ -71,21 +71,15 @@ impl fmt::Display for CaptureError {
             CaptureError::Boot(failure) => {
                 write!(f, "the kernel boots only without a trace: {failure}")
             }
-            CaptureError::Unrepeatable {
-                first,
-                then: Verdict::Passed,
-            } => {
-                write!(f, "it failed ({first}), and passed when it was repeated")
-            }
-            CaptureError::Unrepeatable {
-                first,
-                then: Verdict::Failed(then),
-            } => {
-                write!(
+            CaptureError::Unrepeatable { first, then } => match &**then {
+                Verdict::Passed => {
+                    write!(f, "it failed ({first}), and passed when it was repeated")
+                }
+                Verdict::Failed(then) => write!(
                     f,
                     "it failed ({first}), and in another way when it was repeated ({then})"
-                )
-            }
+                ),
+            },
             CaptureError::Unreadable(why) => write!(f, "its file does not replay: {why}"),
         }
     }
@@ -111,32 +105,65 @@ impl Catch<'_> {
         };
         file.boot(&mut machine).map_err(CaptureError::Boot)?;
         let (outcome, named) = name_schedule(&mut machine, self.deviations, limits);
-        let departures_found = named.len();
-        let minimized = minimize(
-            &mut machine,
-            self.program,
-            self.wire,
-            named,
-            self.failure,
-            limits,
-            effort,
-        );
-        let unrepeatable = || CaptureError::Unrepeatable {
-            first: Box::new(self.failure.clone()),
-            then: outcome.verdict,
-        };
-        let minimized = minimized.ok_or_else(unrepeatable)?;
-        file.program = minimized.program;
-        file.wire = minimized.wire;
-        file.schedule = minimized.schedule;
-        let (outcome, report) = tell(&file, &mut machine, limits)?;
-        Ok(Capture {
-            file,
-            outcome,
-            report,
-            departures_found,
-        })
+        file.schedule = named;
+        keep(&mut machine, file, self.failure, &outcome, limits, effort)
     }
+}
+
+/// Minimizes a run that was kept already, and fails so.
+///
+/// # Errors
+///
+/// If the run does not repeat. See [`CaptureError`].
+pub fn shorten(
+    file: &ReplayFile,
+    failure: &Failure,
+    limits: &Limits,
+    effort: Effort,
+) -> Result<Capture, CaptureError> {
+    let mut machine = Machine::new();
+    file.boot(&mut machine).map_err(CaptureError::Boot)?;
+    let (outcome, _) = Follower::loose(&file.schedule, &mut machine, limits);
+    keep(
+        &mut machine,
+        file.clone(),
+        failure,
+        &outcome,
+        limits,
+        effort,
+    )
+}
+
+/// Minimizes what `file` says, on a machine that was booted for it. `outcome` is how it ended with its trace on.
+fn keep(
+    machine: &mut Machine,
+    mut file: ReplayFile,
+    failure: &Failure,
+    outcome: &Outcome,
+    limits: &Limits,
+    effort: Effort,
+) -> Result<Capture, CaptureError> {
+    let departures_found = file.schedule.len();
+    let schedule = std::mem::take(&mut file.schedule);
+    let program = file.program.as_deref();
+    let minimized = minimize(
+        machine, program, &file.wire, schedule, failure, limits, effort,
+    );
+    let unrepeatable = || CaptureError::Unrepeatable {
+        first: Box::new(failure.clone()),
+        then: Box::new(outcome.verdict.clone()),
+    };
+    let minimized = minimized.ok_or_else(unrepeatable)?;
+    file.program = minimized.program;
+    file.wire = minimized.wire;
+    file.schedule = minimized.schedule;
+    let (outcome, report) = tell(&file, machine, limits)?;
+    Ok(Capture {
+        file,
+        outcome,
+        report,
+        departures_found,
+    })
 }
 
 /// Replays a file from its text, and reports.

@@ -3,7 +3,8 @@
 //! Every interleaving is chosen by a strategy, and the same choices give the same run, bit for bit.
 //! [`machine`] is the machine, [`strategy`] who decides, [`schedule`] what is decided. On these stand [`hunt`], which
 //! looks for failures, [`names`] and [`replay`], which keep them as text, [`mod@minimize`], which shortens them,
-//! [`report`], which explains them, and [`capture`], which does all that with one failing run.
+//! [`report`], which explains them, [`capture`], which does all that with one failing run, and [`triage`], which folds many
+//! of them into few.
 
 pub mod capture;
 pub mod files;
@@ -18,6 +19,7 @@ pub mod schedule;
 pub mod stopwatch;
 pub mod strategy;
 pub mod suggest;
+pub mod triage;
 pub mod wire;
 
 pub use machine::{

@@ -140,6 +140,25 @@ impl Line {
     }
 }
 
+/// What begins or ends in a step, for traces: what is held, and what runs on top of what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// The running LWP holds the lock at this address from now on, alone.
+    Held(usize),
+    /// It holds the lock at this address from now on, perhaps with others.
+    Shared(usize),
+    /// The lock at this address is not held any more; of a shared one, not by the running LWP.
+    Released(usize),
+    /// The handler of the line begins on this CPU, on top of the running LWP.
+    Handler(Line),
+    /// That handler is over.
+    HandlerOver(Line),
+    /// A softint level (a number of [`crate::kern::spl::Ipl`]) begins on this CPU, on top of the running LWP.
+    Softint(u8),
+    /// The LWP below goes on: the level is done, or has blocked.
+    SoftintOver(u8),
+}
+
 /// Why the kernel stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
@@ -259,6 +278,8 @@ pub unsafe trait Machine {
     fn tracing() -> bool;
     /// A line for the trace: something of the kernel's own level that happened in this step.
     fn note(text: fmt::Arguments<'_>);
+    /// Something begins or ends in this step. Asked for only while [`tracing`](Self::tracing).
+    fn mark(_mark: Mark) {}
     /// The structure of `size` bytes at `addr` is called `name` and has these fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
     /// Number of network cards.
@@ -391,6 +412,10 @@ macro_rules! bind_machine {
                 <Host as Machine>::note(text)
             }
             #[unsafe(no_mangle)]
+            fn kmod_machine_mark(mark: $crate::machine::Mark) {
+                <Host as Machine>::mark(mark)
+            }
+            #[unsafe(no_mangle)]
             fn kmod_machine_label(
                 addr: usize,
                 size: usize,
@@ -424,7 +449,7 @@ macro_rules! bind_machine {
 }
 
 mod bound {
-    use super::{Context, Field, Layout, Location, Nic, Op, Stop, fmt};
+    use super::{Context, Field, Layout, Location, Mark, Nic, Op, Stop, fmt};
     unsafe extern "Rust" {
         pub(super) safe fn kmod_machine_ncpu() -> usize;
         pub(super) safe fn kmod_machine_attach(cpu: usize, word: *const ());
@@ -473,6 +498,8 @@ mod bound {
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_note(text: fmt::Arguments<'_>);
         #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_mark(mark: Mark);
+        #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_label(
             addr: usize,
             size: usize,
@@ -481,7 +508,7 @@ mod bound {
         );
     }
     #[cfg(not(feature = "points"))]
-    const _: Option<(Op, &[Field])> = None;
+    const _: Option<(Op, &[Field], Mark)> = None;
 }
 
 /// Number of CPUs of the machine.
@@ -660,6 +687,16 @@ pub fn tracing() -> bool {
 pub fn note(text: fmt::Arguments<'_>) {
     #[cfg(feature = "points")]
     bound::kmod_machine_note(text);
+}
+
+/// Says what begins or ends in this step.
+#[inline(always)]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn mark(mark: Mark) {
+    #[cfg(feature = "points")]
+    if tracing() {
+        bound::kmod_machine_mark(mark);
+    }
 }
 
 /// Names the structure at `at` for traces and replay files.

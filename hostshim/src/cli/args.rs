@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueEnum};
 use hostshim::hunt::Plan;
+use hostshim::minimize::Effort;
 use hostshim::suggest::nearest;
 use kmod::config::{Config, Wiring};
 use kmod::history::Bug;
@@ -23,6 +24,9 @@ Examples:
   rumplab run all --seconds 60 --jobs 2                 a minute on each scenario, on two host CPUs
   rumplab replay FILE                                   the same run again, step by step
   rumplab explain FILE                                  the same, told for people
+  rumplab explain FILE --html --out report.html         the same, to look at
+  rumplab minimize FILE --out FILE                      the same failure with less of everything
+  rumplab triage DIR                                    which failures the files of a directory show
 
 Exit status:
   0    nothing found        2    wrong usage or input
@@ -50,8 +54,12 @@ pub(super) enum Command {
     Hunt(HuntArgs),
     /// Makes a run again from its file: prints every step, and how it ends.
     Replay(FileArgs),
-    /// Tells the story of a run: what it is about, how it ends, every step, and who waits for whom.
-    Explain(FileArgs),
+    /// Tells the story of a run, as text, as a page to look at, or for other programs.
+    Explain(ExplainArgs),
+    /// Shortens the run of a file: the same failure with less of everything.
+    Minimize(MinimizeArgs),
+    /// Folds a directory of replay files into findings: how many show each, and the best file of it.
+    Triage(TriageArgs),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -138,6 +146,120 @@ pub(super) struct FileArgs {
     /// Write what the network cards send and receive in it to this file, in pcap form
     #[arg(long, value_name = "PCAP")]
     pub(super) pcap: Option<PathBuf>,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  rumplab explain FILE                                  as text
+  rumplab explain FILE --html --out report.html         as a page: CPUs as lanes, time downward
+  rumplab explain FILE --json | jq .moments             for programs (docs/reports.md)
+  rumplab explain FILE --perfetto --out trace.json      for https://ui.perfetto.dev
+
+Exit status:
+  0    the run passes       1    it fails as told       2    wrong usage or input";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub(super) of: FileArgs,
+    #[command(flatten)]
+    form: Forms,
+    /// Write it to this file, whole or not at all, instead of the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Forms {
+    /// One page that asks nobody for anything: lanes, what holds which lock, who waits for whom
+    #[arg(long)]
+    html: bool,
+    /// Everything that is known of the run, as JSON
+    #[arg(long)]
+    json: bool,
+    /// Who waits for whom, as an SVG drawing
+    #[arg(long)]
+    svg: bool,
+    /// Who waits for whom, in the language of Graphviz
+    #[arg(long)]
+    dot: bool,
+    /// A trace for the Perfetto viewer
+    #[arg(long)]
+    perfetto: bool,
+}
+
+const MINIMIZE_EXAMPLES: &str = "\
+Examples:
+  rumplab minimize FILE                                 prints the shorter file
+  rumplab minimize FILE --out FILE                      puts it in the place of the longer one
+
+What `rumplab run` does with what it finds by itself. The same file gives the same result; if the runs do not suffice,
+the best one so far.
+
+Exit status:
+  1    it fails, and so does what was made of it        2    wrong usage or input, or a run that passes";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = MINIMIZE_EXAMPLES)]
+pub(super) struct MinimizeArgs {
+    #[command(flatten)]
+    pub(super) of: FileArgs,
+    /// Write it to this file, whole or not at all, and print its report
+    #[arg(long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// How many runs it may take
+    #[arg(long, value_name = "N", default_value_t = Effort::default().runs, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) runs: u32,
+}
+
+const TRIAGE_EXAMPLES: &str = "\
+Two files are one finding if they have the same scenario, broke the same promise, and look alike where it broke: the same
+cycle, the same two places of a race, the same place and LWP. The best file is the smallest.
+
+Exit status:
+  0    no file fails        1    there are findings     2    wrong usage or input";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = TRIAGE_EXAMPLES)]
+pub(super) struct TriageArgs {
+    /// The directory; files *.replay in it are looked at
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+}
+
+/// The form of an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    Text,
+    Json,
+    Dot,
+    Svg,
+    Perfetto,
+    Html,
+}
+
+impl ExplainArgs {
+    /// The form that was asked for.
+    pub(super) fn form(&self) -> Form {
+        let Forms {
+            html,
+            json,
+            svg,
+            dot,
+            perfetto,
+        } = self.form;
+        let asked = [
+            (html, Form::Html),
+            (json, Form::Json),
+            (svg, Form::Svg),
+            (dot, Form::Dot),
+            (perfetto, Form::Perfetto),
+        ];
+        let found = asked.into_iter().find(|(is_asked, _)| *is_asked);
+        found.map_or(Form::Text, |(_, form)| form)
+    }
 }
 
 /// `--xcall`.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use hostshim::pcap;
 use hostshim::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
-use hostshim::report::{self, Detail, Role, Story, Text};
-use hostshim::{FailureKind, Machine, Outcome, Verdict};
+use hostshim::report::{self, Account, Detail, Story};
+use hostshim::{Machine, Outcome, Verdict};
 
-use super::args::FileArgs;
-use super::{Status, Wrong, terminal};
+use super::args::{ExplainArgs, FileArgs, Form};
+use super::{Status, Wrong, save, terminal};
 
 /// Prints every access of the run, and the verdict.
 pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
@@ -23,42 +23,46 @@ pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
     Ok(replayed.status())
 }
 
-/// Prints what the run is about, its verdict, the trace with its legend, and who waits for whom.
-pub(super) fn explain(args: &FileArgs) -> Result<Status, Wrong> {
-    let replayed = Replayed::new(args)?;
+/// Tells the run in the form that was asked for, on the standard output or in a file.
+pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
+    let replayed = Replayed::new(&args.of)?;
     let file = &replayed.parsed.file;
-    let mut text = report::failure(file, &replayed.story());
-    text.gap();
-    text.add(Role::Heading, "About:");
-    text.wrap(Role::Plain, file.scenario.about);
-    text.gap();
-    part(&mut text, "Every step", Role::Aside, report::LEGEND);
-    text.append(report::lines(&replayed.story(), Detail::Steps));
-    let waits = replayed.waits();
-    if !waits.is_empty() {
-        text.gap();
-        part(&mut text, "Who waits at the end", Role::Plain, &waits);
+    let account = Account::new(file, replayed.story(), replayed.machine.wait_graph());
+    let rendered = match args.form() {
+        Form::Text => {
+            let text = report::explain(&account, &replayed.machine.waits());
+            match &args.out {
+                Some(_) => text.to_string(),
+                None => {
+                    terminal::print(&text);
+                    return Ok(replayed.status());
+                }
+            }
+        }
+        Form::Json => report::json(&account),
+        Form::Dot => report::dot(&account),
+        Form::Svg => report::svg(&account),
+        Form::Perfetto => report::perfetto(&account),
+        Form::Html => report::page(&account),
+    };
+    match &args.out {
+        Some(path) => save::write(path, rendered.as_bytes())?,
+        None => terminal::raw(&rendered),
     }
-    terminal::print(&text);
     Ok(replayed.status())
 }
 
-fn part(text: &mut Text, title: &str, role: Role, body: &str) {
-    text.add(Role::Heading, format!("{title}:"));
-    text.add(role, body);
-    text.gap();
-}
-
 /// A file that was run again.
-struct Replayed {
-    parsed: Parsed,
+pub(super) struct Replayed {
+    pub(super) parsed: Parsed,
     machine: Machine,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     points: Vec<u64>,
 }
 
 impl Replayed {
-    fn new(args: &FileArgs) -> Result<Replayed, Wrong> {
+    /// Reads it and runs it.
+    pub(super) fn new(args: &FileArgs) -> Result<Replayed, Wrong> {
         let path = &args.file;
         let located = |wrong: Diagnostic| Wrong(format!("{}:{wrong}", path.display()));
         let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
@@ -104,19 +108,6 @@ impl Replayed {
         match self.outcome.verdict {
             Verdict::Passed => Status::Nothing,
             Verdict::Failed(_) => Status::Found,
-        }
-    }
-
-    /// The wait-for graph, if somebody waits and the verdict does not show it already.
-    fn waits(&self) -> String {
-        match &self.outcome.verdict {
-            Verdict::Failed(failure) if failure.kind != FailureKind::Deadlock => {
-                let graph = self.machine.waits();
-                // In the midst of a run it is no fault to wait without being in a cycle.
-                let lines = graph.lines().filter(|line| !line.starts_with("no cycle"));
-                Vec::from_iter(lines).join("\n")
-            }
-            Verdict::Failed(_) | Verdict::Passed => String::new(),
         }
     }
 }

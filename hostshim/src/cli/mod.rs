@@ -8,10 +8,12 @@ mod explain;
 mod interrupt;
 mod list;
 mod progress;
+mod reduce;
 mod run;
 mod save;
 mod table;
 mod terminal;
+mod triage;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Hunt(args) => table::hunt(&args),
         Command::Replay(args) => explain::replay(&args),
         Command::Explain(args) => explain::explain(&args),
+        Command::Minimize(args) => reduce::minimize(&args),
+        Command::Triage(args) => triage::triage(&args),
     };
     match result {
         Ok(status) => status.into(),

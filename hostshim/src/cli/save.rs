@@ -37,6 +37,16 @@ pub(super) fn save(file: &ReplayFile, directory: &Path) -> Result<PathBuf, Wrong
     }
 }
 
+/// Writes a file that somebody has named, whole or not at all.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Wrong> {
+    write_whole(path, bytes).map_err(|error| {
+        Wrong(format!(
+            "cannot write {}: {error}\n  help: give a file in a directory that can be written, with --out",
+            path.display()
+        ))
+    })
+}
+
 /// FNV-1a, folded: a name for a content, the same for ever.
 fn digest(text: &str) -> u32 {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {

@@ -18,6 +18,13 @@ pub(super) fn print(text: &Text) {
     let _ = out.flush();
 }
 
+/// Prints what is not for terminals, as it is.
+pub(super) fn raw(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // As above: who does not read on has read enough.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Prints a line of a certain role.
 pub(super) fn say(role: Role, line: impl AsRef<str>) {
     let mut text = Text::default();

@@ -3,15 +3,16 @@
 use std::alloc::Layout;
 use std::panic::Location;
 
-use kmod::machine::{Kind, Line, Op};
+use kmod::kern::spl::Ipl;
+use kmod::machine::{Kind, Line, Mark, Op};
 use kmod::mem::Ordering;
 
 use super::cpu::Pending;
 use super::engine::Engine;
-use super::failure::FailureKind;
+use super::failure::{FailureKind, Side, Sides};
 use super::memory::{Memory, Wrong};
 use super::shadow::{self, quick_atomic};
-use super::trace::{Access, PointName, Site, TraceEvent, What, place};
+use super::trace::{Access, Hold, Layer, PointName, Site, TraceEvent, What, place};
 
 impl Engine {
     /// Checks an operation of the step under way.
@@ -187,9 +188,35 @@ impl Engine {
         if !self.failing.get() {
             // The stack is left for ever: nothing that is to be dropped may be on it.
             let (kind, rule, message) = self.words_for(wrong, op);
-            self.fail(kind, rule, message, Some(at));
+            let sides = self.sides(wrong, op.kind, self.object(op));
+            self.fail_between(kind, rule, message, Some(at), sides);
         }
         // Else the kernel looks for words to say why it fails; it has failed already.
+    }
+
+    /// The two sides of what is wrong, as far as they are known: the earlier one is when a run is recorded.
+    fn sides(&self, wrong: Wrong, later: Kind, object: String) -> Option<Box<Sides>> {
+        let recorder = self.recorder.borrow();
+        let (earlier, what) = match wrong {
+            Wrong::Never(_) => return None,
+            Wrong::Freed(offset) => (recorder.free_site(offset), Kind::Free.name()),
+            Wrong::Race { offset, cpu, wrote } => match recorder.site(offset, cpu, wrote) {
+                Some(site) => (Some(site), site.kind.name()),
+                None => (recorder.birth(offset).filter(|_| wrote), "allocation"),
+            },
+        };
+        earlier.map(|site| {
+            Box::new(Sides {
+                object,
+                later: later.name(),
+                earlier: Side {
+                    what,
+                    cpu: site.cpu,
+                    context: site.context.clone(),
+                    location: site.location.clone(),
+                },
+            })
+        })
     }
 
     fn words_for(&self, wrong: Wrong, op: Op) -> (FailureKind, &'static str, String) {
@@ -222,33 +249,32 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn wrong_free(&self, wrong: Wrong, at: Option<&'static Location<'static>>) -> ! {
+        let (kind, rule, message, object) = self.words_for_free(wrong);
+        let sides = self.sides(wrong, Kind::Free, object);
+        self.fail_between(kind, rule, message, at, sides)
+    }
+
+    fn words_for_free(&self, wrong: Wrong) -> (FailureKind, &'static str, String, String) {
         match wrong {
-            Wrong::Never(_) => self.fail(
+            Wrong::Never(_) => (
                 FailureKind::UseAfterFree,
                 "invalid-free",
                 "memory is given back that was not allocated".to_owned(),
-                at,
+                String::new(),
             ),
-            Wrong::Freed(offset) => self.fail(
-                FailureKind::DoubleFree,
-                "double-free",
-                format!(
-                    "{} is freed a second time; it was freed{}",
-                    self.object_at(offset, Kind::Free),
-                    self.by_whom_freed(offset)
-                ),
-                at,
-            ),
-            Wrong::Race { offset, cpu, wrote } => self.fail(
-                FailureKind::DataRace,
-                "data-race",
-                format!(
-                    "free of the memory of {} is not ordered after {}",
-                    self.object_at(offset, Kind::Read),
-                    self.earlier(offset, cpu, wrote)
-                ),
-                at,
-            ),
+            Wrong::Freed(offset) => {
+                let object = self.object_at(offset, Kind::Free);
+                let by_whom = self.by_whom_freed(offset);
+                let message = format!("{object} is freed a second time; it was freed{by_whom}");
+                (FailureKind::DoubleFree, "double-free", message, object)
+            }
+            Wrong::Race { offset, cpu, wrote } => {
+                let object = self.object_at(offset, Kind::Read);
+                let earlier = self.earlier(offset, cpu, wrote);
+                let message =
+                    format!("free of the memory of {object} is not ordered after {earlier}");
+                (FailureKind::DataRace, "data-race", message, object)
+            }
         }
     }
 
@@ -384,6 +410,30 @@ impl Engine {
 
     pub(crate) fn record_note(&self, text: String) {
         self.record(What::Note(text), 0);
+    }
+
+    /// Something begins or ends in the step under way.
+    #[cold]
+    pub(crate) fn record_mark(&self, mark: Mark) {
+        let lock = |addr, hold| What::Lock {
+            object: self.object(Op {
+                addr,
+                kind: Kind::MutexEnter,
+                order: Ordering::Relaxed,
+            }),
+            hold,
+        };
+        let softint = |level| Layer::Softint(Ipl::from_number(level));
+        let what = match mark {
+            Mark::Held(addr) => lock(addr, Hold::Alone),
+            Mark::Shared(addr) => lock(addr, Hold::Shared),
+            Mark::Released(addr) => lock(addr, Hold::Released),
+            Mark::Handler(line) => What::Begin(Layer::Handler(line)),
+            Mark::HandlerOver(line) => What::End(Layer::Handler(line)),
+            Mark::Softint(level) => What::Begin(softint(level)),
+            Mark::SoftintOver(level) => What::End(softint(level)),
+        };
+        self.record(what, 0);
     }
 
     pub(crate) fn record_wait(&self) {

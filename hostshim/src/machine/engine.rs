@@ -25,7 +25,7 @@ use super::cards::Cards;
 use super::context::{Contexts, Slot};
 use super::cpu::{Cpu, Pending};
 use super::decide::Clockwork;
-use super::failure::{Failure, FailureKind, Limits, Verdict};
+use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
 use super::lines::{Lines, Sets};
 use super::memory::{Memory, region};
 use super::trace::{Recorder, place};
@@ -229,6 +229,19 @@ impl Engine {
         message: String,
         at: Option<&Location<'_>>,
     ) -> ! {
+        self.fail_between(kind, rule, message, at, None)
+    }
+
+    /// Ends the run with a failure that has another side.
+    #[cold]
+    pub(crate) fn fail_between(
+        &self,
+        kind: FailureKind,
+        rule: &str,
+        message: String,
+        at: Option<&Location<'_>>,
+        sides: Option<Box<Sides>>,
+    ) -> ! {
         let cpu = self.cpu.get();
         self.end(Verdict::Failed(Failure {
             kind,
@@ -237,6 +250,7 @@ impl Engine {
             location: at.map_or_else(|| "kmod".to_owned(), place),
             cpu,
             context: self.context_name(cpu),
+            sides,
         }))
     }
 

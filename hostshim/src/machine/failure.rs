@@ -57,6 +57,32 @@ pub struct Failure {
     pub cpu: usize,
     /// The name of the context that found out.
     pub context: String,
+    /// Of two accesses that do not go together: which they are.
+    pub sides: Option<Box<Sides>>,
+}
+
+/// Two accesses that do not go together. The later one is the failure's own: by its context, on its CPU, at its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sides {
+    /// What both touch.
+    pub object: String,
+    /// What the later one does: `read`, `write`, `free`.
+    pub later: &'static str,
+    /// The earlier one.
+    pub earlier: Side,
+}
+
+/// An access, and whose it was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Side {
+    /// What it did: `read`, `write`, `free`, `allocation`.
+    pub what: &'static str,
+    /// On which CPU.
+    pub cpu: usize,
+    /// In which context.
+    pub context: String,
+    /// Where in the source.
+    pub location: String,
 }
 
 impl fmt::Display for Failure {

@@ -9,6 +9,7 @@ use kmod::machine::{Context, Line};
 use kmod::scenario::ops::{self, Program};
 
 use super::Setup;
+use super::waits::WaitGraph;
 
 /// The entries of what a machine runs; those of [`kmod::entry`], with their contexts and meanings.
 pub(crate) trait Guest {
@@ -22,6 +23,8 @@ pub(crate) trait Guest {
     fn verify(&self);
     fn deadlock(&self) -> !;
     fn waits(&self, out: &mut dyn fmt::Write) -> fmt::Result;
+    /// Tells who waits for whom, if the guest knows.
+    fn tell(&self, _graph: &mut WaitGraph) {}
     /// Gives the actors the program that they are to run, if they run programs.
     fn load(&self, program: &Program);
 }
@@ -86,6 +89,10 @@ impl Guest for Kmod {
 
     fn waits(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         entry::waits(self.kernel(), out)
+    }
+
+    fn tell(&self, graph: &mut WaitGraph) {
+        graph.draw(self.kernel());
     }
 
     fn load(&self, program: &Program) {

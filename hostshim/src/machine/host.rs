@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kmod::bind_machine;
-use kmod::machine::{self, Context, Field, Kind, Line, Nic, Op, Stop};
+use kmod::machine::{self, Context, Field, Kind, Line, Mark, Nic, Op, Stop};
 
 use super::cpu::Pending;
 use super::engine::Engine;
@@ -212,6 +212,13 @@ unsafe impl machine::Machine for Simulated {
         let engine = engine();
         if engine.tracing.get() {
             engine.record_note(text.to_string());
+        }
+    }
+
+    fn mark(mark: Mark) {
+        let engine = engine();
+        if engine.tracing.get() {
+            engine.record_mark(mark);
         }
     }
 

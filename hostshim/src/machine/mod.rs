@@ -19,7 +19,7 @@
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `cards` | network cards, and the wire that joins them |
 //! | `counters` | what a fuzzer sees of a run; for the fuzz targets only |
-//! | `label`, `trace` | names, and the trace |
+//! | `label`, `trace`, `waits` | names, the trace, and who waits for whom at its end |
 //!
 //! # What is checked
 //!
@@ -60,6 +60,7 @@ mod shadow;
 mod tests;
 mod trace;
 mod view;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,9 +78,10 @@ use guest::{Guest, Kmod};
 
 pub use cards::Sent;
 pub use cpu::Pending;
-pub use failure::{Failure, FailureKind, Limits, Outcome, Verdict};
-pub use trace::{Access, PointName, TraceEvent, What};
+pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
+pub use trace::{Access, Hold, Layer, PointName, TraceEvent, What};
 pub use view::{View, members};
+pub use waits::{Cycle, NodeKind, WaitEdge, WaitGraph, WaitNode, Waiter};
 
 /// Ticks at rest, without any actor going on, after which the machine believes that none ever will.
 pub const IDLE_TICKS: u64 = 20_000;
@@ -301,6 +303,21 @@ impl Machine {
         self.engine.memory(|memory| memory.live())
     }
 
+    /// The wait-for graph of the kernel as the last run left it. Empty if the kernel failed to tell it.
+    pub fn wait_graph(&self) -> WaitGraph {
+        let mut graph = WaitGraph::default();
+        let Some(guest) = &self.guest else {
+            return graph;
+        };
+        let engine = &*self.engine;
+        engine.failing.set(true);
+        let failed = guarded(engine, || engine.on_host(0, || guest.tell(&mut graph)));
+        match failed {
+            Some(_) => WaitGraph::default(),
+            None => graph,
+        }
+    }
+
     /// The wait-for graph of the kernel as the last run left it, as text.
     pub fn waits(&self) -> String {
         let Some(guest) = &self.guest else {
@@ -353,6 +370,7 @@ fn guarded(engine: &Engine, f: impl FnOnce()) -> Option<Failure> {
         location,
         cpu,
         context: engine.context_name(cpu),
+        sides: None,
     })
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 
+use kmod::kern::spl::Ipl;
 use kmod::machine::{Kind, Line};
 use kmod::mem::Ordering;
 
@@ -51,6 +52,47 @@ pub enum What {
     },
     /// A line that the kernel wrote.
     Note(String),
+    /// The context holds a lock from now on, or no longer. Belongs to the step under way.
+    Lock {
+        /// Which lock, as accesses call it.
+        object: String,
+        /// How it is held now.
+        hold: Hold,
+    },
+    /// Something begins to run on this CPU, on top of the context. Belongs to the step under way.
+    Begin(Layer),
+    /// It has ended, or given the CPU back.
+    End(Layer),
+}
+
+/// How a lock is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hold {
+    /// By one context alone.
+    Alone,
+    /// By a reader, perhaps of many.
+    Shared,
+    /// By this context no more.
+    Released,
+}
+
+/// What runs on top of something else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layer {
+    /// The handler of an interrupt.
+    Handler(Line),
+    /// A softint level.
+    Softint(Ipl),
+}
+
+impl Layer {
+    /// The word for it: `clock`, `softnet`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Layer::Handler(line) => line.name(),
+            Layer::Softint(level) => level.name(),
+        }
+    }
 }
 
 /// An operation on an object.

@@ -109,6 +109,17 @@ pub enum ReplayError {
     Boot(Failure),
 }
 
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReplayError::Misfit(wrong) => write!(f, "{wrong}"),
+            ReplayError::Boot(failure) => write!(f, "the kernel does not boot: {failure}"),
+        }
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
 impl ReplayFile {
     /// What the scenario and the variant run with by themselves.
     fn usual(&self) -> Config {

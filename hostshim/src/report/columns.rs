@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::event::{fit, place, short_deed};
-use super::selection::{Selection, left_out};
+use super::selection::{Part, parts};
 use super::story::Story;
 use super::text::{Role, Text};
 use crate::machine::{TraceEvent, What};
@@ -18,27 +18,19 @@ const WIDTH: usize = 92;
 const MOST_CPUS: usize = 4;
 /// Draws the events around the departures, and the last ones; says how many it leaves out.
 pub fn columns(story: &Story<'_>) -> Text {
-    let Selection { events, departures } = Selection::of(story);
-    let cpus = BTreeSet::from_iter(events.iter().map(|&index| story.trace[index].cpu));
-    let mut drawing = Drawing::new(Vec::from_iter(cpus));
-    let mut marks = story.marks().enumerate().peekable();
-    let mut next = 0;
-    for &index in &events {
-        let mut kept = Vec::new();
-        let mut passed_over = 0;
-        while let Some((number, (_, departure))) = marks.next_if(|(_, (mark, _))| *mark <= index) {
-            match departures.contains(&number) {
-                true => kept.push(departure),
-                false => passed_over += 1,
-            }
+    let parts = parts(story);
+    let cpus = parts.iter().filter_map(|part| match part {
+        Part::Event(index) => Some(story.trace[*index].cpu),
+        _ => None,
+    });
+    let mut drawing = Drawing::new(Vec::from_iter(BTreeSet::from_iter(cpus)));
+    for part in parts {
+        match part {
+            Part::Event(index) => drawing.event(&story.trace[index]),
+            Part::Departure(number) => drawing.departure(&story.departures[number]),
+            Part::Skipped { events, departures } => drawing.skip(events, departures),
         }
-        drawing.skip(&story.trace[next..index], passed_over);
-        kept.into_iter()
-            .for_each(|departure| drawing.departure(departure));
-        drawing.event(&story.trace[index]);
-        next = index + 1;
     }
-    marks.for_each(|(_, (_, departure))| drawing.departure(departure));
     drawing.text
 }
 
@@ -78,11 +70,7 @@ impl Drawing {
     }
 
     /// Says what is left out.
-    fn skip(&mut self, events: &[TraceEvent], departures: usize) {
-        let events = left_out(events);
-        if events + departures == 0 {
-            return;
-        }
+    fn skip(&mut self, events: usize, departures: usize) {
         let counted = [(events, "event"), (departures, "departure")];
         let counted = counted
             .iter()
@@ -108,8 +96,8 @@ impl Drawing {
         let cell = self.cell(column.unwrap_or(0), who, event);
         let role = match event.what {
             What::Interrupt(_) | What::Switch { .. } => Role::Heading,
-            What::Wait | What::Spin { .. } => Role::Aside,
-            What::Op(_) | What::Fused(_) | What::Note(_) => Role::Plain,
+            What::Op(_) | What::Note(_) => Role::Plain,
+            _ => Role::Aside,
         };
         let before = self.width * column.unwrap_or(0);
         let after = (self.width * self.cpus.len().max(1)).saturating_sub(before + self.width);

@@ -4,23 +4,33 @@ use kmod::kern::spl::Ipl;
 use kmod::machine::Kind;
 use kmod::mem::Ordering;
 
-use crate::machine::{Access, TraceEvent, What};
+use crate::machine::{Access, Hold, TraceEvent, What};
 
 /// What happened, without who and where.
 pub(super) fn deed(event: &TraceEvent) -> String {
     match &event.what {
-        What::Op(access) => format!(
-            "{} {} #{}",
-            verb(access),
-            access.object,
-            event.occurrence + 1
-        ),
+        What::Op(_) => format!("{} #{}", deed_alone(event), event.occurrence + 1),
+        _ => deed_alone(event),
+    }
+}
+
+/// The same, without the how manieth time it is.
+pub(super) fn deed_alone(event: &TraceEvent) -> String {
+    match &event.what {
+        What::Op(access) => format!("{} {}", verb(access), access.object),
         What::Fused(access) => format!("+ {} {}", verb(access), access.object),
         What::Wait => "waits for an interrupt".to_owned(),
         What::Spin { .. } => "spins".to_owned(),
         What::Interrupt(line) => format!("-> takes {}", line.name()),
         What::Switch { to } => format!("=> {to}"),
         What::Note(text) => format!("\"{text}\""),
+        What::Lock { object, hold } => match hold {
+            Hold::Alone => format!("+ holds {object}"),
+            Hold::Shared => format!("+ holds {object} as a reader"),
+            Hold::Released => format!("+ holds {object} no more"),
+        },
+        What::Begin(layer) => format!("+ {} begins", layer.name()),
+        What::End(layer) => format!("+ {} ends", layer.name()),
     }
 }
 
@@ -54,10 +64,14 @@ fn shorten(name: &str, excess: usize) -> String {
     tries.find(enough).unwrap_or_else(|| format!("…{last}"))
 }
 
+/// Whether its ordering means anything.
+pub(super) fn is_atomic(access: &Access) -> bool {
+    matches!(access.kind, Kind::Load | Kind::Store | Kind::Rmw)
+}
+
 fn verb(access: &Access) -> String {
-    let atomic = matches!(access.kind, Kind::Load | Kind::Store | Kind::Rmw);
     let order = match access.order {
-        _ if !atomic => "",
+        _ if !is_atomic(access) => "",
         Ordering::Relaxed => ".relaxed",
         Ordering::Acquire => ".acquire",
         Ordering::Release => ".release",
@@ -72,7 +86,7 @@ pub(super) fn place(event: &TraceEvent) -> &str {
     let place = match &event.what {
         What::Op(access) | What::Fused(access) => &access.location,
         What::Spin { location } => location,
-        What::Wait | What::Interrupt(_) | What::Switch { .. } | What::Note(_) => "",
+        _ => "",
     };
     place.strip_prefix("kmod/src/").unwrap_or(place)
 }
@@ -98,7 +112,7 @@ pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
                 || objects.iter().any(|object| access.object.contains(object))
         }
         What::Wait => true,
-        What::Switch { .. } | What::Spin { .. } | What::Interrupt(_) | What::Note(_) => false,
+        _ => false,
     }
 }
 
@@ -110,9 +124,24 @@ pub(super) fn is_landmark(event: &TraceEvent) -> bool {
     )
 }
 
+/// Whether the kernel says there what it does, and not merely who is run next.
+pub(super) fn is_own_account(event: &TraceEvent) -> bool {
+    match &event.what {
+        What::Note(words) => {
+            let is_taken = words.contains(" takes ") && words.contains(" from cpu");
+            let is_routine = [" is preempted", " runs"];
+            !is_taken && !is_routine.iter().any(|end| words.ends_with(end))
+        }
+        _ => false,
+    }
+}
+
 /// Whether it belongs to the step of an event before it.
 pub(super) fn is_fused(event: &TraceEvent) -> bool {
-    matches!(event.what, What::Fused(_))
+    matches!(
+        event.what,
+        What::Fused(_) | What::Lock { .. } | What::Begin(_) | What::End(_)
+    )
 }
 
 /// The text in `width` columns: filled up with blanks, or cut off.

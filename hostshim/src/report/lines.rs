@@ -78,8 +78,8 @@ fn line(event: &TraceEvent, cpus: usize, who: usize) -> String {
 
 fn role(event: &TraceEvent) -> Role {
     match event.what {
-        What::Fused(_) | What::Wait | What::Spin { .. } => Role::Aside,
         What::Interrupt(_) | What::Switch { .. } => Role::Heading,
         What::Op(_) | What::Note(_) => Role::Plain,
+        _ => Role::Aside,
     }
 }

@@ -3,10 +3,18 @@
 //! A report is for somebody who was woken by it: what broke, who found out and where stand first; then how it came about,
 //! as few steps as tell it. Nothing in it depends on the host: no addresses, times or paths.
 
+pub mod account;
 mod columns;
+mod dot;
 mod event;
+mod explain;
+mod graph;
+mod json;
 mod lines;
+mod page;
+mod perfetto;
 mod selection;
+mod size;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -15,8 +23,17 @@ mod text;
 use crate::machine::{Failure, FailureKind, Outcome, Verdict};
 use crate::replay::ReplayFile;
 
+pub use account::Account;
 pub use columns::columns;
+pub use dot::dot;
+pub use explain::explain;
+pub use graph::svg;
+pub use json::json;
 pub use lines::{Detail, LEGEND, lines};
+pub use page::page;
+pub use perfetto::perfetto;
+pub use selection::Part;
+pub use size::{Size, size};
 pub use story::Story;
 pub use text::{Role, Text};
 
@@ -72,6 +89,7 @@ fn failure_lines(failure: &Failure) -> Text {
         location,
         cpu,
         context,
+        sides: _,
     } = failure;
     let broke = if *rule == kind.name().replace(' ', "-") {
         format!("FAILED: {}", kind.name())

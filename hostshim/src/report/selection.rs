@@ -125,6 +125,54 @@ impl Selection {
     }
 }
 
+/// A part of what fits on a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// The event at this position of the trace.
+    Event(usize),
+    /// The departure at this position of the schedule: it takes effect with the next event.
+    Departure(usize),
+    /// What is left out here, as far as somebody could miss it.
+    Skipped {
+        /// Events.
+        events: usize,
+        /// Departures.
+        departures: usize,
+    },
+}
+
+/// What fits on a page, in order.
+pub(super) fn parts(story: &Story<'_>) -> Vec<Part> {
+    let Selection { events, departures } = Selection::of(story);
+    let mut parts = Vec::new();
+    let mut marks = story.marks().map(|(mark, _)| mark).enumerate().peekable();
+    let mut next = 0;
+    for &index in &events {
+        let mut kept = Vec::new();
+        let mut passed_over = 0;
+        while let Some((number, _)) = marks.next_if(|(_, mark)| *mark <= index) {
+            match departures.contains(&number) {
+                true => kept.push(Part::Departure(number)),
+                false => passed_over += 1,
+            }
+        }
+        let skipped = Part::Skipped {
+            events: left_out(&story.trace[next..index]),
+            departures: passed_over,
+        };
+        let nothing = Part::Skipped {
+            events: 0,
+            departures: 0,
+        };
+        parts.extend((skipped != nothing).then_some(skipped));
+        parts.append(&mut kept);
+        parts.push(Part::Event(index));
+        next = index + 1;
+    }
+    parts.extend(marks.map(|(number, _)| Part::Departure(number)));
+    parts
+}
+
 /// Whether there are `edge` others at least on both sides.
 fn is_inner(index: usize, count: usize, edge: usize) -> bool {
     (edge..count.saturating_sub(edge)).contains(&index)

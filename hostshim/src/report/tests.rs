@@ -212,6 +212,7 @@ fn a_verdict_says_what_broke_who_found_it_and_where() {
         location: "kmod/src/x.rs:1".to_owned(),
         cpu: 1,
         context: "r1".to_owned(),
+        sides: None,
     };
     let text = |failure: &Failure| failure_lines(failure).to_string();
     assert_eq!(

@@ -60,7 +60,7 @@ use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::turnstile::{self, Queue};
-use crate::machine::{self, Described, Field, Kind};
+use crate::machine::{self, Described, Field, Kind, Mark};
 use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
 
 const SPIN: usize = 1;
@@ -150,6 +150,7 @@ impl Kmutex {
             self.enter_slow();
         }
         l.count_lock(1);
+        machine::mark(Mark::Held(self.addr()));
     }
 
     #[cold]
@@ -213,6 +214,7 @@ impl Kmutex {
             if owner == owned {
                 // The gap in which a waiter elsewhere may set the bit: see the header.
                 self.mtx_owner.store(0, Release);
+                machine::mark(Mark::Released(self.addr()));
             }
             spl::splx_fused(s);
             owner == owned
@@ -236,6 +238,7 @@ impl Kmutex {
             .is_ok();
         if entered {
             l.count_lock(1);
+            machine::mark(Mark::Held(self.addr()));
         }
         entered
     }
@@ -364,6 +367,7 @@ impl Kmutex {
     fn vector_exit(&self) {
         let chain = turnstile::lookup(self.addr());
         self.mtx_owner.store(0, Release);
+        machine::mark(Mark::Released(self.addr()));
         let waiters = chain.waiters(Queue::Writer);
         chain.wakeup(Queue::Writer, waiters);
     }
@@ -382,6 +386,7 @@ impl Kmutex {
             self.spin_wait(mine);
             machine::decide(self.addr(), Kind::MutexEnter, Acquire);
         }
+        machine::mark(Mark::Held(self.addr()));
     }
 
     #[cold]
@@ -414,8 +419,9 @@ impl Kmutex {
             .mtx_owner
             .compare_exchange_fused(SPIN, mine, Acquire, Relaxed)
             .is_ok();
-        if !entered {
-            spin_finish();
+        match entered {
+            true => machine::mark(Mark::Held(self.addr())),
+            false => spin_finish(),
         }
         entered
     }
@@ -433,6 +439,7 @@ impl Kmutex {
             curlwp().name()
         );
         self.mtx_owner.store_fused(SPIN, Release);
+        machine::mark(Mark::Released(self.addr()));
         spin_finish();
     }
 

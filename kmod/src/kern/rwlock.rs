@@ -79,7 +79,7 @@ use crate::kern::pserialize;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::turnstile::{self, Queue};
 use crate::kern::{spl, synch};
-use crate::machine::{Described, Field};
+use crate::machine::{self, Described, Field, Mark};
 use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
 use crate::note;
 
@@ -120,6 +120,14 @@ impl Krw {
         match self {
             Krw::Reader => Queue::Reader,
             Krw::Writer => Queue::Writer,
+        }
+    }
+
+    /// What a trace is told of a hold.
+    fn mark(self, addr: usize) -> Mark {
+        match self {
+            Krw::Reader => Mark::Shared(addr),
+            Krw::Writer => Mark::Held(addr),
         }
     }
 
@@ -196,6 +204,7 @@ impl Krwlock {
             self.vector_enter(op, l);
         }
         l.count_lock(1);
+        machine::mark(op.mark(self.addr()));
     }
 
     /// Enters the lock if that needs no waiting (`rw_tryenter`).
@@ -216,6 +225,7 @@ impl Krwlock {
             {
                 Ok(_) => {
                     l.count_lock(1);
+                    machine::mark(op.mark(self.addr()));
                     return true;
                 }
                 Err(now) => word = now,
@@ -240,7 +250,7 @@ impl Krwlock {
                 return self.vector_exit(hold);
             }
             match self.rw_owner.compare_exchange(word, left, Release, Relaxed) {
-                Ok(_) => return,
+                Ok(_) => return machine::mark(Mark::Released(self.addr())),
                 Err(now) => word = now,
             }
         }
@@ -267,8 +277,9 @@ impl Krwlock {
                 .rw_owner
                 .compare_exchange(word, READ_INCR, Release, Relaxed)
                 .is_ok();
-        if !easy {
-            self.vector_downgrade();
+        match easy {
+            true => machine::mark(Mark::Shared(self.addr())),
+            false => self.vector_downgrade(),
         }
     }
 
@@ -296,7 +307,10 @@ impl Krwlock {
                 .rw_owner
                 .compare_exchange(word, writer(l) | word & FLAGS, Acquire, Relaxed)
             {
-                Ok(_) => return true,
+                Ok(_) => {
+                    machine::mark(Mark::Held(self.addr()));
+                    return true;
+                }
                 Err(now) => word = now,
             }
         }
@@ -539,6 +553,7 @@ impl Krwlock {
         let (readers, writers) = (chain.waiters(Queue::Reader), chain.waiters(Queue::Writer));
         // One more reader than those that wait: the caller.
         self.hand_over(hold, writers, share(readers as usize + 1, writers));
+        machine::mark(Mark::Shared(self.addr()));
         if readers == 0 {
             chain.exit();
         } else {
@@ -558,6 +573,7 @@ impl Krwlock {
     #[track_caller]
     fn hand_over(&self, hold: usize, writers: u32, new: usize) {
         let old = self.rw_owner.swap(new, Release);
+        machine::mark(Mark::Released(self.addr()));
         contract!(
             old & !WRITE_WANTED == hold | HAS_WAITERS && (writers == 0 || old & WRITE_WANTED != 0),
             "rwlock-handoff",

@@ -48,6 +48,7 @@ use crate::kern::pserialize;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, synch, xcall};
 use crate::kernel::Kernel;
+use crate::machine::{self, Mark};
 use crate::mem::{AtomicU32, Local, Plain, Relaxed};
 use crate::note;
 
@@ -374,7 +375,9 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     l.l_stat.set(Stat::Onproc);
     l.l_running.store_fused(true, Relaxed);
     ci.ci_prevlwp.set(None);
+    machine::mark(Mark::Softint(level as u8));
     synch::switch_context(ci, pinned, l);
+    machine::mark(Mark::SoftintOver(level as u8));
     // Done, or blocked: then the spin mutexes of its switch were handed over by count.
     ci.ci_mtx_count.set(0);
     spl::force_level(ci, Ipl::High);

@@ -46,7 +46,7 @@ use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{curcpu, curlwp};
 use crate::kern::sched::resched;
 use crate::kern::{clock, ipi, softint, synch};
-use crate::machine::{self, Kind, Line};
+use crate::machine::{self, Kind, Line, Mark};
 use crate::mem::{Relaxed, SeqCst};
 
 /// An interrupt priority level.
@@ -369,6 +369,7 @@ fn handle(ci: &'static Cpu, line: Line) {
     let before = (ci.ci_mtx_count.get(), l.l_nopreempt.get());
     ci.ci_idepth.set(ci.ci_idepth.get() + 1);
     set_level(ci, line_ipl(line));
+    machine::mark(Mark::Handler(line));
     machine::interrupts_on();
     match line {
         Line::Clock => clock::hardclock(ci),
@@ -376,6 +377,7 @@ fn handle(ci: &'static Cpu, line: Line) {
         Line::Net => crate::net::nic::intr(),
     }
     check_after_interrupt(ci, line, before);
+    machine::mark(Mark::HandlerOver(line));
     ci.ci_idepth.set(ci.ci_idepth.get() - 1);
 }
 

@@ -1,10 +1,9 @@
-//! Cycles of the wait-for graph, and the graph as text.
+//! Cycles of the wait-for graph.
 //!
-//! A cycle is printed as the talk prints it: resources and operations in the order in which they wait,
-//! `softnet_lock => pserialize_perform => kpause => callout => softnet_lock`; and once more with the LWP in brackets
-//! that keeps each of them.
+//! A cycle is told as the talk tells it: resources and operations in the order in which they wait,
+//! `softnet_lock => pserialize_perform => kpause => callout => softnet_lock`, each with the LWP that keeps it or is in it.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use super::{Node, Wait, edges, timeout_of, wanted};
 use crate::kern::lwp::{Lwp, Stat};
@@ -13,8 +12,6 @@ use crate::kernel::Kernel;
 
 /// The longest path that a search for cycles follows.
 const DEPTH: usize = 32;
-/// Kinds of cycles that a report tells apart.
-const KINDS: usize = 16;
 
 struct Path {
     nodes: [Option<Node>; DEPTH],
@@ -30,10 +27,10 @@ impl Path {
 
 /// A closed path: the last node waits for the first.
 #[derive(Clone, Copy)]
-struct Cycle<'a> {
+pub struct Cycle<'a> {
     nodes: &'a [Option<Node>],
     /// Whether every wait in it is certain.
-    certain: bool,
+    pub certain: bool,
 }
 
 /// Follows every path from the end of `path` and calls `found` with each cycle that closes at its beginning.
@@ -60,7 +57,7 @@ fn search(kernel: &'static Kernel, path: &mut Path, found: &mut dyn FnMut(Cycle<
 }
 
 /// Calls `found` with each cycle, once: beginning at its LWP that the kernel has known longest.
-fn cycles(kernel: &'static Kernel, found: &mut dyn FnMut(Cycle<'_>)) {
+pub(super) fn cycles(kernel: &'static Kernel, found: &mut dyn FnMut(Cycle<'_>)) {
     for l in kernel.lwps() {
         let mut path = Path {
             nodes: [None; DEPTH],
@@ -101,103 +98,35 @@ fn waits_for_a_keeper(l: &Lwp) -> bool {
     wanted(l).is_some() || l.l_syncobj.peek() == SyncObj::Callout
 }
 
-/// The graph of a kernel as text: the cycles as the talk prints them, then every LWP that waits.
-pub struct Graph(pub &'static Kernel);
+/// What a station of a cycle is.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// Something that is waited for.
+    Resource(Node),
+    /// An operation that an LWP is inside of, or sleeps in.
+    Operation(&'static str),
+}
 
-impl fmt::Display for Graph {
+impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut kinds = Kinds::default();
-        let mut result = Ok(());
-        cycles(self.0, &mut |cycle| {
-            if kinds.is_new(cycle) {
-                result = result.and_then(|()| cycle.write(f, self.0));
-            }
-        });
-        result?;
-        match kinds {
-            Kinds { count: 0, .. } => {
-                writeln!(f, "no cycle: somebody waits for a wake-up that nobody owes")?;
-            }
-            Kinds { alike: 0, .. } => {}
-            Kinds { alike, .. } => writeln!(f, "and {alike} more like these")?,
+        match self {
+            Place::Resource(Node::Softclock(_)) => f.write_str("callout"),
+            Place::Resource(node) => write!(f, "{node}"),
+            Place::Operation(name) => f.write_str(name),
         }
-        for l in self.0.lwps() {
-            write_lwp(f, self.0, l)?;
-        }
-        Ok(())
     }
 }
 
-/// Cycles by what their line reads.
-#[derive(Default)]
-struct Kinds {
-    seen: [u64; KINDS],
-    count: usize,
-    alike: usize,
-}
-
-impl Kinds {
-    fn is_new(&mut self, cycle: Cycle<'_>) -> bool {
-        let mut digest = Digest(0xcbf2_9ce4_8422_2325);
-        // Writing to a digest does not fail.
-        let _ = cycle.write_items(&mut digest, None, Who::Nobody);
-        let new = !self.seen[..self.count].contains(&digest.0) && self.count < KINDS;
-        match new {
-            true => {
-                self.seen[self.count] = digest.0;
-                self.count += 1;
-            }
-            false => self.alike += 1,
-        }
-        new
-    }
-}
-
-/// FNV-1a of a text.
-struct Digest(u64);
-
-impl fmt::Write for Digest {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
-        Ok(())
-    }
-}
-
-/// Whether the LWPs are named.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
-    Nobody,
-    InBrackets,
+/// A station of a cycle.
+#[derive(Clone, Copy)]
+pub struct Station {
+    /// What it is.
+    pub place: Place,
+    /// The LWP that keeps the resource, or makes the operation.
+    pub lwp: Option<&'static Lwp>,
 }
 
 impl Cycle<'_> {
-    fn write(self, f: &mut fmt::Formatter<'_>, kernel: &'static Kernel) -> fmt::Result {
-        let request = self.requester();
-        write!(f, "cycle: ")?;
-        self.write_items(f, request, Who::Nobody)?;
-        write!(f, "\n   by: ")?;
-        self.write_items(f, request, Who::InBrackets)?;
-        f.write_char('\n')?;
-        for node in self.nodes.iter().flatten() {
-            match node {
-                Node::Softclock(ci) => writeln!(
-                    f,
-                    "  callout: the softclock of cpu{}, which runs callouts one after another",
-                    ci.index()
-                )?,
-                Node::Xcall(name, _) => writeln!(
-                    f,
-                    "  {name}: one request at a time; cross calls are wired {}",
-                    kernel.config().xcall.name()
-                )?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Where the telling begins: at the slot of a cross call, else at a lock, else at an LWP's operation.
     fn start(&self) -> usize {
         let find = |wanted: fn(&Node) -> bool| {
@@ -209,14 +138,14 @@ impl Cycle<'_> {
             .unwrap_or(0)
     }
 
-    /// The nodes, from the start on.
-    fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
+    /// The nodes, from the start on: LWPs, and what they wait for.
+    pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
         let (before, after) = self.nodes.split_at(self.start());
         after.iter().chain(before).flatten().copied()
     }
 
     /// Who made the cross call whose slot it is, if he does not wait in the cycle himself.
-    fn requester(&self) -> Option<&'static Lwp> {
+    pub fn requester(&self) -> Option<&'static Lwp> {
         let requester = match self.nodes().next() {
             Some(Node::Xcall(_, xc)) => xc.peek_requester()?,
             _ => return None,
@@ -225,71 +154,40 @@ impl Cycle<'_> {
         (!inside).then_some(requester)
     }
 
-    fn write_items(
-        &self,
-        out: &mut dyn fmt::Write,
-        request: Option<&'static Lwp>,
-        who: Who,
-    ) -> fmt::Result {
-        if let Some(l) = request {
+    /// Calls `visit` with every station in order; the last is the first once more, or the resource after `from`, which
+    /// is told ahead of them because it made the cross call.
+    pub fn stations(&self, from: Option<&'static Lwp>, visit: &mut dyn FnMut(Station)) {
+        if let Some(l) = from {
             let operations = l.operations();
             let outermost = operations.names().first().unwrap_or(&"xc_wait");
-            write_item(out, format_args!("{outermost}"), Some(l), who)?;
-            write!(out, " => ")?;
+            visit(Station {
+                place: Place::Operation(outermost),
+                lwp: Some(l),
+            });
         }
-        let mut first = true;
         let mut nodes = self.nodes().peekable();
         while let Some(node) = nodes.next() {
-            if let Node::Lwp(l) = node {
-                for operation in l.operations().names() {
-                    write!(out, " => ")?;
-                    write_item(out, format_args!("{operation}"), Some(l), who)?;
-                }
-                if let Some(sleep) = timed_sleep(l) {
-                    write!(out, " => ")?;
-                    write_item(out, format_args!("{sleep}"), Some(l), who)?;
-                }
+            let Node::Lwp(l) = node else {
+                let lwp = match nodes.peek() {
+                    Some(Node::Lwp(l)) => Some(*l),
+                    _ => None,
+                };
+                let place = Place::Resource(node);
+                visit(Station { place, lwp });
                 continue;
-            }
-            if !first {
-                write!(out, " => ")?;
-            }
-            let keeper = match nodes.peek() {
-                Some(Node::Lwp(l)) => Some(*l),
-                _ => None,
             };
-            write_item(out, format_args!("{}", Resource(node)), keeper, who)?;
-            first = false;
+            let operations = l.operations();
+            for &name in operations.names().iter().chain(timed_sleep(l).as_ref()) {
+                visit(Station {
+                    place: Place::Operation(name),
+                    lwp: Some(l),
+                });
+            }
         }
-        match self.nodes().next() {
-            Some(node) => write!(out, " => {}", Resource(node)),
-            None => Ok(()),
+        if let Some(node) = self.nodes().next() {
+            let place = Place::Resource(node);
+            visit(Station { place, lwp: None });
         }
-    }
-}
-
-/// A resource as a cycle calls it.
-struct Resource(Node);
-
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Node::Softclock(_) => f.write_str("callout"),
-            node => write!(f, "{node}"),
-        }
-    }
-}
-
-fn write_item(
-    out: &mut dyn fmt::Write,
-    name: fmt::Arguments<'_>,
-    keeper: Option<&Lwp>,
-    who: Who,
-) -> fmt::Result {
-    out.write_fmt(name)?;
-    match keeper.filter(|_| who == Who::InBrackets) {
-        Some(l) => write!(out, " ({})", l.name()),
-        None => Ok(()),
     }
 }
 
@@ -301,40 +199,4 @@ fn timed_sleep(l: &Lwp) -> Option<&'static str> {
         SyncObj::Cv if sleeps => Some("cv_timedwait"),
         _ => None,
     }
-}
-
-fn write_lwp(f: &mut fmt::Formatter<'_>, kernel: &'static Kernel, l: &'static Lwp) -> fmt::Result {
-    let sleeps = l.l_stat.peek() == Stat::Sleep;
-    let spins = wanted(l).filter(|_| !sleeps);
-    // Threads that have nothing to do wait too, for requests.
-    let rests = kernel
-        .cpus()
-        .iter()
-        .any(|ci| ci.ci_xcall.is_idle_wchan(l.l_wchan.peek()));
-    if !(sleeps || spins.is_some()) || rests {
-        return Ok(());
-    }
-    let (how, what) = match spins {
-        Some(Node::Rwlock(_)) => ("spins for", "an rwlock"),
-        Some(_) => ("spins for", "a mutex"),
-        None => ("sleeps on", l.l_wmesg.peek()),
-    };
-    write!(
-        f,
-        "{} on cpu{} {how} {what}",
-        l.name(),
-        l.cpu_unlocked().index()
-    )?;
-    for operation in l.operations().names() {
-        write!(f, ", in {operation}")?;
-    }
-    let mut result = Ok(());
-    edges(kernel, Node::Lwp(l), &mut |Wait { on, .. }| {
-        result = result.and_then(|()| write!(f, " => {on}"));
-        edges(kernel, on, &mut |Wait { on: keeper, .. }| {
-            result = result.and_then(|()| write!(f, " ({keeper})"));
-        });
-    });
-    result?;
-    writeln!(f)
 }

@@ -33,8 +33,10 @@ use crate::kern::xcall::XcBox;
 use crate::kernel::Kernel;
 
 mod cycle;
+mod tell;
 
-pub use cycle::{Graph, deadlocked};
+pub use cycle::{Cycle, Place, Station, deadlocked};
+pub use tell::{Graph, How, Visitor, Waiter, tell};
 
 /// A node of the graph.
 #[derive(Clone, Copy)]

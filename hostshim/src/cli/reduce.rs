@@ -1,0 +1,44 @@
+//! `rumplab minimize`.
+
+use hostshim::minimize::Effort;
+use hostshim::replay::LIMITS;
+use hostshim::report::{self, Role};
+use hostshim::{Verdict, capture};
+
+use super::args::MinimizeArgs;
+use super::explain::Replayed;
+use super::{Status, Wrong, save, terminal};
+
+/// Minimizes a file; prints the shorter one, or writes it and says what became of it.
+pub(super) fn minimize(args: &MinimizeArgs) -> Result<Status, Wrong> {
+    let replayed = Replayed::new(&args.of)?;
+    let path = args.of.file.display();
+    let Verdict::Failed(failure) = &replayed.outcome.verdict else {
+        return Err(Wrong(format!(
+            "{path} does not fail: there is nothing to keep of it\n  help: minimize a file that `rumplab replay` ends \
+             with FAILED"
+        )));
+    };
+    let before = &replayed.parsed.file;
+    let effort = Effort {
+        runs: args.runs,
+        ..Effort::default()
+    };
+    let capture = capture::shorten(before, failure, &LIMITS, effort);
+    let capture = capture.map_err(|error| Wrong(error.to_string()))?;
+    let (text, size) = (capture.file.to_string(), report::size(&capture.file));
+    let Some(out) = &args.out else {
+        terminal::raw(&text);
+        return Ok(Status::Found);
+    };
+    save::write(out, text.as_bytes())?;
+    let was = report::size(before);
+    terminal::say(Role::Heading, format!("{path}: {was}; minimized to {size}"));
+    terminal::print(&capture.report);
+    let command = super::run::for_shell(out);
+    terminal::say(
+        Role::Plain,
+        format!("\nreplay it with: rumplab replay {command}"),
+    );
+    Ok(Status::Found)
+}

@@ -1,0 +1,122 @@
+//! `rumplab triage`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hostshim::replay::{LIMITS, Parsed};
+use hostshim::report::{Role, Text};
+use hostshim::triage::{Finding, Findings};
+use hostshim::{Machine, Verdict};
+
+use super::args::TriageArgs;
+use super::run::for_shell;
+use super::{Status, Wrong, terminal};
+
+/// Folds the files of a directory into findings, and prints them.
+pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
+    let directory = &args.directory;
+    let files = replay_files(directory)?;
+    if files.is_empty() {
+        return Err(Wrong(format!(
+            "there is no file *.replay in {}\n  help: give the directory that `rumplab run --out` wrote to",
+            directory.display()
+        )));
+    }
+    let mut findings = Findings::default();
+    let mut others: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut machine = Machine::new();
+    for path in files {
+        match look(&path, &mut machine, &mut findings) {
+            Ok(()) => {}
+            Err(why) => {
+                others.insert(path, why);
+            }
+        }
+    }
+    terminal::print(&table(&findings, &others));
+    Ok(match findings.list().next() {
+        Some(_) => Status::Found,
+        None => Status::Nothing,
+    })
+}
+
+/// The files of a directory, by name.
+fn replay_files(directory: &Path) -> Result<Vec<PathBuf>, Wrong> {
+    let unreadable = |error: std::io::Error| {
+        Wrong(format!(
+            "cannot read {}: {error}\n  help: give a directory of replay files",
+            directory.display()
+        ))
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|end| end == "replay") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Replays a file. The error says why it is no finding.
+fn look(path: &Path, machine: &mut Machine, findings: &mut Findings) -> Result<(), String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let parsed = Parsed::read(&bytes).map_err(|wrong| wrong.to_string())?;
+    let (outcome, _) = parsed
+        .replay(machine, &LIMITS)
+        .map_err(|error| error.to_string())?;
+    match &outcome.verdict {
+        Verdict::Failed(failure) => {
+            findings.add(path.to_owned(), &parsed.file, failure, &outcome);
+            Ok(())
+        }
+        Verdict::Passed => Err("passes".to_owned()),
+    }
+}
+
+fn table(findings: &Findings, others: &BTreeMap<PathBuf, String>) -> Text {
+    let mut text = Text::default();
+    for finding in findings.list() {
+        text.append(entry(finding));
+    }
+    let (count, files) = (findings.list().count(), findings.files());
+    let s = |n: usize| if n == 1 { "" } else { "s" };
+    text.add(
+        Role::Heading,
+        format!("{count} finding{} in {files} file{}", s(count), s(files)),
+    );
+    for (path, why) in others {
+        let why = why.lines().next().unwrap_or("");
+        text.add(
+            Role::Aside,
+            format!("no finding: {}: {why}", path.display()),
+        );
+    }
+    text
+}
+
+fn entry(finding: &Finding) -> Text {
+    let mut text = Text::default();
+    text.add(
+        Role::Heading,
+        format!(
+            "{:4}  {} {}: {}",
+            finding.count,
+            finding.scenario,
+            finding.variants.join("+"),
+            finding.rule
+        ),
+    );
+    for line in &finding.signature {
+        text.add(Role::Plain, format!("      {line}"));
+    }
+    let best = for_shell(&finding.best);
+    text.add(
+        Role::Plain,
+        format!("      best: {} ({})", best, finding.size),
+    );
+    text.gap();
+    text
+}

@@ -1,0 +1,190 @@
+//! The account of a run: every fact that a report tells, typed, and rendered by nobody yet.
+//!
+//! # Overview
+//!
+//! What ran and how it ended, the trace, where the schedule departs, and who waits for whom come from the machine as they
+//! are. What a reader wants besides is derived from them here, once for all formats:
+//!
+//! * [`spans`]: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
+//! * [`moments`]: the few steps that tell it in short;
+//! * [`ordering`]: of a race, what could have ordered its sides.
+//!
+//! Times are positions in the trace: a span begins with the event at `begin` and ends before the one at `end`.
+
+use std::collections::BTreeMap;
+
+use super::selection::Part;
+use super::story::Story;
+use crate::machine::{Failure, TraceEvent, Verdict, WaitGraph, What};
+use crate::replay::ReplayFile;
+
+mod moments;
+mod ordering;
+mod spans;
+#[cfg(test)]
+mod tests;
+
+pub use moments::{Moment, Weight};
+pub use ordering::{Bridge, Ordering};
+pub use spans::{Held, Layered, Move, Run};
+
+/// What an LWP is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// An actor of the scenario, or another thread.
+    Thread,
+    /// What a CPU runs when there is nothing to run.
+    Idle,
+    /// The thread of a softint level.
+    Softint,
+    /// The thread that runs cross calls on a CPU.
+    Xcall,
+}
+
+impl Role {
+    /// The word that reports use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Thread => "thread",
+            Role::Idle => "idle",
+            Role::Softint => "softint",
+            Role::Xcall => "xcall",
+        }
+    }
+
+    fn of(name: &str) -> Role {
+        // The kernel's own threads are called so, and an actor's name has no slash.
+        match name.split_once('/') {
+            Some(("idle", _)) => Role::Idle,
+            Some(("xcall", _)) => Role::Xcall,
+            Some((level, _)) if level.starts_with("soft") => Role::Softint,
+            _ => Role::Thread,
+        }
+    }
+}
+
+/// Somebody who ran.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lwp {
+    /// The name.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// The CPUs on which it ran, in order.
+    pub cpus: Vec<usize>,
+}
+
+/// Everything there is to tell of a run.
+pub struct Account<'a> {
+    /// What ran.
+    pub file: &'a ReplayFile,
+    /// The trace, the departures, and how it ended.
+    pub story: Story<'a>,
+    /// Who waits for whom at the end; empty if the run passed.
+    pub waits: WaitGraph,
+    /// Who ran, in the order of appearance.
+    pub lwps: Vec<Lwp>,
+    /// Which LWP ran on which CPU.
+    pub runs: Vec<Run>,
+    /// What ran on top of LWPs.
+    pub layers: Vec<Layered>,
+    /// Who held which lock.
+    pub holds: Vec<Held>,
+    /// LWPs that went on elsewhere.
+    pub moves: Vec<Move>,
+    /// The run in short.
+    pub moments: Vec<Moment>,
+    /// Of a race: what could have ordered its sides.
+    pub ordering: Option<Ordering>,
+}
+
+impl<'a> Account<'a> {
+    /// Derives what is to be derived.
+    pub fn new(file: &'a ReplayFile, story: Story<'a>, waits: WaitGraph) -> Account<'a> {
+        let lwps = lwps(&story);
+        let index = BTreeMap::from_iter(
+            lwps.iter()
+                .enumerate()
+                .map(|(index, lwp)| (lwp.name.as_str(), index)),
+        );
+        let spans::Spans {
+            runs,
+            layers,
+            holds,
+            moves,
+        } = spans::of(&story, &lwps, &index);
+        drop(index);
+        let mut account = Account {
+            file,
+            story,
+            waits,
+            lwps,
+            runs,
+            layers,
+            holds,
+            moves,
+            moments: Vec::new(),
+            ordering: ordering::of(&story),
+        };
+        account.moments = moments::of(&account);
+        account
+    }
+
+    /// How it failed, if it did.
+    pub fn failure(&self) -> Option<&'a Failure> {
+        match &self.story.outcome.verdict {
+            Verdict::Failed(failure) => Some(failure),
+            Verdict::Passed => None,
+        }
+    }
+
+    /// The position of an LWP.
+    pub fn lwp(&self, name: &str) -> Option<usize> {
+        self.lwps.iter().position(|lwp| lwp.name == name)
+    }
+
+    /// The positions of all LWPs, by name.
+    pub fn positions(&self) -> BTreeMap<&str, usize> {
+        let named = self.lwps.iter().enumerate();
+        named
+            .map(|(index, lwp)| (lwp.name.as_str(), index))
+            .collect()
+    }
+
+    /// Events that fit on a page and what is left out between them, in order.
+    pub fn parts(&self) -> Vec<Part> {
+        super::selection::parts(&self.story)
+    }
+
+    /// The last event of an LWP that is a step of its own.
+    fn last_event_of(&self, name: &str) -> Option<usize> {
+        let is_its = |event: &TraceEvent| event.context == name && !super::event::is_fused(event);
+        self.story.trace.iter().rposition(is_its)
+    }
+}
+
+fn lwps(story: &Story<'_>) -> Vec<Lwp> {
+    let mut lwps: Vec<Lwp> = Vec::new();
+    let mut index: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in story.trace {
+        let to = match &event.what {
+            What::Switch { to } => Some(to),
+            _ => None,
+        };
+        for name in std::iter::once(&event.context).chain(to) {
+            let position = *index.entry(name).or_insert_with(|| {
+                lwps.push(Lwp {
+                    name: name.clone(),
+                    role: Role::of(name),
+                    cpus: Vec::new(),
+                });
+                lwps.len() - 1
+            });
+            let cpus = &mut lwps[position].cpus;
+            if !cpus.contains(&event.cpu) {
+                cpus.push(event.cpu);
+            }
+        }
+    }
+    lwps
+}

@@ -1,0 +1,78 @@
+//! How large what determines a run is.
+
+use std::fmt;
+
+use crate::replay::ReplayFile;
+
+/// The size of a replay file: the smaller, the easier to understand. Operations count first, then departures.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Size {
+    /// Operations of a program for the scenario `ops`.
+    pub operations: usize,
+    /// Departures from the default schedule.
+    pub departures: usize,
+    /// Frames from outside, and mishaps on the wire.
+    pub on_the_wire: usize,
+    /// CPUs.
+    pub cpus: usize,
+}
+
+/// The size of a file.
+pub fn size(file: &ReplayFile) -> Size {
+    let scripts = file.program.iter().flat_map(|program| &program.scripts);
+    Size {
+        operations: scripts.map(|script| script.ops().len()).sum(),
+        departures: file.schedule.len(),
+        on_the_wire: file.wire.frames.len() + file.wire.mishaps.len(),
+        cpus: file.config.ncpu,
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = |count: usize| if count == 1 { "" } else { "s" };
+        if self.operations > 0 {
+            write!(f, "{} operation{}, ", self.operations, s(self.operations))?;
+        }
+        if self.on_the_wire > 0 {
+            write!(f, "{} on the wire, ", self.on_the_wire)?;
+        }
+        let count = self.departures;
+        write!(f, "{count} departure{}", s(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_none_of_is_not_told() {
+        let mut size = Size {
+            operations: 0,
+            departures: 1,
+            on_the_wire: 0,
+            cpus: 2,
+        };
+        assert_eq!(size.to_string(), "1 departure");
+        size.operations = 3;
+        size.departures = 0;
+        size.on_the_wire = 2;
+        assert_eq!(
+            size.to_string(),
+            "3 operations, 2 on the wire, 0 departures"
+        );
+    }
+
+    #[test]
+    fn operations_count_first() {
+        let size = |operations, departures| Size {
+            operations,
+            departures,
+            on_the_wire: 0,
+            cpus: 2,
+        };
+        assert!(size(1, 9) < size(2, 0));
+        assert!(size(1, 1) < size(1, 2));
+    }
+}
