@@ -1,20 +1,20 @@
 //! The settings, the pooled machines, and what becomes of a failure.
 //!
-//! Of whichever copy of the machine and the kernel the crate calls `hostshim` and `kmod`.
+//! Of whichever copy of the machine and the kernel the crate has under `copy`.
 
 use std::env;
 use std::path::PathBuf;
 use std::process;
 
-use crate::hostshim::capture::Catch;
-use crate::hostshim::files::write_whole;
-use crate::hostshim::minimize::Effort;
-use crate::hostshim::replay::LIMITS;
-use crate::hostshim::wire::Wire;
-use crate::hostshim::{Machine, Outcome, Setup, Strategy, Verdict};
-use crate::kmod::config::{Config, Wiring};
-use crate::kmod::scenario::ops::Program;
-use crate::kmod::scenario::{self, Scenario, Variant};
+use crate::copy::hostshim::capture::Catch;
+use crate::copy::hostshim::files::write_whole;
+use crate::copy::hostshim::minimize::Effort;
+use crate::copy::hostshim::replay::LIMITS;
+use crate::copy::hostshim::wire::Wire;
+use crate::copy::hostshim::{Machine, Outcome, Setup, Strategy, Verdict};
+use crate::copy::kmod::config::{Config, Wiring};
+use crate::copy::kmod::scenario::ops::Program;
+use crate::copy::kmod::scenario::{self, Scenario, Variant};
 
 /// What is fuzzed.
 #[derive(Clone, Copy)]

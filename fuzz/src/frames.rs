@@ -10,10 +10,10 @@ use smoltcp::wire::{
     UdpPacket,
 };
 
-use crate::hostshim::wire::Frame;
-use crate::kmod::config::Wiring;
-use crate::kmod::machine::NIC_FRAME;
-use crate::kmod::scenario::net::wire::STACK;
+use crate::copy::hostshim::wire::Frame;
+use crate::copy::kmod::config::Wiring;
+use crate::copy::kmod::machine::NIC_FRAME;
+use crate::copy::kmod::scenario::net::wire::STACK;
 
 /// Most frames of an input.
 const FRAMES: usize = 8;

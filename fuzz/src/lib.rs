@@ -10,11 +10,13 @@
 //! at its end, and the target prints the command that replays it.
 #![feature(cfg_sanitize)]
 
-// The kernel and the machine at full speed.
-use ::{hostshim, kmod};
-
 mod asan;
 mod bench;
 pub mod program;
+
+/// The machine and the kernel, at full speed.
+mod copy {
+    pub(crate) use ::{hostshim, kmod};
+}
 
 pub use bench::{Bench, Case, Subject};

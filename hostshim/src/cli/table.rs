@@ -185,7 +185,11 @@ fn print_cycles(row: &Row) {
 const STEPS: u64 = 150_000_000;
 
 /// How many schedules a variant gets: what was asked for, unless they are long. The same on every host.
-fn schedules(scenario: &'static Scenario, config: Config, args: &HuntArgs) -> Result<u64, Wrong> {
+fn schedules_of(
+    scenario: &'static Scenario,
+    config: Config,
+    args: &HuntArgs,
+) -> Result<u64, Wrong> {
     let mut machine = Machine::new();
     let setup = Setup {
         scenario,
@@ -223,7 +227,7 @@ fn simulate(
             seed: args.seed,
             budget: Budget::Schedules(match variant.fails {
                 true => args.schedules,
-                false => schedules(scenario, config, args)?,
+                false => schedules_of(scenario, config, args)?,
             }),
             jobs: args.jobs.into(),
             limits: LIMITS,

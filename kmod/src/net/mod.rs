@@ -181,7 +181,7 @@ crate::fields!(Net {
 
 impl Net {
     #[track_caller]
-    fn create(kernel: &'static Kernel, card_input: CardInput) -> Option<&'static Net> {
+    fn create(kernel: &'static Kernel) -> Option<&'static Net> {
         let net = Net {
             kernel,
             ifs: Interfaces::create()?,
@@ -212,7 +212,7 @@ impl Net {
         net.lo0.set(lo0.index());
         up(lo0);
         inet::in_control_add(lo0, LOOPBACK_ADDRESS, LOOPBACK_PREFIX).ok()?;
-        nic::attach(net, card_input)?;
+        nic::attach(net)?;
         Some(net)
     }
 
@@ -290,18 +290,7 @@ pub fn up(ifp: &Ifnet) {
 /// Context: thread that may sleep, or boot. Panics (contract `net-memory`) if there is no memory.
 #[track_caller]
 pub fn init(kernel: &'static Kernel) -> &'static Net {
-    init_with(kernel, |_| ether::ether_input)
-}
-
-/// What takes the frames of a card, by its number.
-pub type CardInput = fn(usize) -> fn(&'static Ifnet, mbuf::Mbuf);
-
-/// [`init`] with something else than Ethernet behind some cards.
-///
-/// Context, panics: as [`init`].
-#[track_caller]
-pub fn init_with(kernel: &'static Kernel, card_input: CardInput) -> &'static Net {
-    let Some(net) = Net::create(kernel, card_input) else {
+    let Some(net) = Net::create(kernel) else {
         machine::stop(
             machine::Stop::Contract("net-memory"),
             format_args!("no memory for a network stack, or no room for its softints"),

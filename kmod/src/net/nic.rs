@@ -63,7 +63,7 @@ use crate::net::ifnet::{
 };
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::stats::Count;
-use crate::net::{CardInput, Net, listener};
+use crate::net::{Net, listener};
 
 /// Most receive queues of a card that are used.
 const QUEUES: usize = 16;
@@ -136,7 +136,7 @@ impl Cards {
 ///
 /// Context: thread that may sleep, or boot.
 #[track_caller]
-pub(crate) fn attach(net: &'static Net, input: CardInput) -> Option<()> {
+pub(crate) fn attach(net: &'static Net) -> Option<()> {
     if machine::nics() == 0 {
         return Some(());
     }
@@ -147,7 +147,7 @@ pub(crate) fn attach(net: &'static Net, input: CardInput) -> Option<()> {
             lladdr: Some(machine::nic(unit).address),
             mtu: NIC_FRAME - crate::net::ether::ETHER_HDR_LEN,
             driver: Driver {
-                input: input(unit),
+                input: crate::net::ether::ether_input,
                 transmit,
                 softc: Arg(unit),
             },

@@ -198,7 +198,6 @@ pub static ALL: &[&Scenario] = &[
     &net::pktqueue::PKTQUEUE,
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
-    &net::cards::CARDS,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &rwlock::ABBA,

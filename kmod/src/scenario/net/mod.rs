@@ -1,6 +1,5 @@
 //! Programs over the network stack.
 
-pub mod cards;
 pub mod echo;
 pub mod frames;
 pub mod ifdetach;
