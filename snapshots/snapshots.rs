@@ -12,6 +12,8 @@ use kmod::scenario::{self, Kind};
 
 /// Schedules over which a fixed variant must hold here. `rumplab run` does more.
 const SCHEDULES: u64 = 20_000;
+/// Steps that all of them together make at most: of long ones there are fewer.
+const STEPS: u64 = 30_000_000;
 
 fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
@@ -92,7 +94,8 @@ fn every_fixed_variant_holds() {
                 limits: LIMITS,
             };
             let hunted = hunt
-                .run(&Watch::default())
+                .within(STEPS)
+                .and_then(|hunt| hunt.run(&Watch::default()))
                 .unwrap_or_else(|failure| panic!("{} does not boot: {failure}", scenario.name));
             if let Some(found) = hunted.found {
                 panic!(

@@ -214,6 +214,28 @@ impl Hunt {
         })
     }
 
+    /// The same hunt with a budget of schedules, as many as make about so many steps; unless there are fewer already.
+    ///
+    /// How many that are depends on the scenario and its knobs alone.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel fails while it boots.
+    pub fn within(mut self, steps: u64) -> Result<Hunt, Failure> {
+        let mut machine = Machine::new();
+        machine.boot(&Setup {
+            scenario: self.scenario,
+            config: self.config,
+            trace: false,
+        })?;
+        let most = (steps / machine.length().max(1)).max(1);
+        self.budget = match self.budget {
+            Budget::Schedules(count) => Budget::Schedules(count.min(most)),
+            Budget::Time(_) => Budget::Schedules(most),
+        };
+        Ok(self)
+    }
+
     /// What was found, to be kept.
     pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
         Catch {

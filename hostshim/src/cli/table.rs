@@ -10,12 +10,12 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
 
+use hostshim::Failure;
 use hostshim::capture::Capture;
 use hostshim::hunt::{Budget, Hunt, Hunted, Plan};
 use hostshim::minimize::Effort;
 use hostshim::replay::LIMITS;
 use hostshim::report::Role;
-use hostshim::{Machine, Setup};
 use kmod::config::{Config, Wiring};
 use kmod::scenario::{self, Kind, Scenario, Variant};
 
@@ -181,29 +181,8 @@ fn print_cycles(row: &Row) {
     }
 }
 
-/// Steps that are made for a variant and a wiring, at most: schedules that are longer than most are fewer.
+/// Steps that are made for a variant and a wiring, at most: of schedules that are longer than most there are fewer.
 const STEPS: u64 = 150_000_000;
-
-/// How many schedules a variant gets: what was asked for, unless they are long. The same on every host.
-fn schedules_of(
-    scenario: &'static Scenario,
-    config: Config,
-    args: &HuntArgs,
-) -> Result<u64, Wrong> {
-    let mut machine = Machine::new();
-    let setup = Setup {
-        scenario,
-        config,
-        trace: false,
-    };
-    machine.boot(&setup).map_err(|failure| {
-        Wrong(format!(
-            "{}: the kernel does not boot: {failure}",
-            scenario.name
-        ))
-    })?;
-    Ok(args.schedules.min(STEPS / machine.length().max(1)).max(1))
-}
 
 /// Runs a variant on the simulated machine, in both wirings if it is a fixed one. `None` if it was stopped.
 fn simulate(
@@ -225,16 +204,19 @@ fn simulate(
             config,
             plan: Plan::Portfolio,
             seed: args.seed,
-            budget: Budget::Schedules(match variant.fails {
-                true => args.schedules,
-                false => schedules_of(scenario, config, args)?,
-            }),
+            budget: Budget::Schedules(args.schedules),
             jobs: args.jobs.into(),
             limits: LIMITS,
         };
         let title = format!("{} {}, xcall {}", scenario.name, variant.name, xcall.name());
+        let hunt = match variant.fails {
+            true => hunt,
+            false => hunt
+                .within(STEPS)
+                .map_err(|failure| no_boot(&title, &failure))?,
+        };
         let hunted = progress::hunt(&hunt, &title, interrupt)
-            .map_err(|failure| Wrong(format!("{title}: the kernel does not boot: {failure}")))?;
+            .map_err(|failure| no_boot(&title, &failure))?;
         if hunted.interrupted {
             return Ok(None);
         }
@@ -246,6 +228,10 @@ fn simulate(
     Ok(Some(Outcome::Held(format!(
         "held over {schedules} schedules"
     ))))
+}
+
+fn no_boot(title: &str, failure: &Failure) -> Wrong {
+    Wrong(format!("{title}: the kernel does not boot: {failure}"))
 }
 
 /// Minimizes a failure and keeps its file.
