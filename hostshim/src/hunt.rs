@@ -216,7 +216,8 @@ impl Hunt {
 
     /// The same hunt with a budget of schedules, as many as make about so many steps; unless there are fewer already.
     ///
-    /// How many that are depends on the scenario and its knobs alone.
+    /// How many that are depends on the scenario and its knobs alone, and is a round number, so that a step more or less
+    /// changes nothing.
     ///
     /// # Errors
     ///
@@ -228,7 +229,7 @@ impl Hunt {
             config: self.config,
             trace: false,
         })?;
-        let most = (steps / machine.length().max(1)).max(1);
+        let most = round(steps / machine.length().max(1));
         self.budget = match self.budget {
             Budget::Schedules(count) => Budget::Schedules(count.min(most)),
             Budget::Time(_) => Budget::Schedules(most),
@@ -356,6 +357,16 @@ impl Pursuit<'_> {
     }
 }
 
+/// The largest of 1, 2, 5, 10, 20, 50 and so on that is not above `number`; at least 1.
+fn round(number: u64) -> u64 {
+    let scale = 10u64.pow(number.max(1).ilog10());
+    match number / scale {
+        0 | 1 => scale,
+        2..=4 => 2 * scale,
+        _ => 5 * scale,
+    }
+}
+
 /// Program `number` of a seed: a few LWPs with a few operations each, of a few kinds.
 fn random_program(seed: u64, number: u64) -> Box<Program> {
     let mut rng = Rng::new(seed, number);
@@ -373,4 +384,26 @@ fn random_program(seed: u64, number: u64) -> Box<Program> {
         }
     }
     program
+}
+
+#[cfg(test)]
+mod tests {
+    use super::round;
+
+    #[test]
+    fn round_numbers_are_ones_twos_and_fives() {
+        let cases = [
+            (0, 1),
+            (1, 1),
+            (3, 2),
+            (9, 5),
+            (10, 10),
+            (49, 20),
+            (7_959, 5_000),
+            (18_337, 10_000),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(round(number), expected, "{number}");
+        }
+    }
 }
