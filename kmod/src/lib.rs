@@ -44,6 +44,8 @@
 //!   is the same everywhere.
 //! * Soft levels are all distinct, softints are all fast.
 //! * Exited LWPs are used again and never given back.
+//! * The network stack has what an echo needs: Ethernet, ARP, IPv4 without fragments and forwarding, ICMP echo and errors, UDP
+//!   sockets. Each file of [`net`] says what it leaves out.
 //! * A CPU has three interrupt lines: its clock, inter-processor interrupts, and the network cards.
 #![no_std]
 

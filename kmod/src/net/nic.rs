@@ -26,6 +26,11 @@
 //! give back: free
 //! ```
 //!
+//! # Under load
+//!
+//! The protocols' softints are of the same level, and have their turn when this one returns. So it takes half as many frames
+//! at a time as the ring of a protocol holds, keeps its claims, and schedules itself again.
+//!
 //! # Invariants
 //!
 //! 1. A queue is emptied by who has claimed it, and by nobody else.
@@ -57,6 +62,7 @@ use crate::net::ifnet::{
     Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_get_byindex, if_input, if_put,
 };
 use crate::net::mbuf::{End, Mbuf};
+use crate::net::stats::Count;
 use crate::net::{CardInput, Net, listener};
 
 /// Most receive queues of a card that are used.
@@ -217,6 +223,7 @@ fn softintr(net: Arg) {
     // SAFETY: `attach` gave the stack, which lives until the softint has ended.
     let net: &'static Net = unsafe { net.get() };
     let cpu = curcpu().index();
+    let mut more = false;
     for (unit, card) in net.nics.all() {
         let queues = card.claims.iter().take(machine::nic(unit).queues);
         for (queue, claim) in queues.enumerate() {
@@ -224,26 +231,43 @@ fn softintr(net: Arg) {
                 continue;
             }
             loop {
-                empty(net, card, (unit, queue));
+                if !empty(net, card, (unit, queue)) {
+                    more = true;
+                    break;
+                }
                 if give_back(claim, cpu) {
                     break;
                 }
             }
         }
     }
+    if more && let Some(si) = net.nics.si.get() {
+        softint::schedule(si);
+    }
 }
 
-/// Takes every frame out of a queue that this CPU has claimed.
-fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) {
+/// Takes frames out of a queue that this CPU has claimed. False: there may be more.
+fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) -> bool {
     let psref = Psref::new();
     let ifp = if_get_byindex(net, card.ifindex.load(Acquire), &psref);
-    while let Some(mut m) = Mbuf::get() {
+    let limit = (net.kernel.config().pcq_slots / 2).max(1);
+    let mut emptied = false;
+    for _ in 0..limit {
+        let Some(mut m) = Mbuf::get() else {
+            // Taken all the same: a card interrupts again only when it was found empty.
+            emptied = !lose(net, (unit, queue));
+            if emptied {
+                break;
+            }
+            continue;
+        };
         let len = match m.resize(NIC_FRAME) {
             true => machine::nic_receive(unit, queue, m.bytes_mut()),
             false => None,
         };
         let Some(len) = len else {
             m.free(End::Unused);
+            emptied = true;
             break;
         };
         m.truncate(len);
@@ -255,6 +279,18 @@ fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) {
     if let Some(ifp) = ifp {
         if_put(ifp, &psref);
     }
+    emptied
+}
+
+/// Takes a frame out of a queue for which there is no memory. False: there is none.
+#[cold]
+fn lose(net: &'static Net, (unit, queue): (usize, usize)) -> bool {
+    let mut scratch = [0; NIC_FRAME];
+    let there = machine::nic_receive(unit, queue, &mut scratch).is_some();
+    if there {
+        net.stats.count(Count::NicNoMemory);
+    }
+    there
 }
 
 /// Gives a frame to the card, which copies it.

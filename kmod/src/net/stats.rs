@@ -62,6 +62,8 @@ macro_rules! counts {
 }
 
 counts! {
+    /// Frames that a card had received and for which there was no memory.
+    NicNoMemory, "frames of cards lost for want of memory";
     /// Frames that came to Ethernet.
     EtherIn, "frames in";
     /// Frames with an IP packet.
