@@ -5,9 +5,9 @@
 //! What ran and how it ended, the trace, where the schedule departs, and who waits for whom come from the machine as they
 //! are. What a reader wants besides is derived from them here, once for all formats:
 //!
-//! * [`spans`]: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
-//! * [`moments`]: the few steps that tell it in short;
-//! * [`ordering`]: of a race, what could have ordered its sides.
+//! * `spans`: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
+//! * `moments`: the few steps that tell it in short;
+//! * `ordering`: of a race, what could have ordered its sides.
 //!
 //! Times are positions in the trace: a span begins with the event at `begin` and ends before the one at `end`.
 

@@ -108,6 +108,8 @@ pub(super) fn of(story: &Story<'_>, lwps: &[Lwp], index: &BTreeMap<&str, usize>)
             _ => {}
         }
     }
+    // What ran since before the run began is noticed late.
+    builder.spans.runs.sort_by_key(|run| run.begin);
     builder.spans
 }
 

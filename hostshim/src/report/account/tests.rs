@@ -89,9 +89,9 @@ fn runs_follow_switches_and_a_move_is_noticed() {
             Vec::from_iter(runs),
             [
                 (0, "idle/0", 0, 1),
+                (1, "idle/1", 0, 4),
                 (0, "t1", 1, 3),
                 (0, "idle/0", 3, 5),
-                (1, "idle/1", 0, 4),
                 (1, "t1", 4, 5)
             ]
         );

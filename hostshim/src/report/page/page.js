@@ -187,7 +187,8 @@
     const here = row.cpu[at] === cpu;
     const last = above < 0 ? null : runAt(cpu, above);
     let bars = "", inside = "", isNew = !last || last.lwp !== run.lwp || run.first > above;
-    const stack = layersAt(cpu, at);
+    // A softint that is about to be switched to is no layer yet.
+    const stack = layersAt(cpu, at).filter((layer) => data.layers[layer.name][0] !== "softint" || layer.below !== run.lwp);
     stack.forEach((layer, index) => {
       const [sort, name] = data.layers[layer.name];
       if (sort === "softint") {
