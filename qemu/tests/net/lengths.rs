@@ -84,12 +84,10 @@ fn echo_all(peer: &mut Peer) {
 #[test]
 #[ignore = "boots machines: scripts/test-net"]
 fn pings_and_datagrams_of_every_length_are_answered() {
-    for loader in ["--direct", "--grub"] {
-        for cpus in [1, 2, 4] {
-            let (machine, mut peer) = serve(&format!("--cpus {cpus} {loader} --seconds 15"));
-            ping_all(&mut peer);
-            echo_all(&mut peer);
-            machine.pass();
-        }
+    for (cpus, loader) in [(1, "--direct"), (2, "--grub"), (4, "--direct")] {
+        let (machine, mut peer) = serve(&format!("--cpus {cpus} {loader} --seconds 15"));
+        ping_all(&mut peer);
+        echo_all(&mut peer);
+        machine.pass();
     }
 }
