@@ -297,6 +297,9 @@ impl Cache {
 
 /// Gives the free buffers that are kept back to kmem(9). When nothing runs.
 pub(crate) fn drain_at_rest(kernel: &'static Kernel) {
+    if kernel.config().mbuf_cache == 0 {
+        return;
+    }
     let mbufs = &kernel.mbufs;
     for cache in &mbufs.caches {
         while let Some(packet) = cache.pop() {

@@ -338,10 +338,8 @@ pub fn free(net: &'static Net) {
     net.ifs.destroy_at_rest();
     net.taps.destroy_at_rest();
     net.softnet_lock.destroy();
-    let kernel = net.kernel;
     // SAFETY: (1) it came from `kmem_alloc`; (2) nothing runs that knows it.
     unsafe { kmem_free(net) };
-    mbuf::drain_at_rest(kernel);
 }
 
 #[cfg(test)]

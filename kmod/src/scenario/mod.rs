@@ -27,6 +27,7 @@ use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
+use crate::net::mbuf;
 
 pub mod alive;
 pub mod arp;
@@ -314,6 +315,8 @@ pub(crate) fn verify(kernel: &'static Kernel) {
     let scenario = kernel.scenario();
     (scenario.verify)(kernel);
     (scenario.teardown)(kernel);
+    // Packets that were freed are kept for the next: no scenario has lost them.
+    mbuf::drain_at_rest(kernel);
 }
 
 /// Stops the kernel: something did not do what it promises. `promise` is a stable word.

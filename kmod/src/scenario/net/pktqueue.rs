@@ -83,7 +83,6 @@ pub static PKTQUEUE: Scenario = Scenario {
         let world: &World = shared(kernel.data());
         world.pq().destroy_at_rest(kernel);
         free_data::<World>(kernel);
-        crate::net::mbuf::drain_at_rest(kernel);
     },
 };
 
