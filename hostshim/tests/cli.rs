@@ -1,68 +1,15 @@
 //! The program from outside: statuses, messages, files.
 
+mod program;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{self, Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 // The kernel, whose list of scenarios is looked at, links only with a machine beside it.
 use hostshim as _;
 
-/// A directory of this test's own, gone when the test is over.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("rumplab-{name}-{}", process::id()));
-        assert!(fs::create_dir_all(&path).is_ok(), "{}", path.display());
-        Scratch(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        assert!(fs::write(&path, text).is_ok(), "{}", path.display());
-        path.display().to_string()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).map(|entries| entries.flatten().collect::<Vec<_>>());
-        let mut names: Vec<String> = entries
-            .unwrap_or_default()
-            .iter()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left in the temporary directory harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-struct Ran {
-    status: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn rumplab(arguments: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_rumplab"))
-        .args(arguments)
-        .output();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = output.unwrap_or_else(|error| panic!("{error}"));
-    Ran {
-        status: status.code(),
-        out: String::from_utf8_lossy(&stdout).into_owned(),
-        err: String::from_utf8_lossy(&stderr).into_owned(),
-    }
-}
+use program::{Ran, Scratch, rumplab};
 
 /// Runs what must be refused: status 2, nothing on the standard output, and a complaint with all of `words`.
 fn refused(arguments: &[&str], words: &[&str]) {

@@ -1,9 +1,10 @@
 //! Reports from outside: every form of an account, `minimize` and `triage`.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{self, Command, Output};
+use std::path::Path;
 
 use hostshim::hunt::{Budget, Hunt, Plan, Watch};
 use hostshim::names::name_schedule;
@@ -13,61 +14,13 @@ use kmod::config::Config;
 use kmod::scenario;
 use serde_json::Value;
 
+use program::{Scratch, rumplab};
+
 /// The kept replay files.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots/replays");
 /// The one of them that is a livelock: 200,000 points.
 const LONG: &str = "psref-starved-historical.replay";
 const FORMS: [&str; 5] = ["--html", "--json", "--svg", "--dot", "--perfetto"];
-
-/// A directory of this test's own, gone when the test is over.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("rumplab-reports-{name}-{}", process::id()));
-        assert!(fs::create_dir_all(&path).is_ok(), "{}", path.display());
-        Scratch(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.path(name);
-        assert!(fs::write(&path, text).is_ok(), "{path}");
-        path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left in the temporary directory harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-struct Ran {
-    status: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn rumplab(arguments: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_rumplab"))
-        .args(arguments)
-        .output();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = output.unwrap_or_else(|error| panic!("{error}"));
-    Ran {
-        status: status.code(),
-        out: String::from_utf8_lossy(&stdout).into_owned(),
-        err: String::from_utf8_lossy(&stderr).into_owned(),
-    }
-}
 
 fn kept(name: &str) -> String {
     format!("{KEPT}/{name}")

@@ -32,11 +32,12 @@
 //!
 //! `sys/net/net_stats.h`, `sys/netinet/ip_var.h`, `sys/netinet/icmp_var.h`, `sys/netinet/udp_var.h`.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::machine::{self, Stop};
 use crate::net::Net;
 use crate::net::mbuf::End;
-use crate::scenario::broken_promise;
 
 macro_rules! counts {
     ($($(#[$doc:meta])* $count:ident, $text:literal;)*) => {
@@ -156,27 +157,26 @@ pub fn accounting(net: &'static Net, kept: u64) {
     let mbufs = &net.kernel.mbufs;
     let (born, living) = (mbufs.born(), mbufs.living());
     if living != kept {
-        broken_promise(
-            "accounting",
-            format_args!(
-                "of {born} packets {} have ended, and {kept} are kept: {} are nowhere",
-                born - living,
-                living as i64 - kept as i64
-            ),
-        );
+        broken(format_args!(
+            "of {born} packets {} have ended, and {kept} are kept: {} are nowhere",
+            born - living,
+            living as i64 - kept as i64
+        ));
     }
     for (whole, parts) in SUMS {
         let (came, became) = (net.stats.get(*whole), net.stats.sum(parts));
         if came != became {
-            broken_promise(
-                "accounting",
-                format_args!(
-                    "{came} {} were counted, and {became} are all that became of them",
-                    whole.text()
-                ),
-            );
+            broken(format_args!(
+                "{came} {} were counted, and {became} are all that became of them",
+                whole.text()
+            ));
         }
     }
+}
+
+#[track_caller]
+fn broken(message: fmt::Arguments<'_>) -> ! {
+    machine::stop(Stop::Oracle("accounting"), message)
 }
 
 /// Says what was counted, on the console: what is not zero.
@@ -184,17 +184,17 @@ pub fn report(net: &'static Net) {
     for &count in Count::ALL {
         let value = net.stats.get(count);
         if value != 0 {
-            crate::machine::console(format_args!("# {value} {}\n", count.text()));
+            machine::console(format_args!("# {value} {}\n", count.text()));
         }
     }
     let mbufs = &net.kernel.mbufs;
     for &end in End::ALL {
         let value = mbufs.ended(end);
         if value != 0 {
-            crate::machine::console(format_args!("# {value} packets {}\n", end.text()));
+            machine::console(format_args!("# {value} packets {}\n", end.text()));
         }
     }
-    crate::machine::console(format_args!(
+    machine::console(format_args!(
         "# {} packets, in {} buffers that were allocated\n",
         mbufs.born(),
         mbufs.allocated()
