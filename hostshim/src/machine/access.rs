@@ -13,6 +13,7 @@ use super::failure::{FailureKind, Side, Sides};
 use super::memory::{Memory, Wrong};
 use super::shadow::{self, quick_atomic};
 use super::trace::{Access, Hold, Layer, PointName, Site, TraceEvent, What, place};
+use super::words::Word;
 
 impl Engine {
     /// Checks an operation of the step under way.
@@ -126,7 +127,7 @@ impl Engine {
         at: &'static Location<'static>,
     ) {
         let op = Op { addr, kind, order };
-        if FUSED && self.recording.get() {
+        if FUSED && self.tracing.get() {
             self.record_fused(op, at);
         }
         self.access(op, at);
@@ -146,7 +147,7 @@ impl Engine {
             Kind::Store | Kind::Rmw => self.written(op.addr),
             _ => {}
         }
-        if self.recording.get() {
+        if self.siting.get() {
             self.record_site(op, at);
         }
     }
@@ -314,9 +315,7 @@ impl Engine {
     }
 
     fn object_at(&self, offset: usize, kind: Kind) -> String {
-        let labelled = self.recorder.borrow().labels.resolve(offset, kind);
-        labelled
-            .or_else(|| self.memory(|memory| memory.describe(offset)))
+        self.lasting_object_at(offset, kind)
             .or_else(|| {
                 self.contexts
                     .owner(offset)
@@ -325,17 +324,64 @@ impl Engine {
             .unwrap_or_else(|| "unallocated memory".to_owned())
     }
 
+    /// The name that stays as long as the labels do.
+    fn lasting_object_at(&self, offset: usize, kind: Kind) -> Option<String> {
+        let labelled = self.recorder.borrow().labels.resolve(offset, kind);
+        labelled.or_else(|| self.memory(|memory| memory.describe(offset)))
+    }
+
+    /// A name for the object of an operation, as a word.
+    fn object_word(&self, op: Op) -> Word {
+        let offset = self.memory(|memory| memory.offset(op.addr));
+        let known = |offset| self.recorder.borrow().known_object(offset, op.kind);
+        if let Some(word) = offset.and_then(known) {
+            return word;
+        }
+        let lasting = offset.and_then(|offset| {
+            let name = self.lasting_object_at(offset, op.kind)?;
+            Some((offset, name))
+        });
+        match lasting {
+            Some((offset, name)) => {
+                let mut recorder = self.recorder.borrow_mut();
+                let word = recorder.words.word(&name);
+                recorder.know_object(offset, op.kind, word);
+                word
+            }
+            None => {
+                let name = self.object(op);
+                self.recorder.borrow_mut().words.word(&name)
+            }
+        }
+    }
+
+    /// The name of the context on that CPU, as a word.
+    fn context_word(&self, cpu: usize) -> Word {
+        let context = self.cpus[cpu].context.get();
+        let words = &mut self.recorder.borrow_mut().words;
+        self.contexts.word(context, words)
+    }
+
+    /// The word for a text, in names of points.
+    pub(crate) fn word(&self, text: &str) -> Word {
+        self.recorder.borrow_mut().words.word(text)
+    }
+
+    /// The text of a word.
+    pub(crate) fn text(&self, word: Word) -> String {
+        self.recorder.borrow().words.text(word).to_owned()
+    }
+
     /// The name of the point at which that CPU is.
     pub(crate) fn name_point(&self, cpu: usize) -> PointName {
         let (what, object) = match self.cpus[cpu].pending.get() {
-            Pending::Op(op, _) => (op.kind.name(), self.object(op)),
-            Pending::Spin(_) => ("spin", String::new()),
-            Pending::Wait => ("wait", String::new()),
-            Pending::Start => ("start", String::new()),
+            Pending::Op(op, _) => (Word::of(op.kind), self.object_word(op)),
+            Pending::Spin(_) => (Word::SPIN, Word::NOTHING),
+            Pending::Wait => (Word::WAIT, Word::NOTHING),
+            Pending::Start => (Word::START, Word::NOTHING),
         };
-        self.recorder
-            .borrow()
-            .name_point(self.context_name(cpu), what, object)
+        let context = self.context_word(cpu);
+        self.recorder.borrow().name_point(context, what, object)
     }
 }
 
@@ -380,13 +426,15 @@ impl Engine {
     /// The step that this operation was announced with begins.
     #[cold]
     pub(crate) fn record_op(&self, op: Op, at: &Location<'_>) {
-        let access = self.name_access(op, at);
-        let context = self.context_name(self.cpu.get());
+        let object = self.object_word(op);
+        let context = self.context_word(self.cpu.get());
         let occurrence = {
             let mut recorder = self.recorder.borrow_mut();
-            recorder.count(&context, op.kind.name(), &access.object)
+            recorder.count(context, Word::of(op.kind), object)
         };
-        self.record(What::Op(access), occurrence);
+        if self.tracing.get() {
+            self.record(What::Op(self.name_access(op, at)), occurrence);
+        }
     }
 
     /// An access of the step under way.
@@ -437,23 +485,22 @@ impl Engine {
     }
 
     pub(crate) fn record_wait(&self) {
-        let occurrence = self.count_idle("wait");
+        let occurrence = self.count_idle(Word::WAIT);
         self.record(What::Wait, occurrence);
     }
 
     pub(crate) fn record_spin(&self, at: &Location<'_>) {
-        let occurrence = self.count_idle("spin");
-        self.record(
-            What::Spin {
-                location: place(at),
-            },
-            occurrence,
-        );
+        let occurrence = self.count_idle(Word::SPIN);
+        if self.tracing.get() {
+            let location = place(at);
+            self.record(What::Spin { location }, occurrence);
+        }
     }
 
-    fn count_idle(&self, what: &'static str) -> u32 {
-        let context = self.context_name(self.cpu.get());
-        self.recorder.borrow_mut().count(&context, what, "")
+    fn count_idle(&self, what: Word) -> u32 {
+        let context = self.context_word(self.cpu.get());
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.count(context, what, Word::NOTHING)
     }
 
     fn site(&self, kind: Kind, at: &Location<'_>) -> Site {
@@ -481,7 +528,8 @@ impl Engine {
 
     #[cold]
     fn record_alloc(&self, address: usize, size: usize, at: &Location<'_>) {
-        if let Some(offset) = self.memory(|memory| memory.offset(address)) {
+        let offset = self.memory(|memory| memory.offset(address));
+        if let Some(offset) = offset.filter(|_| self.siting.get()) {
             let site = self.site(Kind::Write, at);
             self.recorder.borrow_mut().born(offset, size, site);
         }
@@ -493,8 +541,8 @@ impl Engine {
             .memory(|memory: &mut Memory| memory.extent(offset))
             .unwrap_or(0);
         let mut recorder = self.recorder.borrow_mut();
-        recorder.labels.remove(offset, size);
-        if let Some(at) = at {
+        recorder.remove_labels(offset, size);
+        if let Some(at) = at.filter(|_| self.siting.get()) {
             recorder.freed(offset, size, self.site(Kind::Free, at));
         }
     }

@@ -22,6 +22,7 @@ use corosensei::{Coroutine, Yielder};
 
 use super::mapping::Mapping;
 use super::memory::{CONTEXTS, STACK_BYTES, stack_offset};
+use super::words::{Word, Words};
 
 /// The lowest page of a stack traps.
 const GUARD_BYTES: usize = 4096;
@@ -85,6 +86,8 @@ pub(crate) struct Slot {
     alive: Cell<bool>,
     guarded: Cell<bool>,
     name: Cell<Name>,
+    /// The name as a word, once somebody has asked for it.
+    word: Cell<Option<Word>>,
     body: UnsafeCell<MaybeUninit<Body>>,
 }
 
@@ -97,6 +100,7 @@ impl Slot {
             alive: Cell::new(false),
             guarded: Cell::new(false),
             name: Cell::new(Name::default()),
+            word: Cell::new(None),
             body: UnsafeCell::new(MaybeUninit::uninit()),
         }
     }
@@ -155,6 +159,7 @@ impl Contexts {
         for slot in &self.slots {
             slot.alive.set(false);
             slot.cpu.set(None);
+            slot.word.set(None);
         }
         self.free.replace((0..CONTEXTS).rev().collect());
         self.pictures.borrow_mut().clear();
@@ -170,6 +175,19 @@ impl Contexts {
     /// The name that the kernel gave the context.
     pub(crate) fn name(&self, index: usize) -> String {
         self.slots[index].name.get().as_str().to_owned()
+    }
+
+    /// That name as a word.
+    pub(crate) fn word(&self, index: usize, words: &mut Words) -> Word {
+        let slot = &self.slots[index];
+        match slot.word.get() {
+            Some(word) => word,
+            None => {
+                let word = words.word(slot.name.get().as_str());
+                slot.word.set(Some(word));
+                word
+            }
+        }
     }
 
     /// The context whose stack has this byte, by its offset in the region.
@@ -200,6 +218,7 @@ impl Contexts {
         slot.alive.set(true);
         slot.cpu.set(None);
         slot.name.set(Name::new(name));
+        slot.word.set(None);
         slot.left_at.set(self.top(index).get());
         let stack = self.stack(index);
         unpoison(stack.limit.get() + GUARD_BYTES, STACK_BYTES - GUARD_BYTES);
@@ -335,6 +354,7 @@ impl Contexts {
         slot.left_at.set(picture.left_at);
         slot.cpu.set(picture.cpu);
         slot.name.set(picture.name);
+        slot.word.set(None);
         // SAFETY: (1) no context runs; (2) what is overwritten is abandoned and needs no drop; (3) the bits are those
         // of a suspended coroutine whose stack is put back below to what it was then.
         unsafe { ptr::copy_nonoverlapping(&raw const picture.body, slot.body.get(), 1) };

@@ -164,7 +164,7 @@ impl Engine {
     pub(crate) fn take(&self, line: Line) {
         let cpu = self.cpu.get();
         self.set_runnable(cpu);
-        if self.recording.get() {
+        if self.tracing.get() {
             self.record_interrupt(line);
         }
         if line == Line::Net {

@@ -28,7 +28,7 @@ use super::decide::Clockwork;
 use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
 use super::lines::{Lines, Sets};
 use super::memory::{Memory, region};
-use super::trace::{Recorder, place};
+use super::trace::{Detail, Recorder, place};
 use crate::schedule::Deviation;
 use crate::strategy::Strategy;
 
@@ -73,8 +73,10 @@ pub(crate) struct Engine {
     pub(crate) spinners: Cell<u32>,
     /// Set of the CPUs that can step.
     pub(crate) runnable: Cell<u32>,
-    /// Whether events are recorded.
+    /// Whether anything is recorded.
     pub(crate) recording: Cell<bool>,
+    /// Whether it is recorded who touched what last.
+    pub(crate) siting: Cell<bool>,
     /// Whether the run has failed, and the kernel is only asked for the words to say so.
     pub(crate) failing: Cell<bool>,
     /// The context that runs, or null on the host's own stack.
@@ -118,6 +120,7 @@ impl Engine {
             spinners: Cell::new(0),
             runnable: Cell::new(0),
             recording: Cell::new(false),
+            siting: Cell::new(false),
             failing: Cell::new(false),
             running: Cell::new(ptr::null()),
             aside: Cell::new(ptr::null()),
@@ -348,7 +351,7 @@ impl Engine {
     }
 
     /// Forgets everything: another kernel is to be booted.
-    pub(crate) fn clear(&self, ncpu: usize, nics: usize, interrupt: fn(Line), recording: bool) {
+    pub(crate) fn clear(&self, ncpu: usize, nics: usize, interrupt: fn(Line), detail: Detail) {
         self.cards.clear(nics);
         self.memory(Memory::clear);
         self.contexts.clear();
@@ -358,7 +361,7 @@ impl Engine {
         self.ncpu.set(ncpu);
         self.interrupt.set(interrupt);
         self.strategy.set(None);
-        self.set_recording(recording);
+        self.set_detail(detail);
         self.tracing.set(false);
         self.listening.set(true);
         self.clockwork.begin(&Limits::default());
@@ -386,11 +389,10 @@ impl Engine {
         image: &Image,
         strategy: &mut dyn Strategy,
         limits: &Limits,
-        recording: bool,
-        tracing: bool,
+        detail: Detail,
     ) {
         self.restore(image);
-        if self.cards.begin(tracing) {
+        if self.cards.begin(detail == Detail::Trace) {
             self.announce_frame();
         }
         strategy.begin();
@@ -402,17 +404,19 @@ impl Engine {
             std::mem::transmute::<&mut dyn Strategy, *mut (dyn Strategy + 'static)>(strategy)
         };
         self.strategy.set(Some(strategy));
-        self.set_recording(recording);
-        self.listening.set(recording);
-        self.tracing.set(tracing);
-        if recording {
+        self.set_detail(detail);
+        self.listening.set(self.recording.get());
+        if self.recording.get() {
             self.recorder.borrow_mut().restore();
         }
     }
 
-    fn set_recording(&self, recording: bool) {
-        self.recording.set(recording);
-        self.memory(|memory| memory.check_all(recording));
+    fn set_detail(&self, detail: Detail) {
+        let siting = matches!(detail, Detail::Sites | Detail::Trace);
+        self.recording.set(detail != Detail::Nothing);
+        self.siting.set(siting);
+        self.tracing.set(detail == Detail::Trace);
+        self.memory(|memory| memory.check_all(siting));
     }
 
     /// The host's own stack is in use again, however the others were left.

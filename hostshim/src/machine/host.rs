@@ -117,7 +117,7 @@ unsafe impl machine::Machine for Simulated {
     unsafe fn context_switch(from: Context, to: Context) {
         let engine = engine();
         let cpu = engine.cpu.get();
-        if engine.recording.get() {
+        if engine.tracing.get() {
             engine.record_switch(to.0);
         }
         if let Some(other) = engine.contexts.hand_over(from.0, to.0, cpu) {
@@ -245,11 +245,8 @@ unsafe impl machine::Machine for Simulated {
         let engine = engine();
         if let Some(offset) = engine.memory(|memory| memory.offset(addr)) {
             let name = name.to_string();
-            engine
-                .recorder
-                .borrow_mut()
-                .labels
-                .put(offset, size, name, fields);
+            let mut recorder = engine.recorder.borrow_mut();
+            recorder.put_label(offset, size, name, fields);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use kmod::machine::{Field, Kind};
 
 /// Whether an operation is on the labelled structure as a whole, and not on a cell or a lock in it.
-fn is_on_whole(kind: Kind) -> bool {
+pub(super) fn is_on_whole(kind: Kind) -> bool {
     matches!(kind, Kind::Splx | Kind::Switch | Kind::Free | Kind::Yield)
 }
 

@@ -61,6 +61,7 @@ mod tests;
 mod trace;
 mod view;
 mod waits;
+mod words;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,6 +76,7 @@ use crate::strategy::{Fair, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request};
 use guest::{Guest, Kmod};
+use trace::Detail;
 
 pub use cards::Sent;
 pub use cpu::Pending;
@@ -82,6 +84,7 @@ pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use trace::{Access, Hold, Layer, PointName, TraceEvent, What};
 pub use view::{View, members};
 pub use waits::{Cycle, NodeKind, WaitEdge, WaitGraph, WaitNode, Waiter};
+pub use words::Word;
 
 /// Ticks at rest, without any actor going on, after which the machine believes that none ever will.
 pub const IDLE_TICKS: u64 = 20_000;
@@ -108,7 +111,8 @@ pub struct Machine {
     program: Option<Program>,
     /// Points of a run by the default, as soon as somebody has asked.
     length: Option<u64>,
-    trace: bool,
+    /// What is recorded of every run.
+    detail: Detail,
     deviations: Vec<Deviation>,
     events: Vec<TraceEvent>,
 }
@@ -133,7 +137,7 @@ impl Machine {
             image: None,
             program: None,
             length: None,
-            trace: false,
+            detail: Detail::Nothing,
             deviations: Vec::new(),
             events: Vec::new(),
         }
@@ -145,7 +149,7 @@ impl Machine {
     ///
     /// If the kernel fails meanwhile: then there is nothing to run.
     pub fn boot(&mut self, setup: &Setup) -> Result<(), Failure> {
-        self.trace = setup.trace;
+        self.detail = Detail::of_setup(setup.trace);
         let Config { ncpu, nics, .. } = setup.config;
         self.boot_guest(ncpu, nics, &|| Box::new(Kmod::new(setup)))
     }
@@ -160,10 +164,10 @@ impl Machine {
             (1..=Config::MAXCPUS).contains(&ncpu),
             "a machine of {ncpu} CPUs"
         );
-        match self.try_boot(ncpu, nics, guest(), false) {
+        match self.try_boot(ncpu, nics, guest(), Detail::Nothing) {
             // Once more, to find the other side.
             Err(failure) if names_two_sides(failure.kind) => {
-                self.try_boot(ncpu, nics, guest(), true)
+                self.try_boot(ncpu, nics, guest(), Detail::Sites)
             }
             booted => booted,
         }
@@ -174,13 +178,13 @@ impl Machine {
         ncpu: usize,
         nics: usize,
         guest: Box<dyn Guest>,
-        record: bool,
+        detail: Detail,
     ) -> Result<(), Failure> {
         self.image = None;
         self.program = None;
         self.length = None;
         let engine = &*self.engine;
-        engine.clear(ncpu, nics, guest.interrupt(), record);
+        engine.clear(ncpu, nics, guest.interrupt(), detail);
         let booted = guarded(engine, || boot_to_rest(engine, &*guest));
         self.guest = Some(guest);
         if let Some(failure) = booted.or_else(|| failure_of(engine)) {
@@ -194,6 +198,17 @@ impl Machine {
     pub fn load(&mut self, program: &Program) {
         self.program = Some(*program);
         self.length = None;
+    }
+
+    /// Whether runs to come are only named, and not traced: enough to follow a list of names, and much faster.
+    ///
+    /// A machine that was not booted to be traced knows no names, and takes no notice.
+    pub fn name_only(&mut self, only: bool) {
+        self.detail = match (self.detail, only) {
+            (Detail::Nothing | Detail::Sites, _) => self.detail,
+            (Detail::Names | Detail::Trace, true) => Detail::Names,
+            (Detail::Names | Detail::Trace, false) => Detail::Trace,
+        };
     }
 
     /// What happens on the wire in every run to come, until another kernel is booted: by itself nothing but what the
@@ -212,9 +227,10 @@ impl Machine {
         if strategy.wants_length() {
             strategy.expect(self.length());
         }
-        let outcome = self.execute(strategy, limits, self.trace);
+        let outcome = self.execute(strategy, limits, self.detail);
+        let repeats = self.detail == Detail::Nothing;
         match &outcome.verdict {
-            Verdict::Failed(failure) if !self.trace && names_two_sides(failure.kind) => {
+            Verdict::Failed(failure) if repeats && names_two_sides(failure.kind) => {
                 self.explain(outcome, limits)
             }
             _ => outcome,
@@ -234,7 +250,7 @@ impl Machine {
             steps: LONGEST,
             ..Limits::default()
         };
-        let length = self.execute(&mut Fair, &limits, false).points;
+        let length = self.execute(&mut Fair, &limits, Detail::Nothing).points;
         self.length = Some(length);
         length
     }
@@ -242,7 +258,7 @@ impl Machine {
     /// Repeats a failed run and records it, to find the other side of a race or of a free.
     fn explain(&mut self, outcome: Outcome, limits: &Limits) -> Outcome {
         let mut replay = Replay::new(self.deviations.clone());
-        let explained = self.execute(&mut replay, limits, true);
+        let explained = self.execute(&mut replay, limits, Detail::Sites);
         debug_assert_eq!(
             explained.points, outcome.points,
             "a run was repeated and went otherwise"
@@ -250,12 +266,12 @@ impl Machine {
         explained
     }
 
-    fn execute(&mut self, strategy: &mut dyn Strategy, limits: &Limits, record: bool) -> Outcome {
+    fn execute(&mut self, strategy: &mut dyn Strategy, limits: &Limits, detail: Detail) -> Outcome {
         let (Some(image), Some(guest)) = (&self.image, &self.guest) else {
             panic!("a machine cannot run before it has booted")
         };
         let engine = &*self.engine;
-        engine.prepare(image, strategy, limits, record, self.trace);
+        engine.prepare(image, strategy, limits, detail);
         #[cfg(feature = "sanitizer")]
         engine.has_program.set(self.program.is_some());
         let failure = guarded(engine, || {
@@ -268,7 +284,7 @@ impl Machine {
         });
         engine.strategy.set(None);
         std::mem::swap(&mut *engine.deviations.borrow_mut(), &mut self.deviations);
-        if self.trace {
+        if detail == Detail::Trace {
             std::mem::swap(&mut engine.recorder.borrow_mut().events, &mut self.events);
         }
         let verdict = match failure {

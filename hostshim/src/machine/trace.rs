@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::panic::Location;
 
 use kmod::kern::spl::Ipl;
-use kmod::machine::{Kind, Line};
+use kmod::machine::{Field, Kind, Line};
 use kmod::mem::Ordering;
 
-use super::label::Labels;
+use super::label::{Labels, is_on_whole};
+use super::words::{Word, Words};
 
 /// One event of a trace.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,16 +110,39 @@ pub struct Access {
 }
 
 /// The name of a point: what a CPU is about to do, in words that outlive a change of the code around it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PointName {
     /// The name of the context that runs on the CPU.
-    pub context: String,
+    pub context: Word,
     /// The kind of operation; `wait` or `spin` if there is none.
-    pub what: &'static str,
+    pub what: Word,
     /// The object, empty if there is none.
-    pub object: String,
+    pub object: Word,
     /// How often the context has done that in this run.
     pub occurrence: u32,
+}
+
+/// How much is recorded of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Detail {
+    /// Nothing: it is one of many.
+    Nothing,
+    /// What the names of points depend on.
+    Names,
+    /// And who touched what last, for the other side of a failure.
+    Sites,
+    /// Everything.
+    Trace,
+}
+
+impl Detail {
+    /// For a machine that is booted to be traced, or not.
+    pub(crate) fn of_setup(trace: bool) -> Detail {
+        match trace {
+            true => Detail::Trace,
+            false => Detail::Nothing,
+        }
+    }
 }
 
 /// Who touched an address last.
@@ -141,8 +165,11 @@ pub(crate) struct Recorder {
     frees: Vec<(usize, usize, Site)>,
     /// Who allocated the memory from here to there.
     births: Vec<(usize, usize, Site)>,
-    occurrences: BTreeMap<(String, &'static str, String), u32>,
+    occurrences: BTreeMap<(Word, Word, Word), u32>,
     labels_of_image: Labels,
+    pub(crate) words: Words,
+    /// Names of objects that were looked up, by offset, and whether the whole is meant. They change with the labels.
+    objects: BTreeMap<(usize, bool), Word>,
 }
 
 impl Recorder {
@@ -164,18 +191,50 @@ impl Recorder {
         self.frees.clear();
         self.births.clear();
         self.occurrences.clear();
+        self.objects.clear();
+    }
+
+    /// The `size` bytes at `offset` are called `name` from now on.
+    pub(crate) fn put_label(
+        &mut self,
+        offset: usize,
+        size: usize,
+        name: String,
+        fields: &'static [Field],
+    ) {
+        self.labels.put(offset, size, name, fields);
+        self.forget_objects(offset, size);
+    }
+
+    /// What lies in the `size` bytes at `offset` has no name any more.
+    pub(crate) fn remove_labels(&mut self, offset: usize, size: usize) {
+        self.labels.remove(offset, size);
+        self.forget_objects(offset, size);
+    }
+
+    /// What lies in the `size` bytes at `offset` is something else than it was.
+    fn forget_objects(&mut self, offset: usize, size: usize) {
+        let known = self.objects.range((offset, false)..(offset + size, false));
+        let known: Vec<_> = known.map(|(&key, _)| key).collect();
+        for key in known {
+            self.objects.remove(&key);
+        }
+    }
+
+    /// The name of the object at `offset`, if it was looked up before.
+    pub(crate) fn known_object(&self, offset: usize, kind: Kind) -> Option<Word> {
+        self.objects.get(&(offset, is_on_whole(kind))).copied()
+    }
+
+    /// The object at `offset` has this name as long as no label is changed.
+    pub(crate) fn know_object(&mut self, offset: usize, kind: Kind, name: Word) {
+        self.objects.insert((offset, is_on_whole(kind)), name);
     }
 
     /// A name for the point at which a context is about to do something.
-    pub(crate) fn name_point(
-        &self,
-        context: String,
-        what: &'static str,
-        object: String,
-    ) -> PointName {
+    pub(crate) fn name_point(&self, context: Word, what: Word, object: Word) -> PointName {
         let key = (context, what, object);
         let occurrence = self.occurrences.get(&key).copied().unwrap_or(0);
-        let (context, what, object) = key;
         PointName {
             context,
             what,
@@ -185,9 +244,8 @@ impl Recorder {
     }
 
     /// Counts that the context has done it, and gives how often it had before.
-    pub(crate) fn count(&mut self, context: &str, what: &'static str, object: &str) -> u32 {
-        let key = (context.to_owned(), what, object.to_owned());
-        let count = self.occurrences.entry(key).or_insert(0);
+    pub(crate) fn count(&mut self, context: Word, what: Word, object: Word) -> u32 {
+        let count = self.occurrences.entry((context, what, object)).or_insert(0);
         *count += 1;
         *count - 1
     }
@@ -266,21 +324,35 @@ mod tests {
     #[test]
     fn occurrences_are_counted_by_context_kind_and_object() {
         let mut recorder = Recorder::default();
-        assert_eq!(recorder.count("a", "load", "x"), 0);
-        assert_eq!(recorder.count("a", "load", "x"), 1);
-        assert_eq!(recorder.count("a", "store", "x"), 0);
+        let [a, x] = ["a", "x"].map(|text| recorder.words.word(text));
+        assert_eq!(recorder.count(a, Word::of(Kind::Load), x), 0);
+        assert_eq!(recorder.count(a, Word::of(Kind::Load), x), 1);
+        assert_eq!(recorder.count(a, Word::of(Kind::Store), x), 0);
         assert_eq!(
-            recorder
-                .name_point("a".into(), "load", "x".into())
-                .occurrence,
+            recorder.name_point(a, Word::of(Kind::Load), x).occurrence,
             2
         );
         recorder.restore();
         assert_eq!(
-            recorder
-                .name_point("a".into(), "load", "x".into())
-                .occurrence,
+            recorder.name_point(a, Word::of(Kind::Load), x).occurrence,
             0
         );
+    }
+
+    #[test]
+    fn an_object_is_looked_up_again_when_labels_change() {
+        let mut recorder = Recorder::default();
+        let [x, y] = ["x", "y"].map(|text| recorder.words.word(text));
+        recorder.know_object(64, Kind::Load, x);
+        recorder.know_object(64, Kind::Switch, y);
+        recorder.know_object(72, Kind::Load, y);
+        assert_eq!(recorder.known_object(64, Kind::Store), Some(x));
+        assert_eq!(recorder.known_object(64, Kind::Free), Some(y));
+        recorder.put_label(64, 8, "z".to_owned(), &[]);
+        assert_eq!(recorder.known_object(64, Kind::Load), None);
+        assert_eq!(recorder.known_object(64, Kind::Switch), None);
+        assert_eq!(recorder.known_object(72, Kind::Load), Some(y));
+        recorder.remove_labels(0, 1000);
+        assert_eq!(recorder.known_object(72, Kind::Load), None);
     }
 }

@@ -9,6 +9,7 @@ use super::cpu::Pending;
 use super::engine::Engine;
 use super::lines::BY_RANK;
 use super::trace::PointName;
+use super::words::Word;
 use crate::schedule::Choice;
 
 /// The machine as a strategy sees it, at a point: what each CPU is about to do, and what could interrupt it.
@@ -137,8 +138,19 @@ impl<'a> View<'a> {
 
     /// A name for the point at which the CPU is, for replay files. Occurrences are counted only on a machine that was
     /// booted to be traced.
+    #[inline]
     pub fn name(&self, cpu: usize) -> PointName {
         self.engine.name_point(cpu)
+    }
+
+    /// The text of a word of such a name.
+    pub fn text(&self, word: Word) -> String {
+        self.engine.text(word)
+    }
+
+    /// The word for a text, to look for it in such names.
+    pub fn word(&self, text: &str) -> Word {
+        self.engine.word(text)
     }
 
     /// The deviations of this run so far.

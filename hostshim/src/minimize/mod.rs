@@ -76,6 +76,21 @@ pub fn minimize(
         machine.load(program);
     }
     machine.connect(wire);
+    machine.name_only(true);
+    let minimized = search(machine, program, wire, schedule, failure, limits, effort);
+    machine.name_only(false);
+    minimized
+}
+
+fn search(
+    machine: &mut Machine,
+    program: Option<Box<Program>>,
+    wire: &Wire,
+    schedule: Vec<Departure>,
+    failure: &Failure,
+    limits: &Limits,
+    effort: Effort,
+) -> Option<Minimized> {
     let mut search = Search {
         machine,
         wanted: Sameness::of(failure),

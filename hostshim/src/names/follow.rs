@@ -1,10 +1,10 @@
 //! From names to a run: a strategy that departs from the default where a list of names says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kmod::machine::Line;
 
-use super::{Action, Departure, Namer, PointName};
+use super::{Action, Departure, Key, Namer, PointName};
 use crate::machine::{Limits, Machine, Outcome, View};
 use crate::schedule::Choice;
 use crate::strategy::{Answer, Strategy};
@@ -41,6 +41,8 @@ pub struct Follower<'a> {
     list: &'a [Departure],
     manner: Manner,
     namer: Namer,
+    /// Where in the list a point is: the first place, if it is there several times. Made at the first point.
+    places: Option<BTreeMap<Key, usize>>,
     /// Which of the list were done, in the order in which they were.
     done: Vec<usize>,
     /// The first of the list that is neither done nor passed over.
@@ -57,6 +59,7 @@ impl<'a> Follower<'a> {
             list,
             manner,
             namer: Namer::default(),
+            places: None,
             done: Vec::new(),
             next: 0,
             points: Vec::new(),
@@ -100,14 +103,20 @@ impl<'a> Follower<'a> {
     }
 
     /// The index in the list of the departure that is to be made at this point.
-    fn find(&self, point: &PointName) -> Option<usize> {
-        let rest = self.next..self.list.len();
-        match self.manner {
-            Manner::Exact => rest.take(1).find(|&index| self.list[index].point == *point),
-            Manner::Loose => rest
-                .into_iter()
-                .find(|&index| self.list[index].point == *point),
-        }
+    fn find(&mut self, point: Key, view: &View<'_>) -> Option<usize> {
+        let list = self.list;
+        let places = self.places.get_or_insert_with(|| {
+            let places = list.iter().enumerate().rev();
+            places
+                .map(|(index, departure)| (Key::of(&departure.point, view), index))
+                .collect()
+        });
+        let index = *places.get(&point)?;
+        let is_due = match self.manner {
+            Manner::Exact => index == self.next,
+            Manner::Loose => index >= self.next,
+        };
+        is_due.then_some(index)
     }
 
     fn depart(&mut self, index: usize, view: &View<'_>) -> Choice {
@@ -135,12 +144,12 @@ impl<'a> Follower<'a> {
 impl Strategy for Follower<'_> {
     fn choose(&mut self, view: &View<'_>) -> Answer {
         let point = self.namer.name(view);
-        let choice = match self.find(&point) {
+        let choice = match self.find(point, view) {
             Some(index) if self.impossible.is_none() => self.depart(index, view),
             _ => view.default_choice(),
         };
         if self.manner == Manner::Exact {
-            self.seen.note(point);
+            self.seen.note(point.name(view));
         }
         // A name depends on every point before it, so none may be passed over.
         Answer { choice, quiet: 0 }
@@ -163,7 +172,8 @@ fn impossible(action: Action, view: &View<'_>) -> Option<String> {
             let does = view.name(cpu);
             Some(format!(
                 "cpu{cpu} cannot step: {} is about to {}",
-                does.context, does.what
+                view.text(does.context),
+                view.text(does.what)
             ))
         }
     }

@@ -28,7 +28,7 @@ use std::fmt;
 
 use kmod::machine::Line;
 
-use crate::machine::View;
+use crate::machine::{View, Word};
 use crate::replay::token::Name;
 use crate::schedule::Choice;
 
@@ -145,29 +145,66 @@ impl fmt::Display for Departure {
     }
 }
 
+/// A [`PointName`] in words of a machine: names are compared at every point of a run, and read at few.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    context: Word,
+    cpu: usize,
+    what: Word,
+    object: Word,
+    occurrence: u32,
+    look: u32,
+}
+
+impl Key {
+    /// The key of a name.
+    fn of(name: &PointName, view: &View<'_>) -> Key {
+        Key {
+            context: view.word(&name.context),
+            cpu: name.cpu,
+            what: view.word(&name.what),
+            object: view.word(&name.object),
+            occurrence: name.occurrence,
+            look: name.look,
+        }
+    }
+
+    /// The name that has this key.
+    fn name(self, view: &View<'_>) -> PointName {
+        PointName {
+            context: view.text(self.context),
+            cpu: self.cpu,
+            what: view.text(self.what),
+            object: view.text(self.object),
+            occurrence: self.occurrence,
+            look: self.look,
+        }
+    }
+}
+
 /// Names the points of one run, which it must be shown one after the other.
 #[derive(Default)]
 struct Namer {
     /// Decisions so far by name, `look` being 0.
-    looks: BTreeMap<PointName, u32>,
+    looks: BTreeMap<Key, u32>,
 }
 
 impl Namer {
-    fn name(&mut self, view: &View<'_>) -> PointName {
+    fn name(&mut self, view: &View<'_>) -> Key {
         let cpu = view.current();
         let at = view.name(cpu);
-        let mut name = PointName {
+        let mut key = Key {
             context: at.context,
             cpu,
-            what: at.what.to_owned(),
+            what: at.what,
             object: at.object,
             // An operation is counted when it is made, waiting and spinning when they begin.
             occurrence: at.occurrence + u32::from(view.op(cpu).is_some()),
             look: 0,
         };
-        let looks = self.looks.entry(name.clone()).or_insert(0);
+        let looks = self.looks.entry(key).or_insert(0);
         *looks += 1;
-        name.look = *looks;
-        name
+        key.look = *looks;
+        key
     }
 }

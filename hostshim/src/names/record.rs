@@ -31,7 +31,7 @@ struct Recorder<'a> {
 
 impl Strategy for Recorder<'_> {
     fn choose(&mut self, view: &View<'_>) -> Answer {
-        let point = self.namer.name(view);
+        let key = self.namer.name(view);
         let mut choice = view.default_choice();
         if let Some((next, rest)) = self.deviations.split_first()
             && next.point == view.point()
@@ -39,6 +39,7 @@ impl Strategy for Recorder<'_> {
             self.deviations = rest;
             choice = next.choice;
             let action = Action::of(choice, view);
+            let point = key.name(view);
             self.departures.push(Departure { point, action });
         }
         // A name depends on every point before it, so none may be passed over.

@@ -231,8 +231,8 @@ fn a_view_shows_what_every_cpu_is_about_to_do() {
             let name = view.name(0);
             seen.push((
                 view.context_name(0),
-                name.what,
-                name.object,
+                view.text(name.what),
+                view.text(name.object),
                 name.occurrence,
             ));
         }
@@ -242,7 +242,7 @@ fn a_view_shows_what_every_cpu_is_about_to_do() {
     machine.run(&mut look, &Limits::default());
     let first_load = seen
         .iter()
-        .find(|(_, what, ..)| *what == "load")
+        .find(|(_, what, ..)| what == "load")
         .expect("a load");
     assert_eq!(first_load.0, "t0");
     assert!(first_load.2.starts_with("shared#0"), "{}", first_load.2);
