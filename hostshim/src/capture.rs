@@ -12,7 +12,7 @@ use crate::machine::{Failure, Limits, Machine, Outcome, Verdict};
 use crate::minimize::{Effort, minimize};
 use crate::names::{Follower, name_schedule};
 use crate::replay::{Parsed, ReplayError, ReplayFile};
-use crate::report::{self, Story, Text};
+use crate::report::{self, Size, Story, Text};
 use crate::schedule::Deviation;
 use crate::wire::Wire;
 
@@ -44,8 +44,8 @@ pub struct Capture {
     pub outcome: Outcome,
     /// The report.
     pub report: Text,
-    /// Departures of the schedule before it was minimized.
-    pub departures_found: usize,
+    /// How large it was before it was minimized.
+    pub found: Size,
 }
 
 /// Why nothing could be kept. Each of these is a fault of this program, not of the kernel.
@@ -143,7 +143,7 @@ fn keep(
     limits: &Limits,
     effort: Effort,
 ) -> Result<Capture, CaptureError> {
-    let departures_found = file.schedule.len();
+    let found = report::size(&file);
     let schedule = std::mem::take(&mut file.schedule);
     let program = file.program.as_deref();
     let minimized = minimize(
@@ -162,7 +162,7 @@ fn keep(
         file,
         outcome,
         report,
-        departures_found,
+        found,
     })
 }
 

@@ -8,7 +8,7 @@ use hostshim::hunt::{Budget, Found, Hunt};
 use hostshim::minimize::Effort;
 use hostshim::pcap;
 use hostshim::replay::LIMITS;
-use hostshim::report::Role;
+use hostshim::report::{self, Role};
 use hostshim::suggest::nearest;
 use hostshim::wire::Frame;
 use kmod::config::{Config, Wiring};
@@ -179,14 +179,14 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Statu
     let Capture {
         file,
         report,
-        departures_found: before,
+        found: before,
         ..
     } = captured;
     let path = save::save(&file, &args.out)?;
-    let left = file.schedule.len();
+    let left = report::size(&file);
     terminal::say(
         Role::Heading,
-        format!("{title}; departures: {before}, minimized to {left}"),
+        format!("{title}: {before}, minimized to {left}"),
     );
     terminal::print(&report);
     let command = format!("replay it with: rumplab replay {}", for_shell(&path));

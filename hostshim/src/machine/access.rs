@@ -199,7 +199,7 @@ impl Engine {
     fn sides(&self, wrong: Wrong, later: Kind, object: String) -> Option<Box<Sides>> {
         let recorder = self.recorder.borrow();
         let (earlier, what) = match wrong {
-            Wrong::Never(_) => return None,
+            Wrong::Null | Wrong::Never(_) => return None,
             Wrong::Freed(offset) => (recorder.free_site(offset), Kind::Free.name()),
             Wrong::Race { offset, cpu, wrote } => match recorder.site(offset, cpu, wrote) {
                 Some(site) => (Some(site), site.kind.name()),
@@ -223,6 +223,11 @@ impl Engine {
     fn words_for(&self, wrong: Wrong, op: Op) -> (FailureKind, &'static str, String) {
         let (kind, object) = (op.kind.name(), self.object(op));
         match wrong {
+            Wrong::Null => (
+                FailureKind::UseAfterFree,
+                "wild-access",
+                format!("{kind} through a null pointer"),
+            ),
             Wrong::Never(_) => (
                 FailureKind::UseAfterFree,
                 "wild-access",
@@ -257,7 +262,7 @@ impl Engine {
 
     fn words_for_free(&self, wrong: Wrong) -> (FailureKind, &'static str, String, String) {
         match wrong {
-            Wrong::Never(_) => (
+            Wrong::Null | Wrong::Never(_) => (
                 FailureKind::UseAfterFree,
                 "invalid-free",
                 "memory is given back that was not allocated".to_owned(),

@@ -28,7 +28,7 @@ use super::decide::Clockwork;
 use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
 use super::lines::{Lines, Sets};
 use super::memory::{Memory, region};
-use super::trace::{Detail, Recorder, place};
+use super::trace::{Recorder, Recording, place};
 use crate::schedule::Deviation;
 use crate::strategy::Strategy;
 
@@ -351,7 +351,7 @@ impl Engine {
     }
 
     /// Forgets everything: another kernel is to be booted.
-    pub(crate) fn clear(&self, ncpu: usize, nics: usize, interrupt: fn(Line), detail: Detail) {
+    pub(crate) fn clear(&self, ncpu: usize, nics: usize, interrupt: fn(Line), detail: Recording) {
         self.cards.clear(nics);
         self.memory(Memory::clear);
         self.contexts.clear();
@@ -389,10 +389,10 @@ impl Engine {
         image: &Image,
         strategy: &mut dyn Strategy,
         limits: &Limits,
-        detail: Detail,
+        detail: Recording,
     ) {
         self.restore(image);
-        if self.cards.begin(detail == Detail::Trace) {
+        if self.cards.begin(detail == Recording::Trace) {
             self.announce_frame();
         }
         strategy.begin();
@@ -411,11 +411,11 @@ impl Engine {
         }
     }
 
-    fn set_detail(&self, detail: Detail) {
-        let siting = matches!(detail, Detail::Sites | Detail::Trace);
-        self.recording.set(detail != Detail::Nothing);
+    fn set_detail(&self, detail: Recording) {
+        let siting = matches!(detail, Recording::Sites | Recording::Trace);
+        self.recording.set(detail != Recording::Nothing);
         self.siting.set(siting);
-        self.tracing.set(detail == Detail::Trace);
+        self.tracing.set(detail == Recording::Trace);
         self.memory(|memory| memory.check_all(siting));
     }
 

@@ -49,9 +49,14 @@ pub(crate) fn stack_offset(index: usize) -> usize {
     ARENA_BYTES + index * STACK_BYTES
 }
 
+/// Addresses below this are those of a null pointer and what would lie behind it: no machine maps them.
+const NULL_BYTES: usize = 65_536;
+
 /// What is wrong with an access or a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wrong {
+    /// It goes through a null pointer.
+    Null,
     /// The address at this offset was never given out.
     Never(usize),
     /// The memory at this offset was given back already.
@@ -207,9 +212,11 @@ impl Memory {
         order: Ordering,
     ) -> Result<(), Wrong> {
         let Some(offset) = self.given_out(address) else {
-            return self
-                .offset(address)
-                .map_or(Ok(()), |offset| Err(Wrong::Never(offset)));
+            return match self.offset(address) {
+                Some(offset) => Err(Wrong::Never(offset)),
+                None if address < NULL_BYTES => Err(Wrong::Null),
+                None => Ok(()),
+            };
         };
         if (self.fresh..ARENA_BYTES).contains(&offset) && self.shadow.is_new(offset) {
             self.begin(offset)?;

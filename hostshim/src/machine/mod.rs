@@ -76,12 +76,11 @@ use crate::strategy::{Fair, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request};
 use guest::{Guest, Kmod};
-use trace::Detail;
 
 pub use cards::Sent;
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
-pub use trace::{Access, Hold, Layer, PointName, TraceEvent, What};
+pub use trace::{Access, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
 pub use waits::{Cycle, NodeKind, WaitEdge, WaitGraph, WaitNode, Waiter};
 pub use words::Word;
@@ -112,7 +111,7 @@ pub struct Machine {
     /// Points of a run by the default, as soon as somebody has asked.
     length: Option<u64>,
     /// What is recorded of every run.
-    detail: Detail,
+    recording: Recording,
     deviations: Vec<Deviation>,
     events: Vec<TraceEvent>,
 }
@@ -137,7 +136,7 @@ impl Machine {
             image: None,
             program: None,
             length: None,
-            detail: Detail::Nothing,
+            recording: Recording::Nothing,
             deviations: Vec::new(),
             events: Vec::new(),
         }
@@ -149,7 +148,7 @@ impl Machine {
     ///
     /// If the kernel fails meanwhile: then there is nothing to run.
     pub fn boot(&mut self, setup: &Setup) -> Result<(), Failure> {
-        self.detail = Detail::of_setup(setup.trace);
+        self.recording = Recording::of_setup(setup.trace);
         let Config { ncpu, nics, .. } = setup.config;
         self.boot_guest(ncpu, nics, &|| Box::new(Kmod::new(setup)))
     }
@@ -164,10 +163,10 @@ impl Machine {
             (1..=Config::MAXCPUS).contains(&ncpu),
             "a machine of {ncpu} CPUs"
         );
-        match self.try_boot(ncpu, nics, guest(), Detail::Nothing) {
+        match self.try_boot(ncpu, nics, guest(), Recording::Nothing) {
             // Once more, to find the other side.
             Err(failure) if names_two_sides(failure.kind) => {
-                self.try_boot(ncpu, nics, guest(), Detail::Sites)
+                self.try_boot(ncpu, nics, guest(), Recording::Sites)
             }
             booted => booted,
         }
@@ -178,7 +177,7 @@ impl Machine {
         ncpu: usize,
         nics: usize,
         guest: Box<dyn Guest>,
-        detail: Detail,
+        detail: Recording,
     ) -> Result<(), Failure> {
         self.image = None;
         self.program = None;
@@ -200,15 +199,9 @@ impl Machine {
         self.length = None;
     }
 
-    /// Whether runs to come are only named, and not traced: enough to follow a list of names, and much faster.
-    ///
-    /// A machine that was not booted to be traced knows no names, and takes no notice.
-    pub fn name_only(&mut self, only: bool) {
-        self.detail = match (self.detail, only) {
-            (Detail::Nothing | Detail::Sites, _) => self.detail,
-            (Detail::Names | Detail::Trace, true) => Detail::Names,
-            (Detail::Names | Detail::Trace, false) => Detail::Trace,
-        };
+    /// How much is recorded of every run to come, until another kernel is booted: the less, the faster.
+    pub fn record(&mut self, what: Recording) {
+        self.recording = what;
     }
 
     /// What happens on the wire in every run to come, until another kernel is booted: by itself nothing but what the
@@ -227,8 +220,8 @@ impl Machine {
         if strategy.wants_length() {
             strategy.expect(self.length());
         }
-        let outcome = self.execute(strategy, limits, self.detail);
-        let repeats = self.detail == Detail::Nothing;
+        let outcome = self.execute(strategy, limits, self.recording);
+        let repeats = self.recording == Recording::Nothing;
         match &outcome.verdict {
             Verdict::Failed(failure) if repeats && names_two_sides(failure.kind) => {
                 self.explain(outcome, limits)
@@ -250,7 +243,7 @@ impl Machine {
             steps: LONGEST,
             ..Limits::default()
         };
-        let length = self.execute(&mut Fair, &limits, Detail::Nothing).points;
+        let length = self.execute(&mut Fair, &limits, Recording::Nothing).points;
         self.length = Some(length);
         length
     }
@@ -258,7 +251,7 @@ impl Machine {
     /// Repeats a failed run and records it, to find the other side of a race or of a free.
     fn explain(&mut self, outcome: Outcome, limits: &Limits) -> Outcome {
         let mut replay = Replay::new(self.deviations.clone());
-        let explained = self.execute(&mut replay, limits, Detail::Sites);
+        let explained = self.execute(&mut replay, limits, Recording::Sites);
         debug_assert_eq!(
             explained.points, outcome.points,
             "a run was repeated and went otherwise"
@@ -266,7 +259,12 @@ impl Machine {
         explained
     }
 
-    fn execute(&mut self, strategy: &mut dyn Strategy, limits: &Limits, detail: Detail) -> Outcome {
+    fn execute(
+        &mut self,
+        strategy: &mut dyn Strategy,
+        limits: &Limits,
+        detail: Recording,
+    ) -> Outcome {
         let (Some(image), Some(guest)) = (&self.image, &self.guest) else {
             panic!("a machine cannot run before it has booted")
         };
@@ -284,7 +282,7 @@ impl Machine {
         });
         engine.strategy.set(None);
         std::mem::swap(&mut *engine.deviations.borrow_mut(), &mut self.deviations);
-        if detail == Detail::Trace {
+        if detail == Recording::Trace {
             std::mem::swap(&mut engine.recorder.borrow_mut().events, &mut self.events);
         }
         let verdict = match failure {

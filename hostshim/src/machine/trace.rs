@@ -124,7 +124,7 @@ pub struct PointName {
 
 /// How much is recorded of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Detail {
+pub enum Recording {
     /// Nothing: it is one of many.
     Nothing,
     /// What the names of points depend on.
@@ -135,12 +135,12 @@ pub(crate) enum Detail {
     Trace,
 }
 
-impl Detail {
+impl Recording {
     /// For a machine that is booted to be traced, or not.
-    pub(crate) fn of_setup(trace: bool) -> Detail {
+    pub(crate) fn of_setup(trace: bool) -> Recording {
         match trace {
-            true => Detail::Trace,
-            false => Detail::Nothing,
+            true => Recording::Trace,
+            false => Recording::Nothing,
         }
     }
 }

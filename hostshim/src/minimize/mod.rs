@@ -3,23 +3,23 @@
 //! # Overview
 //!
 //! Works on named departures, because numbers of points mean nothing any more once something before them is taken away.
-//! The shortest schedule of all has one departure, and there are few of them: all are tried, in order. If none fails, the
-//! list at hand is cut down. A try is a run along what is left of it, as far as it comes by ([`Follower::loose`]); if
-//! it fails in the same way, what it came by is the new list. First chunks are taken away, each half as long as the
-//! last; then single departures, until each of them is needed; then pairs, since going to another CPU and coming back
-//! is needed together or not at all.
+//! A try is a run along what is left of the list, as far as it comes by ([`Follower::loose`]); if it fails in the same
+//! way, what it came by is the new list. First chunks are taken away, each half as long as the last; then single
+//! departures, until each of them is needed. The shortest schedule of all has one departure, and there are few of them:
+//! all are tried. If none fails, pairs are taken away, since going to another CPU and coming back is needed together
+//! or not at all; and other failing schedules are looked for, and cut, in case one of them is shorter in the end.
 //!
 //! If the scenario is `ops`, its program is made shorter before its schedule (`program`); then what happens on the wire
-//! is, if anything does (`wire`).
+//! is, if anything does (`wire`). All of it again, until nothing becomes shorter any more.
 //!
 //! The same run and kernel give the same result.
 
 use kmod::scenario::ops::Program;
 
-use crate::machine::{Failure, FailureKind, Limits, Machine, Outcome, Verdict, View};
+use crate::machine::{Failure, FailureKind, Limits, Machine, Outcome, Recording, Verdict, View};
 use crate::names::{Departure, Follower, name_schedule};
 use crate::schedule::Deviation;
-use crate::strategy::{Answer, Strategy};
+use crate::strategy::{Answer, Replay, Strategy};
 use crate::wire::Wire;
 
 mod program;
@@ -30,15 +30,18 @@ mod wire;
 pub struct Effort {
     /// Runs.
     pub runs: u32,
-    /// Points in all of them together.
+    /// Points in all of them together. Those of a run whose points are not named cost a [`PLAIN`]th.
     pub points: u64,
 }
+
+/// So many times as fast as a run with names is one without.
+pub const PLAIN: u64 = 5;
 
 impl Default for Effort {
     fn default() -> Self {
         Effort {
-            runs: 12_000,
-            points: 8_000_000,
+            runs: 200_000,
+            points: 20_000_000,
         }
     }
 }
@@ -76,21 +79,7 @@ pub fn minimize(
         machine.load(program);
     }
     machine.connect(wire);
-    machine.name_only(true);
-    let minimized = search(machine, program, wire, schedule, failure, limits, effort);
-    machine.name_only(false);
-    minimized
-}
-
-fn search(
-    machine: &mut Machine,
-    program: Option<Box<Program>>,
-    wire: &Wire,
-    schedule: Vec<Departure>,
-    failure: &Failure,
-    limits: &Limits,
-    effort: Effort,
-) -> Option<Minimized> {
+    machine.record(Recording::Names);
     let mut search = Search {
         machine,
         wanted: Sameness::of(failure),
@@ -104,13 +93,13 @@ fn search(
             runs: 0,
         },
     };
-    if !search.attempt(schedule) {
-        return None;
+    let same = search.attempt(schedule);
+    if same {
+        search.shorten();
     }
-    search.shorten_program();
-    search.shorten_wire();
-    search.shorten_schedule();
-    Some(search.best)
+    let best = search.best;
+    machine.record(Recording::Trace);
+    same.then_some(best)
 }
 
 /// What two failures must have in common to be the same.
@@ -139,6 +128,10 @@ impl Sameness {
     }
 }
 
+/// Seeds by which other schedules are looked for: the first, and how many.
+const FIRST_SEED: u64 = 1;
+const OTHERS: u64 = 16;
+
 /// The most departures of which all pairs are tried.
 const PAIRS_OF: usize = 24;
 
@@ -166,7 +159,7 @@ impl Search<'_> {
 
     /// Accounts for a run; keeps its schedule, and says so, if the failure is the same.
     fn keep(&mut self, outcome: Outcome, schedule: Vec<Departure>) -> bool {
-        self.account(&outcome);
+        self.account(outcome.points);
         match outcome.verdict {
             Verdict::Failed(failure) if Sameness::of(&failure) == self.wanted => {
                 self.best.failure = failure;
@@ -177,10 +170,65 @@ impl Search<'_> {
         }
     }
 
-    fn account(&mut self, outcome: &Outcome) {
+    /// A run of which nothing is recorded. If it fails in the same way it is made again for its names; gives that one.
+    fn run_plainly(&mut self, strategy: &mut dyn Strategy) -> Option<(Outcome, Vec<Departure>)> {
+        self.machine.record(Recording::Nothing);
+        let outcome = self.machine.run(strategy, self.limits);
+        self.machine.record(Recording::Names);
+        self.account(outcome.points / PLAIN);
+        match outcome.verdict {
+            Verdict::Failed(failure) if Sameness::of(&failure) == self.wanted => {}
+            Verdict::Failed(_) | Verdict::Passed => return None,
+        }
+        let deviations = self.machine.deviations().to_vec();
+        Some(name_schedule(self.machine, &deviations, self.limits))
+    }
+
+    fn account(&mut self, points: u64) {
         self.best.runs += 1;
         self.effort.runs = self.effort.runs.saturating_sub(1);
-        self.effort.points = self.effort.points.saturating_sub(outcome.points);
+        self.effort.points = self.effort.points.saturating_sub(points);
+    }
+
+    /// Takes away whatever can be: operations before what happens on the wire, and that before departures.
+    fn shorten(&mut self) {
+        loop {
+            let before = self.size();
+            self.shorten_program();
+            self.shorten_wire();
+            self.shorten_schedule();
+            if self.size() >= before || self.is_spent() {
+                return;
+            }
+        }
+    }
+
+    /// What is to become smaller, in order of its worth.
+    fn size(&self) -> (usize, usize, usize) {
+        let scripts = self
+            .best
+            .program
+            .iter()
+            .flat_map(|program| &program.scripts);
+        let wire = &self.best.wire;
+        (
+            scripts.map(|script| script.ops().len()).sum(),
+            wire.frames.len() + wire.mishaps.len(),
+            self.len(),
+        )
+    }
+
+    /// Does something with no more than half of the effort that is left.
+    fn with_half<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        let Effort { runs, points } = self.effort;
+        self.effort = Effort {
+            runs: runs / 2,
+            points: points / 2,
+        };
+        let result = work(self);
+        self.effort.runs += runs - runs / 2;
+        self.effort.points += points - points / 2;
+        result
     }
 
     fn len(&self) -> usize {
@@ -199,12 +247,35 @@ impl Search<'_> {
     }
 
     fn shorten_schedule(&mut self) {
-        if self.singles() {
+        self.cut();
+        if self.with_half(Self::singles) {
             return;
         }
+        self.pairs();
+        self.with_half(Self::others);
+    }
+
+    /// Takes away what can be taken away by itself.
+    fn cut(&mut self) {
         self.beginnings();
         self.chunks();
-        self.pairs();
+    }
+
+    /// Looks for other schedules, which may be cut shorter than this one.
+    fn others(&mut self) {
+        for seed in 0..OTHERS {
+            if self.len() < 2 || self.is_spent() {
+                return;
+            }
+            let best = self.best.clone();
+            if self.attempt_anew(FIRST_SEED + seed) {
+                self.cut();
+            }
+            if self.len() >= best.schedule.len() {
+                let runs = self.best.runs;
+                self.best = Minimized { runs, ..best };
+            }
+        }
     }
 
     /// Looks for the shortest beginning: what comes after the fault was made is seldom needed.
@@ -270,8 +341,10 @@ impl Search<'_> {
             if self.is_spent() {
                 return false;
             }
-            let (outcome, named) = name_schedule(self.machine, &[deviation], self.limits);
-            if self.keep(outcome, named) {
+            let mut replay = Replay::new(vec![deviation]);
+            if let Some((outcome, named)) = self.run_plainly(&mut replay)
+                && self.keep(outcome, named)
+            {
                 return true;
             }
         }

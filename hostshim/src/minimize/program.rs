@@ -3,58 +3,68 @@
 //! Without an operation the names of later points change, and the schedule at hand may miss the failure although another
 //! one meets it. So if it does, a few schedules are tried that anybody could have tried.
 
+use std::ops::Range;
+
 use kmod::scenario::ops::{MAX_LWPS, Program, Script};
 
-use super::{Effort, Sameness, Search};
-use crate::machine::Verdict;
-use crate::names::name_schedule;
+use super::{Effort, FIRST_SEED, PLAIN, Search};
 use crate::strategy::Portfolio;
 
-/// Schedules that are tried anew for a shorter program.
-const ANEW: u32 = 60;
-/// The seed of those.
-const SEED: u64 = 1;
+/// What the schedules may cost that are tried anew for a shorter program: runs, and points in all of them together.
+const ANEW: Effort = Effort {
+    runs: 400,
+    points: 200_000,
+};
 
 impl Search<'_> {
     /// Takes operations away, until each of them is needed. Uses half of the effort at most: the schedule needs some too.
     pub(super) fn shorten_program(&mut self) {
-        if self.best.program.is_none() {
-            return;
+        if self.best.program.is_some() {
+            self.with_half(Self::take_operations_away);
         }
-        let Effort { runs, points } = self.effort;
-        self.effort = Effort {
-            runs: runs / 2,
-            points: points / 2,
-        };
+    }
+
+    fn take_operations_away(&mut self) {
         // A short schedule fits more programs than a long one.
-        self.shorten_schedule();
+        self.cut();
         for lwp in (0..MAX_LWPS).rev() {
-            self.attempt_program(|program| {
-                let script = &mut program.scripts[lwp];
-                let had = !script.ops().is_empty();
-                *script = Script::EMPTY;
-                had
-            });
+            let length = self.script(lwp);
+            self.attempt_program(|program| take_away(&mut program.scripts[lwp], 0..length));
+        }
+        for lwp in (0..MAX_LWPS).rev() {
+            self.halve_script(lwp);
         }
         while self.shorten_scripts() {}
-        self.effort.runs += runs - runs / 2;
-        self.effort.points += points - points / 2;
+    }
+
+    /// How many operations an LWP has.
+    fn script(&self, lwp: usize) -> usize {
+        let program = self.best.program.as_ref();
+        program.map_or(0, |program| program.scripts[lwp].ops().len())
+    }
+
+    /// Takes away half of a script, or a quarter of it, and so on, while it is long.
+    fn halve_script(&mut self, lwp: usize) {
+        let mut size = self.script(lwp) / 2;
+        while size > 1 {
+            let mut end = self.script(lwp);
+            while end > 0 {
+                let start = end.saturating_sub(size);
+                self.attempt_program(|program| take_away(&mut program.scripts[lwp], start..end));
+                end = start;
+            }
+            size = size.min(self.script(lwp)) / 2;
+        }
     }
 
     /// Tries to go without each single operation. Gives whether one was taken away.
     fn shorten_scripts(&mut self) -> bool {
         let mut shorter = false;
         for lwp in (0..MAX_LWPS).rev() {
-            let length = |search: &Self| {
-                search
-                    .best
-                    .program
-                    .as_ref()
-                    .map_or(0, |program| program.scripts[lwp].ops().len())
-            };
-            for index in (0..length(self)).rev() {
+            for index in (0..self.script(lwp)).rev() {
+                let this = index..index + 1;
                 shorter |=
-                    self.attempt_program(|program| take_away(&mut program.scripts[lwp], index));
+                    self.attempt_program(|program| take_away(&mut program.scripts[lwp], this));
             }
         }
         shorter
@@ -70,7 +80,7 @@ impl Search<'_> {
             return false;
         }
         self.machine.load(&shorter);
-        if self.attempt(self.best.schedule.clone()) || self.attempt_anew() {
+        if self.attempt(self.best.schedule.clone()) || self.attempt_anew(FIRST_SEED) {
             self.best.program = Some(shorter);
             return true;
         }
@@ -79,19 +89,14 @@ impl Search<'_> {
     }
 
     /// Looks for the failure without knowing a schedule.
-    pub(super) fn attempt_anew(&mut self) -> bool {
-        let mut strategy = Portfolio::new(SEED);
-        for _ in 0..ANEW {
-            if self.is_spent() {
+    pub(super) fn attempt_anew(&mut self, seed: u64) -> bool {
+        let mut strategy = Portfolio::new(seed);
+        let spent = self.effort.points.saturating_sub(ANEW.points / PLAIN);
+        for _ in 0..ANEW.runs {
+            if self.is_spent() || self.effort.points <= spent {
                 return false;
             }
-            let outcome = self.machine.run(&mut strategy, self.limits);
-            self.account(&outcome);
-            if let Verdict::Failed(failure) = &outcome.verdict
-                && Sameness::of(failure) == self.wanted
-            {
-                let deviations = self.machine.deviations().to_vec();
-                let (outcome, named) = name_schedule(self.machine, &deviations, self.limits);
+            if let Some((outcome, named)) = self.run_plainly(&mut strategy) {
                 return self.keep(outcome, named);
             }
         }
@@ -99,15 +104,11 @@ impl Search<'_> {
     }
 }
 
-/// The script without one operation. Gives whether it had it.
-fn take_away(script: &mut Script, index: usize) -> bool {
+/// Takes these operations of a script away. Gives whether it had any of them.
+fn take_away(script: &mut Script, gone: Range<usize>) -> bool {
     let mut rest = Script::EMPTY;
-    for (_, op) in script
-        .ops()
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| *at != index)
-    {
+    let ops = script.ops().iter().enumerate();
+    for (_, op) in ops.filter(|(at, _)| !gone.contains(at)) {
         rest.push(*op);
     }
     let had = rest.ops().len() < script.ops().len();

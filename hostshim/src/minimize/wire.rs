@@ -29,7 +29,7 @@ impl Search<'_> {
             return;
         }
         self.machine.connect(&fewer);
-        if self.attempt(self.best.schedule.clone()) || self.attempt_anew() {
+        if self.attempt(self.best.schedule.clone()) || self.attempt_anew(super::FIRST_SEED) {
             self.best.wire = fewer;
         } else {
             self.machine.connect(&before);

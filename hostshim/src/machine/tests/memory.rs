@@ -247,6 +247,14 @@ fn memory_is_given_back_once() {
 }
 
 #[test]
+fn an_access_through_a_null_pointer_ends_the_run_and_not_the_process() {
+    let guest = Little::new(&[|_| machine::access(1, machine::Kind::Read, Relaxed)]);
+    let failure = failure(&fair(&guest)).expect("a failure");
+    assert_eq!(failure.rule, "wild-access");
+    assert_eq!(failure.message, "read through a null pointer");
+}
+
+#[test]
 fn what_was_never_allocated_is_neither_freed_nor_used() {
     let inside = Little::new(&[|_| {
         let pair: &'static [u64; 4] = place("pair", [0; 4]);

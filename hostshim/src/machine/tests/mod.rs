@@ -16,7 +16,7 @@ use kmod::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use kmod::scenario::ops::Program;
 
 use super::guest::Guest;
-use super::trace::Detail;
+use super::trace::Recording;
 use super::{FailureKind, Limits, Machine, Outcome, Verdict};
 use crate::strategy::{Fair, Random, Strategy};
 
@@ -181,7 +181,7 @@ impl Guest for Little {
 /// A machine that has booted `guest`.
 fn booted(guest: &Little, trace: bool) -> Machine {
     let mut machine = Machine::new();
-    machine.detail = Detail::of_setup(trace);
+    machine.recording = Recording::of_setup(trace);
     let make = || -> Box<dyn Guest> { Box::new(guest.clone()) };
     machine
         .boot_guest(guest.bodies.len(), guest.nics, &make)
