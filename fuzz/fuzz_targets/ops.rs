@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::{Arbitrary, Unstructured};
 use hostshim::Bytes;
+use hostshim::tail::with_tail;
 use kmod::config::Wiring;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use rumplab_fuzz::program::Input;
@@ -18,7 +19,8 @@ thread_local! {
 }
 
 fuzz_target!(|bytes: &[u8]| -> Corpus {
-    let Ok(input) = Input::arbitrary(&mut Unstructured::new(bytes)) else {
+    let whole = with_tail(bytes, Input::WHOLE);
+    let Ok(input) = Input::arbitrary(&mut Unstructured::new(&whole)) else {
         return Corpus::Reject;
     };
     BENCHES.with_borrow_mut(|benches| {

@@ -1,6 +1,7 @@
 //! Arbitrary programs: what an input of the target `ops` means.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use hostshim::Bytes;
 use kmod::config::Wiring;
 use kmod::scenario::ops::{MAX_CPUS, MAX_LWPS, MAX_OPS, Op, Program, Topics};
 
@@ -17,6 +18,16 @@ pub struct Input {
     pub schedule: Vec<u8>,
 }
 
+/// Operations of a small program, at most: three of four are small.
+const SMALL: usize = 48;
+/// Operations of a large one.
+const LARGE: usize = MAX_LWPS * MAX_OPS;
+
+impl Input {
+    /// Bytes of an input that leaves nothing open.
+    pub const WHOLE: usize = 5 + 4 * LARGE + Bytes::MOST;
+}
+
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Input> {
         let head: u8 = bytes.arbitrary()?;
@@ -30,7 +41,9 @@ impl<'a> Arbitrary<'a> for Input {
         let mut program = Program::default();
         // Operations are dealt out: a byte says to whom, three what. So to insert one does not move the others
         // to other LWPs, and the schedule comes last.
-        let count = usize::from(bytes.arbitrary::<u8>()?) % (MAX_LWPS * MAX_OPS);
+        let count = usize::from(bytes.arbitrary::<u8>()?);
+        let most = if count < 192 { SMALL } else { LARGE };
+        let count = count % most;
         for _ in 0..count {
             if bytes.len() < 4 {
                 break;

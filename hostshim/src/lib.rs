@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod stopwatch;
 pub mod strategy;
 pub mod suggest;
+pub mod tail;
 pub mod triage;
 pub mod wire;
 
