@@ -48,6 +48,9 @@ struct Args {
     /// What Linux is called in the table
     #[arg(long, value_name = "NAME")]
     linux_name: String,
+    /// Linux's command line
+    #[arg(long, value_name = "WORDS", default_value = "console=ttyS0 quiet")]
+    linux_command_line: String,
     /// Seconds for which the replies of a boot are counted
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
@@ -84,7 +87,7 @@ fn run(args: &Args) -> Result<bool, String> {
         name: &args.linux_name,
         kernel: &args.linux,
         initrd: Some(&args.initrd),
-        command_line: "console=ttyS0 quiet",
+        command_line: &args.linux_command_line,
     };
     let duration = Duration::from_secs(args.seconds);
     let mut pairs = Vec::new();

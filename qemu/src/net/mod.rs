@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `pci` | the bus: configuration space, registers, MSI-X |
 //! | `registers` | virtio's vectors and doorbells |
-//! | `ring` | a queue with the buffers that go through it |
+//! | `ring` | a queue, which device and driver share, with the buffers that go through it |
 //! | `queues` | frames out of buffers, and into them |
 //! | `card` | one card, from a place on the bus to queues that run |
 //! | `hal` | what `virtio-drivers` asks of the machine |
