@@ -282,6 +282,8 @@ pub unsafe trait Machine {
     fn mark(_mark: Mark) {}
     /// The structure of `size` bytes at `addr` is called `name` and has these fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
+    /// A packet has come to the stage of this number ([`crate::net::stages`]).
+    fn stage(_stage: usize) {}
     /// Number of network cards.
     fn nics() -> usize {
         0
@@ -425,6 +427,11 @@ macro_rules! bind_machine {
                 <Host as Machine>::label(addr, size, name, fields)
             }
             #[unsafe(no_mangle)]
+            #[inline(always)]
+            fn kmod_machine_stage(stage: usize) {
+                <Host as Machine>::stage(stage)
+            }
+            #[unsafe(no_mangle)]
             fn kmod_machine_nics() -> usize {
                 <Host as Machine>::nics()
             }
@@ -477,6 +484,8 @@ mod bound {
         ) -> !;
         pub(super) safe fn kmod_machine_interrupts_on();
         pub(super) safe fn kmod_machine_nics() -> usize;
+        #[cfg(feature = "stages")]
+        pub(super) safe fn kmod_machine_stage(stage: usize);
         pub(super) safe fn kmod_machine_nic(unit: usize) -> Nic;
         pub(super) safe fn kmod_machine_nic_transmit(unit: usize, frame: &[u8]) -> bool;
         pub(super) safe fn kmod_machine_nic_receive(
@@ -697,6 +706,13 @@ pub fn mark(mark: Mark) {
     if tracing() {
         bound::kmod_machine_mark(mark);
     }
+}
+
+/// A packet has come to the stage of this number. Use [`reached`](crate::net::stages::reached).
+#[cfg(feature = "stages")]
+#[inline(always)]
+pub fn stage(stage: usize) {
+    bound::kmod_machine_stage(stage);
 }
 
 /// Names the structure at `at` for traces and replay files.

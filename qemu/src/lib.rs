@@ -21,6 +21,7 @@
 //! | `perturb` | delays and interrupts at random, in the build for them |
 //! | `run` | which scenario, how long, watchdog, result |
 //! | `report` | the last report: registers, backtraces with lines, wait-for graph |
+//! | `stages` | in the cost kernel: when a packet came how far |
 //! | `options`, `console`, `sync`, `runtime` | command line, serial port, the host's own lock, what the compiler asks for |
 //!
 //! A kernel is this library and a list of scenarios: a binary gives it with [`boots!`].
@@ -64,6 +65,8 @@ mod report;
 mod run;
 #[cfg(panic = "abort")]
 mod runtime;
+#[cfg(all(panic = "abort", feature = "cost"))]
+pub mod stages;
 #[cfg(panic = "abort")]
 mod sync;
 

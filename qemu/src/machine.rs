@@ -126,6 +126,12 @@ unsafe impl Machine for Booted {
 
     fn label(_: usize, _: usize, _: fmt::Arguments<'_>, _: &'static [Field]) {}
 
+    #[cfg(feature = "cost")]
+    #[inline(always)]
+    fn stage(stage: usize) {
+        crate::stages::note(stage);
+    }
+
     fn nics() -> usize {
         net::count()
     }

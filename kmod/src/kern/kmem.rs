@@ -15,7 +15,7 @@
 //! There is no `KM_SLEEP`: memory is there, or the caller gets `None`.
 
 use core::alloc::Layout;
-use core::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use crate::contract;
 use crate::kern::lwp::{curcpu, curlwp};
@@ -28,6 +28,14 @@ use crate::mem;
 #[derive(Default)]
 pub struct Kmem {
     km_live: AtomicI64,
+    km_allocated: AtomicU64,
+}
+
+impl Kmem {
+    fn count(&self) {
+        self.km_live.fetch_add(1, Relaxed);
+        self.km_allocated.fetch_add(1, Relaxed);
+    }
 }
 
 /// Moves `value` into memory of its own. `what` is what reports call it.
@@ -42,7 +50,7 @@ pub fn kmem_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
         curlwp().name()
     );
     let object = boot_alloc(what, value)?;
-    curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
+    curcpu().kernel().kmem.count();
     Some(object)
 }
 
@@ -83,7 +91,7 @@ pub(crate) fn kmem_alloc_slice<T>(
         curlwp().name()
     );
     let objects = boot_alloc_slice(what, count, make)?;
-    curcpu().kernel().kmem.km_live.fetch_add(1, Relaxed);
+    curcpu().kernel().kmem.count();
     Some(objects)
 }
 
@@ -159,6 +167,11 @@ pub(crate) unsafe fn boot_free_slice<T>(slice: &'static [T]) {
 /// Number of objects that were allocated and not freed.
 pub fn live(kernel: &Kernel) -> i64 {
     kernel.kmem.km_live.load(Relaxed)
+}
+
+/// Number of objects that were allocated, ever.
+pub fn allocated(kernel: &Kernel) -> u64 {
+    kernel.kmem.km_allocated.load(Relaxed)
 }
 
 /// Checks at rest that everything the scenario allocated was given back.

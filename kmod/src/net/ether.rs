@@ -21,6 +21,7 @@ use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Addres
 
 use crate::net::ifnet::{Ifnet, if_transmit};
 use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
+use crate::net::stages::{self, Stage};
 use crate::net::stats::Count;
 use crate::net::{arp_wire, ip};
 
@@ -84,6 +85,7 @@ fn classify(frame: &[u8], own: EthernetAddress) -> Result<(EthernetProtocol, u32
 /// If its Ethernet address is not known the packet waits for it.
 #[track_caller]
 pub fn ether_output(ifp: &'static Ifnet, m: Mbuf, dst: Ipv4Address) {
+    stages::reached(Stage::Resolve);
     if m.flags() & M_BCAST != 0 {
         return ether_send(ifp, m, EthernetAddress::BROADCAST, EthernetProtocol::Ipv4);
     }
@@ -100,6 +102,7 @@ pub fn ether_send(
     to: EthernetAddress,
     protocol: EthernetProtocol,
 ) {
+    stages::reached(Stage::Resolved);
     if !m.prepend(ETHER_HDR_LEN) {
         return m.free(End::TooBig);
     }

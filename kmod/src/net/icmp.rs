@@ -27,6 +27,7 @@ use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, IpProtocol};
 use crate::net::Net;
 use crate::net::ip::{Header, Outgoing, ip_output};
 use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
+use crate::net::stages::{self, Stage};
 use crate::net::stats::Count;
 
 /// The protocol is not spoken here.
@@ -48,6 +49,7 @@ fn parse(bytes: &[u8]) -> Option<Icmpv4Message> {
 /// Handles a message (`icmp_input`). The IP header is still in front.
 #[track_caller]
 pub(crate) fn icmp_input(net: &'static Net, mut m: Mbuf, header: &Header) {
+    stages::reached(Stage::Icmp);
     m.adj(header.header_len);
     let to_many = m.flags() & (M_BCAST | M_MCAST) != 0;
     match parse(m.bytes()) {

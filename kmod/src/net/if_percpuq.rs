@@ -38,6 +38,7 @@ use crate::kernel::Kernel;
 use crate::mem::{Local, Plain};
 use crate::net::ifnet::{Ifnet, if_input};
 use crate::net::mbuf::{End, Mbuf, Packet};
+use crate::net::stages::{self, Stage};
 
 /// Most packets on the queue of a CPU (`IFQ_MAXLEN`).
 const IFQ_MAXLEN: u64 = 256;
@@ -123,6 +124,7 @@ impl IfPercpuq {
             if let Some(si) = self.ipq_si.get() {
                 softint::schedule(si);
             }
+            stages::reached(Stage::Queued);
         } else {
             m.free(End::IfFull);
         }
@@ -164,6 +166,7 @@ fn softintr(ifp: Arg) {
     // SAFETY: `init` gave the interface, whose end waits for the softint's.
     let ifp: &'static Ifnet = unsafe { ifp.get() };
     while let Some(m) = ifp.if_percpuq.dequeue() {
+        stages::reached(Stage::Received);
         if_input(ifp, m);
     }
 }

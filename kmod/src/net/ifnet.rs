@@ -74,6 +74,7 @@ use crate::net::if_percpuq::IfPercpuq;
 use crate::net::llatbl::Lltable;
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::pktqueue::pktq_ifdetach;
+use crate::net::stages::{self, Stage};
 use crate::net::{Net, arp_wire, ether, inet, ip, route};
 use crate::{machine, note};
 
@@ -484,7 +485,9 @@ pub fn if_transmit(ifp: &'static Ifnet, m: Mbuf) {
     }
     ifp.if_opackets.fetch_add(1, Bare::Relaxed);
     bpf::bpf_mtap(ifp, m.bytes());
+    stages::reached(Stage::Transmit);
     (ifp.if_spec.driver.transmit)(ifp, m);
+    stages::reached(Stage::Transmitted);
 }
 
 /// Sends an IP packet to the next hop `dst` (`if_output`): with an Ethernet header, or back to this host.

@@ -38,6 +38,7 @@ use crate::net::inet::{ia_put, in_ifaddr_get, in_is_local};
 use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
 use crate::net::pktqueue::{Pktqueue, pktq_rps_hash};
 use crate::net::route::{Rtentry, rt_unref, rtalloc1};
+use crate::net::stages::{self, Stage};
 use crate::net::stats::Count;
 use crate::net::{Net, icmp, softnet_enter, softnet_exit, udp};
 
@@ -62,8 +63,10 @@ pub struct Header {
 /// Puts a packet on IP's queue, on the CPU of its flow.
 #[track_caller]
 pub(crate) fn enqueue(net: &'static Net, m: Mbuf) {
+    stages::reached(Stage::Demultiplexed);
     let hash = pktq_rps_hash(m.bytes());
     net.ip_pktq().enqueue(m, hash);
+    stages::reached(Stage::Enqueued);
 }
 
 /// The softint of IP (`ipintr`).
@@ -72,7 +75,9 @@ pub(crate) fn ipintr(pq: &'static Pktqueue) {
     let net: &'static Net = unsafe { pq.arg().get() };
     softnet_enter(&net.softnet_lock);
     while let Some(m) = pq.dequeue() {
+        stages::reached(Stage::Ip);
         ip_input(net, m);
+        stages::reached(Stage::Done);
     }
     softnet_exit(&net.softnet_lock);
 }
@@ -201,6 +206,7 @@ pub fn in_selectsrc(net: &'static Net, dst: Ipv4Address) -> Option<Ipv4Address> 
 /// Context: softint up to softnet, or thread that is bound; not in a read section.
 #[track_caller]
 pub fn ip_output(net: &'static Net, m: Mbuf, out: &Outgoing) {
+    stages::reached(Stage::Output);
     net.stats.count(Count::IpOut);
     if in_is_local(net, out.dst) {
         let src = out.src.unwrap_or(out.dst);
@@ -234,6 +240,7 @@ fn send(
     src: Ipv4Address,
     (ifindex, next_hop): (u32, Ipv4Address),
 ) {
+    stages::reached(Stage::Routed);
     if !in_is_local(net, src) {
         // It was removed since the packet came that this answers, or since the route was found.
         return m.free(End::NoAddress);

@@ -506,6 +506,17 @@ impl Mbuf {
         true
     }
 
+    /// Makes an empty packet `len` bytes long, which are whatever the buffer holds: for who writes them, and then says by
+    /// [`truncate`](Self::truncate) how many those are. False: there is no such room.
+    #[must_use]
+    pub fn claim(&mut self, len: usize) -> bool {
+        let fits = self.0.m_off.get() + len <= MCLBYTES;
+        if fits {
+            self.0.m_len.set(len);
+        }
+        fits
+    }
+
     /// The flags: [`M_BCAST`], [`M_MCAST`].
     pub fn flags(&self) -> u32 {
         self.0.m_flags.get()

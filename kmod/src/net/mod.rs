@@ -21,7 +21,8 @@
 //! and [`pktqueue`] bring it to the protocols: [`ether`], [`arp_wire`], [`ip`], [`icmp`], [`udp`]. [`ifnet`], [`inet`] and [`route`] are
 //! what they look up, each with the rules by which it ends; [`llatbl`] is the table that tells link addresses by network
 //! addresses, [`arp`] the protocol that fills it, and [`lleref`] the account of who keeps an entry of the table alive. [`bpf`]
-//! taps an interface; a [`listener`] has the cards without a stack. [`stats`] says where packets went.
+//! taps an interface; a [`listener`] has the cards without a stack. [`stats`] says where packets went, [`stages`] how far one has
+//! come.
 //!
 //! # Contexts
 //!
@@ -88,6 +89,7 @@ pub mod nic;
 pub mod pair;
 pub mod pktqueue;
 pub mod route;
+pub mod stages;
 pub mod stats;
 pub mod udp;
 

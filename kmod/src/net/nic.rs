@@ -261,7 +261,7 @@ fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) -> bool 
             }
             continue;
         };
-        let len = match m.resize(NIC_FRAME) {
+        let len = match m.claim(NIC_FRAME) {
             true => machine::nic_receive(unit, queue, m.bytes_mut()),
             false => None,
         };

@@ -206,6 +206,7 @@ pub static ALL: &[&Scenario] = &[
     &provoke::OVERFLOW,
     &provoke::HANG,
     &nic_loop::SCENARIO,
+    &net::steady::STEADY,
     &net::wire::WIRE,
     &net::serve::SERVE,
 ];

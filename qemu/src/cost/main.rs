@@ -19,6 +19,8 @@ extern crate alloc;
 #[cfg(panic = "abort")]
 mod count;
 #[cfg(panic = "abort")]
+mod counter;
+#[cfg(panic = "abort")]
 mod rows;
 #[cfg(panic = "abort")]
 mod scenario;

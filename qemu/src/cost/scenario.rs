@@ -6,7 +6,7 @@ use kmod::kernel::Kernel;
 use kmod::machine;
 use kmod::scenario::{FIXED, Kind, Scenario, actor_options, actor_with};
 
-use crate::count;
+use crate::counter;
 use crate::rows::ROWS;
 
 /// Measures what the primitives cost.
@@ -33,7 +33,7 @@ fn setup(kernel: &'static Kernel) {
 }
 
 fn measure(_: Arg) {
-    count::check();
+    counter::check();
     for row in ROWS {
         let (group, name, cost) = (row.group.name(), row.name, (row.measure)());
         machine::console(format_args!("cost\t{group}\t{name}\t{cost}\n"));

@@ -44,10 +44,12 @@ mod feature {
     pub(super) const COMMANDS: u64 = 1 << 17;
     /// There can be several pairs of queues.
     pub(super) const PAIRS: u64 = 1 << 22;
+    /// Either side says by which buffer it wants to be told.
+    pub(super) const EVENTS: u64 = 1 << 29;
     /// The device is one of version 1 or later.
     pub(super) const VERSION_1: u64 = 1 << 32;
     pub(super) const NEEDED: u64 = ADDRESS | VERSION_1;
-    pub(super) const WELCOME: u64 = NEEDED | COMMANDS | PAIRS;
+    pub(super) const WELCOME: u64 = NEEDED | COMMANDS | PAIRS | EVENTS;
 }
 
 /// Most pairs of queues that are used.
@@ -81,6 +83,7 @@ impl Card {
         let msix = Msix::of(root, at)?;
         let mut transport = PciTransport::new::<Identity, _>(root, at).map_err(Unfit::Transport)?;
         let features = agree(&mut transport)?;
+        let events = features & feature::EVENTS != 0;
         let offered = pairs_offered(&transport, features)?;
         let pairs = offered.min(MAX_PAIRS).min(msix.len());
 
@@ -90,8 +93,15 @@ impl Card {
         let (mut receiving, mut sending) = (Vec::new(), Vec::new());
         for (pair, &cpu) in (0..).zip(&cpus) {
             msix.set(pair, cpu::of(cpu).apic_id.load(Relaxed), NET_VECTOR);
-            receiving.push(Receiving::new(&mut transport, &registers, 2 * pair, pair)?);
-            sending.push(Sending::new(&mut transport, &registers, 2 * pair + 1)?);
+            let (input, output) = (2 * pair, 2 * pair + 1);
+            receiving.push(Receiving::new(
+                &mut transport,
+                &registers,
+                input,
+                pair,
+                events,
+            )?);
+            sending.push(Sending::new(&mut transport, &registers, output, events)?);
         }
         start_device(&mut transport, offered, pairs)?;
         receiving.iter().for_each(Receiving::ring_bell);

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `pci` | the bus: configuration space, registers, MSI-X |
 //! | `registers` | virtio's vectors and doorbells |
-//! | `ring` | a queue with the buffers that go through it |
+//! | `ring` | a queue, which device and driver share, with the buffers that go through it |
 //! | `queues` | frames out of buffers, and into them |
 //! | `card` | one card, from a place on the bus to queues that run |
 //! | `hal` | what `virtio-drivers` asks of the machine |
@@ -44,6 +44,7 @@ use crate::console::println;
 use crate::cpu;
 use crate::options::NetIrq;
 use card::Card;
+use ring::PLACES;
 
 static CARDS: Once<Vec<Card>> = Once::new();
 
@@ -65,6 +66,8 @@ enum Unfit {
     Refused { features: u64 },
     /// A queue could not have its message.
     Vector { index: u16, vector: u16 },
+    /// A queue has too few places.
+    Small { index: u16, offered: u32 },
     /// A queue could not be made, or the configuration not be read.
     Queue(virtio_drivers::Error),
     /// It does not answer.
@@ -99,6 +102,12 @@ impl fmt::Display for Unfit {
             }
             Unfit::Vector { index, vector } => {
                 write!(f, "queue {index} does not take message {vector}")
+            }
+            Unfit::Small { index, offered } => {
+                write!(
+                    f,
+                    "queue {index} has {offered} places, and {PLACES} are needed"
+                )
             }
             Unfit::Queue(error) => write!(f, "{error}"),
             Unfit::Silent => f.write_str("it does not answer commands"),

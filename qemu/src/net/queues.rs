@@ -60,9 +60,10 @@ impl Receiving {
         registers: &Registers,
         index: u16,
         vector: u16,
+        events: bool,
     ) -> Result<Receiving, Unfit> {
         registers.set_vector(index, vector)?;
-        let (mut ring, held) = Ring::new(transport, index, Way::In)?;
+        let (mut ring, held) = Ring::new(transport, index, Way::In, events)?;
         for buffer in held {
             ring.give(buffer, BUFFER_BYTES);
         }
@@ -151,8 +152,9 @@ impl Sending {
         transport: &mut PciTransport,
         registers: &Registers,
         index: u16,
+        events: bool,
     ) -> Result<Sending, Unfit> {
-        let (mut ring, held) = Ring::new(transport, index, Way::Out)?;
+        let (mut ring, held) = Ring::new(transport, index, Way::Out, events)?;
         ring.mute();
         Ok(Sending {
             outbox: IrqLock::new(Outbox { ring, held }),

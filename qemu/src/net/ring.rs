@@ -3,29 +3,36 @@
 //! # Overview
 //!
 //! Every buffer is either the driver's or the device's. The driver's it *holds* ([`Held`], which cannot be
-//! copied); [`Ring::give`] makes it the device's, [`Ring::take`] gives it back when the device is done. As many
-//! buffers as places in the ring: whoever holds a buffer finds a place for it, and nothing is allocated after the start.
+//! copied); [`Ring::give`] makes it the device's, [`Ring::take`] gives it back when the device is done. Each buffer has a
+//! descriptor of its own, which always names it: so whoever holds a buffer finds a place for it, and nothing is allocated
+//! after the start.
+//!
+//! # Bells and interrupts
+//!
+//! Each side tells the other by which index it wants to be told (VIRTIO_F_EVENT_IDX): the device names the buffer with which
+//! it goes to sleep, the driver the one behind the last that it has taken. So a frame that is given while the device still
+//! has others to look at costs no bell, which under QEMU is a lock and a system call. A device without that
+//! feature has a flag instead, which it changes later.
 //!
 //! # Memory order
 //!
 //! Each side writes what it has to say and then looks whether the other sleeps. That is a store before a load, the one
-//! order that x86 does not keep, and `virtio-drivers` leaves the fence to its callers:
+//! order that x86 does not keep:
 //!
 //! ```text
 //!     driver                                 device
-//!     ring index = n + 1                     flags = "wake me"
+//!     ring index = n + 1                     event = n: "wake me"
 //!     ── fence ──                            ── fence ──
-//!     flags == "wake me"? then doorbell      ring index == n? then sleep
+//!     event passed? then doorbell            ring index == n? then sleep
 //! ```
 //!
 //! Without the fences both can read the old value: the device sleeps, and nobody wakes it. [`Ring::wants_bell`] and
 //! [`Ring::unmute`] have the driver's.
 //!
-//! # Differences from the driver of `virtio-drivers`
+//! # Differences from `virtio-drivers`
 //!
-//! `VirtIONetRaw` of 0.13 knows one queue a direction and no MSI-X, has no such fence, and negotiates
-//! VIRTIO_F_EVENT_IDX, with which its comparison goes wrong when the index wraps around after 65,536 buffers. Its queue
-//! and its transport are used here, and that feature is not.
+//! Its queue (0.13) is not used: with VIRTIO_F_EVENT_IDX its comparison goes wrong when the index wraps around after 65,536
+//! buffers, and does not see that the device has been told already; and it leaves the fence to its callers.
 //!
 //! # Sources
 //!
@@ -34,14 +41,14 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
-use core::slice;
-use core::sync::atomic::{Ordering::SeqCst, fence};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, fence};
 
-use virtio_drivers::queue::VirtQueue;
+use virtio_drivers::transport::Transport;
 use virtio_drivers::transport::pci::PciTransport;
 
 use super::Unfit;
-use super::hal::Identity;
+use crate::memory;
 
 /// Places in a ring, and buffers: as many as QEMU's cards offer.
 pub(super) const PLACES: usize = 256;
@@ -58,6 +65,62 @@ pub(super) enum Way {
     Out,
 }
 
+/// Where a buffer is (`struct virtq_desc`).
+#[repr(C)]
+struct Descriptor {
+    address: AtomicU64,
+    len: AtomicU32,
+    flags: AtomicU16,
+    next: AtomicU16,
+}
+
+/// What the driver gives (`struct virtq_avail`).
+#[repr(C)]
+struct Available {
+    flags: AtomicU16,
+    index: AtomicU16,
+    ring: [AtomicU16; PLACES],
+    /// The buffer, by its index in the device's ring, after which the device is to interrupt.
+    used_event: AtomicU16,
+}
+
+/// A buffer that the device is done with (`struct virtq_used_elem`).
+#[repr(C)]
+struct Done {
+    place: AtomicU32,
+    len: AtomicU32,
+}
+
+/// What the device gives back (`struct virtq_used`).
+#[repr(C)]
+struct Used {
+    flags: AtomicU16,
+    index: AtomicU16,
+    ring: [Done; PLACES],
+    /// The buffer, by its index in the driver's ring, after which the device is to be told.
+    avail_event: AtomicU16,
+}
+
+/// What driver and device share. Zeroes are an empty ring.
+#[repr(C, align(16))]
+struct Shared {
+    descriptors: [Descriptor; PLACES],
+    available: Available,
+    used: Used,
+}
+
+/// The device writes into the buffer (`VIRTQ_DESC_F_WRITE`).
+const WRITE: u16 = 1 << 1;
+/// Of either side: the other need not tell it (`VIRTQ_AVAIL_F_NO_INTERRUPT`, `VIRTQ_USED_F_NO_NOTIFY`).
+const QUIET: u16 = 1 << 0;
+/// So many buffers later is not soon: half of all indices.
+const FAR: u16 = 1 << 15;
+
+/// Whether a ring that went on from `old` to `new` has passed the buffer `event` (`vring_need_event`). Indices wrap around.
+const fn passed(event: u16, old: u16, new: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
 struct Buffer(UnsafeCell<[u8; BUFFER_BYTES]>);
 
 // SAFETY: the bytes are touched through the one `Held` of the buffer, or by the device while there is none.
@@ -68,29 +131,69 @@ pub(super) struct Held(u16);
 
 /// A ring and its buffers.
 pub(super) struct Ring {
-    queue: Box<VirtQueue<Identity, PLACES>>,
+    shared: &'static Shared,
     buffers: &'static [Buffer],
-    /// Which buffer lies at which place of the ring: what the device has.
-    lies_at: [Option<u16>; PLACES],
-    way: Way,
+    /// Which buffers the device has.
+    given: [bool; PLACES],
+    /// Index of the next buffer that is given, and that of the next when the device was told last, or needed not be.
+    next_given: u16,
+    told: u16,
+    /// Index of the next buffer that comes back.
+    next_taken: u16,
+    /// Whether VIRTIO_F_EVENT_IDX was agreed upon.
+    events: bool,
+}
+
+/// Where something lies for the device.
+///
+/// Panics if it lies where addresses are not physical ones.
+fn address<T>(what: &T) -> u64 {
+    let start = core::ptr::from_ref(what).expose_provenance();
+    let end = start + size_of::<T>();
+    assert!(
+        end <= memory::MAPPED_END,
+        "what a device shares lies at {start:#x}, where addresses are not physical ones"
+    );
+    start as u64
 }
 
 impl Ring {
-    /// Sets queue `index` of the device up. All buffers are held.
+    /// Sets queue `index` of the device up, with which VIRTIO_F_EVENT_IDX was agreed upon if `events`. All buffers are held.
     pub(super) fn new(
         transport: &mut PciTransport,
         index: u16,
         way: Way,
+        events: bool,
     ) -> Result<(Ring, Vec<Held>), Unfit> {
-        let queue = Box::new(VirtQueue::new(transport, index, false, false)?);
+        let offered = transport.max_queue_size(index);
+        if (offered as usize) < PLACES {
+            return Err(Unfit::Small { index, offered });
+        }
         let buffers: Vec<Buffer> = (0..PLACES)
             .map(|_| Buffer(UnsafeCell::new([0; BUFFER_BYTES])))
             .collect();
+        let buffers: &'static [Buffer] = buffers.leak();
+        let shared: &'static Shared = Box::leak(Shared::empty());
+        for (descriptor, buffer) in shared.descriptors.iter().zip(buffers) {
+            descriptor.address.store(address(buffer), Relaxed);
+            let flags = if way == Way::In { WRITE } else { 0 };
+            descriptor.flags.store(flags, Relaxed);
+        }
+        transport.queue_set(
+            index,
+            PLACES as u32,
+            address(&shared.descriptors),
+            address(&shared.available),
+            address(&shared.used),
+        );
         let ring = Ring {
-            queue,
-            buffers: buffers.leak(),
-            lies_at: [None; PLACES],
-            way,
+            shared,
+            buffers,
+            given: [false; PLACES],
+            next_given: 0,
+            told: 0,
+            next_taken: 0,
+            events,
         };
         Ok((ring, (0..PLACES as u16).map(Held).collect()))
     }
@@ -103,68 +206,69 @@ impl Ring {
 
     /// Gives the first `len` bytes of a buffer to the device.
     pub(super) fn give(&mut self, held: Held, len: usize) {
-        let start = self.buffers[usize::from(held.0)].0.get().cast::<u8>();
-        let len = len.min(BUFFER_BYTES);
-        let added = match self.way {
-            Way::In => {
-                // SAFETY: (1) as many bytes are there; (2) nobody else holds the buffer.
-                let bytes = unsafe { slice::from_raw_parts_mut(start, len) };
-                // SAFETY: the buffers live for good, and this one is not touched before `take` gives it back.
-                unsafe { self.queue.add(&[], &mut [bytes]) }
-            }
-            Way::Out => {
-                // SAFETY: (1) as many bytes are there; (2) nobody else holds the buffer.
-                let bytes = unsafe { slice::from_raw_parts(start, len) };
-                // SAFETY: as above.
-                unsafe { self.queue.add(&[bytes], &mut []) }
-            }
-        };
-        let place = added.expect("there are as many places as buffers");
-        self.lies_at[usize::from(place)] = Some(held.0);
+        let (place, available) = (usize::from(held.0), &self.shared.available);
+        let len = len.min(BUFFER_BYTES) as u32;
+        self.shared.descriptors[place].len.store(len, Relaxed);
+        available.ring[usize::from(self.next_given) % PLACES].store(held.0, Relaxed);
+        self.given[place] = true;
+        self.next_given = self.next_given.wrapping_add(1);
+        // Release: the device that sees the index sees the descriptor and the bytes.
+        available.index.store(self.next_given, Release);
     }
 
     /// Takes the next buffer that the device is done with, and the number of bytes that it wrote.
     pub(super) fn take(&mut self) -> Option<(Held, usize)> {
-        let place = self.queue.peek_used()?;
-        let lies_there = self.lies_at.get_mut(usize::from(place));
-        let Some(number) = lies_there.and_then(Option::take) else {
-            panic!(
-                "a network card gave back place {place} of a ring of {PLACES}, where no buffer lies"
-            );
-        };
-        let start = self.buffers[usize::from(number)].0.get().cast::<u8>();
-        let taken = match self.way {
-            Way::In => {
-                // SAFETY: (1) as many bytes are there; (2) the device is done with them, and the driver does not hold them.
-                let bytes = unsafe { slice::from_raw_parts_mut(start, BUFFER_BYTES) };
-                // SAFETY: it is the buffer that was added at this place.
-                unsafe { self.queue.pop_used(place, &[], &mut [bytes]) }
-            }
-            Way::Out => {
-                // SAFETY: as above.
-                let bytes = unsafe { slice::from_raw_parts(start, BUFFER_BYTES) };
-                // SAFETY: as above.
-                unsafe { self.queue.pop_used(place, &[bytes], &mut []) }
-            }
-        };
-        let len = taken.expect("what was peeked at can be popped");
-        Some((Held(number), len as usize))
+        let used = &self.shared.used;
+        // Acquire: who sees the index sees what the device wrote.
+        if used.index.load(Acquire) == self.next_taken {
+            return None;
+        }
+        let done = &used.ring[usize::from(self.next_taken) % PLACES];
+        let (place, len) = (done.place.load(Relaxed), done.len.load(Relaxed));
+        let given = self.given.get_mut(place as usize);
+        if !given.is_some_and(core::mem::take) {
+            panic!("a network card gave back buffer {place} of {PLACES}, which it did not have");
+        }
+        self.next_taken = self.next_taken.wrapping_add(1);
+        Some((Held(place as u16), (len as usize).min(BUFFER_BYTES)))
     }
 
-    /// Whether the device sleeps and must be told of what it was given.
-    pub(super) fn wants_bell(&self) -> bool {
+    /// Whether the device sleeps and must be told of what it was given since this was asked last.
+    pub(super) fn wants_bell(&mut self) -> bool {
         fence(SeqCst);
-        self.queue.should_notify()
+        let used = &self.shared.used;
+        let old = core::mem::replace(&mut self.told, self.next_given);
+        match self.events {
+            true => passed(used.avail_event.load(Relaxed), old, self.next_given),
+            false => used.flags.load(Relaxed) & QUIET == 0,
+        }
     }
 
-    /// The device need not interrupt for what it is done with.
+    /// The device need not interrupt for what it is done with. It may all the same, now and then.
     pub(super) fn mute(&mut self) {
-        self.queue.set_dev_notify(false);
+        let available = &self.shared.available;
+        match self.events {
+            true => available
+                .used_event
+                .store(self.next_taken.wrapping_add(FAR), Relaxed),
+            false => available.flags.store(QUIET, Relaxed),
+        }
     }
 
     /// The device interrupts for the next buffer that it is done with, unless there is one already: look again.
     pub(super) fn unmute(&mut self) {
-        self.queue.set_dev_notify(true);
+        let available = &self.shared.available;
+        match self.events {
+            true => available.used_event.store(self.next_taken, Relaxed),
+            false => available.flags.store(0, Relaxed),
+        }
         fence(SeqCst);
+    }
+}
+
+impl Shared {
+    fn empty() -> Box<Shared> {
+        // SAFETY: words of zero are what it consists of.
+        unsafe { Box::new_zeroed().assume_init() }
     }
 }

@@ -17,6 +17,9 @@ const ARP_LEN: usize = 28;
 /// Bytes of an UDP header.
 const UDP_LEN: usize = 8;
 
+/// What is sent with echo requests, or its beginning. All of it makes a packet of 64 bytes.
+pub const ECHO_DATA: &[u8; 36] = b"echoechoechoechoechoechoechoechoecho";
+
 /// A host on the wire: its Ethernet and its IP address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Host {
@@ -75,10 +78,15 @@ fn ip(from: Host, to: Host, protocol: IpProtocol, len: usize) -> Option<Mbuf> {
 
 /// An echo request.
 pub fn echo_request(from: Host, to: Host, number: u16) -> Option<Mbuf> {
+    echo_request_of(from, to, number, 4)
+}
+
+/// An echo request with so many bytes of data, at most those of [`ECHO_DATA`].
+pub fn echo_request_of(from: Host, to: Host, number: u16, len: usize) -> Option<Mbuf> {
     let repr = Icmpv4Repr::EchoRequest {
         ident: 1,
         seq_no: number,
-        data: b"echo",
+        data: ECHO_DATA.get(..len)?,
     };
     let mut m = ip(from, to, IpProtocol::Icmp, repr.buffer_len())?;
     let packet = &mut m.bytes_mut()[ETHER_HDR_LEN + IP_LEN..];
@@ -172,7 +180,7 @@ fn parse_ip(packet: &[u8]) -> Option<Seen> {
                 return None;
             }
             match icmp.msg_type() {
-                Icmpv4Message::EchoReply if icmp.data() == b"echo" => {
+                Icmpv4Message::EchoReply if ECHO_DATA.starts_with(icmp.data()) => {
                     Some(Seen::EchoReply(src, icmp.echo_seq_no()))
                 }
                 // It quotes a part of a packet, which is itself no packet.

@@ -1,0 +1,141 @@
+//! The booted kernel's packet path beside Linux's: echo replies a second, and how long after QEMU's start the first ARP
+//! reply comes.
+//!
+//! # Overview
+//!
+//! Both kernels are booted in turns, by the same QEMU with the same card ([`machine`]), and the same sender is at the other
+//! end of the wire ([`sender`]). What comes of a pair of boots is compared within the pair, and the medians over the pairs
+//! are told ([`table`]). `scripts/bench-net` builds and fetches what is booted.
+//!
+//! # Exit status
+//!
+//! 0: what is to be reached is reached; 1: it is not; 2: wrong usage; 3: a machine did not do what was asked of it.
+
+mod machine;
+mod packet;
+mod sender;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use machine::{Image, Machine};
+use sender::{Sender, Wire};
+use table::{Figures, Pair};
+
+/// How long a kernel may take until it answers for the first time.
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a kernel answers before anything is counted.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// Measures two kernels in turns. `scripts/bench-net --help` explains.
+#[derive(Debug, Parser)]
+#[command(name = "bench-net")]
+struct Args {
+    /// Our kernel
+    #[arg(long, value_name = "FILE")]
+    kernel: PathBuf,
+    /// Linux
+    #[arg(long, value_name = "FILE")]
+    linux: PathBuf,
+    /// What Linux runs
+    #[arg(long, value_name = "FILE")]
+    initrd: PathBuf,
+    /// What Linux is called in the table
+    #[arg(long, value_name = "NAME")]
+    linux_name: String,
+    /// Linux's command line
+    #[arg(long, value_name = "WORDS", default_value = "console=ttyS0 quiet")]
+    linux_command_line: String,
+    /// Seconds for which the replies of a boot are counted
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Pairs of boots
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    pairs: u64,
+    /// More words for our kernel's command line
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    append: String,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(why) => {
+            eprintln!("bench-net: {why}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// Measures all pairs and prints the table. True: what is to be reached is.
+fn run(args: &Args) -> Result<bool, String> {
+    // It serves for longer than anybody asks it, and is ended from outside, as Linux is.
+    let ours = Image {
+        name: "rumplab",
+        kernel: &args.kernel,
+        initrd: None,
+        command_line: &format!("scenario=net-serve seconds=86400 {}", args.append),
+    };
+    let linux = Image {
+        name: &args.linux_name,
+        kernel: &args.linux,
+        initrd: Some(&args.initrd),
+        command_line: &args.linux_command_line,
+    };
+    let duration = Duration::from_secs(args.seconds);
+    let mut pairs = Vec::new();
+    let mut said = String::new();
+    for number in 0..args.pairs {
+        // Who goes first takes turns, too.
+        let pair = if number % 2 == 0 {
+            let ours = measure(&ours, duration, &mut String::new())?;
+            let linux = measure(&linux, duration, &mut said)?;
+            Pair { ours, linux }
+        } else {
+            let linux = measure(&linux, duration, &mut said)?;
+            let ours = measure(&ours, duration, &mut String::new())?;
+            Pair { ours, linux }
+        };
+        eprintln!("# pair {} of {}: {pair}", number + 1, args.pairs);
+        pairs.push(pair);
+    }
+    let table = table::Table::new(&args.linux_name, pairs);
+    print!("{table}");
+    println!(
+        "\nMedians of {} pairs of boots, and the least and greatest ratio of a pair; {} s each.",
+        args.pairs, args.seconds
+    );
+    for line in said.lines().filter_map(|line| line.strip_prefix("# ")) {
+        println!("{}: {line}", args.linux_name);
+    }
+    Ok(table.is_reached())
+}
+
+/// Boots a kernel, measures it, and ends it. `said` is what it said.
+fn measure(image: &Image<'_>, duration: Duration, said: &mut String) -> Result<Figures, String> {
+    let wire = Wire::lay().map_err(|error| format!("no wire on the loopback: {error}"))?;
+    let mut machine = Machine::start(image, &wire)?;
+    let mut sender = Sender::new(wire);
+    let figures = sender
+        .find(machine.started(), BOOT_LIMIT, || machine.is_running())
+        .and_then(|first_arp| {
+            sender.echo(WARM_UP)?;
+            let before = machine.processor_seconds()?;
+            let echoes = sender.echo(duration)?;
+            let processor_seconds = machine.processor_seconds()? - before;
+            Ok(Figures {
+                first_arp,
+                echoes,
+                processor_seconds,
+            })
+        });
+    *said = machine.end();
+    figures.map_err(|why| format!("{}: {why}; it said:\n{said}", image.name))
+}
