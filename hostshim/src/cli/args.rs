@@ -109,6 +109,9 @@ pub(super) struct RunArgs {
     /// A pcap file of frames that network card 0 receives from outside, in every run
     #[arg(long, value_name = "PCAP")]
     pub(super) frames: Option<PathBuf>,
+    /// Keep a failure as it was found; `rumplab minimize` can make it small later
+    #[arg(long)]
+    pub(super) as_found: bool,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,

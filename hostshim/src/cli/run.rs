@@ -174,7 +174,11 @@ fn frames(scenario: &Scenario, nics: usize, args: &RunArgs) -> Result<Vec<Frame>
 
 /// Minimizes a failure, writes its file, and prints its report.
 fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Status, Wrong> {
-    let captured = hunt.catch(found).capture(&LIMITS, Effort::default());
+    let effort = match args.as_found {
+        true => Effort::NONE,
+        false => Effort::default(),
+    };
+    let captured = hunt.catch(found).capture(&LIMITS, effort);
     let captured = captured.map_err(|error| Wrong(error.to_string()))?;
     let Capture {
         file,
@@ -183,11 +187,11 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Statu
         ..
     } = captured;
     let path = save::save(&file, &args.out)?;
-    let left = report::size(&file);
-    terminal::say(
-        Role::Heading,
-        format!("{title}: {before}, minimized to {left}"),
-    );
+    let minimized = match args.as_found {
+        true => String::new(),
+        false => format!(", minimized to {}", report::size(&file)),
+    };
+    terminal::say(Role::Heading, format!("{title}: {before}{minimized}"));
     terminal::print(&report);
     let command = format!("replay it with: rumplab replay {}", for_shell(&path));
     terminal::say(Role::Plain, format!("\n{command}"));

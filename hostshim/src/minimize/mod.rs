@@ -34,6 +34,14 @@ pub struct Effort {
     pub points: u64,
 }
 
+impl Effort {
+    /// None, but for the one run that shows that the failure is there.
+    pub const NONE: Effort = Effort {
+        runs: 1,
+        points: u64::MAX,
+    };
+}
+
 /// So many times as fast as a run with names is one without.
 pub const PLAIN: u64 = 5;
 
