@@ -7,6 +7,9 @@ use std::time::Duration;
 /// How long a frame may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long is waited for a frame that may be lost.
+pub(crate) const BRIEFLY: Duration = Duration::from_millis(300);
+
 /// A wire with one card at its other end.
 pub(crate) struct Wire {
     socket: UdpSocket,
@@ -21,8 +24,6 @@ impl Wire {
             || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("the loopback has a free port");
         let port = |socket: &UdpSocket| socket.local_addr().expect("it is bound").port();
         let ours = socket();
-        ours.set_read_timeout(Some(PATIENCE))
-            .expect("it is more than nothing");
         // QEMU takes this port when it is given back.
         let card = port(&socket());
         Wire { socket: ours, card }
@@ -46,6 +47,14 @@ impl Wire {
 
     /// The next frame; nothing if none comes for a while.
     pub(crate) fn receive(&self) -> Option<Vec<u8>> {
+        self.receive_within(PATIENCE)
+    }
+
+    /// The next frame; nothing if none comes so soon.
+    pub(crate) fn receive_within(&self, patience: Duration) -> Option<Vec<u8>> {
+        self.socket
+            .set_read_timeout(Some(patience))
+            .expect("it is more than nothing");
         let mut frame = vec![0; 4096];
         match self.socket.recv(&mut frame) {
             Ok(len) => {
