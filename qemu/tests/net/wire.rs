@@ -29,10 +29,19 @@ impl Wire {
         Wire { socket: ours, card }
     }
 
+    /// Our own port.
+    pub(crate) fn port(&self) -> u16 {
+        self.socket.local_addr().expect("it is bound").port()
+    }
+
+    /// The port at which QEMU receives.
+    pub(crate) fn card_port(&self) -> u16 {
+        self.card
+    }
+
     /// The option by which a machine has the card of this wire.
     pub(crate) fn option(&self) -> String {
-        let ours = self.socket.local_addr().expect("it is bound").port();
-        format!("--net dgram:{}:{ours}", self.card)
+        format!("--net dgram:{}:{}", self.card, self.port())
     }
 
     /// Puts a frame on the wire.
