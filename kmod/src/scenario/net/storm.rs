@@ -94,15 +94,15 @@ crate::fields!(World { lock, actors });
 /// What an actor does in a repetition, by its number.
 type Part = fn(&'static World, u32);
 
-/// Those who make the storm: name, CPU where it begins, what it does.
+/// Those who make the storm: name, CPU where it begins, what it does. The first CPU has the card's interrupts.
 const PARTS: &[(&str, usize, Part)] = &[
-    ("flood", 0, flood::from_outside),
+    ("flood", 2, flood::from_outside),
     ("talk", 1, flood::from_inside),
-    ("ifconfig", 1, churn::ifconfig),
-    ("wire", 0, churn::wire),
+    ("ifconfig", 3, churn::ifconfig),
+    ("wire", 2, churn::wire),
     ("addresses", 1, churn::addresses),
     ("tables", 0, churn::tables),
-    ("taps", 1, churn::taps),
+    ("taps", 3, churn::taps),
 ];
 
 /// A flood of ARP, ICMP and UDP, while everything that it meets is taken away and given back.

@@ -124,7 +124,7 @@ pub(super) fn wire(world: &'static World, time: u32) {
         }
         1 if machine::nics() != 0 => card(world, time),
         _ => {
-            stay(1);
+            stay(time % 2);
             let remote = own(net, REMOTE);
             down(remote);
             world.changed(Change::Flag);
@@ -159,7 +159,7 @@ pub(super) fn addresses(world: &'static World, time: u32) {
         match in_control_add(ifp, goes, PREFIX) {
             Ok(()) => {
                 world.changed(Change::Address);
-                stay(time % 3);
+                stay(u32::from(time % 4 == 3));
                 if in_control_remove(ifp, goes) {
                     world.changed(Change::Address);
                 }
