@@ -8,6 +8,7 @@ use hostshim::replay::{LIMITS, Parsed};
 use hostshim::wire::Wire;
 use hostshim::{Failure, FailureKind, Machine, Setup, TraceEvent, Verdict};
 use kmod::config::Config;
+use kmod::history::{Bug, History};
 use kmod::scenario::{self, ops::Program};
 
 fn hunt(name: &str, variant: &str, seed: u64) -> Hunt {
@@ -318,5 +319,15 @@ fn strategies_are_named_as_they_are_written() {
     }
     for text in ["", "pct:", "pct:0", "pct:17", "PCT", "pct:-1"] {
         assert!(text.parse::<Plan>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_storm_finds_each_leak_of_arps_timers() {
+    for bug in [Bug::ArpSettimer, Bug::ArptimerPending, Bug::LlentryFree] {
+        let mut hunt = hunt("net-storm", "fixed", 1);
+        hunt.config.history = History::NONE.with(bug);
+        let found = find(&hunt);
+        assert_eq!(found.failure.rule, "llentry-references", "{}", bug.name());
     }
 }

@@ -181,6 +181,17 @@ pub struct Nic {
     pub queues: usize,
 }
 
+/// Frames that went through network cards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NicCounts {
+    /// Those that were taken out with [`nic_receive`].
+    pub received: u64,
+    /// Those that [`nic_transmit`] took.
+    pub sent: u64,
+    /// Those for which it had no room.
+    pub refused: u64,
+}
+
 /// Most bytes of a frame that a card takes or gives: an Ethernet header and 1500 bytes, without the checksum.
 pub const NIC_FRAME: usize = 1514;
 
@@ -299,6 +310,10 @@ pub unsafe trait Machine {
     /// Takes the next frame that card `unit` has received on `queue`, copies it to `frame`, of [`NIC_FRAME`] bytes or
     /// more, and gives its length. `None`: there is none, and the next one asserts [`Line::Net`].
     fn nic_receive(_unit: usize, _queue: usize, _frame: &mut [u8]) -> Option<usize> {
+        None
+    }
+    /// What went through all cards since boot, if the machine counts that. Exact while nobody sends or receives.
+    fn nic_counts() -> Option<NicCounts> {
         None
     }
 }
@@ -451,12 +466,16 @@ macro_rules! bind_machine {
             ) -> Option<usize> {
                 <Host as Machine>::nic_receive(unit, queue, frame)
             }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_nic_counts() -> Option<$crate::machine::NicCounts> {
+                <Host as Machine>::nic_counts()
+            }
         };
     };
 }
 
 mod bound {
-    use super::{Context, Field, Layout, Location, Mark, Nic, Op, Stop, fmt};
+    use super::{Context, Field, Layout, Location, Mark, Nic, NicCounts, Op, Stop, fmt};
     unsafe extern "Rust" {
         pub(super) safe fn kmod_machine_ncpu() -> usize;
         pub(super) safe fn kmod_machine_attach(cpu: usize, word: *const ());
@@ -493,6 +512,7 @@ mod bound {
             queue: usize,
             frame: &mut [u8],
         ) -> Option<usize>;
+        pub(super) safe fn kmod_machine_nic_counts() -> Option<NicCounts>;
         pub(super) safe fn kmod_machine_relax(at: &'static Location<'static>);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_point(op: Op, at: &'static Location<'static>);
@@ -585,6 +605,11 @@ pub fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
 #[inline]
 pub fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize> {
     bound::kmod_machine_nic_receive(unit, queue, frame)
+}
+
+/// What went through all cards since boot. See [`Machine::nic_counts`].
+pub fn nic_counts() -> Option<NicCounts> {
+    bound::kmod_machine_nic_counts()
 }
 
 /// Makes a context that begins with `entry(arg)`.

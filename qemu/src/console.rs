@@ -1,6 +1,7 @@
-//! The console: the first serial port, one writer at a time.
+//! The console: the first serial port, one writer at a time. Who reads what it writes may type, too.
 
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use uart_16550::backend::PioBackend;
 use uart_16550::{Config, Uart16550};
@@ -48,6 +49,22 @@ pub(crate) fn write(text: fmt::Arguments<'_>) {
         // The writer never fails; an error can only come from a value that fails to format itself.
         let _ = Held(port).write_fmt(text);
     }
+}
+
+/// What ends a run early: see [`asked_to_end`].
+const END: u8 = b'q';
+static END_WAS_ASKED_FOR: AtomicBool = AtomicBool::new(false);
+
+/// Whether somebody at the other end of the console has typed `q`, ever.
+pub(crate) fn asked_to_end() -> bool {
+    if let Some(port) = CONSOLE.lock().as_mut() {
+        while let Ok(byte) = port.try_receive_byte() {
+            if byte == END {
+                END_WAS_ASKED_FOR.store(true, Relaxed);
+            }
+        }
+    }
+    END_WAS_ASKED_FOR.load(Relaxed)
 }
 
 /// Makes the console usable again when its holder was stopped in the middle of a line.

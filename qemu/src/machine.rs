@@ -5,7 +5,7 @@ use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use kmod::machine::{Context, Field, Machine, Nic, Op, Stop};
+use kmod::machine::{Context, Field, Machine, Nic, NicCounts, Op, Stop};
 use x86_64::instructions::interrupts;
 
 use crate::memory::heap;
@@ -146,5 +146,9 @@ unsafe impl Machine for Booted {
 
     fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize> {
         net::receive(unit, queue, frame)
+    }
+
+    fn nic_counts() -> Option<NicCounts> {
+        Some(net::counts())
     }
 }

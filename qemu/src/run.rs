@@ -22,7 +22,7 @@ use kmod::scenario::{Kind, Scenario, Variant};
 use spin::Once;
 
 use crate::boot::BootInfo;
-use crate::console::println;
+use crate::console::{self, println};
 use crate::cpu::{self, PerCpu, smp, time};
 use crate::memory::heap;
 use crate::options::{self, NetIrq, Options};
@@ -213,11 +213,11 @@ pub(crate) fn enter(index: usize) -> ! {
     unsafe { context::begin(entry::idle_context(kernel, index)) }
 }
 
-/// Asked by the kernel after each round: is there time for another?
+/// Asked by the kernel after each round: is there time for another, and does nobody at the console want the end?
 fn again(rounds: u64) -> bool {
     ROUNDS.store(rounds, Relaxed);
     let run = RUN.get().expect("rounds are run after the run is known");
-    elapsed_us(run) < run.options.seconds * 1_000_000
+    elapsed_us(run) < run.options.seconds * 1_000_000 && !console::asked_to_end()
 }
 
 fn elapsed_us(run: &Run) -> u64 {

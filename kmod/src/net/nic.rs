@@ -45,7 +45,7 @@
 //!
 //! The handler takes no packets out: they come from kmem(9), which a hard interrupt must not call. NetBSD's drivers
 //! allocate in the handler, from a pool at IPL_VM; those for fast cards leave it to a softint under load (`ixg(4)`,
-//! `vioif(4)`), as this one always does. A card is never detached while it runs: its interface is.
+//! `vioif(4)`), as this one always does. A card is never detached while it runs: its interface is ([`detach`]).
 //!
 //! # Sources
 //!
@@ -56,10 +56,10 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::psref::Psref;
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
-use crate::machine::{self, NIC_FRAME};
-use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed};
+use crate::machine::{self, NIC_FRAME, NicCounts};
+use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed, Release};
 use crate::net::ifnet::{
-    Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_get_byindex, if_input, if_put,
+    Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_detach, if_get_byindex, if_input, if_put,
 };
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::stats::Count;
@@ -100,13 +100,16 @@ pub struct Cards {
     cards: [Card; CARDS],
     /// Set before the first interface of a card is there.
     si: Local<Option<Softint>>,
+    /// What had gone through the cards before.
+    before: Option<NicCounts>,
 }
 
 crate::fields!(Cards { cards });
 
 impl Cards {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Cards {
+            before: machine::nic_counts(),
             cards: [const {
                 Card {
                     claims: [const { AtomicU32::new(FREE) }; QUEUES],
@@ -126,6 +129,16 @@ impl Cards {
         }
     }
 
+    /// What went through the cards since this stack was built, if the machine counts that.
+    pub(crate) fn counts(&self) -> Option<NicCounts> {
+        let (before, now) = (self.before?, machine::nic_counts()?);
+        Some(NicCounts {
+            received: now.received - before.received,
+            sent: now.sent - before.sent,
+            refused: now.refused - before.refused,
+        })
+    }
+
     /// The cards that are used, with their numbers.
     fn all(&self) -> impl Iterator<Item = (usize, &Card)> {
         self.cards.iter().enumerate().take(machine::nics())
@@ -142,20 +155,38 @@ pub(crate) fn attach(net: &'static Net) -> Option<()> {
     }
     let si = crate::net::establish(net.kernel, Ipl::SoftNet, softintr, Arg::of(net))?;
     net.nics.si.set(Some(si));
-    for (unit, card) in net.nics.all() {
-        let spec = Spec {
-            lladdr: Some(machine::nic(unit).address),
-            mtu: NIC_FRAME - crate::net::ether::ETHER_HDR_LEN,
-            driver: Driver {
-                input: crate::net::ether::ether_input,
-                transmit,
-                softc: Arg(unit),
-            },
-        };
-        let ifp = if_attach(net, Name::format(format_args!("nic{unit}")), &spec)?;
-        card.ifindex.store(ifp.index(), crate::mem::Release);
+    for (unit, _) in net.nics.all() {
+        attach_unit(net, unit)?;
     }
     Some(())
+}
+
+/// Gives card `unit`, which has none, an interface. `None`: there is no memory, or no index.
+///
+/// Nobody else attaches or detaches that of this card meanwhile. Context: thread that may sleep, or boot.
+#[track_caller]
+pub fn attach_unit(net: &'static Net, unit: usize) -> Option<&'static Ifnet> {
+    let spec = Spec {
+        lladdr: Some(machine::nic(unit).address),
+        mtu: NIC_FRAME - crate::net::ether::ETHER_HDR_LEN,
+        driver: Driver {
+            input: crate::net::ether::ether_input,
+            transmit,
+            softc: Arg(unit),
+        },
+    };
+    let ifp = if_attach(net, Name::format(format_args!("nic{unit}")), &spec)?;
+    net.nics.cards[unit].ifindex.store(ifp.index(), Release);
+    Some(ifp)
+}
+
+/// Detaches the interface of a card, which goes on: what it receives comes to nothing until it has another.
+///
+/// Context: as [`if_detach`].
+#[track_caller]
+pub fn detach(ifp: &'static Ifnet) {
+    stop(ifp.net(), ifp);
+    if_detach(ifp);
 }
 
 /// A card of an interface that is to be detached gives it no frames any more.
@@ -270,6 +301,7 @@ fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) -> bool 
             emptied = true;
             break;
         };
+        net.stats.count(Count::NicIn);
         m.truncate(len);
         match ifp {
             Some(ifp) => if_input(ifp, m),
@@ -301,10 +333,12 @@ fn transmit(ifp: &'static Ifnet, m: Mbuf) {
     card.nic_tx.enter();
     let sent = machine::nic_transmit(unit, m.bytes());
     card.nic_tx.exit();
-    m.free(match sent {
-        true => End::Sent,
-        false => End::IfFull,
-    });
+    let (count, end) = match sent {
+        true => (Count::NicOut, End::Sent),
+        false => (Count::NicRefused, End::IfFull),
+    };
+    ifp.net().stats.count(count);
+    m.free(end);
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@
 //! | echo requests | echo replies given to IP |
 //! | datagrams to UDP | to sockets + dropped |
 //! | packets put into a protocol's queue | taken out + flushed + in it |
+//! | packets taken out of IP's queue | packets that IP took |
+//! | frames that the machine's cards gave, took and refused | those that the driver has counted |
 //!
 //! # Contexts
 //!
@@ -35,7 +37,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::machine::{self, Stop};
+use crate::machine::{self, NicCounts, Stop};
 use crate::net::Net;
 use crate::net::mbuf::End;
 
@@ -63,8 +65,14 @@ macro_rules! counts {
 }
 
 counts! {
+    /// Frames that a card had received.
+    NicIn, "frames from cards";
     /// Frames that a card had received and for which there was no memory.
     NicNoMemory, "frames of cards lost for want of memory";
+    /// Frames that a card took to be sent.
+    NicOut, "frames to cards";
+    /// Frames for which a card had no room.
+    NicRefused, "frames that cards had no room for";
     /// Frames that came to Ethernet.
     EtherIn, "frames in";
     /// Frames with an IP packet.
@@ -169,6 +177,36 @@ pub fn accounting(net: &'static Net, kept: u64) {
             broken(format_args!(
                 "{came} {} were counted, and {became} are all that became of them",
                 whole.text()
+            ));
+        }
+    }
+    let (taken, handled) = (net.ip_pktq().stats().dequeued, net.stats.get(Count::IpIn));
+    if taken != handled {
+        broken(format_args!(
+            "{taken} packets were taken out of the queue of IP, and {handled} were handled"
+        ));
+    }
+    if let Some(cards) = net.nics.counts() {
+        through_cards(net, cards);
+    }
+}
+
+/// What the cards have counted is what the driver has.
+#[track_caller]
+fn through_cards(net: &'static Net, cards: NicCounts) {
+    let counted = |counts: &[Count]| net.stats.sum(counts);
+    for (what, there, here) in [
+        (
+            "received",
+            cards.received,
+            counted(&[Count::NicIn, Count::NicNoMemory]),
+        ),
+        ("sent", cards.sent, counted(&[Count::NicOut])),
+        ("refused", cards.refused, counted(&[Count::NicRefused])),
+    ] {
+        if there != here {
+            broken(format_args!(
+                "{there} frames were {what} by the network cards, and their driver has counted {here}"
             ));
         }
     }

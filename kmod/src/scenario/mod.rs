@@ -199,6 +199,7 @@ pub static ALL: &[&Scenario] = &[
     &net::pktqueue::PKTQUEUE,
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
+    &net::storm::STORM,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &rwlock::ABBA,

@@ -10,7 +10,7 @@ use crate::machine::{self, NIC_FRAME};
 use crate::mem::{AtomicU32, Relaxed};
 use crate::net::listener::listen;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, rounds, share};
 
 /// Every card sends back what it receives.
 pub static SCENARIO: Scenario = Scenario {
@@ -75,6 +75,9 @@ fn serve(echo: Arg) {
     synch::kpreempt_enable();
     for _ in 0..kernel.config().repeat {
         kpause("nic-loop", PAUSE_TICKS, None);
+        if !rounds::time_is_left(kernel) {
+            break;
+        }
     }
     listen(None);
     // No interrupt that has seen the listener is still being taken.

@@ -51,16 +51,21 @@ pub(crate) fn start(kernel: &'static Kernel, again: Again) {
     }
 }
 
+/// Whether this kernel goes on round after round, as a booted one does.
+pub(crate) fn are_repeated(kernel: &'static Kernel) -> bool {
+    kernel.rounds.on.load_fused(Relaxed)
+}
+
 /// Whether there is to be another round, for a scenario whose round is as long as there is time. On the simulated machine:
 /// no.
 pub(crate) fn time_is_left(kernel: &'static Kernel) -> bool {
-    kernel.rounds.on.load_fused(Relaxed) && kernel.rounds.again.get().is_some_and(|again| again(0))
+    are_repeated(kernel) && kernel.rounds.again.get().is_some_and(|again| again(0))
 }
 
 /// The last actor of a round has come to its end.
 pub(crate) fn actors_ended(kernel: &'static Kernel) {
     // On the simulated machine nobody waits for it.
-    if kernel.rounds.on.load_fused(Relaxed) {
+    if are_repeated(kernel) {
         kernel.rounds.lock.enter();
         kernel.rounds.ended.broadcast();
         kernel.rounds.lock.exit();

@@ -34,7 +34,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 
-use kmod::machine::Nic;
+use kmod::machine::{Nic, NicCounts};
 use spin::Once;
 use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::pci::bus::DeviceFunctionInfo;
@@ -198,6 +198,18 @@ pub(crate) fn transmit(unit: usize, frame: &[u8]) -> bool {
 /// See `Machine::nic_receive`. Panics if there is no such queue, or if two CPUs receive on it at once.
 pub(crate) fn receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize> {
     card(unit).receive(queue, frame)
+}
+
+/// See `Machine::nic_counts`.
+pub(crate) fn counts() -> NicCounts {
+    let mut counts = NicCounts::default();
+    for card in cards() {
+        let ((received, _), (sent, refused)) = (card.received(), card.sent());
+        counts.received += received;
+        counts.sent += sent;
+        counts.refused += refused;
+    }
+    counts
 }
 
 /// Interrupts that each CPU took of cards.

@@ -4,5 +4,7 @@ mod lengths;
 mod machine;
 mod net_serve;
 mod nic_loop;
+mod packets;
 mod peer;
+mod storm;
 mod wire;

@@ -307,7 +307,7 @@ fn sink(_: &'static Ifnet, m: Mbuf) {
         Seen::EchoReply(from, _) | Seen::Datagram(from, ECHO_PORT, _) if from == GOES.ip => {
             world.goes_answers.set(world.goes_answers.get() + 1);
         }
-        Seen::Other => {}
+        Seen::ArpRequest(..) | Seen::Other => {}
         odd => broken_promise(
             "net-answer",
             format_args!("the other host was sent what it did not ask for: {odd:?}"),

@@ -43,19 +43,33 @@ fn frame(from: Host, to: [u8; 6], protocol: EthernetProtocol, len: usize) -> Opt
     Some(m)
 }
 
-/// Asks everybody for the Ethernet address of `target`.
-pub fn arp_request(from: Host, target: Ipv4Address) -> Option<Mbuf> {
-    let mut m = frame(from, [0xff; 6], EthernetProtocol::Arp, ARP_LEN)?;
+/// An ARP packet in a frame to the Ethernet address `to`.
+fn arp(from: Host, to: [u8; 6], operation: ArpOperation, target: Host) -> Option<Mbuf> {
+    let mut m = frame(from, to, EthernetProtocol::Arp, ARP_LEN)?;
     let repr = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
+        operation,
         source_hardware_addr: EthernetAddress(from.ether),
         source_protocol_addr: from.ip,
-        target_hardware_addr: EthernetAddress([0; 6]),
-        target_protocol_addr: target,
+        target_hardware_addr: EthernetAddress(target.ether),
+        target_protocol_addr: target.ip,
     };
     let packet = &mut m.bytes_mut()[ETHER_HDR_LEN..];
     repr.emit(&mut ArpPacket::new_unchecked(packet));
     Some(m)
+}
+
+/// Asks everybody for the Ethernet address of `target`.
+pub fn arp_request(from: Host, target: Ipv4Address) -> Option<Mbuf> {
+    let target = Host {
+        ether: [0; 6],
+        ip: target,
+    };
+    arp(from, [0xff; 6], ArpOperation::Request, target)
+}
+
+/// Tells `to` the Ethernet address of `from`, asked or not.
+pub fn arp_reply(from: Host, to: Host) -> Option<Mbuf> {
+    arp(from, to.ether, ArpOperation::Reply, to)
 }
 
 /// A frame with an IP header, and so many bytes behind it.
@@ -127,6 +141,8 @@ pub fn datagram(from: (Host, u16), to: (Host, u16), number: u16) -> Option<Mbuf>
 pub enum Seen {
     /// A host says that it has the address.
     ArpReply(Ipv4Address),
+    /// A host, the first, asks who has the second address: its own, if it only tells of that.
+    ArpRequest(Ipv4Address, Ipv4Address),
     /// An echo reply, from whom, with the number of its request.
     EchoReply(Ipv4Address, u16),
     /// A datagram, from whom and which port, with the number in it.
@@ -151,15 +167,17 @@ fn parse(frame: &[u8]) -> Option<Seen> {
             let packet = ArpPacket::new_checked(frame.payload()).ok()?;
             let ArpRepr::EthernetIpv4 {
                 operation,
-                source_protocol_addr,
+                source_protocol_addr: source,
+                target_protocol_addr: target,
                 ..
             } = ArpRepr::parse(&packet).ok()?
             else {
                 return None;
             };
             Some(match operation {
-                ArpOperation::Reply => Seen::ArpReply(source_protocol_addr),
-                _ => Seen::Other,
+                ArpOperation::Reply => Seen::ArpReply(source),
+                ArpOperation::Request => Seen::ArpRequest(source, target),
+                ArpOperation::Unknown(_) => Seen::Other,
             })
         }
         EthernetProtocol::Ipv4 => parse_ip(frame.payload()),

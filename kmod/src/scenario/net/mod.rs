@@ -6,4 +6,5 @@ pub mod ifdetach;
 pub mod pktqueue;
 pub mod serve;
 pub mod steady;
+pub mod storm;
 pub mod wire;

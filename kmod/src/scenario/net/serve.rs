@@ -85,7 +85,7 @@ pub(super) struct Server {
 impl Server {
     /// The port of UDP's echo.
     pub(super) const ECHO_PORT: u16 = 7;
-    const DISCARD_PORT: u16 = 9;
+    pub(super) const DISCARD_PORT: u16 = 9;
 
     /// A server that sends back what comes.
     pub(super) fn echo(net: &'static Net) -> Server {
