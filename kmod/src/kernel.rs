@@ -170,7 +170,13 @@ pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Ker
 }
 
 fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Kernel> {
+    // Before everything else, so that what follows lies where it would without.
+    let order = match cfg!(feature = "order") && config.predict {
+        true => Some(Order::new()?),
+        false => None,
+    };
     let kernel = kmem::boot_alloc("kernel", new(config, scenario))?;
+    kernel.order.set(order);
     let cpus = cpu::create(kernel, config)?;
     kernel.cpus.set(cpus);
     kernel.switchpoints.init();
@@ -204,9 +210,6 @@ fn boot_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
         scenario.min_cpus,
         cpus.len()
     );
-    if cfg!(feature = "order") && kernel.config().predict {
-        kernel.order.set(Some(Order::new()?));
-    }
     (scenario.setup)(kernel);
     kernel.mp_online.store(true, Release);
     Some(())

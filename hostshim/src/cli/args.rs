@@ -53,7 +53,7 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Runs every scenario in every variant and prints the table: the old code must fail, today's must hold.
     Hunt(HuntArgs),
-    /// Warns of deadlocks that runs which did not fail could have had.
+    /// Warns of deadlocks and races that runs which did not fail could have had.
     Predict(PredictArgs),
     /// Makes a run again from its file: prints every step, and how it ends.
     Replay(FileArgs),
@@ -148,7 +148,8 @@ Examples:
 Recorded is, in every run, who held or occupied what when it waited for something else: locks, the slot of a cross call,
 softint levels, softclocks, references. Dependencies that close a cycle, by threads that can all be there at the same
 time, are printed with their witnesses. Then schedules are tried in which these threads meet: one that ends in that very
-cycle confirms it and is kept as a replay file. docs/predict.md says what is and what is not seen.
+cycle confirms it and is kept as a replay file. Accesses with no lock in common are tried likewise, and reported if
+they were shown to be a race. docs/predict.md says what is and what is not seen.
 
 Exit status:
   0    nothing predicted    2    wrong usage or input
@@ -171,6 +172,9 @@ pub(super) struct PredictArgs {
     /// In how many schedules each prediction is tried; 0: in none
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(super) tries: u64,
+    /// Of how many schedules the accesses are looked at, for pairs that luck alone orders; 0: of none
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(super) races: u64,
     /// Which of all sequences of schedules
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,

@@ -2,7 +2,7 @@
 
 use hostshim::hunt::{Budget, Found};
 use hostshim::minimize::Effort;
-use hostshim::predict::{Predicted, Prediction, Predictions};
+use hostshim::predict::{LuckyPair, Predicted, Prediction, Predictions, Touch};
 use hostshim::replay::LIMITS;
 use hostshim::report::{Role, Text};
 use kmod::config::{Config, Wiring};
@@ -75,7 +75,54 @@ fn look(
         }
         say_confirmation(&prediction, found.as_ref(), tried, args)?;
     }
-    Ok(match predictions.list.is_empty() {
+    let raced = races(&prediction, &title, args, interrupt)?;
+    Ok(match raced {
+        Status::Nothing if !predictions.list.is_empty() => Status::Found,
+        raced => raced,
+    })
+}
+
+/// Looks for races that luck has kept from happening.
+fn races(
+    prediction: &Prediction,
+    title: &str,
+    args: &PredictArgs,
+    interrupt: &Interrupt,
+) -> Result<Status, Wrong> {
+    let schedules = args.races.min(args.schedules);
+    if schedules == 0 {
+        return Ok(Status::Nothing);
+    }
+    let what = format!("{title}: races");
+    let races = progress::watched(Budget::Schedules(0), &what, interrupt, |watch| {
+        prediction.races(schedules, watch)
+    })
+    .map_err(|failure| Wrong(format!("{title}: the kernel does not boot: {failure}")))?;
+    if races.interrupted {
+        return Ok(Status::Interrupted);
+    }
+    for LuckyPair { pair, run, found } in &races.list {
+        let touch = |touch: &Touch| {
+            let what = if touch.wrote { "write" } else { "read" };
+            format!("the {what} by {} at {}", touch.context, touch.location)
+        };
+        let (earlier, later) = (touch(&pair.earlier), touch(&pair.later));
+        let title = format!("predicted: a race for {}", pair.object);
+        terminal::say(Role::Failure, title);
+        let number = run + 1;
+        let lines = format!(
+            "  {earlier}\n  {later}\n  no lock is held over both: it was luck that schedule {number} ordered them"
+        );
+        terminal::say(Role::Plain, lines);
+        say_confirmation(prediction, Some(found), found.run + 1, args)?;
+    }
+    let line = format!(
+        "  accesses of {schedules} schedules: {} races; {} pairs more have no lock in common, and no schedule showed a race",
+        races.list.len(),
+        races.unconfirmed
+    );
+    terminal::say(Role::Aside, line);
+    Ok(match races.list.is_empty() {
         true => Status::Nothing,
         false => Status::Found,
     })

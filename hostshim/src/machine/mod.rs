@@ -80,6 +80,7 @@ use guest::{Guest, Kmod};
 pub use cards::Sent;
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
+pub(crate) use trace::place;
 pub use trace::{Access, Hold, Layer, PointName, TraceEvent, What};
 pub use view::{View, members};
 pub use waits::{Cycle, NodeKind, WaitEdge, WaitGraph, WaitNode, Waiter};

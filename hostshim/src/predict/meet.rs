@@ -1,7 +1,5 @@
 //! A strategy that lets threads meet: each is held back where it is about to wait, until all of them are there.
 
-use std::panic::Location;
-
 use kmod::machine::Line;
 
 use crate::machine::{View, members};
@@ -9,12 +7,25 @@ use crate::schedule::Choice;
 use crate::strategy::{Answer, Portfolio, Rng, Strategy};
 
 /// Where a thread is to be held back: by its name, before an operation that it makes there.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
     /// The thread.
     pub context: String,
-    /// Where in the source.
-    pub at: &'static Location<'static>,
+    /// Where in the source: the end of the file's name, and the line.
+    file: String,
+    line: u32,
+}
+
+impl Place {
+    /// `location` is a place in the source as reports name it, `kmod/src/kern/xcall.rs:88`.
+    pub fn new(context: &str, location: &str) -> Place {
+        let (file, line) = location.rsplit_once(':').unwrap_or((location, ""));
+        Place {
+            context: context.to_owned(),
+            file: file.to_owned(),
+            line: line.parse().unwrap_or(0),
+        }
+    }
 }
 
 /// Decisions for which threads are held back, of all together, in one run.
@@ -46,8 +57,8 @@ pub struct Meet {
     inner: Portfolio,
     /// Points for which the inner strategy wants to be left in peace.
     quiet: u64,
-    /// Who was held back at the last point, so that it is one arrival.
-    held: u32,
+    /// The CPUs that are at a place and are let by.
+    passing: u32,
 }
 
 impl Meet {
@@ -63,7 +74,7 @@ impl Meet {
             run: 0,
             inner: Portfolio::new(seed),
             quiet: 0,
-            held: 0,
+            passing: 0,
         }
     }
 
@@ -71,8 +82,11 @@ impl Meet {
     fn place(&self, view: &View<'_>, cpu: usize) -> Option<usize> {
         let (_, at) = view.op(cpu)?;
         let mut places = self.places.iter().enumerate();
-        let (index, _) = places
-            .find(|(_, place)| *place.at == *at && place.context == view.context_name(cpu))?;
+        let (index, _) = places.find(|(_, place)| {
+            place.line == at.line()
+                && at.file().ends_with(&place.file)
+                && place.context == view.context_name(cpu)
+        })?;
         (self.progress[index] != Progress::Gone).then_some(index)
     }
 
@@ -80,17 +94,20 @@ impl Meet {
     fn look(&mut self, view: &View<'_>) -> u32 {
         let mut held = 0;
         for cpu in members(view.runnable()) {
+            let bit = 1 << cpu;
             let Some(index) = self.place(view, cpu) else {
+                self.passing &= !bit;
                 continue;
             };
-            let bit = 1 << cpu;
-            if self.held & bit == 0 && self.skips[index] > 0 {
-                // It is at the place for as long as it has not stepped: passed by once.
+            if self.passing & bit == 0 && self.skips[index] > 0 {
                 self.skips[index] -= 1;
-                continue;
+                self.passing |= bit;
             }
-            self.progress[index] = Progress::There;
-            held |= bit;
+            // As long as it is at the place it is one arrival, however many steps it makes there.
+            if self.passing & bit == 0 {
+                self.progress[index] = Progress::There;
+                held |= bit;
+            }
         }
         if self.progress.iter().all(|p| *p == Progress::There) {
             self.progress.fill(Progress::Gone);
@@ -114,6 +131,7 @@ impl Meet {
                 // Nobody else can go on: it must.
                 if let Some(index) = self.place(view, cpu) {
                     self.progress[index] = Progress::Awaited;
+                    self.passing |= 1 << cpu;
                 }
                 Choice::Step(cpu)
             }
@@ -136,15 +154,15 @@ impl Strategy for Meet {
             };
         }
         self.quiet = 0;
-        self.held = 0;
+        self.passing = 0;
         self.run += 1;
     }
 
     fn choose(&mut self, view: &View<'_>) -> Answer {
         if self.patience > 0 {
-            self.held = self.look(view);
-            if self.held != 0 {
-                return Answer::now(self.divert(view, self.held));
+            let held = self.look(view);
+            if held != 0 {
+                return Answer::now(self.divert(view, held));
             }
         }
         if self.quiet > 0 {

@@ -1,4 +1,4 @@
-//! Prediction: deadlocks of which runs that did not fail give warning.
+//! Prediction: deadlocks and races of which runs that did not fail give warning.
 //!
 //! # Overview
 //!
@@ -12,7 +12,8 @@
 //!
 //! A cycle says what could happen if nothing else orders its parts. So each is tried: a strategy ([`Meet`]) holds every thread
 //! of the cycle back where it is about to wait, until all of them are there. A schedule that ends in that very cycle confirms
-//! it, and is kept; if none does in so many, that is said.
+//! it, and is kept; if none does in so many, that is said. The same is done with pairs of accesses that hold no lock in common
+//! (`race`).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -24,14 +25,16 @@ use kmod::kern::order::{self, Dependency, Line, LineBy, Lost, Witnesses};
 use kmod::scenario::ops::{self, Program};
 use kmod::scenario::{Scenario, Variant};
 
-use crate::capture::Catch;
-use crate::hunt::{Found, Plan, Watch, random_program};
-use crate::machine::{Failure, FailureKind, Limits, Machine, Setup, Verdict};
+use crate::hunt::{Plan, Watch, random_program};
+use crate::machine::{Failure, Limits, Machine, Setup, Verdict, place};
 use crate::wire::Wire;
 
 mod meet;
+mod race;
+mod trial;
 
 pub use meet::{Meet, Place};
+pub use race::{LuckyPair, Pair, Races, Touch};
 
 /// Runs that a worker takes at once.
 const BLOCK: u64 = 64;
@@ -78,6 +81,8 @@ pub struct Predicted {
     pub program: Option<Box<Program>>,
     /// Where its threads wait.
     pub places: Vec<Place>,
+    /// Whether the wait-for graph draws all of it.
+    pub drawn: bool,
 }
 
 /// What the runs gave.
@@ -101,8 +106,8 @@ pub struct Predictions {
 #[derive(Default)]
 struct Harvest {
     predicted: BTreeMap<String, Predicted>,
-    /// Dependencies that are the same in every run, and the first run with each.
-    lasting: Vec<(Dependency, u64)>,
+    /// Dependencies that are the same in every run, and which first showed each: the run, and the place in it.
+    lasting: Vec<(Dependency, (u64, usize))>,
     failed: u64,
     lost: Lost,
 }
@@ -127,26 +132,27 @@ impl Harvest {
                     .edges()
                     .map(|edge| place_of(edge.dependency))
                     .collect(),
+                drawn: cycle
+                    .edges()
+                    .all(|edge| edge.holds.resource.sort.is_drawn()),
             };
             let known = self.predicted.entry(line.clone()).or_insert_with(new);
             known.alike += 1;
         });
     }
 
-    fn keep(&mut self, dependency: &Dependency, run: u64) {
-        let known = self
-            .lasting
-            .iter_mut()
-            .find(|(old, _)| old.is_alike(dependency));
-        match known {
-            Some((_, first)) => *first = run.min(*first),
-            None => self.lasting.push((*dependency, run)),
+    fn keep(&mut self, dependency: &Dependency, shown: (u64, usize)) {
+        let mut lasting = self.lasting.iter_mut();
+        match lasting.find(|(old, _)| old.is_alike(dependency)) {
+            Some(old) if old.1 <= shown => {}
+            Some(old) => *old = (*dependency, shown),
+            None => self.lasting.push((*dependency, shown)),
         }
     }
 
     fn merge(&mut self, other: Harvest) {
-        for (dependency, run) in other.lasting {
-            self.keep(&dependency, run);
+        for (dependency, shown) in other.lasting {
+            self.keep(&dependency, shown);
         }
         for (line, new) in other.predicted {
             match self.predicted.get_mut(&line) {
@@ -174,10 +180,7 @@ impl Harvest {
 }
 
 fn place_of(dependency: &Dependency) -> Place {
-    Place {
-        context: dependency.by.name.to_string(),
-        at: dependency.at,
-    }
+    Place::new(&dependency.by.name.to_string(), &place(dependency.at))
 }
 
 impl Prediction {
@@ -221,9 +224,9 @@ impl Prediction {
             .into_inner()
             .unwrap_or_else(|broken| broken.into_inner());
         // In one order, whoever came first.
-        whole.lasting.sort_by_key(|(_, run)| *run);
+        whole.lasting.sort_by_key(|(_, shown)| *shown);
         let lasting = Vec::from_iter(whole.lasting.iter().map(|(dependency, _)| *dependency));
-        let last = whole.lasting.last().map_or(0, |(_, run)| *run);
+        let last = whole.lasting.last().map_or(0, |(_, (run, _))| *run);
         let mut together = Harvest::default();
         together.look(&lasting[..], last, true, None);
         for (line, predicted) in together.predicted {
@@ -290,8 +293,10 @@ impl Prediction {
         harvest.look(&all[..], run, false, program.as_deref());
         // Two programs are no two runs of the same.
         if program.is_none() {
-            for (dependency, _) in recorded.list.iter().filter(|(_, lasting)| *lasting) {
-                harvest.keep(dependency, run);
+            for (place, (dependency, lasting)) in recorded.list.iter().enumerate() {
+                if *lasting {
+                    harvest.keep(dependency, (run, place));
+                }
             }
         }
     }
@@ -299,94 +304,6 @@ impl Prediction {
     fn wire(&self, run: u64) -> Option<Wire> {
         (self.config.nics > 0).then(|| Wire::random(self.seed, run))
     }
-
-    /// Tries to have what was predicted happen: gives a run that ends in that very cycle, if there is one in as many
-    /// schedules as are to be tried; and how many were made.
-    ///
-    /// # Errors
-    ///
-    /// If the kernel fails while it boots.
-    pub fn confirm(
-        &self,
-        predicted: &Predicted,
-        watch: &Watch,
-    ) -> Result<(Option<Found>, u64), Failure> {
-        let mut machine = Machine::new();
-        machine.boot(&self.setup(false))?;
-        if let Some(program) = &predicted.program {
-            machine.load(program);
-        }
-        let mut strategy = Meet::new(predicted.places.clone(), self.seed);
-        for run in 0..self.tries {
-            if watch.stop.load(Relaxed) {
-                return Ok((None, run));
-            }
-            let wire = self.wire(run);
-            if let Some(wire) = &wire {
-                machine.connect(wire);
-            }
-            let outcome = machine.run(&mut strategy, &self.limits);
-            watch.schedules.fetch_add(1, Relaxed);
-            watch.steps.fetch_add(outcome.steps, Relaxed);
-            let Verdict::Failed(failure) = outcome.verdict else {
-                continue;
-            };
-            if ends_in(&failure, &predicted.line) {
-                let found = Found {
-                    run,
-                    failure,
-                    deviations: machine.deviations().to_vec(),
-                    program: predicted.program.clone(),
-                    wire: wire.unwrap_or_default(),
-                };
-                return Ok((Some(found), run + 1));
-            }
-        }
-        Ok((None, self.tries))
-    }
-}
-
-impl Prediction {
-    /// What confirmed a prediction, to be kept.
-    pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
-        Catch {
-            scenario: self.scenario,
-            variant: self.variant,
-            config: self.config,
-            program: found.program.as_deref(),
-            wire: &found.wire,
-            deviations: &found.deviations,
-            failure: &found.failure,
-        }
-    }
-}
-
-/// Whether a failure is a deadlock with this cycle, wherever the telling of it begins.
-fn ends_in(failure: &Failure, line: &str) -> bool {
-    failure.kind == FailureKind::Deadlock
-        && failure
-            .message
-            .lines()
-            .filter_map(|told| told.trim().strip_prefix("cycle: "))
-            .any(|told| is_same_cycle(told, line))
-}
-
-/// Whether two lines tell the same cycle: the same stations in the same order, from whichever on.
-fn is_same_cycle(one: &str, other: &str) -> bool {
-    if one == other {
-        return true;
-    }
-    let stations = |line: &str| Vec::from_iter(line.split(" => ").map(str::to_owned));
-    let (one, mut other) = (stations(one), stations(other));
-    let closed = |line: &[String]| line.len() > 1 && line.first() == line.last();
-    if one.len() != other.len() || !closed(&one) || !closed(&other) {
-        return false;
-    }
-    other.pop();
-    (0..other.len()).any(|_| {
-        other.rotate_left(1);
-        one[..one.len() - 1] == other[..]
-    })
 }
 
 #[cfg(test)]

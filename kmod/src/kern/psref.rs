@@ -234,7 +234,7 @@ impl PsrefTarget {
             class.name()
         );
         let _inside = inside("psref_target_destroy");
-        order::wants(self.resource(class), false);
+        order::sleeps(self.resource(class), "cv_timedwait");
         self.prt_draining.store(true, Relaxed);
         let l = curlwp();
         l.l_psref_draining

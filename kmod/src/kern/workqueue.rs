@@ -62,6 +62,7 @@ use crate::contract;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::inside;
 use crate::kern::kmem::{kmem_alloc, kmem_alloc_slice, kmem_free, kmem_free_slice};
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Lwp, curlwp};
@@ -269,6 +270,7 @@ impl Workqueue {
     #[track_caller]
     pub fn wait(&self, wk: &Work) {
         assert_sleepable("workqueue_wait");
+        let _inside = inside("workqueue_wait");
         for queue in self.wq_queues {
             order::wants(queue.resource(self.wq_name), false);
             if queue.wait(wk) {

@@ -201,6 +201,7 @@ pub static ALL: &[&Scenario] = &[
     &net::ifdetach::IFDETACH,
     &classics::LOST_UPDATE,
     &classics::ABBA,
+    &classics::UNRELATED_LOCK,
     &rwlock::ABBA,
     &provoke::FAULT,
     &provoke::OVERFLOW,

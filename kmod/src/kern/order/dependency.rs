@@ -45,6 +45,11 @@ impl Sort {
         matches!(self, Sort::Psrefs | Sort::Localcount)
     }
 
+    /// Whether the wait-for graph draws it: else the report of the deadlock itself cannot tell the cycle.
+    pub const fn is_drawn(self) -> bool {
+        !matches!(self, Sort::Localcount | Sort::Work)
+    }
+
     /// Whether it is told by address: a new one can lie where an old one was.
     pub(super) const fn is_in_memory(self) -> bool {
         !matches!(self, Sort::Softint | Sort::Softclock)
@@ -186,7 +191,7 @@ pub struct Dependency {
     pub at: At,
     /// The word of the cross-call box through which it waited, if it made a call.
     pub via: Option<&'static str>,
-    /// The function in which it slept, if only its timeout ends that.
+    /// The function in which it slept, if that has a timeout.
     pub sleep: Option<&'static str>,
     /// What it was inside of.
     pub operations: Operations,

@@ -100,10 +100,7 @@ impl Order {
 
     /// Lets the caller have the tables: no other CPU, and no interrupt of this one.
     fn with<T>(&self, f: impl FnOnce(&mut Tables) -> T) -> T {
-        let s = spl::splhigh();
-        let result = self.with_at_rest(f);
-        spl::splx_fused(s);
-        result
+        spl::aside(|| self.with_at_rest(f))
     }
 
     /// The same where nothing runs on this CPU that could interrupt.
@@ -177,6 +174,11 @@ hooks! {
     /// It waits for something, and gives `without` up meanwhile.
     wants_without(resource: Resource, without: Option<Resource>) |order, l, at| {
         let wait = Wait { without, ..Wait::new(resource, at) };
+        order.with(|tables| tables.wait(l, l.cpu_unlocked().index(), &wait));
+    };
+    /// It waits for something, and sleeps in that function again and again.
+    sleeps(resource: Resource, sleep: &'static str) |order, l, at| {
+        let wait = Wait { sleep: Some(sleep), ..Wait::new(resource, at) };
         order.with(|tables| tables.wait(l, l.cpu_unlocked().index(), &wait));
     };
     /// The caller holds it from now on.

@@ -80,6 +80,8 @@ impl Stations {
     fn add_edge(&mut self, edge: Edge<'_>) {
         let d = edge.dependency;
         let resource = edge.holds.resource;
+        // Who waits for a thread waits for what that does, and nothing is between them.
+        let is_resource = resource.sort != Sort::Exit;
         match d
             .requester
             .filter(|_| edge.holds.whose == Whose::Requesters)
@@ -99,7 +101,8 @@ impl Stations {
                     self.add(Place::Resource(slot.resource), Some(d.by.name));
                 }
             }
-            None => self.add(Place::Resource(resource), Some(d.by.name)),
+            None if is_resource => self.add(Place::Resource(resource), Some(d.by.name)),
+            None => {}
         }
         if resource.sort == Sort::Xcall && edge.holds.whose == Whose::Own {
             // A request waits for those that are to run its function: nobody does anything meanwhile.
