@@ -1,5 +1,6 @@
 //! `rumplab predict`.
 
+use hostshim::Limits;
 use hostshim::hunt::{Budget, Found};
 use hostshim::minimize::Effort;
 use hostshim::predict::{LuckyPair, Predicted, Prediction, Predictions, Touch};
@@ -11,6 +12,15 @@ use super::args::PredictArgs;
 use super::interrupt::Interrupt;
 use super::run::{Target, check_cpus, for_shell, targets};
 use super::{Status, Wrong, progress, save, terminal};
+
+/// Steps after the last departure of a schedule within which a failure is shown.
+const STEPS_AFTER: u64 = 20_000;
+
+/// What it may cost to shorten the schedule of a confirmation. There can be many; `rumplab minimize` does more.
+const EFFORT: Effort = Effort {
+    runs: 2_000,
+    points: 400_000,
+};
 
 /// Looks at every scenario and variant that was asked for.
 pub(super) fn predict(args: &PredictArgs) -> Result<Status, Wrong> {
@@ -206,9 +216,18 @@ fn say_confirmation(
         terminal::say(Role::Plain, line);
         return Ok(());
     };
+    // What is tried while it is shortened, and does not fail, need not go on for long.
+    let last = found
+        .deviations
+        .last()
+        .map_or(0, |deviation| deviation.point);
+    let limits = Limits {
+        steps: last + STEPS_AFTER,
+        ..LIMITS
+    };
     let captured = prediction
         .catch(found)
-        .capture(&LIMITS, Effort::default())
+        .capture(&limits, EFFORT)
         .map_err(|error| Wrong(error.to_string()))?;
     let path = save::save(&captured.file, &args.out)?;
     let line = format!(

@@ -7,7 +7,7 @@ use kmod::scenario::ops::Program;
 use super::{Meet, Place, Predicted, Prediction};
 use crate::capture::Catch;
 use crate::hunt::{Found, Watch};
-use crate::machine::{Failure, FailureKind, Machine, Verdict};
+use crate::machine::{Failure, FailureKind, Limits, Machine, Verdict};
 
 impl Prediction {
     /// Tries to have what was predicted happen: gives a run that ends in that very cycle, if there is one in as many
@@ -56,7 +56,22 @@ pub(super) struct Trial<'a> {
     pub(super) watch: &'a Watch,
 }
 
+/// So many times as long as the run by the default may a run be that is tried; and at least so long.
+const LONGER: u64 = 20;
+const STEPS: u64 = 20_000;
+
 impl Trial<'_> {
+    /// What bounds a run: one that gets stuck otherwise than it should (somebody sleeps a tick, again and again) is not waited
+    /// for as long as a hunt does.
+    fn limits(&mut self) -> Limits {
+        let usual = self.prediction.limits;
+        let steps = (LONGER * self.machine.length()).max(STEPS);
+        Limits {
+            steps: usual.steps.min(steps),
+            ..usual
+        }
+    }
+
     /// Gives the first of `tries` runs that fails as it should, and how many were made.
     pub(super) fn meet(
         &mut self,
@@ -68,6 +83,7 @@ impl Trial<'_> {
             self.machine.load(program);
         }
         let mut strategy = Meet::new(places.to_vec(), self.prediction.seed);
+        let limits = self.limits();
         for run in 0..tries {
             if self.watch.stop.load(Relaxed) {
                 return (None, run);
@@ -76,7 +92,7 @@ impl Trial<'_> {
             if let Some(wire) = &wire {
                 self.machine.connect(wire);
             }
-            let outcome = self.machine.run(&mut strategy, &self.prediction.limits);
+            let outcome = self.machine.run(&mut strategy, &limits);
             self.watch.schedules.fetch_add(1, Relaxed);
             self.watch.steps.fetch_add(outcome.steps, Relaxed);
             if let Verdict::Failed(failure) = outcome.verdict
