@@ -620,7 +620,7 @@ fn highpri_intr(_: Arg) {
     // Without the lock: nothing of it changes before all CPUs have run it.
     let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
     // In the carrier of a rump kernel the low box has begun it.
-    let on_its_own = curlwp().is_softint();
+    let on_its_own = cfg!(feature = "order") && curlwp().is_softint();
     if on_its_own {
         order::function_begins(xc.resource());
     }
