@@ -60,7 +60,7 @@ impl Plan {
     /// The depths that PCT can have.
     const DEPTHS: std::ops::RangeInclusive<u64> = 1..=16;
 
-    fn strategy(self, seed: u64) -> Box<dyn Strategy> {
+    pub(crate) fn strategy(self, seed: u64) -> Box<dyn Strategy> {
         match self {
             Plan::Portfolio => Box::new(Portfolio::new(seed)),
             Plan::Random => Box::new(Random::new(seed)),
@@ -368,7 +368,7 @@ fn round(number: u64) -> u64 {
 }
 
 /// Program `number` of a seed: a few LWPs with a few operations each, of a few kinds.
-fn random_program(seed: u64, number: u64) -> Box<Program> {
+pub(crate) fn random_program(seed: u64, number: u64) -> Box<Program> {
     let mut rng = Rng::new(seed, number);
     // Few kinds of operations in one program meet more often than many do.
     let [a, b, c, ..] = rng.bits().to_le_bytes();

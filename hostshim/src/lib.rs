@@ -3,7 +3,7 @@
 //! Every interleaving is chosen by a strategy, and the same choices give the same run, bit for bit.
 //! [`machine`] is the machine, [`strategy`] who decides, [`schedule`] what is decided. On these stand [`hunt`], which
 //! looks for failures, [`names`] and [`replay`], which keep them as text, [`mod@minimize`], which shortens them,
-//! [`report`], which explains them, [`capture`], which does all that with one failing run, and [`triage`], which folds many
+//! [`report`], which explains them, [`predict`], which warns of those that did not happen, [`capture`], which does all that with one failing run, and [`triage`], which folds many
 //! of them into few.
 
 pub mod capture;
@@ -13,6 +13,7 @@ pub mod machine;
 pub mod minimize;
 pub mod names;
 pub mod pcap;
+pub mod predict;
 pub mod replay;
 pub mod report;
 pub mod schedule;

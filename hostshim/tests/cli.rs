@@ -334,3 +334,46 @@ fn ctrl_c_ends_a_hunt_with_what_was_done_so_far() {
     );
     assert_eq!(scratch.names(), Vec::<String>::new());
 }
+
+#[test]
+fn a_deadlock_is_predicted_from_a_run_that_had_none_and_its_file_replays() {
+    let scratch = Scratch::new("predicted");
+    let directory = scratch.0.display().to_string();
+    let historical = ["perform-vs-callout", "--variant", "historical"];
+    let one = ["--schedules", "1", "--races", "0", "--out", &directory];
+    let ran = rumplab(&[&["predict"], &historical[..], &one].concat());
+    assert_eq!(ran.status, Some(1), "{}{}", ran.out, ran.err);
+    let cycle = "softnet_lock => pserialize_perform => kpause => callout => softnet_lock";
+    for words in [
+        "historical: 1 deadlock predicted from 1 schedules (portfolio, seed 1)\n",
+        &format!("predicted: {cycle}\n"),
+        "* and holds softnet_lock since kmod/src/scenario/inet.rs:",
+    ] {
+        assert!(ran.out.contains(words), "without `{words}`: {}", ran.out);
+    }
+    let last = ran.out.lines().last().unwrap_or("");
+    let (_, file) = last
+        .split_once("confirmed in schedule 1: rumplab replay ")
+        .unwrap_or_else(|| panic!("not confirmed: {}", ran.out));
+    let replayed = rumplab(&["replay", file]);
+    assert_eq!(replayed.status, Some(1), "{}", replayed.err);
+    let told = format!("cycle: {cycle}");
+    assert!(replayed.out.contains(&told), "{}", replayed.out);
+}
+
+#[test]
+fn nothing_is_predicted_of_todays_code_and_wrong_words_are_refused() {
+    let scratch = Scratch::new("unpredicted");
+    let directory = scratch.0.display().to_string();
+    let few = ["--schedules", "20", "--races", "1", "--out", &directory];
+    let ran = rumplab(&[&["predict", "drain-vs-perform"], &few[..]].concat());
+    assert_eq!(ran.status, Some(0), "{}{}", ran.out, ran.err);
+    assert!(
+        ran.out.contains("nothing predicted from 20 schedules"),
+        "{}",
+        ran.out
+    );
+    refused(&["predict", "abbba"], &["there is no scenario", "abba"]);
+    refused(&["predict", "abba", "--variant", "old"], &["no variant"]);
+    refused(&["predict", "abba", "--schedules", "0"], &["--schedules"]);
+}

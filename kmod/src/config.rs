@@ -70,6 +70,8 @@ pub struct Config {
     pub repeat: u32,
     /// Network cards that a simulated machine has, joined in pairs. A booted one has what it has.
     pub nics: usize,
+    /// Whether the order in which resources are taken is recorded ([`crate::kern::order`]). Changes no run.
+    pub predict: bool,
 }
 
 impl Config {
@@ -98,6 +100,7 @@ impl Config {
             arpt_down_ticks: 20 * HZ,
             repeat: 16,
             nics: 0,
+            predict: false,
         }
     }
 

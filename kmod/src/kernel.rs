@@ -14,6 +14,7 @@ use crate::kern::ipi::Ipis;
 use crate::kern::kmem::Kmem;
 use crate::kern::lwp::{Arg, Lwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order::Order;
 use crate::kern::percpu::PercpuArena;
 use crate::kern::pserialize::Switchpoints;
 use crate::kern::softint::Softints;
@@ -52,6 +53,7 @@ pub struct Kernel {
     /// The network stack, while a scenario has one.
     pub(crate) net: AtomicRef<Net>,
     cpus: Local<&'static [Cpu]>,
+    order: Local<Option<&'static Order>>,
     progress: AtomicU64,
     /// Ticks that CPU 0 has counted.
     pub(crate) ticks: BareU32,
@@ -93,6 +95,12 @@ impl Kernel {
     #[inline]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What it remembers of the order in which resources are taken, if it is to predict.
+    #[inline(always)]
+    pub(crate) fn order(&self) -> Option<&'static Order> {
+        self.order.peek()
     }
 
     /// The scenario that it runs.
@@ -162,7 +170,13 @@ pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Ker
 }
 
 fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Kernel> {
+    // Before everything else, so that what follows lies where it would without.
+    let order = match cfg!(feature = "order") && config.predict {
+        true => Some(Order::new()?),
+        false => None,
+    };
     let kernel = kmem::boot_alloc("kernel", new(config, scenario))?;
+    kernel.order.set(order);
     let cpus = cpu::create(kernel, config)?;
     kernel.cpus.set(cpus);
     kernel.switchpoints.init();
@@ -221,6 +235,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         mbufs: Mbufs::new(),
         net: AtomicRef::new(),
         cpus: Local::new(&[]),
+        order: Local::new(None),
         progress: AtomicU64::new(0),
         ticks: BareU32::new(0),
         data: Local::new(Arg::NONE),

@@ -30,6 +30,7 @@
 //! | `points` | accesses announce themselves to the host; without it they compile to the bare access |
 //! | `contracts` | the contracts (KASSERTs) are checked |
 //! | `history` | the historical variants are compiled in; which of them are on is chosen at boot |
+//! | `order` | the order in which resources are taken can be recorded, to predict deadlocks |
 //!
 //! # What is simpler than in NetBSD
 //!

@@ -7,7 +7,7 @@ use kmod::config::Wiring;
 use kmod::history::{Bug, History};
 
 /// The words that are understood, for the message about one that is not.
-const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, perturb, watchdog, net-irq";
+const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, predict, perturb, watchdog, net-irq";
 
 /// Which CPUs network cards interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(crate) struct Options<'a> {
     pub(crate) net_mpsafe: Option<bool>,
     /// Old code that runs besides the variant's.
     pub(crate) history: History,
+    /// Whether to warn of deadlocks that do not happen.
+    pub(crate) predict: bool,
     /// One point in so many is perturbed; 0: none.
     pub(crate) perturb: Option<u64>,
     /// Seconds without progress that are a hang; 0: never.
@@ -135,6 +137,7 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
         xcall: None,
         net_mpsafe: None,
         history: History::NONE,
+        predict: false,
         perturb: None,
         watchdog: 10,
         net_irq: NetIrq::Round,
@@ -151,6 +154,7 @@ pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
             "xcall" => options.xcall = Some(wiring(key, value)?),
             "net_mpsafe" => options.net_mpsafe = Some(switch(key, value)?),
             "history" => options.history = history(key, value)?,
+            "predict" => options.predict = switch(key, value)?,
             "perturb" => options.perturb = Some(number(key, value)?),
             "watchdog" => options.watchdog = number(key, value)?,
             "net-irq" => options.net_irq = net_irq(key, value)?,
@@ -169,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_key_is_understood() {
-        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump net_mpsafe=0 history=xcall-donep perturb=9 watchdog=2 net-irq=1";
+        let line = "scenario=s variant=v seconds=5 seed=7 cpus=3 xcall=rump net_mpsafe=0 history=xcall-donep predict=1 perturb=9 watchdog=2 net-irq=1";
         let options = Options {
             scenario: "s",
             variant: "v",
@@ -179,6 +183,7 @@ mod tests {
             xcall: Some(Wiring::Rump),
             net_mpsafe: Some(false),
             history: History::NONE.with(Bug::XcallDonep),
+            predict: true,
             perturb: Some(9),
             watchdog: 2,
             net_irq: NetIrq::Cpu(1),

@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use kmod::config::Config;
 use kmod::entry;
+use kmod::kern::order;
 use kmod::kernel::Kernel;
 use kmod::scenario::{Kind, Scenario, Variant};
 use spin::Once;
@@ -128,6 +129,7 @@ pub(crate) extern "C" fn main() -> ! {
         xcall: options.xcall.unwrap_or(usual.xcall),
         net_mpsafe: options.net_mpsafe.unwrap_or(usual.net_mpsafe),
         history: usual.history.union(options.history),
+        predict: options.predict,
         ..usual
     };
     let kernel = entry::boot(&config, scenario);
@@ -165,6 +167,9 @@ fn find(options: &Options<'_>) -> (&'static Scenario, &'static Variant) {
             scenario.name
         ))
     };
+    if options.predict && !cfg!(feature = "order") {
+        usage(format_args!("this kernel was built without prediction"));
+    }
     if variant.history.union(options.history) != kmod::history::History::NONE
         && !cfg!(feature = "history")
     {
@@ -270,8 +275,24 @@ pub(crate) fn passed() -> ! {
     let (scenario, variant) = (run.scenario.name, run.variant.name);
     let time = Seconds(elapsed_us(run));
     net::print_counts();
+    print_predicted(run.kernel);
     println!("ok 1 - {scenario} {variant} # {rounds} rounds in {time}");
     report::exit(Status::Passed)
+}
+
+/// What all rounds together predicted: each was told when its round was over.
+fn print_predicted(kernel: &'static Kernel) {
+    let Some((count, lost)) = order::predicted(kernel) else {
+        return;
+    };
+    match count {
+        0 => println!("# no deadlock predicted"),
+        1 => println!("# 1 deadlock predicted"),
+        count => println!("# {count} deadlocks predicted"),
+    }
+    if !lost.is_nothing() {
+        println!("# {lost}");
+    }
 }
 
 /// The line of TAP that says that the run failed; the report follows.

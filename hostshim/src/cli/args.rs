@@ -22,6 +22,7 @@ Examples:
   rumplab run xcall-early-count --variant historical    how the old code failed
   rumplab run xcall-early-count                         that today's code does not
   rumplab run all --seconds 60 --jobs 2                 a minute on each scenario, on two host CPUs
+  rumplab predict perform-vs-callout --variant historical    a deadlock, from runs that had none
   rumplab replay FILE                                   the same run again, step by step
   rumplab explain FILE                                  the same, told for people
   rumplab explain FILE --html --out report.html         the same, to look at
@@ -52,6 +53,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Runs every scenario in every variant and prints the table: the old code must fail, today's must hold.
     Hunt(HuntArgs),
+    /// Warns of deadlocks and races that runs which did not fail could have had.
+    Predict(PredictArgs),
     /// Makes a run again from its file: prints every step, and how it ends.
     Replay(FileArgs),
     /// Tells the story of a run, as text, as a page to look at, or for other programs.
@@ -134,6 +137,62 @@ pub(super) struct HuntArgs {
     /// How long today's code of a documented bug must hold on the booted machine; other scenarios a sixth of it
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) boot_seconds: u64,
+    /// Where replay files go
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) out: PathBuf,
+}
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  rumplab predict perform-vs-callout --variant historical --schedules 1
+  rumplab predict all --variant all --jobs 2
+  rumplab predict ops --schedules 10000                 10,000 programs, a schedule each
+
+Recorded is, in every run, who held or occupied what when it waited for something else: locks, the slot of a cross call,
+softint levels, softclocks, references. Dependencies that close a cycle, by threads that can all be there at the same
+time, are printed with their witnesses. Then schedules are tried in which these threads meet: one that ends in that very
+cycle confirms it and is kept as a replay file. Accesses with no lock in common are tried likewise, and reported if
+they were shown to be a race. docs/predict.md says what is and what is not seen.
+
+Exit status:
+  0    nothing predicted    2    wrong usage or input
+  1    something predicted  130  stopped by Ctrl-C";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = PREDICT_EXAMPLES)]
+pub(super) struct PredictArgs {
+    /// The scenario, or `all` for every one that must hold (`rumplab list`)
+    pub(super) scenario: String,
+    /// The code that runs: `fixed` is today's, the others are historical; `all` for each of them
+    #[arg(long, value_name = "NAME", default_value = "fixed")]
+    pub(super) variant: String,
+    /// Who chooses the schedules: portfolio, random, pct, or pct:DEPTH
+    #[arg(long, default_value_t = Plan::Portfolio)]
+    pub(super) strategy: Plan,
+    /// How many schedules; of `ops`, each has a program of its own
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) schedules: u64,
+    /// In how many schedules each prediction is tried; 0: in none
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub(super) tries: u64,
+    /// Of how many schedules the accesses are looked at, for pairs that luck alone orders; 0: of none
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(super) races: u64,
+    /// Which of all sequences of schedules
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// CPUs of the simulated machine [default: what the scenario says]
+    #[arg(long, value_name = "N", value_parser = parse_cpus)]
+    pub(super) cpus: Option<usize>,
+    /// Host threads to use
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(super) jobs: u16,
+    /// How high-priority cross calls are wired [default: what the scenario says, which is native mostly]
+    #[arg(long, value_enum)]
+    pub(super) xcall: Option<XcallArg>,
+    /// Old code that runs besides the variant's, by the words of `rumplab list`
+    #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
+    pub(super) history: Vec<Bug>,
     /// Where replay files go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,

@@ -7,6 +7,7 @@ mod args;
 mod explain;
 mod interrupt;
 mod list;
+mod predict;
 mod progress;
 mod reduce;
 mod run;
@@ -56,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Command::List => Ok(list::list()),
         Command::Run(args) => run::run(&args),
         Command::Hunt(args) => table::hunt(&args),
+        Command::Predict(args) => predict::predict(&args),
         Command::Replay(args) => explain::replay(&args),
         Command::Explain(args) => explain::explain(&args),
         Command::Minimize(args) => reduce::minimize(&args),

@@ -16,13 +16,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a hunt and shows its progress; stops it if the user wants.
 pub(super) fn hunt(hunt: &Hunt, title: &str, interrupt: &Interrupt) -> Result<Hunted, Failure> {
+    watched(hunt.budget, title, interrupt, |watch| hunt.run(watch))
+}
+
+/// Does something that makes schedules and shows its progress; stops it if the user wants.
+pub(super) fn watched<T: Send>(
+    budget: Budget,
+    title: &str,
+    interrupt: &Interrupt,
+    work: impl FnOnce(&Watch) -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
     let watch = Watch::default();
     let clock = Stopwatch::start();
-    let bar = bar(hunt, title);
+    let bar = bar(budget, title);
     let watcher = thread::current();
     let result = thread::scope(|scope| {
         let hunter = scope.spawn(|| {
-            let result = hunt.run(&watch);
+            let result = work(&watch);
             watcher.unpark();
             result
         });
@@ -30,19 +40,19 @@ pub(super) fn hunt(hunt: &Hunt, title: &str, interrupt: &Interrupt) -> Result<Hu
             if interrupt.is_wanted() {
                 watch.stop.store(true, Relaxed);
             }
-            show(&bar, &watch, &clock, hunt.budget);
+            show(&bar, &watch, &clock, budget);
             thread::park_timeout(LOOK_EVERY);
         }
         hunter.join()
     });
     bar.finish_and_clear();
-    let hunted = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let done = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     terminal::remark(speed(&watch, &clock));
-    Ok(hunted)
+    Ok(done)
 }
 
-fn bar(hunt: &Hunt, title: &str) -> ProgressBar {
-    let length = match hunt.budget {
+fn bar(budget: Budget, title: &str) -> ProgressBar {
+    let length = match budget {
         Budget::Schedules(count) => count,
         Budget::Time(time) => time.as_millis() as u64,
     };

@@ -21,13 +21,13 @@ use super::{Status, Wrong, progress, save, terminal};
 /// Schedules if nobody says how many, nor how long. The help of `--schedules` says so too.
 const SCHEDULES: u64 = 100_000;
 
-type Target = (&'static Scenario, &'static Variant);
+pub(super) type Target = (&'static Scenario, &'static Variant);
 
 /// Hunts in every scenario and variant that was asked for.
 pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
     let targets = targets(&args.scenario, &args.variant, args.xcall.map(Wiring::from))?;
     for (scenario, _) in &targets {
-        check_cpus(scenario, args)?;
+        check_cpus(scenario, args.cpus)?;
     }
     save::prepare(&args.out)?;
     let interrupt = Interrupt::listen();
@@ -43,7 +43,11 @@ pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
 }
 
 /// What `SCENARIO` and `--variant` name, in the order of the list.
-fn targets(scenario: &str, variant: &str, xcall: Option<Wiring>) -> Result<Vec<Target>, Wrong> {
+pub(super) fn targets(
+    scenario: &str,
+    variant: &str,
+    xcall: Option<Wiring>,
+) -> Result<Vec<Target>, Wrong> {
     let scenarios = match scenario {
         "all" => Vec::from_iter(
             scenario::ALL
@@ -93,8 +97,9 @@ fn find(name: &str) -> Result<&'static Scenario, Wrong> {
     Ok(found)
 }
 
-fn check_cpus(scenario: &Scenario, args: &RunArgs) -> Result<(), Wrong> {
-    match args.cpus {
+/// Whether the scenario runs on so many CPUs, if somebody says how many.
+pub(super) fn check_cpus(scenario: &Scenario, cpus: Option<usize>) -> Result<(), Wrong> {
+    match cpus {
         Some(cpus) if cpus < scenario.min_cpus => Err(Wrong(format!(
             "{} does not run on {cpus} CPUs\n  help: give it {} at least, with --cpus",
             scenario.name, scenario.min_cpus

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use kmod::entry::{self, Idle};
+use kmod::kern::order::{self, Dependency, Lost};
 use kmod::kernel::Kernel;
 use kmod::machine::{Context, Line};
 use kmod::scenario::ops::{self, Program};
@@ -25,6 +26,10 @@ pub(crate) trait Guest {
     fn waits(&self, out: &mut dyn fmt::Write) -> fmt::Result;
     /// Tells who waits for whom, if the guest knows.
     fn tell(&self, _graph: &mut WaitGraph) {}
+    /// Calls `visit` with each dependency between resources of the run; gives what was not recorded.
+    fn order(&self, _visit: &mut dyn FnMut(&Dependency)) -> Lost {
+        Lost::default()
+    }
     /// Gives the actors the program that they are to run, if they run programs.
     fn load(&self, program: &Program);
 }
@@ -93,6 +98,10 @@ impl Guest for Kmod {
 
     fn tell(&self, graph: &mut WaitGraph) {
         graph.draw(self.kernel());
+    }
+
+    fn order(&self, visit: &mut dyn FnMut(&Dependency)) -> Lost {
+        order::dependencies(self.kernel(), visit)
     }
 
     fn load(&self, program: &Program) {

@@ -171,6 +171,12 @@ impl Memory {
         (offset < REGION_BYTES).then_some(offset)
     }
 
+    /// Whether what lies at this offset was given out before the image was taken.
+    pub(crate) fn is_of_image(&self, offset: usize) -> bool {
+        let image = self.image.as_ref();
+        image.is_some_and(|image| offset < image.bytes.len())
+    }
+
     /// Checks and remembers an access, if it is one of the many that are simple ([`Shadow::quick`]). Gives whether it
     /// was; if not, nothing has happened, and [`Memory::access`] is to be asked.
     #[inline(always)]

@@ -68,6 +68,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kmod::config::Config;
 use kmod::entry::Idle;
+use kmod::kern::order::{Dependency, Lost};
 use kmod::scenario::Scenario;
 use kmod::scenario::ops::Program;
 
@@ -80,6 +81,7 @@ use guest::{Guest, Kmod};
 pub use cards::Sent;
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
+pub(crate) use trace::place;
 pub use trace::{Access, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
 pub use waits::{Cycle, NodeKind, WaitEdge, WaitGraph, WaitNode, Waiter};
@@ -317,6 +319,37 @@ impl Machine {
         self.engine.memory(|memory| memory.live())
     }
 
+    /// What the last run shows of the order in which resources are taken, if the kernel was booted to predict. Addresses
+    /// are offsets, the same in every machine and, of what was there when the actors were released, in every run.
+    pub fn dependencies(&self) -> Dependencies {
+        let mut dependencies = Dependencies::default();
+        let Some(guest) = &self.guest else {
+            return dependencies;
+        };
+        let engine = &*self.engine;
+        let offset = |address| {
+            engine
+                .memory(|memory| memory.offset(address))
+                .unwrap_or(address)
+        };
+        let known = |offset| engine.memory(|memory| memory.is_of_image(offset));
+        engine.failing.set(true);
+        let failed = guarded(engine, || {
+            dependencies.lost = engine.on_host(0, || {
+                guest.order(&mut |dependency| {
+                    let mut dependency = *dependency;
+                    dependency.relocate(offset);
+                    let lasting = dependency.is_of(known);
+                    dependencies.list.push((dependency, lasting));
+                })
+            });
+        });
+        match failed {
+            Some(_) => Dependencies::default(),
+            None => dependencies,
+        }
+    }
+
     /// The wait-for graph of the kernel as the last run left it. Empty if the kernel failed to tell it.
     pub fn wait_graph(&self) -> WaitGraph {
         let mut graph = WaitGraph::default();
@@ -349,6 +382,15 @@ impl Machine {
             None => text,
         }
     }
+}
+
+/// What a run shows of the order in which resources are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Dependencies {
+    /// Each dependency, and whether all of it is the same in every run.
+    pub list: Vec<(Dependency, bool)>,
+    /// What was not recorded.
+    pub lost: Lost,
 }
 
 /// Whether a failure of that kind has another side, earlier in the run.

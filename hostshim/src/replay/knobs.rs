@@ -109,6 +109,8 @@ const _: fn(Config) = |config| {
         ncpu: _,
         xcall: _,
         history: _,
+        // No run depends on it.
+        predict: _,
         // The knobs above.
         callout_wheel_bits: _,
         callout_wheel_levels: _,

@@ -42,6 +42,7 @@ use crate::kern::cpu::Cpu;
 use crate::kern::kmem;
 use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order;
 use crate::kern::sleepq::{self, Sleepq, SyncObj};
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
@@ -361,6 +362,12 @@ impl Callout {
     /// Panics: contracts `callout-context`, `callout-interlock`.
     #[track_caller]
     pub fn halt(&self, interlock: Option<&Kmutex>) -> bool {
+        order::halts(self, interlock.map(Kmutex::resource));
+        self.halt_unrecorded(interlock)
+    }
+
+    #[track_caller]
+    fn halt_unrecorded(&self, interlock: Option<&Kmutex>) -> bool {
         contract!(
             !spl::cpu_intr_p(),
             "callout-context",
@@ -402,10 +409,10 @@ impl Callout {
         waited
     }
 
-    /// [`halt`](Self::halt) without an interlock.
+    /// [`halt`](Self::halt) without an interlock, of a callout whose handler waits for nothing.
     #[track_caller]
     pub(crate) fn halt_unlocked(&self) -> bool {
-        self.halt(None)
+        self.halt_unrecorded(None)
     }
 
     /// Ends the use of a callout (`callout_destroy`).
@@ -587,15 +594,18 @@ fn fire(ci: &'static Cpu, c: &'static Callout) {
     c.c_runs.set(c.c_runs.get().wrapping_add(1));
     cc.cc_npending
         .store_fused(cc.cc_npending.load_fused(Relaxed) - 1, Relaxed);
-    cc.cc_active.set(c.addr());
+    let addr = c.addr();
+    cc.cc_active.set(addr);
     let (func, arg) = (c.c_func.get(), c.c_arg.get());
     cc.cc_lock.spin_exit();
     ci.kernel().counters.callouts.incr();
     note!("softclock on cpu{} runs a callout", ci.index());
+    order::callout_begins(addr);
     match func {
         Some(func) => func(arg),
         None => unreachable!("schedule asserted that the callout has a function"),
     }
+    order::callout_ends(addr);
     cc.cc_lock.spin_enter();
     // The handler may have freed the callout: it is not touched any more.
     cc.cc_active.set(0);

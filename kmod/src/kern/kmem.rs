@@ -19,6 +19,7 @@ use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use crate::contract;
 use crate::kern::lwp::{curcpu, curlwp};
+use crate::kern::order;
 use crate::kern::spl;
 use crate::kernel::Kernel;
 use crate::machine::{self, Kind, Stop};
@@ -73,6 +74,7 @@ pub unsafe fn kmem_free<T>(object: &'static T) {
     curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
     let at = core::ptr::from_ref(object).cast_mut();
     machine::decide(at as usize, Kind::Free, mem::Relaxed);
+    order::forgets(at as usize, size_of::<T>());
     // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
     unsafe { machine::free(at.cast(), Layout::new::<T>()) }
 }
@@ -111,6 +113,7 @@ pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
     curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
     let at = objects.as_ptr().cast_mut();
     machine::decide(at as usize, Kind::Free, mem::Relaxed);
+    order::forgets(at as usize, size_of_val(objects));
     // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
     unsafe { machine::free(at.cast(), Layout::for_value(objects)) }
 }

@@ -19,6 +19,7 @@ use crate::contract;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::inside;
 use crate::kern::lwp::{self, Arg, LP_BOUND, Lwp, Name, Spec, Stat, curcpu, curlwp, pri};
+use crate::kern::order;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{sched, synch};
 use crate::kernel::Kernel;
@@ -74,6 +75,7 @@ pub fn kthread_create(
         actor: options.actor,
     };
     let l = lwp::lwp_create(kernel, &spec, lwp::lwp_trampoline)?;
+    order::creates(l);
     if !options.at_rest {
         l.lock();
         sched::setrunnable(l);
@@ -89,6 +91,7 @@ pub fn kthread_create(
 pub fn kthread_exit() -> ! {
     let l = curlwp();
     assert_may_exit(l);
+    order::thread_ends();
     if l.l_joinable.get_fused() {
         let lock = &l.kernel().lwp_lock;
         lock.enter();
@@ -152,6 +155,7 @@ fn assert_may_exit(l: &Lwp) {
 pub fn kthread_join(l: &'static Lwp) {
     assert_sleepable("kthread_join");
     let _inside = inside("kthread_join");
+    order::joins(l);
     let lock = &l.kernel().lwp_lock;
     lock.enter();
     contract!(
@@ -165,5 +169,6 @@ pub fn kthread_join(l: &'static Lwp) {
     }
     l.l_joinable.set(false);
     l.l_exitcv.broadcast();
+    order::joined(l);
     lock.exit();
 }

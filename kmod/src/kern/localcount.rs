@@ -74,6 +74,7 @@ use crate::kern::inside::inside;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order::{self, Resource, Sort};
 use crate::kern::percpu::{Percpu, percpu_alloc};
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
@@ -225,6 +226,7 @@ impl Localcount {
         synch::kpreempt_disable();
         adjust::<1>(self.percpu());
         synch::kpreempt_enable();
+        order::holds(self.resource(), true);
     }
 
     /// Takes a reference away (`localcount_release`). The object may be gone when it returns.
@@ -238,12 +240,19 @@ impl Localcount {
         // Keeps the thread of the cross call off this CPU from the look at the pointer to the count.
         synch::kpreempt_disable();
         self.assert_may_release(interlock);
+        order::returns(self.resource());
         if self.lc_totalp.load(Relaxed).is_null() {
             adjust::<-1>(self.percpu());
         } else {
             self.release_drained(cv, interlock);
         }
         synch::kpreempt_enable();
+    }
+
+    /// What its references are to who waits for their end.
+    #[inline(always)]
+    fn resource(&self) -> Resource {
+        order::lock(Sort::Localcount, self, "localcount")
     }
 
     #[track_caller]
@@ -318,6 +327,7 @@ impl Localcount {
         );
         let Some(total) = total else { return };
         let _inside = inside("localcount_drain");
+        order::wants_without(self.resource(), Some(interlock.resource()));
         l.kernel().counters.localcount_drains.incr();
         self.lc_totalp
             .store(core::ptr::from_ref(total).cast_mut().cast(), Relaxed);

@@ -36,6 +36,7 @@ use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
 use crate::kern::inside::Operations;
 use crate::kern::mutex::Kmutex;
+use crate::kern::order;
 use crate::kern::sleepq::{Sleepq, SyncObj};
 use crate::kern::synch;
 use crate::kern::turnstile::Turnstile;
@@ -73,7 +74,7 @@ impl Arg {
 }
 
 /// A name of at most 23 bytes, kept inline.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Name {
     bytes: [u8; 23],
     length: u8,
@@ -510,6 +511,9 @@ pub(crate) fn lwp_trampoline(arg: *const ()) -> ! {
     // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.
     let l: &'static Lwp = unsafe { &*arg.cast::<Lwp>() };
     synch::lwp_startup(l);
+    if l.l_joinable.get_fused() {
+        order::thread_begins();
+    }
     if let Some(func) = l.l_func.get_fused() {
         func(l.l_arg.get_fused());
     }

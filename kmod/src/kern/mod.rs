@@ -3,7 +3,7 @@
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
 //! down this list: [`workqueue`], [`pcq`], [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
 //! [`callout`], [`rwlock`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
-//! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`waits`].
+//! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`waits`], [`order`].
 
 pub mod callout;
 pub mod circq;
@@ -20,6 +20,7 @@ pub mod kthread;
 pub mod localcount;
 pub mod lwp;
 pub mod mutex;
+pub mod order;
 pub mod pcq;
 pub mod percpu;
 pub mod pserialize;

@@ -55,6 +55,7 @@
 
 use crate::contract;
 use crate::kern::lwp::{Lwp, curcpu, curlwp};
+use crate::kern::order::{self, Resource, Sort};
 use crate::kern::pserialize;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::{self, Ipl};
@@ -129,6 +130,12 @@ impl Kmutex {
         core::ptr::from_ref(self) as usize
     }
 
+    /// What it is to those who wait for it.
+    #[inline(always)]
+    pub(crate) fn resource(&self) -> Resource {
+        order::lock(Sort::Mutex, self, self.mtx_name)
+    }
+
     /// Enters the mutex; waits for it (`mutex_enter`).
     ///
     /// Context: adaptive: thread or softint, no spin mutex held; spin: any. Panics: contracts `mutex-context`,
@@ -141,6 +148,7 @@ impl Kmutex {
         }
         let l = curlwp();
         self.assert_may_block(l);
+        self.will_wait();
         machine::decide(self.addr(), Kind::MutexEnter, Acquire);
         if self
             .mtx_owner
@@ -150,7 +158,26 @@ impl Kmutex {
             self.enter_slow();
         }
         l.count_lock(1);
+        self.is_held();
         machine::mark(Mark::Held(self.addr()));
+    }
+
+    /// The caller is about to enter it, and may have to wait. A spin mutex has no order to be remembered.
+    #[inline(always)]
+    #[track_caller]
+    fn will_wait(&self) {
+        if !self.is_spin() {
+            order::wants(self.resource(), false);
+        }
+    }
+
+    /// The caller has entered it.
+    #[inline(always)]
+    #[track_caller]
+    fn is_held(&self) {
+        if !self.is_spin() {
+            order::holds(self.resource(), false);
+        }
     }
 
     #[cold]
@@ -175,6 +202,7 @@ impl Kmutex {
         let l = curlwp();
         machine::decide(self.addr(), Kind::MutexExit, Release);
         l.count_lock(-1);
+        order::releases(self.resource());
         if !self.release(word(l)) {
             self.exit_slow();
         }
@@ -238,6 +266,7 @@ impl Kmutex {
             .is_ok();
         if entered {
             l.count_lock(1);
+            self.is_held();
             machine::mark(Mark::Held(self.addr()));
         }
         entered

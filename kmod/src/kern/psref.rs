@@ -76,6 +76,7 @@ use crate::kern::inside::inside;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order::{self, Resource, Sort};
 use crate::kern::percpu::{Percpu, PercpuData, percpu_alloc};
 use crate::kern::softint;
 use crate::kern::spl::{self, Ipl};
@@ -233,6 +234,7 @@ impl PsrefTarget {
             class.name()
         );
         let _inside = inside("psref_target_destroy");
+        order::sleeps(self.resource(class), "cv_timedwait");
         self.prt_draining.store(true, Relaxed);
         let l = curlwp();
         l.l_psref_draining
@@ -253,6 +255,12 @@ impl PsrefTarget {
             .store_fused(core::ptr::null_mut(), Relaxed);
         // Who acquires it now is found out.
         self.prt_class.set(None);
+    }
+
+    /// What references to it are to those who wait for their end.
+    #[inline(always)]
+    fn resource(&self, class: &PsrefClass) -> Resource {
+        order::lock(Sort::Psrefs, self, class.name())
     }
 
     /// Asks every CPU whether it has a reference (`psreffed_p`).
@@ -433,6 +441,7 @@ impl Psref {
         pcpu.pcpu_head.set(self);
         spl::splx(s);
         l.l_psrefs.set(l.l_psrefs.get() + 1);
+        order::holds(target.resource(class), true);
     }
 
     /// Releases the reference (`psref_release`). The target may be gone when it returns.
@@ -460,6 +469,7 @@ impl Psref {
         let pcpu = class.prc_percpu.current();
         self.unlink(pcpu, class);
         self.psref_target.set(core::ptr::null());
+        order::releases(target.resource(class));
         // While no sweep can come in between: the target may be gone as soon as the level is lowered.
         let draining = target.prt_draining.load(Relaxed);
         spl::splx(s);

@@ -75,6 +75,7 @@ use core::fmt;
 use crate::contract;
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::lwp_oncpu;
+use crate::kern::order::{self, Resource, Sort};
 use crate::kern::pserialize;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::turnstile::{self, Queue};
@@ -174,6 +175,12 @@ impl Krwlock {
         core::ptr::from_ref(self) as usize
     }
 
+    /// What it is to those who wait for it.
+    #[inline(always)]
+    fn resource(&self) -> Resource {
+        order::lock(Sort::Rwlock, self, self.rw_name)
+    }
+
     /// Ends the use of a lock (`rw_destroy`).
     ///
     /// Context: any. Panics (contract `rwlock-destroy`) if somebody holds it or waits for it.
@@ -199,11 +206,13 @@ impl Krwlock {
     pub fn enter(&self, op: Krw) {
         let l = curlwp();
         self.assert_may_block(l);
+        order::wants(self.resource(), op == Krw::Reader);
         let word = self.rw_owner.load(Relaxed);
         if word & op.need_wait() != 0 || self.take(word, op, l).is_err() {
             self.vector_enter(op, l);
         }
         l.count_lock(1);
+        order::holds(self.resource(), op == Krw::Reader);
         machine::mark(op.mark(self.addr()));
     }
 
@@ -225,6 +234,7 @@ impl Krwlock {
             {
                 Ok(_) => {
                     l.count_lock(1);
+                    order::holds(self.resource(), op == Krw::Reader);
                     machine::mark(op.mark(self.addr()));
                     return true;
                 }
@@ -244,6 +254,7 @@ impl Krwlock {
         let mut word = self.rw_owner.load(Relaxed);
         let hold = self.hold_of(word, l);
         l.count_lock(-1);
+        order::releases(self.resource());
         loop {
             let left = word - hold;
             if left & (THREAD | HAS_WAITERS) == HAS_WAITERS {
@@ -277,6 +288,7 @@ impl Krwlock {
                 .rw_owner
                 .compare_exchange(word, READ_INCR, Release, Relaxed)
                 .is_ok();
+        order::changes(self.resource(), true);
         match easy {
             true => machine::mark(Mark::Shared(self.addr())),
             false => self.vector_downgrade(),
@@ -308,6 +320,7 @@ impl Krwlock {
                 .compare_exchange(word, writer(l) | word & FLAGS, Acquire, Relaxed)
             {
                 Ok(_) => {
+                    order::changes(self.resource(), false);
                     machine::mark(Mark::Held(self.addr()));
                     return true;
                 }

@@ -44,6 +44,7 @@ use crate::kern::inside::inside;
 use crate::kern::kmem;
 use crate::kern::lwp::{self, Arg, LP_BOUND, LP_INTR, Lwp, Name, Spec, Stat, curcpu, curlwp, pri};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order;
 use crate::kern::pserialize;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, synch, xcall};
@@ -419,7 +420,9 @@ fn execute(ci: &'static Cpu, l: &'static Lwp, index: usize) {
         spl::splx_fused(level);
         note!("{} runs", l.name());
         if let Some(func) = hand.sh_func.get() {
+            order::handler_begins(level);
             func(hand.sh_arg.get());
+            order::handler_ends(level);
         } else {
             crate::machine::stop(
                 crate::machine::Stop::Contract("softint-established"),

@@ -283,6 +283,19 @@ pub(crate) fn splx_fused(level: Ipl) {
     }
 }
 
+/// Does something at IPL_HIGH as part of the step that is under way, and leaves no trace: an LWP that could be preempted is
+/// not because of this. What came in between runs before it returns.
+pub(crate) fn aside<T>(f: impl FnOnce() -> T) -> T {
+    let level = splhigh();
+    let result = f();
+    let ci = curcpu();
+    set_level(ci, level);
+    if pending(ci, level) != 0 {
+        lower_again(level);
+    }
+    result
+}
+
 /// Something is pending, and perhaps not masked any more: masks again and runs it.
 #[cold]
 fn lower_again(level: Ipl) {

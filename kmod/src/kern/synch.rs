@@ -38,6 +38,7 @@ use crate::history::Bug;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{LP_PREEMPTING, Lwp, Stat, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order;
 use crate::kern::pserialize;
 use crate::kern::sched::{self, resched};
 use crate::kern::sleepq::{self, SyncObj};
@@ -338,6 +339,7 @@ pub fn kpause(wmesg: &'static str, timeout_ticks: u32, interlock: Option<&Kmutex
     );
     let l = curlwp();
     l.lock();
+    order::pauses("kpause", interlock.map(Kmutex::resource));
     sleepq::enqueue(
         None,
         core::ptr::from_ref(l) as usize,

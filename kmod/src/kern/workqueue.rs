@@ -62,10 +62,12 @@ use crate::contract;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::inside;
 use crate::kern::kmem::{kmem_alloc, kmem_alloc_slice, kmem_free, kmem_free_slice};
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order::{self, Resource, Sort};
 use crate::kern::sched;
 use crate::kern::spl::{self, Ipl};
 use crate::kernel::Kernel;
@@ -268,7 +270,9 @@ impl Workqueue {
     #[track_caller]
     pub fn wait(&self, wk: &Work) {
         assert_sleepable("workqueue_wait");
+        let _inside = inside("workqueue_wait");
         for queue in self.wq_queues {
+            order::wants(queue.resource(self.wq_name), false);
             if queue.wait(wk) {
                 break;
             }
@@ -377,6 +381,12 @@ impl Queue {
         })
     }
 
+    /// What a batch is to those who wait for its end.
+    #[inline(always)]
+    fn resource(&self, name: &'static str) -> Resource {
+        order::lock(Sort::Work, self, name)
+    }
+
     fn is_own(&self) -> bool {
         self.q_worker
             .get()
@@ -460,7 +470,9 @@ impl Queue {
             self.q_mutex.exit();
             curlwp().kernel().counters.wq_batches.incr();
 
+            order::holds(self.resource(wq.wq_name), false);
             wq.run(batch);
+            order::releases(self.resource(wq.wq_name));
 
             self.q_mutex.enter();
             let generation = self.q_gen.get();

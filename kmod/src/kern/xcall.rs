@@ -50,6 +50,7 @@ use crate::kern::ipi;
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp, curlwp_bind, curlwp_bindx, pri};
 use crate::kern::mutex::Kmutex;
+use crate::kern::order::{self, Resource, Sort};
 use crate::kern::softint::{self, LEVELS, Softint};
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
@@ -103,6 +104,8 @@ pub struct XcBox {
     xc_ipl: Plain<Ipl>,
     /// Who made the request in flight: for reports.
     xc_lwp: Guarded<Option<&'static Lwp>>,
+    /// Its word in reports.
+    xc_word: &'static str,
 }
 
 crate::fields!(XcBox {
@@ -119,7 +122,7 @@ crate::fields!(XcBox {
 });
 
 impl XcBox {
-    const fn new(lock: &'static str, ipl: Ipl) -> Self {
+    const fn new(word: &'static str, lock: &'static str, ipl: Ipl) -> Self {
         XcBox {
             xc_lock: Kmutex::new(lock, ipl),
             xc_busy: Kcondvar::new("xcall"),
@@ -131,6 +134,7 @@ impl XcBox {
             xc_tailp: Plain::new(0),
             xc_ipl: Plain::new(Ipl::SoftSerial),
             xc_lwp: Guarded::new(None),
+            xc_word: word,
         }
     }
 
@@ -167,6 +171,26 @@ impl XcBox {
         (self.xc_headp.peek(), self.xc_donep.peek())
     }
 
+    /// What its slot is to those who wait for it.
+    #[inline(always)]
+    fn resource(&self) -> Resource {
+        order::lock(Sort::Xcall, self, self.xc_word)
+    }
+
+    /// The caller, who holds `xc_lock`, is to wait for the slot.
+    #[inline(always)]
+    #[track_caller]
+    fn will_wait(&self) {
+        order::wants_without(self.resource(), Some(self.xc_lock.resource()));
+    }
+
+    /// It has the slot, and is to wait for the functions.
+    #[inline(always)]
+    #[track_caller]
+    fn is_requested(&self) {
+        order::requests(self.resource(), self.xc_lock.resource());
+    }
+
     /// The level of the request in flight, of the high-priority box: for reports.
     pub(crate) fn peek_ipl(&self) -> Ipl {
         self.xc_ipl.peek()
@@ -200,8 +224,8 @@ crate::fields!(Xcall {
 impl Xcall {
     pub(crate) const fn new() -> Self {
         Xcall {
-            xc_low_pri: XcBox::new("xc_low_pri.xc_lock", Ipl::None),
-            xc_high_pri: XcBox::new("xc_high_pri.xc_lock", Ipl::SoftSerial),
+            xc_low_pri: XcBox::new("xc", "xc_low_pri.xc_lock", Ipl::None),
+            xc_high_pri: XcBox::new("xc (high)", "xc_high_pri.xc_lock", Ipl::SoftSerial),
             xc_sihs: [const { Local::new(None) }; 4],
         }
     }
@@ -375,7 +399,10 @@ fn low_pri(
 ) -> Ticket {
     let xc = &kernel.xcall.xc_low_pri;
     xc.xc_lock.enter();
+    xc.will_wait();
     xc.put(kernel, func, args);
+    xc.is_requested();
+    order::releases(xc.resource());
     for ci in targets(kernel, target) {
         xc.xc_headp.set(xc.xc_headp.get() + 1);
         ci.ci_xcall.cpu_xcall_pending.set(true);
@@ -431,10 +458,12 @@ fn xc_thread(ci: Arg) {
         count_early(kernel, xc);
         xc.xc_lock.exit();
         note!("cpu{} begins a cross call", ci.index());
+        order::function_begins(xc.resource());
         match func {
             Some(func) => func(arg1, arg2),
             None => no_function(),
         }
+        order::function_ends();
         note!("cpu{} ends a cross call", ci.index());
         check_after_function();
         xc.xc_lock.enter();
@@ -519,22 +548,30 @@ fn high_pri(
     );
     let xc = &kernel.xcall.xc_high_pri;
     xc.xc_lock.enter();
+    xc.will_wait();
     while xc.xc_headp.get() != xc.xc_donep.load(Relaxed) {
         xc.xc_busy.wait(&xc.xc_lock);
     }
     xc.fill(func, args);
+    xc.is_requested();
     xc.xc_ipl.set(level);
     let number = xc.xc_headp.get() + targets(kernel, target).len() as u64;
     xc.xc_headp.set(number);
     note!("high-priority call: ticket {number}");
     xc.xc_lock.exit();
     match wiring {
-        Wiring::Native => interrupt_targets(kernel, level, target),
+        Wiring::Native => {
+            for ci in targets(kernel, target) {
+                order::request_needs(level, ci, xc.xc_word);
+            }
+            interrupt_targets(kernel, level, target);
+        }
         Wiring::Rump => {
             // Nobody waits for the carrier's ticket: the functions count for the high box.
             let _carrier = low_pri(kernel, |_, _| rump_carry(), (Arg::NONE, Arg::NONE), target);
         }
     }
+    order::releases(xc.resource());
     Ticket { number, high: true }
 }
 
@@ -582,9 +619,17 @@ fn highpri_intr(_: Arg) {
     let xc = &kernel.xcall.xc_high_pri;
     // Without the lock: nothing of it changes before all CPUs have run it.
     let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
+    // In the carrier of a rump kernel the low box has begun it.
+    let on_its_own = cfg!(feature = "order") && curlwp().is_softint();
+    if on_its_own {
+        order::function_begins(xc.resource());
+    }
     match func {
         Some(func) => func(arg1, arg2),
         None => no_function(),
+    }
+    if on_its_own {
+        order::function_ends();
     }
     xc.xc_lock.enter();
     let done = xc.xc_donep.load(Relaxed) + 1;

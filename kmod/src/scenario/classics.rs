@@ -6,7 +6,7 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
 use crate::machine;
-use crate::mem::{AtomicU32, Relaxed};
+use crate::mem::{AtomicU32, Plain, Relaxed};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, promise, share};
 
 /// Two threads add one to a counter, without a lock.
@@ -93,6 +93,56 @@ pub static ABBA: Scenario = Scenario {
     verify: |_| {},
     teardown: free_data::<Locks>,
 };
+
+struct Handed {
+    lock: Kmutex,
+    word: Plain<u32>,
+}
+
+crate::fields!(Handed { lock, word });
+
+/// A word that nothing but luck orders.
+pub static UNRELATED_LOCK: Scenario = Scenario {
+    name: "unrelated-lock",
+    summary: "a word is written before a lock is held, and read after it was held, by another thread",
+    about: "t1 writes a word, then takes a lock and leaves it; t2 takes the lock and leaves it, then reads the word. If t1 \
+            has the lock first, all that it did before is ordered before the read; if t2 has, nothing is. No primitive is at \
+            fault.",
+    variants: &[FIXED],
+    min_cpus: 2,
+    default_cpus: 2,
+    kind: Kind::Broken,
+    configure: |_| {},
+    setup: |kernel| {
+        let handed = share(
+            "handed",
+            Handed {
+                lock: Kmutex::new("lock", Ipl::None),
+                word: Plain::new(0),
+            },
+        );
+        machine::label(handed, format_args!("handed"));
+        kernel.set_data(Arg::of(handed));
+        actor(kernel, "t1", 0, write_before, Arg::of(handed));
+        actor(kernel, "t2", 1, read_after, Arg::of(handed));
+    },
+    verify: |_| {},
+    teardown: free_data::<Handed>,
+};
+
+fn write_before(handed: Arg) {
+    let handed: &'static Handed = shared(handed);
+    handed.word.set(1);
+    handed.lock.enter();
+    handed.lock.exit();
+}
+
+fn read_after(handed: Arg) {
+    let handed: &'static Handed = shared(handed);
+    handed.lock.enter();
+    handed.lock.exit();
+    let _word = handed.word.get();
+}
 
 fn both(first: &Kmutex, second: &Kmutex) {
     first.enter();

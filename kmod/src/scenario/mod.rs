@@ -202,6 +202,7 @@ pub static ALL: &[&Scenario] = &[
     &net::storm::STORM,
     &classics::LOST_UPDATE,
     &classics::ABBA,
+    &classics::UNRELATED_LOCK,
     &rwlock::ABBA,
     &provoke::FAULT,
     &provoke::OVERFLOW,

@@ -20,6 +20,7 @@ use core::fmt::{self, Write};
 use core::panic::{Location, PanicInfo};
 use core::sync::atomic::Ordering::Relaxed;
 
+use kmod::kern::order;
 use kmod::machine::Stop;
 use qemu_exit::QEMUExit;
 use x86_64::instructions::interrupts;
@@ -185,7 +186,13 @@ fn write_report(
     }
     match (cause, run::kernel()) {
         (Cause::Hang { .. }, Some(kernel)) => {
-            yaml.block("waits", |out| kmod::entry::waits(kernel, out))
+            yaml.block("waits", |out| kmod::entry::waits(kernel, out))?;
+            match order::predicted(kernel) {
+                Some(_) => yaml.block("predicted", |out| {
+                    write!(out, "{}", order::Unfinished(kernel))
+                }),
+                None => Ok(()),
+            }
         }
         _ => Ok(()),
     }
