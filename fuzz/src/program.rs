@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use kmod::config::Wiring;
-use kmod::scenario::ops::{MAX_CPUS, MAX_LWPS, MAX_OPS, Op, Program, Topics};
+use kmod::scenario::ops::{Language, MAX_CPUS, MAX_LWPS, MAX_OPS, Op, Program, Topics};
 
 /// A machine, a program, and the bytes of its schedule.
 #[derive(Debug)]
@@ -17,6 +17,23 @@ pub struct Input {
     pub schedule: Vec<u8>,
 }
 
+/// The program of a language that bytes mean.
+pub(crate) fn program(language: Language, bytes: &mut Unstructured<'_>) -> Result<Program> {
+    let topics = Topics::decode(language, bytes.arbitrary()?);
+    let mut program = Program::default();
+    // Operations are dealt out: a byte says to whom, three what. So to insert one does not move the others
+    // to other LWPs, and the schedule comes last.
+    let count = usize::from(bytes.arbitrary::<u8>()?) % (MAX_LWPS * MAX_OPS);
+    for _ in 0..count {
+        if bytes.len() < 4 {
+            break;
+        }
+        let [lwp, op @ ..]: [u8; 4] = bytes.arbitrary()?;
+        program.scripts[usize::from(lwp) % MAX_LWPS].push(Op::decode(topics, op));
+    }
+    Ok(program)
+}
+
 impl<'a> Arbitrary<'a> for Input {
     fn arbitrary(bytes: &mut Unstructured<'a>) -> Result<Input> {
         let head: u8 = bytes.arbitrary()?;
@@ -26,22 +43,10 @@ impl<'a> Arbitrary<'a> for Input {
         } else {
             Wiring::Rump
         };
-        let topics = Topics::decode(bytes.arbitrary()?);
-        let mut program = Program::default();
-        // Operations are dealt out: a byte says to whom, three what. So to insert one does not move the others
-        // to other LWPs, and the schedule comes last.
-        let count = usize::from(bytes.arbitrary::<u8>()?) % (MAX_LWPS * MAX_OPS);
-        for _ in 0..count {
-            if bytes.len() < 4 {
-                break;
-            }
-            let [lwp, op @ ..]: [u8; 4] = bytes.arbitrary()?;
-            program.scripts[usize::from(lwp) % MAX_LWPS].push(Op::decode(topics, op));
-        }
         Ok(Input {
             cpus,
             xcall,
-            program,
+            program: program(Language::Ops, bytes)?,
             schedule: bytes.bytes(bytes.len())?.to_vec(),
         })
     }

@@ -70,6 +70,9 @@ pub struct Config {
     pub repeat: u32,
     /// Network cards that a simulated machine has, joined in pairs. A booted one has what it has.
     pub nics: usize,
+    /// Kernels on a simulated machine, each with so many CPUs and cards of its own; their cards are joined with each
+    /// other's. A booted one has one.
+    pub kernels: usize,
 }
 
 impl Config {
@@ -77,6 +80,13 @@ impl Config {
     pub const MAXCPUS: usize = 16;
     /// Most network cards.
     pub const MAXNICS: usize = 8;
+    /// Most kernels on one machine.
+    pub const MAXKERNELS: usize = 2;
+
+    /// CPUs of all kernels together.
+    pub const fn cpus(&self) -> usize {
+        self.ncpu * self.kernels
+    }
 
     /// NetBSD's own sizes.
     pub const fn new(ncpu: usize) -> Self {
@@ -98,6 +108,7 @@ impl Config {
             arpt_down_ticks: 20 * HZ,
             repeat: 16,
             nics: 0,
+            kernels: 1,
         }
     }
 

@@ -9,7 +9,7 @@
 //! last; then single departures, until each of them is needed; then pairs, since going to another CPU and coming back
 //! is needed together or not at all.
 //!
-//! If the scenario is `ops`, its program is made shorter before its schedule (`program`); then what happens on the wire
+//! If the scenario runs programs, the one at hand is made shorter before its schedule (`program`); then what happens on the wire
 //! is, if anything does (`wire`).
 //!
 //! The same run and kernel give the same result.
@@ -46,7 +46,7 @@ impl Default for Effort {
 /// A run from which nothing can be taken away, or the shortest one that the effort allowed.
 #[derive(Clone, Debug)]
 pub struct Minimized {
-    /// What the actors of `ops` run.
+    /// What the actors run, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happens on the wire.
     pub wire: Wire,

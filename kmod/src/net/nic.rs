@@ -57,7 +57,7 @@ use crate::kern::psref::Psref;
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, NIC_FRAME};
-use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed};
+use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed, Release};
 use crate::net::ifnet::{
     Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_get_byindex, if_input, if_put,
 };
@@ -142,20 +142,29 @@ pub(crate) fn attach(net: &'static Net) -> Option<()> {
     }
     let si = crate::net::establish(net.kernel, Ipl::SoftNet, softintr, Arg::of(net))?;
     net.nics.si.set(Some(si));
-    for (unit, card) in net.nics.all() {
-        let spec = Spec {
-            lladdr: Some(machine::nic(unit).address),
-            mtu: NIC_FRAME - crate::net::ether::ETHER_HDR_LEN,
-            driver: Driver {
-                input: crate::net::ether::ether_input,
-                transmit,
-                softc: Arg(unit),
-            },
-        };
-        let ifp = if_attach(net, Name::format(format_args!("nic{unit}")), &spec)?;
-        card.ifindex.store(ifp.index(), crate::mem::Release);
+    for (unit, _) in net.nics.all() {
+        attach_card(net, unit)?;
     }
     Some(())
+}
+
+/// Gives a card that has no interface one, which is down. `None`: there is no memory, no index, or no room for a softint.
+///
+/// Nobody else attaches or detaches it meanwhile. Context: thread that may sleep, or boot.
+#[track_caller]
+pub(crate) fn attach_card(net: &'static Net, unit: usize) -> Option<&'static Ifnet> {
+    let spec = Spec {
+        lladdr: Some(machine::nic(unit).address),
+        mtu: NIC_FRAME - crate::net::ether::ETHER_HDR_LEN,
+        driver: Driver {
+            input: crate::net::ether::ether_input,
+            transmit,
+            softc: Arg(unit),
+        },
+    };
+    let ifp = if_attach(net, Name::format(format_args!("nic{unit}")), &spec)?;
+    net.nics.cards[unit].ifindex.store(ifp.index(), Release);
+    Some(ifp)
 }
 
 /// A card of an interface that is to be detached gives it no frames any more.

@@ -55,6 +55,7 @@ pub mod pserialize;
 pub mod psref;
 pub mod rounds;
 pub mod rwlock;
+pub mod softnet;
 pub mod workqueue;
 pub mod xcall_early_count;
 
@@ -199,6 +200,7 @@ pub static ALL: &[&Scenario] = &[
     &net::pktqueue::PKTQUEUE,
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
+    &softnet::SCENARIO,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &rwlock::ABBA,
@@ -207,6 +209,7 @@ pub static ALL: &[&Scenario] = &[
     &provoke::HANG,
     &nic_loop::SCENARIO,
     &net::wire::WIRE,
+    &net::two_kernels::TWO_KERNELS,
     &net::serve::SERVE,
 ];
 

@@ -7,8 +7,11 @@ use smoltcp::wire::{
     Ipv4Repr, UdpPacket, UdpRepr,
 };
 
+use crate::kern::lwp::{curlwp_bind, curlwp_bindx};
 use crate::net::ether::ETHER_HDR_LEN;
+use crate::net::ip::{Outgoing, ip_output};
 use crate::net::mbuf::{End, Mbuf};
+use crate::net::{Net, in_cksum, softnet_enter, softnet_exit};
 
 /// Bytes of an IPv4 header.
 const IP_LEN: usize = 20;
@@ -55,6 +58,21 @@ pub fn arp_request(from: Host, target: Ipv4Address) -> Option<Mbuf> {
     Some(m)
 }
 
+/// Tells `to` the Ethernet address of a host.
+pub fn arp_reply(from: Host, to: Host) -> Option<Mbuf> {
+    let mut m = frame(from, to.ether, EthernetProtocol::Arp, ARP_LEN)?;
+    let repr = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Reply,
+        source_hardware_addr: EthernetAddress(from.ether),
+        source_protocol_addr: from.ip,
+        target_hardware_addr: EthernetAddress(to.ether),
+        target_protocol_addr: to.ip,
+    };
+    let packet = &mut m.bytes_mut()[ETHER_HDR_LEN..];
+    repr.emit(&mut ArpPacket::new_unchecked(packet));
+    Some(m)
+}
+
 /// A frame with an IP header, and so many bytes behind it.
 fn ip(from: Host, to: Host, protocol: IpProtocol, len: usize) -> Option<Mbuf> {
     let mut m = frame(from, to.ether, EthernetProtocol::Ipv4, IP_LEN + len)?;
@@ -73,13 +91,44 @@ fn ip(from: Host, to: Host, protocol: IpProtocol, len: usize) -> Option<Mbuf> {
     Some(m)
 }
 
-/// An echo request.
-pub fn echo_request(from: Host, to: Host, number: u16) -> Option<Mbuf> {
-    let repr = Icmpv4Repr::EchoRequest {
+/// What an echo request says.
+const fn echo(number: u16) -> Icmpv4Repr<'static> {
+    Icmpv4Repr::EchoRequest {
         ident: 1,
         seq_no: number,
         data: b"echo",
+    }
+}
+
+/// Sends an echo request from this host (`ping`).
+///
+/// Context: thread that may sleep, without `softnet_lock`.
+pub fn ping(net: &'static Net, dst: Ipv4Address, number: u16) {
+    let Some(mut m) = Mbuf::get() else { return };
+    let repr = echo(number);
+    if !m.resize(repr.buffer_len()) {
+        return m.free(End::NoMemory);
+    }
+    repr.emit(
+        &mut Icmpv4Packet::new_unchecked(m.bytes_mut()),
+        &ChecksumCapabilities::default(),
+    );
+    let out = Outgoing {
+        src: None,
+        dst,
+        protocol: IpProtocol::Icmp,
     };
+    // As who sends from a socket.
+    let bound = curlwp_bind();
+    softnet_enter(&net.softnet_lock);
+    ip_output(net, m, &out);
+    softnet_exit(&net.softnet_lock);
+    curlwp_bindx(bound);
+}
+
+/// An echo request.
+pub fn echo_request(from: Host, to: Host, number: u16) -> Option<Mbuf> {
+    let repr = echo(number);
     let mut m = ip(from, to, IpProtocol::Icmp, repr.buffer_len())?;
     let packet = &mut m.bytes_mut()[ETHER_HDR_LEN + IP_LEN..];
     repr.emit(
@@ -119,6 +168,8 @@ pub fn datagram(from: (Host, u16), to: (Host, u16), number: u16) -> Option<Mbuf>
 pub enum Seen {
     /// A host says that it has the address.
     ArpReply(Ipv4Address),
+    /// An echo request, from whom, with its number.
+    EchoRequest(Ipv4Address, u16),
     /// An echo reply, from whom, with the number of its request.
     EchoReply(Ipv4Address, u16),
     /// A datagram, from whom and which port, with the number in it.
@@ -162,16 +213,19 @@ fn parse(frame: &[u8]) -> Option<Seen> {
 fn parse_ip(packet: &[u8]) -> Option<Seen> {
     let ip = Ipv4Packet::new_checked(packet).ok()?;
     let src = ip.src_addr();
-    if !ip.verify_checksum() {
+    if !in_cksum::ip(&ip) {
         return None;
     }
     match ip.next_header() {
         IpProtocol::Icmp => {
             let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
-            if !icmp.verify_checksum() {
+            if !in_cksum::icmp(&icmp) {
                 return None;
             }
             match icmp.msg_type() {
+                Icmpv4Message::EchoRequest if icmp.data() == b"echo" => {
+                    Some(Seen::EchoRequest(src, icmp.echo_seq_no()))
+                }
                 Icmpv4Message::EchoReply if icmp.data() == b"echo" => {
                     Some(Seen::EchoReply(src, icmp.echo_seq_no()))
                 }
@@ -182,8 +236,7 @@ fn parse_ip(packet: &[u8]) -> Option<Seen> {
         }
         IpProtocol::Udp => {
             let udp = UdpPacket::new_checked(ip.payload()).ok()?;
-            let addresses = (IpAddress::Ipv4(src), IpAddress::Ipv4(ip.dst_addr()));
-            if !udp.verify_checksum(&addresses.0, &addresses.1) {
+            if !in_cksum::udp(&udp, src, ip.dst_addr()) {
                 return None;
             }
             let number = udp.payload().first_chunk().copied()?;
@@ -215,12 +268,18 @@ fn ip_is_sound(packet: &[u8]) -> Option<()> {
     let all = ChecksumCapabilities::default();
     let ip = Ipv4Packet::new_checked(packet).ok()?;
     let repr = Ipv4Repr::parse(&ip, &all).ok()?;
+    if !in_cksum::ip(&ip) {
+        return None;
+    }
     match ip.next_header() {
         IpProtocol::Icmp => {
             let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
             // An error quotes a header and eight bytes, of a packet that may have been longer.
             let quotes = icmp.msg_type() == Icmpv4Message::DstUnreachable;
-            let whole = quotes && icmp.verify_checksum() && icmp.data().len() >= IP_LEN + 8;
+            let whole = quotes && icmp.data().len() >= IP_LEN + 8;
+            if !in_cksum::icmp(&icmp) {
+                return None;
+            }
             if !whole {
                 Icmpv4Repr::parse(&icmp, &all).ok()?;
             }
@@ -229,6 +288,9 @@ fn ip_is_sound(packet: &[u8]) -> Option<()> {
             let udp = UdpPacket::new_checked(ip.payload()).ok()?;
             let (src, dst) = (repr.src_addr.into(), repr.dst_addr.into());
             UdpRepr::parse(&udp, &src, &dst, &all).ok()?;
+            if !in_cksum::udp(&udp, repr.src_addr, repr.dst_addr) {
+                return None;
+            }
         }
         _ => return None,
     }

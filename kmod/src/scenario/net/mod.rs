@@ -5,4 +5,5 @@ pub mod frames;
 pub mod ifdetach;
 pub mod pktqueue;
 pub mod serve;
+pub mod two_kernels;
 pub mod wire;
