@@ -32,7 +32,7 @@ fn replay(parsed: &Parsed) -> (String, Vec<TraceEvent>) {
         .replay(&mut machine, &LIMITS)
         .unwrap_or_else(|error| panic!("it does not replay: {error:?}"));
     let story = Story {
-        cpus: parsed.file.config.ncpu,
+        cpus: parsed.file.config.cpus(),
         outcome: &outcome,
         trace: machine.trace(),
         departures: &parsed.file.schedule,

@@ -59,13 +59,12 @@ impl Subject {
     /// The CPUs that the environment asks for, or the scenario's.
     pub fn cpus(&self) -> usize {
         let text = setting("RUMPLAB_CPUS", &self.scenario.default_cpus.to_string());
+        let most = Config::MAXCPUS / self.config(1, None).kernels;
         match text.parse() {
-            Ok(cpus) if (self.scenario.min_cpus..=Config::MAXCPUS).contains(&cpus) => cpus,
+            Ok(cpus) if (self.scenario.min_cpus..=most).contains(&cpus) => cpus,
             _ => refuse(&format!(
                 "RUMPLAB_CPUS={text}: {} runs on {} to {} CPUs",
-                self.scenario.name,
-                self.scenario.min_cpus,
-                Config::MAXCPUS
+                self.scenario.name, self.scenario.min_cpus, most
             )),
         }
     }
@@ -110,7 +109,7 @@ impl Subject {
 /// What a run is given, besides its schedule.
 #[derive(Default)]
 pub struct Case {
-    /// What the actors of `ops` do.
+    /// What the actors do, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happens on the wire.
     pub wire: Wire,

@@ -13,6 +13,7 @@ use smoltcp::wire::{
 use crate::copy::hostshim::wire::Frame;
 use crate::copy::kmod::config::Wiring;
 use crate::copy::kmod::machine::NIC_FRAME;
+use crate::copy::kmod::scenario::net::frames::Host;
 use crate::copy::kmod::scenario::net::wire::STACK;
 
 /// Most frames of an input.
@@ -60,7 +61,7 @@ impl<'a> Arbitrary<'a> for Input {
                 break;
             }
             let mut frame = bytes.bytes(length)?.to_vec();
-            liken(&mut frame, likeness);
+            liken(&mut frame, likeness, STACK);
             frames.push(Frame {
                 card: 0,
                 bytes: frame,
@@ -76,24 +77,24 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// Makes a frame more like one.
-fn liken(bytes: &mut [u8], likeness: u8) {
+/// Makes a frame more like one for a host.
+pub(crate) fn liken(bytes: &mut [u8], likeness: u8, host: Host) {
     let has = |bit| likeness & bit != 0;
     let Ok(mut frame) = EthernetFrame::new_checked(bytes) else {
         return;
     };
     if has(TO_HOST) {
-        frame.set_dst_addr(EthernetAddress(STACK.ether));
+        frame.set_dst_addr(EthernetAddress(host.ether));
     }
     if has(ARP) {
         frame.set_ethertype(EthernetProtocol::Arp);
     } else if has(IP) {
         frame.set_ethertype(EthernetProtocol::Ipv4);
-        liken_ip(frame.payload_mut(), likeness);
+        liken_ip(frame.payload_mut(), likeness, host);
     }
 }
 
-fn liken_ip(bytes: &mut [u8], likeness: u8) {
+fn liken_ip(bytes: &mut [u8], likeness: u8, host: Host) {
     const HEADER: usize = 20;
     let has = |bit| likeness & bit != 0;
     if bytes.len() < HEADER {
@@ -107,7 +108,7 @@ fn liken_ip(bytes: &mut [u8], likeness: u8) {
         ip.set_total_len(length as u16);
     }
     if has(TO_ADDRESS) {
-        ip.set_dst_addr(STACK.ip);
+        ip.set_dst_addr(host.ip);
     }
     if ip.check_len().is_err() {
         return;

@@ -12,7 +12,10 @@
 
 mod asan;
 mod bench;
+#[allow(dead_code, reason = "the target `frames` uses more of it")]
+mod frames;
 pub mod program;
+pub mod softnet;
 
 /// The machine and the kernel, at full speed.
 mod copy {

@@ -25,7 +25,7 @@ pub struct Catch<'a> {
     pub variant: &'static Variant,
     /// CPUs and knobs; the history is the variant's.
     pub config: Config,
-    /// What the actors of `ops` ran.
+    /// What the actors ran, if the scenario runs programs.
     pub program: Option<&'a Program>,
     /// What happened on the wire.
     pub wire: &'a Wire,
@@ -181,7 +181,7 @@ fn tell(
             ReplayError::Boot(failure) => CaptureError::Boot(failure),
         })?;
     let story = Story {
-        cpus: file.config.ncpu,
+        cpus: file.config.cpus(),
         outcome: &outcome,
         trace: machine.trace(),
         departures: &file.schedule,

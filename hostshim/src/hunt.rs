@@ -13,7 +13,7 @@
 //!
 //! # Programs
 //!
-//! The scenario `ops` has no program of its own. A hunt gives it one for every [`RUNS_A_PROGRAM`] runs, made of the
+//! The scenarios `ops` and `softnet` have no program of their own. A hunt gives them one for every [`RUNS_A_PROGRAM`] runs, made of the
 //! seed and the program's number.
 
 use std::fmt;
@@ -24,7 +24,7 @@ use std::thread;
 use std::time::Duration;
 
 use kmod::config::Config;
-use kmod::scenario::ops::{self, MAX_LWPS, Program, Topics};
+use kmod::scenario::ops::{self, Language, MAX_LWPS, Program, Topics};
 use kmod::scenario::{Scenario, Variant};
 
 use crate::capture::Catch;
@@ -36,7 +36,7 @@ use crate::wire::{Frame, Wire};
 
 /// Runs that a worker takes at once.
 const BLOCK: u64 = 64;
-/// Runs of the scenario `ops` that have the same program.
+/// Runs of a scenario that wants a program that have the same program.
 pub const RUNS_A_PROGRAM: u64 = 256;
 const _: () = assert!(
     RUNS_A_PROGRAM.is_multiple_of(BLOCK),
@@ -155,7 +155,7 @@ pub struct Found {
     pub failure: Failure,
     /// Its schedule.
     pub deviations: Vec<Deviation>,
-    /// What the actors of `ops` ran.
+    /// What the actors ran, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happened on the wire.
     pub wire: Wire,
@@ -252,8 +252,8 @@ impl Hunt {
 
     /// The program of a run, if the scenario wants one.
     fn program(&self, run: u64) -> Option<Box<Program>> {
-        let wanted = self.scenario.name == ops::SCENARIO.name;
-        wanted.then(|| random_program(self.seed, run / RUNS_A_PROGRAM))
+        let language = Language::of(self.scenario)?;
+        Some(random_program(language, self.seed, run / RUNS_A_PROGRAM))
     }
 
     /// What happens on the wire of a run, if there is one.
@@ -368,11 +368,11 @@ fn round(number: u64) -> u64 {
 }
 
 /// Program `number` of a seed: a few LWPs with a few operations each, of a few kinds.
-pub(crate) fn random_program(seed: u64, number: u64) -> Box<Program> {
+pub(crate) fn random_program(language: Language, seed: u64, number: u64) -> Box<Program> {
     let mut rng = Rng::new(seed, number);
     // Few kinds of operations in one program meet more often than many do.
     let [a, b, c, ..] = rng.bits().to_le_bytes();
-    let topics = Topics::decode([a, b, c]);
+    let topics = Topics::decode(language, [a, b, c]);
     let kinds: [u8; 6] = std::array::from_fn(|_| rng.bits() as u8);
     let mut program = Box::<Program>::default();
     let lwps = 2 + rng.below(MAX_LWPS as u64 - 1) as usize;

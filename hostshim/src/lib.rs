@@ -25,7 +25,7 @@ pub mod triage;
 pub mod wire;
 
 pub use machine::{
-    Failure, FailureKind, Limits, Machine, Outcome, Setup, TraceEvent, Verdict, View,
+    Failure, FailureKind, Limits, Machine, Outcome, Sent, Setup, TraceEvent, Verdict, View,
 };
 pub use schedule::{Choice, Deviation};
-pub use strategy::{Bytes, Pct, Portfolio, Random, Replay, Strategy};
+pub use strategy::{Bytes, Fair, Pct, Portfolio, Random, Replay, Strategy};

@@ -72,6 +72,9 @@ pub struct Config {
     pub nics: usize,
     /// Whether the order in which resources are taken is recorded ([`crate::kern::order`]). Changes no run.
     pub predict: bool,
+    /// Kernels on a simulated machine, each with so many CPUs and cards of its own; their cards are joined with each
+    /// other's. A booted one has one.
+    pub kernels: usize,
 }
 
 impl Config {
@@ -79,6 +82,13 @@ impl Config {
     pub const MAXCPUS: usize = 16;
     /// Most network cards.
     pub const MAXNICS: usize = 8;
+    /// Most kernels on one machine.
+    pub const MAXKERNELS: usize = 2;
+
+    /// CPUs of all kernels together.
+    pub const fn cpus(&self) -> usize {
+        self.ncpu * self.kernels
+    }
 
     /// NetBSD's own sizes.
     pub const fn new(ncpu: usize) -> Self {
@@ -101,6 +111,7 @@ impl Config {
             repeat: 16,
             nics: 0,
             predict: false,
+            kernels: 1,
         }
     }
 

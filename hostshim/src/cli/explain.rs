@@ -96,7 +96,7 @@ impl Replayed {
 
     fn story(&self) -> Story<'_> {
         Story {
-            cpus: self.parsed.file.config.ncpu,
+            cpus: self.parsed.file.config.cpus(),
             outcome: &self.outcome,
             trace: self.machine.trace(),
             departures: &self.parsed.file.schedule,

@@ -104,7 +104,19 @@ pub(super) fn check_cpus(scenario: &Scenario, cpus: Option<usize>) -> Result<(),
             "{} does not run on {cpus} CPUs\n  help: give it {} at least, with --cpus",
             scenario.name, scenario.min_cpus
         ))),
-        _ => Ok(()),
+        Some(cpus) => {
+            let config = scenario.config(Config::small(cpus), &scenario.variants[0]);
+            if config.cpus() <= Config::MAXCPUS {
+                return Ok(());
+            }
+            Err(Wrong(format!(
+                "{} has {} kernels: {cpus} CPUs for each are too many\n  help: give it {} at most, with --cpus",
+                scenario.name,
+                config.kernels,
+                Config::MAXCPUS / config.kernels
+            )))
+        }
+        None => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ use hostshim::minimize::Effort;
 use hostshim::replay::LIMITS;
 use hostshim::report::Role;
 use kmod::config::{Config, Wiring};
+use kmod::scenario::ops::Language;
 use kmod::scenario::{self, Kind, Scenario, Variant};
 
 use super::args::HuntArgs;
@@ -271,7 +272,7 @@ fn boot_all(
 ) -> Result<(), Wrong> {
     // A program comes from a fuzzer or a file, and a wire is part of the simulated machine: there is none to boot.
     let bootable = |row: &&mut Row| {
-        let has_program = row.scenario.name == scenario::ops::SCENARIO.name;
+        let has_program = Language::of(row.scenario).is_some();
         let config = row.scenario.config(Config::small(1), row.variant);
         !has_program && config.nics == 0
     };

@@ -5,6 +5,11 @@
 //! A frame that is sent goes onto the wire. While there is a frame on the wire, [`Line::Net`](kmod::machine::Line) is
 //! asserted on one CPU, a different one for each frame; when that CPU takes the interrupt, the frame is in its card's
 //! ring. So a strategy that puts the interrupt off delays the frame.
+//!
+//! # Several kernels
+//!
+//! Cards have numbers over all kernels: card `unit` of each of two kernels is the `2 * unit`th and the one behind it, so
+//! that joined pairs join the kernels. What is for the cards of a kernel is on a wire of its own.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -28,7 +33,9 @@ pub struct Sent {
 /// The cards of a machine.
 #[derive(Default)]
 pub(crate) struct Cards {
+    /// Of each kernel.
     count: Cell<usize>,
+    kernels: Cell<usize>,
     state: RefCell<State>,
     /// What happens on the wire in the runs to come.
     plan: RefCell<Wire>,
@@ -37,14 +44,22 @@ pub(crate) struct Cards {
 /// What a run has changed.
 #[derive(Default)]
 struct State {
-    wire: VecDeque<(Frame, bool)>,
+    /// The wire to each kernel.
+    wires: Vec<OneWire>,
     rings: Vec<VecDeque<Vec<u8>>>,
     /// Frames that came onto the wire.
     sent: u32,
-    /// Frames that arrived.
-    arrived: usize,
     /// Everything that came onto the wire, if it is to be kept.
     log: Option<Vec<Sent>>,
+}
+
+/// What is on its way to the cards of a kernel.
+#[derive(Clone, Default)]
+struct OneWire {
+    /// Frames, each with whether the one behind it overtakes it.
+    frames: VecDeque<(Frame, bool)>,
+    /// Frames that arrived.
+    arrived: usize,
 }
 
 impl State {
@@ -55,22 +70,25 @@ impl State {
         }
         let number = self.sent;
         self.sent += 1;
+        let kernels = self.wires.len();
+        let wire = &mut self.wires[frame.card % kernels].frames;
         match plan.mishap(number) {
             Some(Mishap::Lost) => {}
             Some(Mishap::Twice) => {
-                self.wire.push_back((frame.clone(), false));
-                self.wire.push_back((frame, false));
+                wire.push_back((frame.clone(), false));
+                wire.push_back((frame, false));
             }
-            Some(Mishap::Late) => self.wire.push_back((frame, true)),
-            None => self.wire.push_back((frame, false)),
+            Some(Mishap::Late) => wire.push_back((frame, true)),
+            None => wire.push_back((frame, false)),
         }
     }
 }
 
 impl Cards {
-    /// Another machine, with so many cards and nothing on the wire.
-    pub(crate) fn clear(&self, count: usize) {
+    /// Another machine, with so many kernels of so many cards, and nothing on the wire.
+    pub(crate) fn clear(&self, kernels: usize, count: usize) {
         self.count.set(count);
+        self.kernels.set(kernels);
         self.plan.replace(Wire::default());
         self.state.replace(State::default());
     }
@@ -90,11 +108,13 @@ impl Cards {
             log: keep.then(Vec::new),
             ..State::default()
         };
-        state.rings.resize_with(self.count.get(), VecDeque::new);
+        let cards = self.kernels.get() * self.count.get();
+        state.rings.resize_with(cards, VecDeque::new);
+        state.wires.resize(self.kernels.get(), OneWire::default());
         for frame in &plan.frames {
             state.put(&plan, 0, frame.clone());
         }
-        let busy = !state.wire.is_empty();
+        let busy = state.wires.iter().any(|wire| !wire.frames.is_empty());
         self.state.replace(state);
         busy
     }
@@ -103,10 +123,15 @@ impl Cards {
         self.count.get()
     }
 
-    /// Card `unit`: its address is of those that anybody may give out.
-    pub(crate) fn card(&self, unit: usize) -> Nic {
+    /// The number of a kernel's card among all.
+    fn number(&self, (kernel, unit): (usize, usize)) -> usize {
+        unit * self.kernels.get() + kernel
+    }
+
+    /// Card `unit` of a kernel: its address is of those that anybody may give out.
+    pub(crate) fn card(&self, kernel: usize, unit: usize) -> Nic {
         Nic {
-            address: [0x02, 0, 0, 0, 0, unit as u8],
+            address: [0x02, 0, 0, 0, 0, self.number((kernel, unit)) as u8],
             queues: 1,
         }
     }
@@ -117,13 +142,14 @@ impl Cards {
     }
 
     /// A card sends a frame after that point. False: the wire is full.
-    pub(crate) fn transmit(&self, point: u64, unit: usize, bytes: &[u8]) -> bool {
+    pub(crate) fn transmit(&self, point: u64, of: (usize, usize), bytes: &[u8]) -> bool {
         let mut state = self.state.borrow_mut();
-        if bytes.len() > NIC_FRAME || state.wire.len() >= LENGTH {
+        let on_the_way: usize = state.wires.iter().map(|wire| wire.frames.len()).sum();
+        if bytes.len() > NIC_FRAME || on_the_way >= LENGTH {
             return false;
         }
         let frame = Frame {
-            card: unit ^ 1,
+            card: self.number(of) ^ 1,
             bytes: bytes.to_vec(),
         };
         // If there is no such card, it goes outside.
@@ -132,32 +158,35 @@ impl Cards {
     }
 
     /// Takes a frame out of a card's ring. Gives its length.
-    pub(crate) fn receive(&self, unit: usize, to: &mut [u8]) -> Option<usize> {
-        let bytes = self.state.borrow_mut().rings.get_mut(unit)?.pop_front()?;
+    pub(crate) fn receive(&self, of: (usize, usize), to: &mut [u8]) -> Option<usize> {
+        let number = self.number(of);
+        let bytes = self.state.borrow_mut().rings.get_mut(number)?.pop_front()?;
         let length = bytes.len().min(to.len());
         to[..length].copy_from_slice(&bytes[..length]);
         Some(length)
     }
 
-    /// The frame at the wire's end arrives: the interrupt that tells of it is taken.
-    pub(crate) fn arrive(&self) {
+    /// The frame at the end of a kernel's wire arrives: the interrupt that tells of it is taken.
+    pub(crate) fn arrive(&self, kernel: usize) {
         let mut state = self.state.borrow_mut();
-        if state.wire.len() > 1 && state.wire[0].1 {
-            state.wire[0].1 = false;
-            state.wire.swap(0, 1);
+        let wire = &mut state.wires[kernel];
+        if wire.frames.len() > 1 && wire.frames[0].1 {
+            wire.frames[0].1 = false;
+            wire.frames.swap(0, 1);
         }
-        if let Some((frame, _)) = state.wire.pop_front() {
-            state.arrived += 1;
+        if let Some((frame, _)) = wire.frames.pop_front() {
+            wire.arrived += 1;
             if let Some(ring) = state.rings.get_mut(frame.card) {
                 ring.push_back(frame.bytes);
             }
         }
     }
 
-    /// The CPU, of so many, that is told of the next frame. `None`: there is none on the wire.
-    pub(crate) fn next_cpu(&self, ncpu: usize) -> Option<usize> {
+    /// The CPU of a kernel, of so many, that is told of its next frame. `None`: there is none on its wire.
+    pub(crate) fn next_cpu(&self, kernel: usize, ncpu: usize) -> Option<usize> {
         let state = self.state.borrow();
-        (!state.wire.is_empty()).then(|| state.arrived % ncpu)
+        let wire = state.wires.get(kernel)?;
+        (!wire.frames.is_empty()).then(|| wire.arrived % ncpu)
     }
 }
 
@@ -167,18 +196,18 @@ mod tests {
 
     fn arrivals(wire: &Wire, sent: &[u8]) -> Vec<u8> {
         let cards = Cards::default();
-        cards.clear(2);
+        cards.clear(1, 2);
         cards.load(wire);
         cards.begin(false);
         for byte in sent {
-            assert!(cards.transmit(0, 0, &[*byte]));
+            assert!(cards.transmit(0, (0, 0), &[*byte]));
         }
         let mut got = Vec::new();
-        while cards.next_cpu(2).is_some() {
-            cards.arrive();
+        while cards.next_cpu(0, 2).is_some() {
+            cards.arrive(0);
             let mut byte = [0];
-            assert_eq!(cards.receive(0, &mut byte), None);
-            assert_eq!(cards.receive(1, &mut byte), Some(1));
+            assert_eq!(cards.receive((0, 0), &mut byte), None);
+            assert_eq!(cards.receive((0, 1), &mut byte), Some(1));
             got.push(byte[0]);
         }
         got
@@ -217,11 +246,29 @@ mod tests {
     #[test]
     fn a_full_wire_takes_nothing() {
         let cards = Cards::default();
-        cards.clear(2);
+        cards.clear(1, 2);
         cards.begin(false);
         let taken = (0..2 * LENGTH)
-            .filter(|_| cards.transmit(0, 1, b"a"))
+            .filter(|_| cards.transmit(0, (0, 1), b"a"))
             .count();
         assert_eq!(taken, LENGTH);
+    }
+
+    #[test]
+    fn what_a_kernel_sends_another_receives_on_a_wire_of_its_own() {
+        let cards = Cards::default();
+        cards.clear(2, 1);
+        cards.begin(false);
+        assert_ne!(cards.card(0, 0), cards.card(1, 0));
+        assert!(cards.transmit(0, (0, 0), b"a"));
+        assert!(cards.transmit(0, (1, 0), b"b"));
+        let mut byte = [0];
+        for (kernel, sent) in [(1, b"a"), (0, b"b")] {
+            assert_eq!(cards.next_cpu(kernel, 2), Some(0));
+            cards.arrive(kernel);
+            assert_eq!(cards.next_cpu(kernel, 2), None);
+            assert_eq!(cards.receive((kernel, 0), &mut byte), Some(1));
+            assert_eq!(&byte, sent);
+        }
     }
 }

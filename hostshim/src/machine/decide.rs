@@ -168,8 +168,9 @@ impl Engine {
             self.record_interrupt(line);
         }
         if line == Line::Net {
-            self.cards.arrive();
-            self.announce_frame();
+            let kernel = self.kernel();
+            self.cards.arrive(kernel);
+            self.announce_frame(kernel);
         }
         (self.interrupt.get())(line);
         // What was read before the handler may have been forgotten in it.
@@ -182,11 +183,17 @@ impl Engine {
         self.clockwork.alert();
     }
 
-    /// Tells a CPU of the next frame on the wire, if there is one.
+    /// Tells a CPU of each kernel of the next frame on its wire, if there is one.
     #[cold]
-    pub(crate) fn announce_frame(&self) {
-        if let Some(cpu) = self.cards.next_cpu(self.ncpu.get()) {
-            self.assert(1 << cpu, Line::Net);
+    pub(crate) fn announce_frames(&self) {
+        (0..self.kernels.get()).for_each(|kernel| self.announce_frame(kernel));
+    }
+
+    /// Tells a CPU of a kernel of the next frame on its wire, if there is one.
+    #[cold]
+    fn announce_frame(&self, kernel: usize) {
+        if let Some(cpu) = self.cards.next_cpu(kernel, self.cpus_a_kernel()) {
+            self.assert(1 << (self.first_cpu(kernel) + cpu), Line::Net);
             self.focus();
         }
     }

@@ -54,6 +54,17 @@ pub(crate) enum Request {
     Stop,
 }
 
+/// How many of what a machine has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    /// Kernels.
+    pub(crate) kernels: usize,
+    /// CPUs of each.
+    pub(crate) ncpu: usize,
+    /// Network cards of each.
+    pub(crate) nics: usize,
+}
+
 /// What unwinds the host's stack when a run ends there.
 pub(crate) struct Halted;
 
@@ -92,7 +103,10 @@ pub(crate) struct Engine {
     pub(crate) clockwork: Clockwork,
     pub(crate) cards: Cards,
     pub(crate) contexts: Contexts,
+    /// CPUs of all kernels together: those of the first come first.
     pub(crate) ncpu: Cell<usize>,
+    /// Kernels, each with as many CPUs.
+    pub(crate) kernels: Cell<usize>,
     /// The kernel's interrupt entry.
     pub(crate) interrupt: Cell<fn(Line)>,
     /// Whoever decides in this run. Null while a kernel boots.
@@ -134,6 +148,7 @@ impl Engine {
             cards: Cards::default(),
             contexts: Contexts::new(region),
             ncpu: Cell::new(0),
+            kernels: Cell::new(1),
             interrupt: Cell::new(|_| {}),
             strategy: Cell::new(None),
             deviations: RefCell::default(),
@@ -158,6 +173,43 @@ impl Engine {
     #[inline]
     pub(crate) fn current(&self) -> &Cpu {
         &self.cpus[self.cpu.get() % Config::MAXCPUS]
+    }
+
+    /// CPUs of each kernel.
+    #[inline]
+    pub(crate) fn cpus_a_kernel(&self) -> usize {
+        self.ncpu.get() / self.kernels.get()
+    }
+
+    /// The kernel that a CPU belongs to.
+    #[inline]
+    pub(crate) fn kernel_of(&self, cpu: usize) -> usize {
+        cpu / self.cpus_a_kernel()
+    }
+
+    /// The kernel whose CPU runs.
+    #[inline]
+    pub(crate) fn kernel(&self) -> usize {
+        self.kernel_of(self.cpu.get())
+    }
+
+    /// The first CPU of a kernel.
+    pub(crate) fn first_cpu(&self, kernel: usize) -> usize {
+        kernel * self.cpus_a_kernel()
+    }
+
+    /// The number that the machine has for a CPU of the kernel that runs.
+    #[inline]
+    pub(crate) fn own_cpu(&self, cpu: usize) -> usize {
+        self.first_cpu(self.kernel()) + cpu
+    }
+
+    /// What the machine calls something that the kernel which runs has given a name: there may be one in each.
+    pub(crate) fn own_name(&self, name: impl std::fmt::Display) -> String {
+        match self.kernel() {
+            0 => name.to_string(),
+            _ => format!("b/{name}"),
+        }
     }
 
     /// The set of all CPUs.
@@ -206,19 +258,19 @@ impl Engine {
         result
     }
 
-    /// Lets the host do something as CPU 0, without decisions, that may end the run: on a stack that is then left for
+    /// Lets the host do something as CPU `cpu`, without decisions, that may end the run: on a stack that is then left for
     /// good. To unwind the host's own takes longer than a short run.
-    pub(crate) fn aside(&self, work: &dyn Fn()) {
+    pub(crate) fn aside(&self, cpu: usize, work: &dyn Fn()) {
         let job = Job { engine: self, work };
         let Some(index) = self
             .contexts
             .create("host", Job::run, ptr::from_ref(&job).cast())
         else {
             // As many contexts as there can be: then the slow way.
-            return self.on_host(0, work);
+            return self.on_host(cpu, work);
         };
         self.aside.set(self.contexts.slot(index));
-        self.on_host(0, || self.contexts.resume(index));
+        self.on_host(cpu, || self.contexts.resume(index));
         self.aside.set(ptr::null());
         self.contexts.destroy(index);
     }
@@ -351,14 +403,20 @@ impl Engine {
     }
 
     /// Forgets everything: another kernel is to be booted.
-    pub(crate) fn clear(&self, ncpu: usize, nics: usize, interrupt: fn(Line), detail: Recording) {
-        self.cards.clear(nics);
+    pub(crate) fn clear(&self, shape: Shape, interrupt: fn(Line), detail: Recording) {
+        let Shape {
+            kernels,
+            ncpu,
+            nics,
+        } = shape;
+        self.cards.clear(kernels, nics);
         self.memory(Memory::clear);
         self.contexts.clear();
         self.recorder.borrow_mut().clear();
         self.lines.set(Sets::default());
         self.runnable.set(0);
-        self.ncpu.set(ncpu);
+        self.ncpu.set(kernels * ncpu);
+        self.kernels.set(kernels);
         self.interrupt.set(interrupt);
         self.strategy.set(None);
         self.set_detail(detail);
@@ -393,7 +451,7 @@ impl Engine {
     ) {
         self.restore(image);
         if self.cards.begin(detail == Recording::Trace) {
-            self.announce_frame();
+            self.announce_frames();
         }
         strategy.begin();
         self.clockwork.begin(limits);

@@ -64,11 +64,12 @@ bind_machine!(Simulated);
 // (4) the machine enters the kernel through `Guest` only.
 unsafe impl machine::Machine for Simulated {
     fn ncpu() -> usize {
-        engine().ncpu.get()
+        engine().cpus_a_kernel()
     }
 
     fn attach(cpu: usize, word: *const ()) {
-        engine().words[cpu].set(word);
+        let engine = engine();
+        engine.words[engine.own_cpu(cpu)].set(word);
     }
 
     #[inline]
@@ -79,7 +80,7 @@ unsafe impl machine::Machine for Simulated {
 
     fn send_ipi(cpu: usize) {
         let engine = engine();
-        engine.assert(1 << cpu, Line::Ipi);
+        engine.assert(1 << engine.own_cpu(cpu), Line::Ipi);
         if !engine.is_on_host() {
             engine.focus();
         }
@@ -111,7 +112,12 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
-        engine().contexts.create(name, entry, arg).map(Context)
+        let engine = engine();
+        let created = match engine.kernel() {
+            0 => engine.contexts.create(name, entry, arg),
+            _ => engine.contexts.create(&engine.own_name(name), entry, arg),
+        };
+        created.map(Context)
     }
 
     unsafe fn context_switch(from: Context, to: Context) {
@@ -227,24 +233,27 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn nic(unit: usize) -> Nic {
-        engine().cards.card(unit)
+        let engine = engine();
+        engine.cards.card(engine.kernel(), unit)
     }
 
     fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
         let engine = engine();
-        let taken = engine.cards.transmit(engine.points.get(), unit, frame);
-        engine.announce_frame();
+        let (point, kernel) = (engine.points.get(), engine.kernel());
+        let taken = engine.cards.transmit(point, (kernel, unit), frame);
+        engine.announce_frames();
         taken
     }
 
     fn nic_receive(unit: usize, _queue: usize, frame: &mut [u8]) -> Option<usize> {
-        engine().cards.receive(unit, frame)
+        let engine = engine();
+        engine.cards.receive((engine.kernel(), unit), frame)
     }
 
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]) {
         let engine = engine();
         if let Some(offset) = engine.memory(|memory| memory.offset(addr)) {
-            let name = name.to_string();
+            let name = engine.own_name(name);
             let mut recorder = engine.recorder.borrow_mut();
             recorder.put_label(offset, size, name, fields);
         }

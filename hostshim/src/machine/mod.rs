@@ -32,9 +32,16 @@
 //! Memory is sequentially consistent: orderings are *checked* and have no effect on values. Accesses past the
 //! cells are not seen. An atomic access is not checked against the free of its memory unless the free comes first.
 //!
+//! # Several kernels
+//!
+//! A machine can have two kernels (`kernels` of the configuration), each with CPUs, memory and cards of its own, under
+//! one strategy and one clock, in one trace: what they have in common is the wire. CPUs have numbers over both, those of
+//! the first kernel first; names of the second's begin with `b/`. What a kernel says of itself has its own numbers and
+//! names.
+//!
 //! # At rest
 //!
-//! When no CPU can step and nothing is asserted, the kernel is asked what it waits for. Actors at their end: the
+//! When no CPU can step and nothing is asserted, each kernel is asked what it waits for. Actors at their end: the
 //! scenario's checks run, and the run has passed. The clock: every CPU ticks, and virtual time goes on, up to
 //! [`IDLE_TICKS`] times without an actor going on. Nothing that can come: the run has failed with a deadlock.
 
@@ -75,7 +82,7 @@ use kmod::scenario::ops::Program;
 use crate::schedule::Deviation;
 use crate::strategy::{Fair, Replay, Strategy};
 use crate::wire::Wire;
-use engine::{Engine, Halted, Image, Request};
+use engine::{Engine, Halted, Image, Request, Shape};
 use guest::{Guest, Kmod};
 
 pub use cards::Sent;
@@ -107,7 +114,8 @@ pub struct Setup {
 /// A simulated machine. It can boot many kernels, one after another; each thread can have many machines.
 pub struct Machine {
     engine: Box<Engine>,
-    guest: Option<Box<dyn Guest>>,
+    /// The kernels; none, as long as nothing was booted.
+    guests: Vec<Box<dyn Guest>>,
     image: Option<Image>,
     program: Option<Program>,
     /// Points of a run by the default, as soon as somebody has asked.
@@ -134,7 +142,7 @@ impl Machine {
         panics::install();
         Machine {
             engine: Box::new(Engine::new()),
-            guest: None,
+            guests: Vec::new(),
             image: None,
             program: None,
             length: None,
@@ -151,24 +159,29 @@ impl Machine {
     /// If the kernel fails meanwhile: then there is nothing to run.
     pub fn boot(&mut self, setup: &Setup) -> Result<(), Failure> {
         self.recording = Recording::of_setup(setup.trace);
-        let Config { ncpu, nics, .. } = setup.config;
-        self.boot_guest(ncpu, nics, &|| Box::new(Kmod::new(setup)))
+        let shape = Shape {
+            kernels: setup.config.kernels,
+            ncpu: setup.config.ncpu,
+            nics: setup.config.nics,
+        };
+        self.boot_guests(shape, &|| Box::new(Kmod::new(setup)))
     }
 
-    fn boot_guest(
+    fn boot_guests(
         &mut self,
-        ncpu: usize,
-        nics: usize,
+        shape: Shape,
         guest: &dyn Fn() -> Box<dyn Guest>,
     ) -> Result<(), Failure> {
+        let Shape { kernels, ncpu, .. } = shape;
         assert!(
-            (1..=Config::MAXCPUS).contains(&ncpu),
-            "a machine of {ncpu} CPUs"
+            kernels > 0 && (1..=Config::MAXCPUS).contains(&(kernels * ncpu)),
+            "a machine of {kernels} kernels of {ncpu} CPUs"
         );
-        match self.try_boot(ncpu, nics, guest(), Recording::Nothing) {
+        let guests = || Vec::from_iter((0..kernels).map(|_| guest()));
+        match self.try_boot(shape, guests(), Recording::Nothing) {
             // Once more, to find the other side.
             Err(failure) if names_two_sides(failure.kind) => {
-                self.try_boot(ncpu, nics, guest(), Recording::Sites)
+                self.try_boot(shape, guests(), Recording::Sites)
             }
             booted => booted,
         }
@@ -176,18 +189,17 @@ impl Machine {
 
     fn try_boot(
         &mut self,
-        ncpu: usize,
-        nics: usize,
-        guest: Box<dyn Guest>,
+        shape: Shape,
+        guests: Vec<Box<dyn Guest>>,
         detail: Recording,
     ) -> Result<(), Failure> {
         self.image = None;
         self.program = None;
         self.length = None;
         let engine = &*self.engine;
-        engine.clear(ncpu, nics, guest.interrupt(), detail);
-        let booted = guarded(engine, || boot_to_rest(engine, &*guest));
-        self.guest = Some(guest);
+        engine.clear(shape, guests[0].interrupt(), detail);
+        let booted = guarded(engine, || boot_to_rest(engine, &guests));
+        self.guests = guests;
         if let Some(failure) = booted.or_else(|| failure_of(engine)) {
             return Err(failure);
         }
@@ -195,7 +207,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The program that the actors of the scenario `ops` run in every run to come, until another kernel is booted.
+    /// The program that the actors of a scenario that runs programs run in every run to come, until another kernel is booted.
     pub fn load(&mut self, program: &Program) {
         self.program = Some(*program);
         self.length = None;
@@ -267,7 +279,7 @@ impl Machine {
         limits: &Limits,
         detail: Recording,
     ) -> Outcome {
-        let (Some(image), Some(guest)) = (&self.image, &self.guest) else {
+        let (Some(image), guests) = (&self.image, &self.guests) else {
             panic!("a machine cannot run before it has booted")
         };
         let engine = &*self.engine;
@@ -276,11 +288,11 @@ impl Machine {
         engine.has_program.set(self.program.is_some());
         let failure = guarded(engine, || {
             if let Some(program) = &self.program {
-                engine.on_host(0, || guest.load(program));
+                each(engine, guests, |guest| guest.load(program));
                 // Whoever runs it sees it.
                 engine.memory(|memory| memory.order_all());
             }
-            run_to_end(engine, &**guest);
+            run_to_end(engine, guests);
         });
         engine.strategy.set(None);
         std::mem::swap(&mut *engine.deviations.borrow_mut(), &mut self.deviations);
@@ -323,9 +335,6 @@ impl Machine {
     /// are offsets, the same in every machine and, of what was there when the actors were released, in every run.
     pub fn dependencies(&self) -> Dependencies {
         let mut dependencies = Dependencies::default();
-        let Some(guest) = &self.guest else {
-            return dependencies;
-        };
         let engine = &*self.engine;
         let offset = |address| {
             engine
@@ -335,13 +344,14 @@ impl Machine {
         let known = |offset| engine.memory(|memory| memory.is_of_image(offset));
         engine.failing.set(true);
         let failed = guarded(engine, || {
-            dependencies.lost = engine.on_host(0, || {
-                guest.order(&mut |dependency| {
+            each(engine, &self.guests, |guest| {
+                let lost = guest.order(&mut |dependency| {
                     let mut dependency = *dependency;
                     dependency.relocate(offset);
                     let lasting = dependency.is_of(known);
                     dependencies.list.push((dependency, lasting));
-                })
+                });
+                dependencies.lost += lost;
             });
         });
         match failed {
@@ -350,32 +360,34 @@ impl Machine {
         }
     }
 
-    /// The wait-for graph of the kernel as the last run left it. Empty if the kernel failed to tell it.
+    /// The wait-for graph of the kernels as the last run left them. Empty if a kernel failed to tell it.
     pub fn wait_graph(&self) -> WaitGraph {
         let mut graph = WaitGraph::default();
-        let Some(guest) = &self.guest else {
-            return graph;
-        };
         let engine = &*self.engine;
         engine.failing.set(true);
-        let failed = guarded(engine, || engine.on_host(0, || guest.tell(&mut graph)));
+        let failed = guarded(engine, || {
+            each(engine, &self.guests, |guest| {
+                let mut own = WaitGraph::default();
+                guest.tell(&mut own);
+                graph.add(own, engine);
+            });
+        });
         match failed {
             Some(_) => WaitGraph::default(),
             None => graph,
         }
     }
 
-    /// The wait-for graph of the kernel as the last run left it, as text.
+    /// The wait-for graph of the kernels as the last run left them, as text.
     pub fn waits(&self) -> String {
-        let Some(guest) = &self.guest else {
-            return String::new();
-        };
         let mut text = String::new();
         self.engine.failing.set(true);
         let engine = &*self.engine;
         let failed = guarded(engine, || {
             // Writing to a string cannot fail.
-            let _ = engine.on_host(0, || guest.waits(&mut text));
+            each(engine, &self.guests, |guest| {
+                let _ = guest.waits(&mut text);
+            });
         });
         match failed {
             Some(failure) => failure.to_string(),
@@ -391,6 +403,13 @@ pub struct Dependencies {
     pub list: Vec<(Dependency, bool)>,
     /// What was not recorded.
     pub lost: Lost,
+}
+
+/// Does something with each kernel, as its first CPU.
+fn each(engine: &Engine, guests: &[Box<dyn Guest>], mut part: impl FnMut(&dyn Guest)) {
+    for (kernel, guest) in guests.iter().enumerate() {
+        engine.on_host(engine.first_cpu(kernel), || part(&**guest));
+    }
 }
 
 /// Whether a failure of that kind has another side, earlier in the run.
@@ -438,9 +457,10 @@ fn failure_of(engine: &Engine) -> Option<Failure> {
 }
 
 /// Boots, lets every CPU run until it waits, and releases the actors.
-fn boot_to_rest(engine: &Engine, guest: &dyn Guest) {
-    engine.on_host(0, || guest.boot());
-    engine.start(|cpu| guest.idle_context(cpu));
+fn boot_to_rest(engine: &Engine, guests: &[Box<dyn Guest>]) {
+    each(engine, guests, |guest| guest.boot());
+    let ncpu = engine.cpus_a_kernel();
+    engine.start(|cpu| guests[cpu / ncpu].idle_context(cpu % ncpu));
     loop {
         match engine.request.get() {
             Request::Go => engine.turn(),
@@ -457,41 +477,70 @@ fn boot_to_rest(engine: &Engine, guest: &dyn Guest) {
             None,
         );
     }
-    engine.on_host(0, || guest.release());
-    // Its idle loop looks again, as after an interrupt.
-    engine.set_runnable(0);
+    each(engine, guests, |guest| guest.release());
+    for kernel in 0..guests.len() {
+        // Its idle loop looks again, as after an interrupt.
+        engine.set_runnable(engine.first_cpu(kernel));
+    }
 }
 
 /// Runs until the run has ended.
-fn run_to_end(engine: &Engine, guest: &dyn Guest) {
+fn run_to_end(engine: &Engine, guests: &[Box<dyn Guest>]) {
     loop {
         match engine.request.get() {
             Request::Go => engine.turn(),
             Request::Decide => engine.decide_on_host(),
             Request::Stop => return,
-            Request::Rest => rest(engine, guest),
+            Request::Rest => rest(engine, guests),
         }
     }
 }
 
 /// Nobody can step, and nothing is asserted.
-fn rest(engine: &Engine, guest: &dyn Guest) {
+fn rest(engine: &Engine, guests: &[Box<dyn Guest>]) {
     let clockwork = &engine.clockwork;
-    let progress = guest.progress();
+    let progress = guests.iter().map(|guest| guest.progress()).sum();
     if clockwork.progress.replace(progress) != progress {
         clockwork.idle_ticks.set(0);
     }
-    let idle = engine.on_host(engine.cpu.get(), || guest.idle());
-    match idle {
-        Idle::Finished if engine.spinners.get() == 0 => {
-            engine.memory(|memory| memory.synchronize(0));
-            engine.aside(&|| guest.verify());
-            engine.request.set(Request::Stop);
+    let idle = idle(engine, guests);
+    let all = |wanted: Idle| idle.iter().all(|idle| *idle == wanted);
+    let finished = all(Idle::Finished);
+    // A kernel that is stuck may still hear from one whose clock goes on.
+    let clock = finished || idle.contains(&Idle::Clock);
+    if finished && engine.spinners.get() == 0 {
+        for (kernel, guest) in guests.iter().enumerate() {
+            let cpu = engine.first_cpu(kernel);
+            engine.memory(|memory| memory.synchronize(cpu));
+            engine.aside(cpu, &|| guest.verify());
+            if engine.verdict.borrow().is_some() {
+                break;
+            }
         }
-        Idle::Finished | Idle::Clock if clockwork.idle_ticks.get() < IDLE_TICKS => {
-            clockwork.idle_ticks.set(clockwork.idle_ticks.get() + 1);
-            engine.tick_all();
-        }
-        _ => engine.aside(&|| guest.deadlock()),
+        engine.request.set(Request::Stop);
+    } else if clock && clockwork.idle_ticks.get() < IDLE_TICKS {
+        clockwork.idle_ticks.set(clockwork.idle_ticks.get() + 1);
+        engine.tick_all();
+    } else {
+        let stuck = idle.iter().position(|idle| *idle == Idle::Stuck);
+        let waits = idle.iter().position(|idle| *idle != Idle::Finished);
+        let kernel = stuck.or(waits).unwrap_or(0);
+        let cpu = engine.first_cpu(kernel);
+        engine.aside(cpu, &|| guests[kernel].deadlock());
     }
+}
+
+/// What each kernel waits for.
+fn idle(engine: &Engine, guests: &[Box<dyn Guest>]) -> Vec<Idle> {
+    let me = engine.cpu.get();
+    let mut idle = Vec::new();
+    for (kernel, guest) in guests.iter().enumerate() {
+        let cpu = match engine.kernel_of(me) == kernel {
+            true => me,
+            false => engine.first_cpu(kernel),
+        };
+        idle.push(engine.on_host(cpu, || guest.idle()));
+    }
+    engine.on_host(me, || {});
+    idle
 }

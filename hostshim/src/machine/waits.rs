@@ -4,6 +4,8 @@ use kmod::kern::lwp::Lwp;
 use kmod::kern::waits::{self, Node, Visitor, Wait};
 use kmod::kernel::Kernel;
 
+use super::engine::Engine;
+
 /// Who waits for whom.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct WaitGraph {
@@ -100,6 +102,27 @@ pub struct Waiter {
 }
 
 impl WaitGraph {
+    /// Adds the graph of the kernel whose CPU runs.
+    pub(crate) fn add(&mut self, mut other: WaitGraph, engine: &Engine) {
+        let (nodes, first) = (self.nodes.len(), engine.first_cpu(engine.kernel()));
+        for node in &mut other.nodes {
+            node.name = engine.own_name(&node.name);
+        }
+        for edge in &mut other.edges {
+            edge.from += nodes;
+            edge.to += nodes;
+        }
+        for waiter in &mut other.waiters {
+            waiter.node += nodes;
+            waiter.cpu += first;
+        }
+        self.nodes.append(&mut other.nodes);
+        self.edges.append(&mut other.edges);
+        self.cycles.append(&mut other.cycles);
+        self.waiters.append(&mut other.waiters);
+        self.alike += other.alike;
+    }
+
     /// Draws the graph of a kernel that has stopped. To be called where the machine runs.
     pub(crate) fn draw(&mut self, kernel: &'static Kernel) {
         let mut drawing = Drawing {

@@ -9,7 +9,7 @@
 //! all are tried. If none fails, pairs are taken away, since going to another CPU and coming back is needed together
 //! or not at all; and other failing schedules are looked for, and cut, in case one of them is shorter in the end.
 //!
-//! If the scenario is `ops`, its program is made shorter before its schedule (`program`); then what happens on the wire
+//! If the scenario runs programs, the one at hand is made shorter before its schedule (`program`); then what happens on the wire
 //! is, if anything does (`wire`). All of it again, until nothing becomes shorter any more.
 //!
 //! The same run and kernel give the same result.
@@ -57,7 +57,7 @@ impl Default for Effort {
 /// A run from which nothing can be taken away, or the shortest one that the effort allowed.
 #[derive(Clone, Debug)]
 pub struct Minimized {
-    /// What the actors of `ops` run.
+    /// What the actors run, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happens on the wire.
     pub wire: Wire,

@@ -22,7 +22,7 @@ use std::thread;
 
 use kmod::config::Config;
 use kmod::kern::order::{self, Dependency, Line, LineBy, Lost, Witnesses};
-use kmod::scenario::ops::{self, Program};
+use kmod::scenario::ops::{Language, Program};
 use kmod::scenario::{Scenario, Variant};
 
 use crate::hunt::{Plan, Watch, random_program};
@@ -195,8 +195,9 @@ impl Prediction {
         }
     }
 
-    fn has_programs(&self) -> bool {
-        self.scenario.name == ops::SCENARIO.name
+    /// The program of a run, if the scenario wants one: every run has another.
+    fn program(&self, run: u64) -> Option<Box<Program>> {
+        Language::of(self.scenario).map(|language| random_program(language, self.seed, run))
     }
 
     /// Makes the runs and gives what they predict: the same for the same arguments, whatever `jobs` is.
@@ -273,7 +274,7 @@ impl Prediction {
         harvest: &mut Harvest,
         watch: &Watch,
     ) {
-        let program = self.has_programs().then(|| random_program(self.seed, run));
+        let program = self.program(run);
         if let Some(program) = &program {
             machine.load(program);
         }

@@ -12,7 +12,7 @@ use kmod::machine::Kind;
 
 use super::trial::Trial;
 use super::{Place, Prediction};
-use crate::hunt::{Found, Watch, random_program};
+use crate::hunt::{Found, Watch};
 use crate::machine::{
     Access, Failure, FailureKind, Hold, Layer, Machine, Setup, TraceEvent, Verdict, What,
 };
@@ -38,7 +38,7 @@ impl Prediction {
         let mut races = Races::default();
         let mut known = BTreeSet::new();
         for run in 0..schedules {
-            let program = self.has_programs().then(|| random_program(self.seed, run));
+            let program = self.program(run);
             if let Some(program) = &program {
                 traced.load(program);
                 known.clear();

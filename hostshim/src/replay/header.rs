@@ -2,7 +2,7 @@
 
 use kmod::config::{Config, Wiring};
 use kmod::history::Bug;
-use kmod::scenario::ops::{self, MAX_LWPS, MAX_OPS, Program};
+use kmod::scenario::ops::{Language, MAX_LWPS, MAX_OPS, Op, Program};
 use kmod::scenario::{self, Scenario, Variant};
 
 use super::diagnostic::{Diagnostic, Position};
@@ -30,6 +30,11 @@ pub(super) fn parse(lines: &mut Lines<'_>) -> Result<Header, Diagnostic> {
     config.xcall = value(lines, "xcall", wiring)?;
     history(lines, variant, &mut config)?;
     knobs(lines, &mut config)?;
+    if config.cpus() > Config::MAXCPUS {
+        let message = format!("{} kernels of {cpus} CPUs are too many", config.kernels);
+        let help = format!("a machine has at most {} CPUs", Config::MAXCPUS);
+        return Err(Diagnostic::new(cpus_at, message, help));
+    }
     Ok(Header {
         scenario,
         variant,
@@ -211,10 +216,11 @@ pub(super) fn program(
     }
     let mut line = lines.next("`program`")?;
     let word = line.expect("program")?;
-    if scenario.name != ops::SCENARIO.name {
+    let Some(language) = Language::of(scenario) else {
         let message = format!("the scenario {} takes no program", scenario.name);
-        return Err(word.error(message, format!("only {} does", ops::SCENARIO.name)));
-    }
+        let [one, other] = Language::ALL.map(|language| language.scenario().name);
+        return Err(word.error(message, format!("only {one} and {other} do")));
+    };
     line.finish()?;
     let mut program = Box::<Program>::default();
     while lines
@@ -222,12 +228,16 @@ pub(super) fn program(
         .is_some_and(|word| !["wire", "schedule", "end"].iter().any(|next| word.is(next)))
     {
         let line = lines.next("an operation")?;
-        operation(line, &mut program)?;
+        operation(language, line, &mut program)?;
     }
     Ok(Some(program))
 }
 
-fn operation(mut line: Line<'_>, program: &mut Program) -> Result<(), Diagnostic> {
+fn operation(
+    language: Language,
+    mut line: Line<'_>,
+    program: &mut Program,
+) -> Result<(), Diagnostic> {
     let lwp = line.next("an LWP")?;
     let index = (0..MAX_LWPS)
         .find(|index| lwp.is(&format!("l{index}")))
@@ -239,9 +249,12 @@ fn operation(mut line: Line<'_>, program: &mut Program) -> Result<(), Diagnostic
     while line.peek().is_some() {
         words.push(line.next("an operand")?);
     }
-    let op = ops::Op::parse(words.iter().map(|word| &*word.text));
+    let op = Op::parse(language, words.iter().map(|word| &*word.text));
     let op = op.map_err(|(which, why)| match words.get(which) {
-        Some(word) => word.error(format!("`{}`: {why}", word.text), forms(&words[0].text)),
+        Some(word) => word.error(
+            format!("`{}`: {why}", word.text),
+            forms(language, &words[0].text),
+        ),
         // The operand that is missing: where the line ends.
         None => line
             .next("an operand")
@@ -258,8 +271,8 @@ fn operation(mut line: Line<'_>, program: &mut Program) -> Result<(), Diagnostic
 }
 
 /// How the operation is written, or which word was meant.
-fn forms(word: &str) -> String {
-    match ops::FORMS.iter().find(|form| form.word == word) {
+fn forms(language: Language, word: &str) -> String {
+    match language.forms().find(|form| form.word == word) {
         Some(form) => {
             let mut text = format!("it is written `{}", form.word);
             for operand in form.operands {
@@ -268,6 +281,6 @@ fn forms(word: &str) -> String {
             }
             text + "`"
         }
-        None => nearest(word, ops::FORMS.iter().map(|form| form.word)).help(),
+        None => nearest(word, language.forms().map(|form| form.word)).help(),
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Knob {
 }
 
 /// Every knob, in the order in which a file has them.
-pub(super) static KNOBS: [Knob; 14] = [
+pub(super) static KNOBS: [Knob; 15] = [
     Knob {
         name: "callout_wheel_bits",
         range: 1..=8,
@@ -100,6 +100,12 @@ pub(super) static KNOBS: [Knob; 14] = [
         get: |c| c.nics as u32,
         set: |c, value| c.nics = value as usize,
     },
+    Knob {
+        name: "kernels",
+        range: 1..=Config::MAXKERNELS as u32,
+        get: |c| c.kernels as u32,
+        set: |c, value| c.kernels = value as usize,
+    },
 ];
 
 /// Does not compile when a knob is added to the kernel that no file would keep.
@@ -126,6 +132,7 @@ const _: fn(Config) = |config| {
         arpt_down_ticks: _,
         repeat: _,
         nics: _,
+        kernels: _,
     } = config;
 };
 

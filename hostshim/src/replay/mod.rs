@@ -23,7 +23,7 @@
 //! * The header has these lines in this order. After `xcall` follow: the old code that runs besides the variant's, as
 //!   `history pserialize-kpause`; the knobs that differ from those that the scenario has by itself
 //!   ([`Scenario::config`] of [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
-//! * A program for the scenario `ops` stands between the header and the schedule: the line `program`, then one
+//! * A program for the scenario `ops` or `softnet` stands between the header and the schedule: the line `program`, then one
 //!   operation a line, after the LWP that makes it: `  l0 mutex_enter 1`.
 //! * What happens on the wire between network cards stands there too, if the kernel has any: the line `wire`, then the
 //!   lines that [`wire`](crate::wire) shows.
@@ -74,7 +74,7 @@ pub struct ReplayFile {
     pub variant: &'static Variant,
     /// CPUs, knobs and history: the variant's, or more.
     pub config: Config,
-    /// What the actors of the scenario `ops` run.
+    /// What the actors run, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happens on the wire between the network cards.
     pub wire: Wire,

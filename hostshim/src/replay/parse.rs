@@ -168,13 +168,13 @@ fn departure(mut line: Line<'_>, config: &Config) -> Result<(Departure, Places),
 }
 
 fn cpu(token: &Token<'_>, config: &Config) -> Result<usize, Diagnostic> {
-    (0..config.ncpu)
+    (0..config.cpus())
         .find(|cpu| token.is(&format!("cpu{cpu}")))
         .ok_or_else(|| {
             let message = format!("there is no `{}` here", token.text);
             token.error(
                 message,
-                format!("the CPUs of this file are cpu0 to cpu{}", config.ncpu - 1),
+                format!("the CPUs of this file are cpu0 to cpu{}", config.cpus() - 1),
             )
         })
 }

@@ -75,8 +75,9 @@ fn event(mut line: Line<'_>, config: &Config, wire: &mut Wire) -> Result<(), Dia
 fn frame(line: &mut Line<'_>, config: &Config) -> Result<Frame, Diagnostic> {
     let token = line.next("the number of a card")?;
     let card = number(&token)? as usize;
-    if card >= config.nics {
-        let help = format!("the cards of this file are 0 to {}", config.nics - 1);
+    let cards = config.nics * config.kernels;
+    if card >= cards {
+        let help = format!("the cards of this file are 0 to {}", cards - 1);
         return Err(token.error(format!("there is no card {card}"), help));
     }
     let token = line.next("the bytes of the frame")?;

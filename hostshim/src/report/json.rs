@@ -287,7 +287,7 @@ fn subject<'a>(account: &Account<'a>) -> Subject<'a> {
         about: file.scenario.about,
         variant: file.variant.name,
         variant_summary: file.variant.summary,
-        cpus: file.config.ncpu,
+        cpus: file.config.cpus(),
         xcall: file.config.xcall.name(),
         history: file.history().collect(),
         knobs: file.knobs().collect(),

@@ -48,8 +48,12 @@ pub fn subject(file: &ReplayFile) -> Text {
         format!("{}: {}", scenario.name, scenario.summary),
     );
     let s = if file.config.ncpu == 1 { "" } else { "s" };
+    let each = match file.config.kernels {
+        1 => String::new(),
+        kernels => format!("{kernels} kernels, each on "),
+    };
     let mut machine = format!(
-        "{} CPU{s}, xcall {}",
+        "{each}{} CPU{s}, xcall {}",
         file.config.ncpu,
         file.config.xcall.name()
     );

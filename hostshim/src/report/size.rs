@@ -24,7 +24,7 @@ pub fn size(file: &ReplayFile) -> Size {
         operations: scripts.map(|script| script.ops().len()).sum(),
         departures: file.schedule.len(),
         on_the_wire: file.wire.frames.len() + file.wire.mishaps.len(),
-        cpus: file.config.ncpu,
+        cpus: file.config.cpus(),
     }
 }
 

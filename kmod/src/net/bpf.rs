@@ -86,14 +86,20 @@ impl Taps {
 /// The taps of an interface (`struct bpf_if`).
 pub struct Bpf {
     bif_dlist: PslistHead<BpfD>,
+    /// Whether the interface takes no taps any more: changed with `bpf_mtx` held.
+    bif_detached: Plain<bool>,
 }
 
-crate::fields!(Bpf { bif_dlist });
+crate::fields!(Bpf {
+    bif_dlist,
+    bif_detached
+});
 
 impl Bpf {
     pub(crate) const fn new() -> Self {
         Bpf {
             bif_dlist: PslistHead::new(),
+            bif_detached: Plain::new(false),
         }
     }
 
@@ -138,7 +144,8 @@ unsafe impl Listed for BpfD {
     }
 }
 
-/// Opens a tap on an interface, which the caller keeps. `None`: there is no memory.
+/// Opens a tap on an interface, which the caller keeps. `None`: there is no memory, or the interface is being detached
+/// (`ENXIO`).
 #[track_caller]
 pub fn bpf_open(ifp: &'static Ifnet) -> Option<&'static BpfD> {
     let taps = &ifp.net().taps;
@@ -159,8 +166,17 @@ pub fn bpf_open(ifp: &'static Ifnet) -> Option<&'static BpfD> {
     )?;
     d.bd_psref.init(taps.bpf_psref_class);
     taps.bpf_mtx.enter();
-    ifp.if_bpf.bif_dlist.insert_head(d);
+    // Who keeps an interface may come when its taps have been taken off: a tap that comes later would stay on its list.
+    let detached = ifp.if_bpf.bif_detached.get();
+    if !detached {
+        ifp.if_bpf.bif_dlist.insert_head(d);
+    }
     taps.bpf_mtx.exit();
+    if detached {
+        d.bd_listed.store(false, Release);
+        bpf_close(ifp.net(), d);
+        return None;
+    }
     Some(d)
 }
 
@@ -195,11 +211,16 @@ pub fn bpf_close(net: &'static Net, d: &'static BpfD) {
     unsafe { kmem_free(d) };
 }
 
-/// Takes all taps off an interface that is detached (`bpf_detach`).
+/// Takes all taps off an interface that is detached, and lets no others come (`bpf_detach`, which takes the interface off
+/// the list that `bpf_setif` looks through).
 #[track_caller]
 pub(crate) fn bpf_detach_if(ifp: &'static Ifnet) {
+    let taps = &ifp.net().taps;
+    taps.bpf_mtx.enter();
+    ifp.if_bpf.bif_detached.set(true);
+    taps.bpf_mtx.exit();
     // A tap that is closed meanwhile is taken off by its owner: its reference keeps it here.
-    let class = ifp.net().taps.bpf_psref_class;
+    let class = taps.bpf_psref_class;
     let bound = crate::kern::lwp::curlwp_bind();
     loop {
         let psref = Psref::new();

@@ -24,11 +24,11 @@
 
 use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, IpProtocol};
 
-use crate::net::Net;
 use crate::net::ip::{Header, Outgoing, ip_output};
 use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
 use crate::net::stages::{self, Stage};
 use crate::net::stats::Count;
+use crate::net::{Net, in_cksum};
 
 /// The protocol is not spoken here.
 pub const PROTOCOL_UNREACHABLE: u8 = 2;
@@ -43,7 +43,7 @@ const QUOTED_LEN: usize = 8;
 /// The type of a message that is whole.
 fn parse(bytes: &[u8]) -> Option<Icmpv4Message> {
     let packet = Icmpv4Packet::new_checked(bytes).ok()?;
-    packet.verify_checksum().then(|| packet.msg_type())
+    in_cksum::icmp(&packet).then(|| packet.msg_type())
 }
 
 /// Handles a message (`icmp_input`). The IP header is still in front.

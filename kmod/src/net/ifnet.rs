@@ -271,6 +271,13 @@ impl Interfaces {
         self.ifnet_list.first()
     }
 
+    /// The interface with this name. When nothing runs, or at boot.
+    pub(crate) fn named_at_rest(&self, name: &str) -> Option<&'static Ifnet> {
+        self.ifnet_list
+            .iter()
+            .find(|ifp| ifp.if_xname.as_str() == name)
+    }
+
     /// Packets that wait for a neighbour's Ethernet address. When nothing runs.
     pub(crate) fn held(&self) -> u64 {
         let held = self.ifnet_list.iter().map(|ifp| ifp.if_llt.held());
@@ -461,6 +468,14 @@ pub fn if_get(net: &'static Net, name: &str, psref: &Psref) -> Option<&'static I
 #[track_caller]
 pub fn if_put(ifp: &'static Ifnet, psref: &Psref) {
     psref.release(&ifp.if_psref, ifp.if_net.ifs.ifnet_psref_class);
+}
+
+/// Whether the caller holds a reference (`if_held`). For assertions.
+///
+/// Context: as [`if_put`].
+#[track_caller]
+pub fn if_held(ifp: &'static Ifnet) -> bool {
+    ifp.if_psref.held(ifp.if_net.ifs.ifnet_psref_class)
 }
 
 /// A frame has been received: it is the interface's protocol's from now on (`if_input`).

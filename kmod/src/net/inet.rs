@@ -314,6 +314,14 @@ pub fn ia_put(net: &'static Net, ia: &'static InIfaddr, psref: &Psref) {
     psref.release(&ia.ia_psref, net.inet.ifa_psref_class);
 }
 
+/// Whether the caller holds a reference (`ifa_held`). For assertions.
+///
+/// Context: as [`ia_put`].
+#[track_caller]
+pub fn ifa_held(net: &'static Net, ia: &'static InIfaddr) -> bool {
+    ia.ia_psref.held(net.inet.ifa_psref_class)
+}
+
 /// Whether an address is this host's, now.
 ///
 /// Context: thread, softint up to softserial.

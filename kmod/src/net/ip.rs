@@ -40,7 +40,7 @@ use crate::net::pktqueue::{Pktqueue, pktq_rps_hash};
 use crate::net::route::{Rtentry, rt_unref, rtalloc1};
 use crate::net::stages::{self, Stage};
 use crate::net::stats::Count;
-use crate::net::{Net, icmp, softnet_enter, softnet_exit, udp};
+use crate::net::{Net, icmp, in_cksum, softnet_enter, softnet_exit, udp};
 
 /// Hops that a packet may make (`IPDEFTTL`).
 const TTL: u8 = 64;
@@ -96,7 +96,7 @@ pub fn parse(bytes: &[u8]) -> Result<Header, End> {
     if packet.version() != 4 || header_len < IPV4_HEADER_LEN {
         return Err(End::BadIp);
     }
-    if !packet.verify_checksum() {
+    if !in_cksum::ip(&packet) {
         return Err(End::BadIpSum);
     }
     let (src, dst) = (packet.src_addr(), packet.dst_addr());

@@ -79,6 +79,7 @@ mod garbage;
 pub mod icmp;
 pub mod if_percpuq;
 pub mod ifnet;
+pub mod in_cksum;
 pub mod inet;
 pub mod ip;
 pub mod listener;

@@ -161,7 +161,7 @@ pub(crate) fn attach(net: &'static Net) -> Option<()> {
     Some(())
 }
 
-/// Gives card `unit`, which has none, an interface. `None`: there is no memory, or no index.
+/// Gives card `unit`, which has none, an interface. `None`: there is no memory, no index, or no room for a softint.
 ///
 /// Nobody else attaches or detaches that of this card meanwhile. Context: thread that may sleep, or boot.
 #[track_caller]

@@ -45,7 +45,7 @@ use crate::net::icmp;
 use crate::net::ip::{self, Header, Outgoing};
 use crate::net::mbuf::{End, Mbuf, Packet};
 use crate::net::stats::Count;
-use crate::net::{Net, softnet_enter, softnet_exit};
+use crate::net::{Net, in_cksum, softnet_enter, softnet_exit};
 
 /// Most datagrams that a socket keeps.
 const KEPT: u32 = 64;
@@ -217,10 +217,7 @@ impl Socket {
 /// The port that a datagram is for, if it is whole.
 fn parse(bytes: &[u8], header: &Header) -> Option<u16> {
     let packet = UdpPacket::new_checked(bytes).ok()?;
-    let (src, dst) = (IpAddress::Ipv4(header.src), IpAddress::Ipv4(header.dst));
-    packet
-        .verify_checksum(&src, &dst)
-        .then(|| packet.dst_port())
+    in_cksum::udp(&packet, header.src, header.dst).then(|| packet.dst_port())
 }
 
 /// Handles a datagram that was received (`udp_input`). The IP header is still in front.

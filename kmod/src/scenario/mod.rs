@@ -55,6 +55,7 @@ pub mod pserialize;
 pub mod psref;
 pub mod rounds;
 pub mod rwlock;
+pub mod softnet;
 pub mod workqueue;
 pub mod xcall_early_count;
 
@@ -200,6 +201,7 @@ pub static ALL: &[&Scenario] = &[
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
     &net::storm::STORM,
+    &softnet::SCENARIO,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &classics::UNRELATED_LOCK,
@@ -210,6 +212,7 @@ pub static ALL: &[&Scenario] = &[
     &nic_loop::SCENARIO,
     &net::steady::STEADY,
     &net::wire::WIRE,
+    &net::two_kernels::TWO_KERNELS,
     &net::serve::SERVE,
 ];
 

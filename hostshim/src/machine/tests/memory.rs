@@ -5,6 +5,11 @@ use std::alloc::Layout;
 use super::*;
 
 const RUNS: u64 = 300;
+const ONE_CPU: Shape = Shape {
+    kernels: 1,
+    ncpu: 1,
+    nics: 0,
+};
 
 fn wait_for(cell: &AtomicU32, value: u32, order: kmod::mem::Ordering) {
     while cell.load(order) != value {
@@ -209,7 +214,7 @@ fn memory_freed_before_the_image_stays_freed() {
     let mut machine = Machine::new();
     let little = Little::new(&[|s| assert_eq!(victim(s).load(Relaxed), 0)]);
     machine
-        .boot_guest(1, 0, &|| Box::new(Frees(little.clone())))
+        .boot_guests(ONE_CPU, &|| Box::new(Frees(little.clone())))
         .expect("it boots");
     for _ in 0..3 {
         let outcome = machine.run(&mut Fair, &Limits::default());
@@ -220,7 +225,7 @@ fn memory_freed_before_the_image_stays_freed() {
         place("again", AtomicU32::new(0)).store(1, Relaxed);
     }]);
     machine
-        .boot_guest(1, 0, &|| Box::new(honest.clone()))
+        .boot_guests(ONE_CPU, &|| Box::new(honest.clone()))
         .expect("it boots");
     assert_eq!(
         machine.run(&mut Fair, &Limits::default()).verdict,

@@ -15,6 +15,7 @@ use kmod::machine::{self, Context, Line, Stop};
 use kmod::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
 use kmod::scenario::ops::Program;
 
+use super::engine::Shape;
 use super::guest::Guest;
 use super::trace::Recording;
 use super::{FailureKind, Limits, Machine, Outcome, Verdict};
@@ -184,7 +185,14 @@ fn booted(guest: &Little, trace: bool) -> Machine {
     machine.recording = Recording::of_setup(trace);
     let make = || -> Box<dyn Guest> { Box::new(guest.clone()) };
     machine
-        .boot_guest(guest.bodies.len(), guest.nics, &make)
+        .boot_guests(
+            Shape {
+                kernels: 1,
+                ncpu: guest.bodies.len(),
+                nics: guest.nics,
+            },
+            &make,
+        )
         .expect("the guest boots");
     machine
 }

@@ -3,6 +3,7 @@
 //! Tables of a fixed size, in the kernel's own memory. What does not fit is counted ([`Lost`]), and the report says so.
 
 use core::fmt;
+use core::ops::AddAssign;
 
 use super::cycle::{Cycle, cycles};
 use super::dependency::{Actor, At, Dependency, HELD, Holding, Requester, Resource, Sort, Whose};
@@ -33,6 +34,14 @@ impl Lost {
     /// Whether everything fitted.
     pub fn is_nothing(&self) -> bool {
         *self == Lost::default()
+    }
+}
+
+impl AddAssign for Lost {
+    fn add_assign(&mut self, other: Lost) {
+        self.dependencies += other.dependencies;
+        self.holds += other.holds;
+        self.lives += other.lives;
     }
 }
 

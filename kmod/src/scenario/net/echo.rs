@@ -188,7 +188,7 @@ impl World {
 }
 
 /// An interface that `setup` made.
-pub(super) fn interface(ifp: Option<&'static Ifnet>) -> &'static Ifnet {
+pub(in crate::scenario) fn interface(ifp: Option<&'static Ifnet>) -> &'static Ifnet {
     match ifp {
         Some(ifp) => ifp,
         None => no_memory("an interface"),
@@ -196,7 +196,7 @@ pub(super) fn interface(ifp: Option<&'static Ifnet>) -> &'static Ifnet {
 }
 
 /// Panics: contract `scenario-memory`.
-pub(super) fn no_memory(what: &str) -> ! {
+pub(in crate::scenario) fn no_memory(what: &str) -> ! {
     machine::stop(
         Stop::Contract("scenario-memory"),
         format_args!("no memory for {what}"),

@@ -7,8 +7,11 @@ use smoltcp::wire::{
     Ipv4Repr, UdpPacket, UdpRepr,
 };
 
+use crate::kern::lwp::{curlwp_bind, curlwp_bindx};
 use crate::net::ether::ETHER_HDR_LEN;
+use crate::net::ip::{Outgoing, ip_output};
 use crate::net::mbuf::{End, Mbuf};
+use crate::net::{Net, in_cksum, softnet_enter, softnet_exit};
 
 /// Bytes of an IPv4 header.
 const IP_LEN: usize = 20;
@@ -19,6 +22,9 @@ const UDP_LEN: usize = 8;
 
 /// What is sent with echo requests, or its beginning. All of it makes a packet of 64 bytes.
 pub const ECHO_DATA: &[u8; 36] = b"echoechoechoechoechoechoechoechoecho";
+
+/// As much of it as usually is.
+const ECHO_LEN: usize = 4;
 
 /// A host on the wire: its Ethernet and its IP address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -90,18 +96,50 @@ fn ip(from: Host, to: Host, protocol: IpProtocol, len: usize) -> Option<Mbuf> {
     Some(m)
 }
 
+/// What an echo request says, with so many bytes of [`ECHO_DATA`].
+fn echo(number: u16, len: usize) -> Option<Icmpv4Repr<'static>> {
+    Some(Icmpv4Repr::EchoRequest {
+        ident: 1,
+        seq_no: number,
+        data: ECHO_DATA.get(..len)?,
+    })
+}
+
+/// Sends an echo request from this host (`ping`).
+///
+/// Context: thread that may sleep, without `softnet_lock`.
+pub fn ping(net: &'static Net, dst: Ipv4Address, number: u16) {
+    let (Some(mut m), Some(repr)) = (Mbuf::get(), echo(number, ECHO_LEN)) else {
+        return;
+    };
+    if !m.resize(repr.buffer_len()) {
+        return m.free(End::NoMemory);
+    }
+    repr.emit(
+        &mut Icmpv4Packet::new_unchecked(m.bytes_mut()),
+        &ChecksumCapabilities::default(),
+    );
+    let out = Outgoing {
+        src: None,
+        dst,
+        protocol: IpProtocol::Icmp,
+    };
+    // As who sends from a socket.
+    let bound = curlwp_bind();
+    softnet_enter(&net.softnet_lock);
+    ip_output(net, m, &out);
+    softnet_exit(&net.softnet_lock);
+    curlwp_bindx(bound);
+}
+
 /// An echo request.
 pub fn echo_request(from: Host, to: Host, number: u16) -> Option<Mbuf> {
-    echo_request_of(from, to, number, 4)
+    echo_request_of(from, to, number, ECHO_LEN)
 }
 
 /// An echo request with so many bytes of data, at most those of [`ECHO_DATA`].
 pub fn echo_request_of(from: Host, to: Host, number: u16, len: usize) -> Option<Mbuf> {
-    let repr = Icmpv4Repr::EchoRequest {
-        ident: 1,
-        seq_no: number,
-        data: ECHO_DATA.get(..len)?,
-    };
+    let repr = echo(number, len)?;
     let mut m = ip(from, to, IpProtocol::Icmp, repr.buffer_len())?;
     let packet = &mut m.bytes_mut()[ETHER_HDR_LEN + IP_LEN..];
     repr.emit(
@@ -143,6 +181,8 @@ pub enum Seen {
     ArpReply(Ipv4Address),
     /// A host, the first, asks who has the second address: its own, if it only tells of that.
     ArpRequest(Ipv4Address, Ipv4Address),
+    /// An echo request, from whom, with its number.
+    EchoRequest(Ipv4Address, u16),
     /// An echo reply, from whom, with the number of its request.
     EchoReply(Ipv4Address, u16),
     /// A datagram, from whom and which port, with the number in it.
@@ -188,16 +228,19 @@ fn parse(frame: &[u8]) -> Option<Seen> {
 fn parse_ip(packet: &[u8]) -> Option<Seen> {
     let ip = Ipv4Packet::new_checked(packet).ok()?;
     let src = ip.src_addr();
-    if !ip.verify_checksum() {
+    if !in_cksum::ip(&ip) {
         return None;
     }
     match ip.next_header() {
         IpProtocol::Icmp => {
             let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
-            if !icmp.verify_checksum() {
+            if !in_cksum::icmp(&icmp) {
                 return None;
             }
             match icmp.msg_type() {
+                Icmpv4Message::EchoRequest if ECHO_DATA.starts_with(icmp.data()) => {
+                    Some(Seen::EchoRequest(src, icmp.echo_seq_no()))
+                }
                 Icmpv4Message::EchoReply if ECHO_DATA.starts_with(icmp.data()) => {
                     Some(Seen::EchoReply(src, icmp.echo_seq_no()))
                 }
@@ -208,8 +251,7 @@ fn parse_ip(packet: &[u8]) -> Option<Seen> {
         }
         IpProtocol::Udp => {
             let udp = UdpPacket::new_checked(ip.payload()).ok()?;
-            let addresses = (IpAddress::Ipv4(src), IpAddress::Ipv4(ip.dst_addr()));
-            if !udp.verify_checksum(&addresses.0, &addresses.1) {
+            if !in_cksum::udp(&udp, src, ip.dst_addr()) {
                 return None;
             }
             let number = udp.payload().first_chunk().copied()?;
@@ -241,12 +283,18 @@ fn ip_is_sound(packet: &[u8]) -> Option<()> {
     let all = ChecksumCapabilities::default();
     let ip = Ipv4Packet::new_checked(packet).ok()?;
     let repr = Ipv4Repr::parse(&ip, &all).ok()?;
+    if !in_cksum::ip(&ip) {
+        return None;
+    }
     match ip.next_header() {
         IpProtocol::Icmp => {
             let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
             // An error quotes a header and eight bytes, of a packet that may have been longer.
             let quotes = icmp.msg_type() == Icmpv4Message::DstUnreachable;
-            let whole = quotes && icmp.verify_checksum() && icmp.data().len() >= IP_LEN + 8;
+            let whole = quotes && icmp.data().len() >= IP_LEN + 8;
+            if !in_cksum::icmp(&icmp) {
+                return None;
+            }
             if !whole {
                 Icmpv4Repr::parse(&icmp, &all).ok()?;
             }
@@ -255,6 +303,9 @@ fn ip_is_sound(packet: &[u8]) -> Option<()> {
             let udp = UdpPacket::new_checked(ip.payload()).ok()?;
             let (src, dst) = (repr.src_addr.into(), repr.dst_addr.into());
             UdpRepr::parse(&udp, &src, &dst, &all).ok()?;
+            if !in_cksum::udp(&udp, repr.src_addr, repr.dst_addr) {
+                return None;
+            }
         }
         _ => return None,
     }

@@ -7,4 +7,5 @@ pub mod pktqueue;
 pub mod serve;
 pub mod steady;
 pub mod storm;
+pub mod two_kernels;
 pub mod wire;

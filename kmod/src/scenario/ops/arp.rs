@@ -6,7 +6,7 @@
 use crate::net::llatbl::Llentry;
 use crate::scenario::neighbour::{Link, check};
 use crate::scenario::ops::interpreter::Actor;
-use crate::scenario::ops::world::LWP_NAMES;
+use crate::scenario::ops::runner::LWP_NAMES;
 
 pub(super) const NEIGHBOURS: usize = 2;
 /// Entries that an LWP keeps at most.
@@ -51,7 +51,7 @@ pub(super) fn purge(actor: &mut Actor, _: [u8; 2]) {
 }
 
 pub(super) fn keep(actor: &mut Actor, [neighbour, _]: [u8; 2]) {
-    let (world, holder) = (actor.world, LWP_NAMES[actor.index]);
+    let (world, holder) = (actor.world, LWP_NAMES[actor.lwp.index]);
     let neighbour = u32::from(neighbour);
     if let Some(place) = actor.arps.entries.iter_mut().find(|place| place.is_none()) {
         let entry = world.link.keep(neighbour, holder);
@@ -60,7 +60,7 @@ pub(super) fn keep(actor: &mut Actor, [neighbour, _]: [u8; 2]) {
 }
 
 pub(super) fn unref(actor: &mut Actor, _: [u8; 2]) {
-    let holder = LWP_NAMES[actor.index];
+    let holder = LWP_NAMES[actor.lwp.index];
     let kept = actor.arps.entries.iter_mut().rev().find_map(Option::take);
     if let Some((entry, neighbour)) = kept {
         check(entry, neighbour);

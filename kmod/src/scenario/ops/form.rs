@@ -1,11 +1,15 @@
 //! The operations: how each is written, and what it takes.
 
+use core::fmt;
+
 use crate::scenario::ops::interpreter::{self, Actor};
+use crate::scenario::ops::runner::{self, Runs};
 use crate::scenario::ops::topic::Topic;
 use crate::scenario::ops::{MAX_CPUS, MAX_LWPS};
 use crate::scenario::ops::{
     arp, inet, key, localcount, pcq, percpu, psref, rwlock, workqueue, world,
 };
+use crate::scenario::softnet;
 
 /// What an operand of an operation is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +22,7 @@ pub struct Operand {
     pub count: u8,
 }
 
-const fn operand(name: &'static str, first: u8, count: u8) -> Operand {
+pub(crate) const fn operand(name: &'static str, first: u8, count: u8) -> Operand {
     Operand { name, first, count }
 }
 
@@ -33,7 +37,33 @@ pub struct Form {
     pub help: &'static str,
     /// Its operands.
     pub operands: &'static [Operand],
-    pub(crate) run: fn(&mut Actor, [u8; 2]),
+    pub(crate) run: Run,
+}
+
+/// The function of an operation, by what it works on.
+#[derive(Clone, Copy)]
+pub(crate) enum Run {
+    /// The LWP that makes it, in every language.
+    Lwp(fn(&mut dyn Runs, [u8; 2])),
+    /// The world of `ops`.
+    Ops(fn(&mut Actor, [u8; 2])),
+    /// The world of `softnet`.
+    Softnet(fn(&mut softnet::Actor, [u8; 2])),
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Run::Lwp(_) => "Lwp",
+            Run::Ops(_) => "Ops",
+            Run::Softnet(_) => "Softnet",
+        })
+    }
+}
+
+/// Every operation of every language. A replay file names them by word, so their order may change.
+pub fn forms() -> impl Iterator<Item = &'static Form> + Clone {
+    FORMS.iter().chain(softnet::FORMS)
 }
 
 const MUTEX: Operand = operand("mutex", 0, world::MUTEXES as u8);
@@ -54,475 +84,475 @@ const QUEUE: Operand = operand("queue", 0, workqueue::QUEUES as u8);
 const NEIGHBOUR: Operand = operand("neighbour", 0, arp::NEIGHBOURS as u8);
 const ITEM: Operand = operand("item", 0, workqueue::ITEMS as u8);
 
-/// Every operation. A replay file names them by word, so their order may change.
-pub static FORMS: &[Form] = &[
+/// The operations of `ops`; those on the LWP itself belong to every language.
+static FORMS: &[Form] = &[
     Form {
         word: "mutex_enter",
         topic: Topic::Mutex,
         help: "take an outer mutex, if in order",
         operands: &[MUTEX],
-        run: interpreter::mutex_enter,
+        run: Run::Ops(interpreter::mutex_enter),
     },
     Form {
         word: "mutex_exit",
         topic: Topic::Mutex,
         help: "leave the outer mutex taken last",
         operands: &[],
-        run: interpreter::mutex_exit,
+        run: Run::Ops(interpreter::mutex_exit),
     },
     Form {
         word: "leaf_section",
         topic: Topic::Mutex,
         help: "a short section under an adaptive mutex that handlers take too",
         operands: &[LEAF],
-        run: interpreter::leaf_section,
+        run: Run::Ops(interpreter::leaf_section),
     },
     Form {
         word: "spin_section",
         topic: Topic::Mutex,
         help: "a short section under a spin mutex",
         operands: &[SPIN],
-        run: interpreter::spin_section,
+        run: Run::Ops(interpreter::spin_section),
     },
     Form {
         word: "cv_produce",
         topic: Topic::Condvar,
         help: "add a token and signal",
         operands: &[CV],
-        run: interpreter::cv_produce,
+        run: Run::Ops(interpreter::cv_produce),
     },
     Form {
         word: "cv_consume",
         topic: Topic::Condvar,
         help: "take a token; wait a while for one",
         operands: &[CV, TICKS],
-        run: interpreter::cv_consume,
+        run: Run::Ops(interpreter::cv_consume),
     },
     Form {
         word: "kpause",
         topic: Topic::Sched,
         help: "sleep",
         operands: &[TICKS],
-        run: interpreter::kpause,
+        run: Run::Lwp(runner::kpause),
     },
     Form {
         word: "xc_broadcast",
         topic: Topic::Xcall,
         help: "a low-priority cross call to all CPUs",
         operands: &[],
-        run: interpreter::xc_broadcast,
+        run: Run::Lwp(runner::xc_broadcast),
     },
     Form {
         word: "xc_broadcast_high",
         topic: Topic::Xcall,
         help: "a cross call to all CPUs by softints",
         operands: &[LEVEL],
-        run: interpreter::xc_broadcast_high,
+        run: Run::Lwp(runner::xc_broadcast_high),
     },
     Form {
         word: "xc_unicast",
         topic: Topic::Xcall,
         help: "a low-priority cross call to one CPU",
         operands: &[CPU],
-        run: interpreter::xc_unicast,
+        run: Run::Lwp(runner::xc_unicast),
     },
     Form {
         word: "xc_unicast_high",
         topic: Topic::Xcall,
         help: "a cross call to one CPU by a softint",
         operands: &[CPU, LEVEL],
-        run: interpreter::xc_unicast_high,
+        run: Run::Lwp(runner::xc_unicast_high),
     },
     Form {
         word: "callout_reset",
         topic: Topic::Callout,
         help: "arm the LWP's callout",
         operands: &[TICKS],
-        run: interpreter::callout_reset,
+        run: Run::Ops(interpreter::callout_reset),
     },
     Form {
         word: "callout_stop",
         topic: Topic::Callout,
         help: "disarm the LWP's callout",
         operands: &[],
-        run: interpreter::callout_stop,
+        run: Run::Ops(interpreter::callout_stop),
     },
     Form {
         word: "callout_halt",
         topic: Topic::Callout,
         help: "disarm the LWP's callout and wait for its handler",
         operands: &[],
-        run: interpreter::callout_halt,
+        run: Run::Ops(interpreter::callout_halt),
     },
     Form {
         word: "softint_schedule",
         topic: Topic::Softint,
         help: "schedule a softint here",
         operands: &[SOFTINT],
-        run: interpreter::softint_schedule,
+        run: Run::Ops(interpreter::softint_schedule),
     },
     Form {
         word: "softint_schedule_cpu",
         topic: Topic::Softint,
         help: "schedule a softint on a CPU",
         operands: &[SOFTINT, CPU],
-        run: interpreter::softint_schedule_cpu,
+        run: Run::Ops(interpreter::softint_schedule_cpu),
     },
     Form {
         word: "curlwp_bind",
         topic: Topic::Sched,
         help: "stay on this CPU from now on",
         operands: &[],
-        run: interpreter::curlwp_bind,
+        run: Run::Lwp(runner::curlwp_bind),
     },
     Form {
         word: "curlwp_bindx",
         topic: Topic::Sched,
         help: "end the last curlwp_bind",
         operands: &[],
-        run: interpreter::curlwp_bindx,
+        run: Run::Lwp(runner::curlwp_bindx),
     },
     Form {
         word: "lwp_migrate",
         topic: Topic::Sched,
         help: "have another LWP moved so many CPUs further, unless it is bound",
         operands: &[LWP, CPU],
-        run: interpreter::lwp_migrate,
+        run: Run::Lwp(runner::lwp_migrate),
     },
     Form {
         word: "yield",
         topic: Topic::Sched,
         help: "let others run",
         operands: &[],
-        run: interpreter::yield_now,
+        run: Run::Lwp(runner::yield_now),
     },
     Form {
         word: "spl_section",
         topic: Topic::Softint,
         help: "a section at a soft level",
         operands: &[LEVEL],
-        run: interpreter::spl_section,
+        run: Run::Ops(interpreter::spl_section),
     },
     Form {
         word: "kmem",
         topic: Topic::Kthread,
         help: "allocate, use and free memory",
         operands: &[],
-        run: interpreter::kmem,
+        run: Run::Ops(interpreter::kmem),
     },
     Form {
         word: "kthread",
         topic: Topic::Kthread,
         help: "create a thread and join it",
         operands: &[CPU],
-        run: interpreter::kthread,
+        run: Run::Ops(interpreter::kthread),
     },
     Form {
         word: "percpu_add",
         topic: Topic::Percpu,
         help: "count in per-CPU storage",
         operands: &[],
-        run: percpu::add,
+        run: Run::Ops(percpu::add),
     },
     Form {
         word: "percpu_alloc",
         topic: Topic::Percpu,
         help: "allocate per-CPU storage: what there is may move",
         operands: &[],
-        run: percpu::alloc,
+        run: Run::Ops(percpu::alloc),
     },
     Form {
         word: "percpu_free",
         topic: Topic::Percpu,
         help: "free the per-CPU storage allocated last",
         operands: &[],
-        run: percpu::free,
+        run: Run::Ops(percpu::free),
     },
     Form {
         word: "percpu_foreach",
         topic: Topic::Percpu,
         help: "sum what all CPUs counted, from here",
         operands: &[],
-        run: percpu::foreach,
+        run: Run::Ops(percpu::foreach),
     },
     Form {
         word: "percpu_foreach_xcall",
         topic: Topic::Percpu,
         help: "look at the per-CPU storage of all CPUs by softints",
         operands: &[LEVEL],
-        run: percpu::foreach_xcall,
+        run: Run::Ops(percpu::foreach_xcall),
     },
     Form {
         word: "localcount_acquire",
         topic: Topic::Localcount,
         help: "look an object up and count a reference",
         operands: &[COUNTED],
-        run: localcount::acquire,
+        run: Run::Ops(localcount::acquire),
     },
     Form {
         word: "localcount_release",
         topic: Topic::Localcount,
         help: "release the counted reference taken last",
         operands: &[],
-        run: localcount::release,
+        run: Run::Ops(localcount::release),
     },
     Form {
         word: "localcount_hand_over",
         topic: Topic::Localcount,
         help: "have a softint release the counted reference taken last",
         operands: &[],
-        run: localcount::hand_over,
+        run: Run::Ops(localcount::hand_over),
     },
     Form {
         word: "localcount_drain",
         topic: Topic::Localcount,
         help: "replace an object, and drain the old one, if nothing is held",
         operands: &[COUNTED],
-        run: localcount::drain,
+        run: Run::Ops(localcount::drain),
     },
     Form {
         word: "psref_acquire",
         topic: Topic::Psref,
         help: "look a target up and take a passive reference; stay on this CPU",
         operands: &[TARGET],
-        run: psref::acquire,
+        run: Run::Ops(psref::acquire),
     },
     Form {
         word: "psref_copy",
         topic: Topic::Psref,
         help: "copy a passive reference",
         operands: &[PSREF],
-        run: psref::copy,
+        run: Run::Ops(psref::copy),
     },
     Form {
         word: "psref_release",
         topic: Topic::Psref,
         help: "release a passive reference",
         operands: &[PSREF],
-        run: psref::release,
+        run: Run::Ops(psref::release),
     },
     Form {
         word: "psref_destroy",
         topic: Topic::Psref,
         help: "replace a target, and destroy the old one, if nothing is held",
         operands: &[TARGET],
-        run: psref::destroy,
+        run: Run::Ops(psref::destroy),
     },
     Form {
         word: "ifaddr_add",
         topic: Topic::Netinet,
         help: "give the interface an address, which starts its timer",
         operands: &[],
-        run: inet::address_add,
+        run: Run::Ops(inet::address_add),
     },
     Form {
         word: "if_detach",
         topic: Topic::Netinet,
         help: "purge the addresses of the interface",
         operands: &[],
-        run: inet::detach,
+        run: Run::Ops(inet::detach),
     },
     Form {
         word: "ifaddr_lookup",
         topic: Topic::Netinet,
         help: "look the addresses up in a read section",
         operands: &[],
-        run: inet::lookup,
+        run: Run::Ops(inet::lookup),
     },
     Form {
         word: "pserialize_read",
         topic: Topic::Netinet,
         help: "a read section in a read section",
         operands: &[],
-        run: inet::read_section,
+        run: Run::Ops(inet::read_section),
     },
     Form {
         word: "socreate",
         topic: Topic::Netinet,
         help: "a short section under softnet_lock",
         operands: &[],
-        run: inet::socket,
+        run: Run::Ops(inet::socket),
     },
     Form {
         word: "dad_timer",
         topic: Topic::Netinet,
         help: "start the timer of the interface, which takes softnet_lock",
         operands: &[],
-        run: inet::timer_start,
+        run: Run::Ops(inet::timer_start),
     },
     Form {
         word: "dad_timer_halt",
         topic: Topic::Netinet,
         help: "stop it and wait for its handler",
         operands: &[],
-        run: inet::timer_stop,
+        run: Run::Ops(inet::timer_stop),
     },
     Form {
         word: "sa_add",
         topic: Topic::Netipsec,
         help: "add an entry to the table of netipsec",
         operands: &[],
-        run: key::add,
+        run: Run::Ops(key::add),
     },
     Form {
         word: "sa_lookup",
         topic: Topic::Netipsec,
         help: "find an entry and keep it",
         operands: &[],
-        run: key::lookup,
+        run: Run::Ops(key::lookup),
     },
     Form {
         word: "sa_unref",
         topic: Topic::Netipsec,
         help: "give the entry back that was found last",
         operands: &[],
-        run: key::unref,
+        run: Run::Ops(key::unref),
     },
     Form {
         word: "sa_packet",
         topic: Topic::Netipsec,
         help: "work on an entry, bound, with a passive reference",
         operands: &[],
-        run: key::packet,
+        run: Run::Ops(key::packet),
     },
     Form {
         word: "sa_destroy",
         topic: Topic::Netipsec,
         help: "destroy an entry, if nothing is held",
         operands: &[],
-        run: key::destroy,
+        run: Run::Ops(key::destroy),
     },
     Form {
         word: "rw_enter",
         topic: Topic::Rwlock,
         help: "take an rwlock to read (0) or to write (1), if in order",
         operands: &[RWLOCK, MODE],
-        run: rwlock::rw_enter,
+        run: Run::Ops(rwlock::rw_enter),
     },
     Form {
         word: "rw_tryenter",
         topic: Topic::Rwlock,
         help: "try to take an rwlock to read (0) or to write (1)",
         operands: &[RWLOCK, MODE],
-        run: rwlock::rw_tryenter,
+        run: Run::Ops(rwlock::rw_tryenter),
     },
     Form {
         word: "rw_exit",
         topic: Topic::Rwlock,
         help: "leave the rwlock with the highest number",
         operands: &[],
-        run: rwlock::rw_exit,
+        run: Run::Ops(rwlock::rw_exit),
     },
     Form {
         word: "rw_downgrade",
         topic: Topic::Rwlock,
         help: "go from writing to reading",
         operands: &[],
-        run: rwlock::rw_downgrade,
+        run: Run::Ops(rwlock::rw_downgrade),
     },
     Form {
         word: "rw_tryupgrade",
         topic: Topic::Rwlock,
         help: "try to go from reading to writing",
         operands: &[],
-        run: rwlock::rw_tryupgrade,
+        run: Run::Ops(rwlock::rw_tryupgrade),
     },
     Form {
         word: "wq_enqueue",
         topic: Topic::Workqueue,
         help: "enqueue a work of the LWP, unless it waits for its turn already",
         operands: &[QUEUE, ITEM],
-        run: workqueue::wq_enqueue,
+        run: Run::Ops(workqueue::wq_enqueue),
     },
     Form {
         word: "wq_enqueue_cpu",
         topic: Topic::Workqueue,
         help: "enqueue a work of the LWP for the worker of a CPU",
         operands: &[ITEM, CPU],
-        run: workqueue::wq_enqueue_cpu,
+        run: Run::Ops(workqueue::wq_enqueue_cpu),
     },
     Form {
         word: "wq_errand",
         topic: Topic::Workqueue,
         help: "enqueue a work that its function frees",
         operands: &[QUEUE],
-        run: workqueue::wq_errand,
+        run: Run::Ops(workqueue::wq_errand),
     },
     Form {
         word: "wq_wait",
         topic: Topic::Workqueue,
         help: "wait for a work of the LWP",
         operands: &[ITEM],
-        run: workqueue::wq_wait,
+        run: Run::Ops(workqueue::wq_wait),
     },
     Form {
         word: "pcq_put",
         topic: Topic::Pcq,
         help: "put an item, and schedule the consumer on a CPU",
         operands: &[CPU],
-        run: pcq::pcq_put,
+        run: Run::Ops(pcq::pcq_put),
     },
     Form {
         word: "pcq_drain",
         topic: Topic::Pcq,
         help: "take all items that can be had",
         operands: &[],
-        run: pcq::pcq_drain,
+        run: Run::Ops(pcq::pcq_drain),
     },
     Form {
         word: "arp_send",
         topic: Topic::Arp,
         help: "a packet to a neighbour: sent, or held and the neighbour asked",
         operands: &[NEIGHBOUR],
-        run: arp::send,
+        run: Run::Ops(arp::send),
     },
     Form {
         word: "arp_answer",
         topic: Topic::Arp,
         help: "a neighbour answers: its entry, if there is one, is good again, and what it held is sent",
         operands: &[NEIGHBOUR],
-        run: arp::answer,
+        run: Run::Ops(arp::answer),
     },
     Form {
         word: "arp_ask",
         topic: Topic::Arp,
         help: "a neighbour asks for us: it has an entry from then on",
         operands: &[NEIGHBOUR],
-        run: arp::ask,
+        run: Run::Ops(arp::ask),
     },
     Form {
         word: "arp_set",
         topic: Topic::Arp,
         help: "set the entry of a neighbour by hand: it does not expire",
         operands: &[NEIGHBOUR],
-        run: arp::set,
+        run: Run::Ops(arp::set),
     },
     Form {
         word: "arp_delete",
         topic: Topic::Arp,
         help: "delete the entry of a neighbour",
         operands: &[NEIGHBOUR],
-        run: arp::delete,
+        run: Run::Ops(arp::delete),
     },
     Form {
         word: "arp_purge",
         topic: Topic::Arp,
         help: "delete all entries, as if the interface went",
         operands: &[],
-        run: arp::purge,
+        run: Run::Ops(arp::purge),
     },
     Form {
         word: "arp_keep",
         topic: Topic::Arp,
         help: "find the entry of a neighbour and keep it",
         operands: &[NEIGHBOUR],
-        run: arp::keep,
+        run: Run::Ops(arp::keep),
     },
     Form {
         word: "arp_unref",
         topic: Topic::Arp,
         help: "give the entry back that was found last",
         operands: &[],
-        run: arp::unref,
+        run: Run::Ops(arp::unref),
     },
 ];

@@ -9,29 +9,26 @@
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::{self as kthreads, Options};
-use crate::kern::lwp::{self, Arg, curcpu, curlwp};
+use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::sleepq::Woken;
+use crate::kern::softint;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
-use crate::kern::xcall::Priority;
-use crate::kern::{sched, softint};
 use crate::mem::{AtomicU32, Plain, Relaxed, Release};
 use crate::note;
+use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
+use crate::scenario::ops::form::Run;
+use crate::scenario::ops::runner::{self, Runner, Runs};
 use crate::scenario::ops::world::World;
 use crate::scenario::ops::{arp, inet, key, localcount, percpu, psref, rwlock, workqueue};
-use crate::scenario::{broken_promise, promise};
 
 /// An LWP that runs a script: what it holds.
 pub(crate) struct Actor {
+    pub(super) lwp: Runner,
     pub(super) world: &'static World,
-    pub(super) index: usize,
     /// Outer mutexes held, a bit each.
     held: u32,
-    /// Results of `curlwp_bind` that were not given back, and the CPU since the first.
-    bound: [u32; 2],
-    pub(super) binds: usize,
-    cpu: usize,
     /// Per-CPU storage, and references of both kinds.
     pub(super) percpus: percpu::Held,
     pub(super) localcounts: localcount::Held,
@@ -48,15 +45,10 @@ pub(crate) struct Actor {
 pub(super) fn run(index: Arg) {
     let l = curlwp();
     let world: &'static World = shared(l.kernel().data());
-    let index = index.0;
-    world.enlist(index, Some(l));
     let mut actor = Actor {
+        lwp: Runner::begin(&world.scripts, index.0),
         world,
-        index,
         held: 0,
-        bound: [0; 2],
-        binds: 0,
-        cpu: 0,
         percpus: percpu::Held::new(),
         localcounts: localcount::Held::new(),
         psrefs: psref::Held::new(),
@@ -66,36 +58,38 @@ pub(super) fn run(index: Arg) {
         works: workqueue::Sent::default(),
         arps: arp::Kept::default(),
     };
-    let script = world.scripts[index].get();
+    let script = world.scripts.script(index.0);
     for op in script.ops() {
         note!("{}: {op}", l.name());
-        (op.form().run)(&mut actor, op.operands);
+        match op.form().run {
+            Run::Lwp(run) => run(&mut actor, op.operands),
+            Run::Ops(run) => run(&mut actor, op.operands),
+            Run::Softnet(_) => unreachable!("{op} is of another language"),
+        }
         actor.check();
     }
     actor.end();
-    world.enlist(index, None);
+    actor.lwp.end();
 }
 
-impl Actor {
+impl Runs for Actor {
+    fn runner(&mut self) -> &mut Runner {
+        &mut self.lwp
+    }
+
     fn check(&self) {
-        if self.binds > 0 {
-            let here = curcpu().index();
-            if here != self.cpu {
-                broken_promise(
-                    "bound-moved",
-                    format_args!(
-                        "{} is bound since it ran on cpu{}, and runs on cpu{here}",
-                        curlwp().name(),
-                        self.cpu
-                    ),
-                );
-            }
-        }
+        self.lwp.check();
         self.localcounts.check();
         self.psrefs.check(self.world);
         self.sas.check();
     }
 
+    fn may_move(&self) -> bool {
+        self.psrefs.is_empty()
+    }
+}
+
+impl Actor {
     /// Whether it holds nothing that another LWP could wait for.
     pub(super) fn holds_nothing(&self) -> bool {
         let references =
@@ -109,8 +103,8 @@ impl Actor {
         psref::end(self);
         localcount::end(self);
         percpu::end(self);
-        while self.binds > 0 {
-            curlwp_bindx(self, [0; 2]);
+        while self.lwp.binds > 0 {
+            runner::curlwp_bindx(self, [0; 2]);
         }
         rwlock::end(self);
         while self.held != 0 {
@@ -174,41 +168,21 @@ pub(super) fn cv_consume(actor: &mut Actor, [cv, ticks]: [u8; 2]) {
     tokens.mutex.exit();
 }
 
-pub(super) fn kpause(_: &mut Actor, [ticks, _]: [u8; 2]) {
-    synch::kpause("ops", u32::from(ticks), None);
-}
-
-pub(super) fn xc_broadcast(_: &mut Actor, _: [u8; 2]) {
-    promise::broadcast_and_wait(Priority::Low);
-}
-
-pub(super) fn xc_broadcast_high(_: &mut Actor, [level, _]: [u8; 2]) {
-    promise::broadcast_and_wait(Priority::High(Ipl::from_number(level)));
-}
-
-pub(super) fn xc_unicast(_: &mut Actor, [cpu, _]: [u8; 2]) {
-    promise::unicast_and_wait(Priority::Low, cpu as usize);
-}
-
-pub(super) fn xc_unicast_high(_: &mut Actor, [cpu, level]: [u8; 2]) {
-    promise::unicast_and_wait(Priority::High(Ipl::from_number(level)), cpu as usize);
-}
-
 pub(super) fn callout_reset(actor: &mut Actor, [ticks, _]: [u8; 2]) {
-    let timer = &actor.world.timers[actor.index];
-    actor.world.allow(actor.index, true);
+    let timer = &actor.world.timers[actor.lwp.index];
+    actor.world.allow(actor.lwp.index, true);
     timer.armed.set(timer.armed.get() + 1);
     timer.callout.schedule(u32::from(ticks));
 }
 
 pub(super) fn callout_stop(actor: &mut Actor, _: [u8; 2]) {
     // Whether it had fired, and not whether it was pending: nothing follows from it here.
-    let _fired = actor.world.timers[actor.index].callout.stop();
+    let _fired = actor.world.timers[actor.lwp.index].callout.stop();
 }
 
 pub(super) fn callout_halt(actor: &mut Actor, _: [u8; 2]) {
-    let _waited = actor.world.timers[actor.index].callout.halt(None);
-    actor.world.allow(actor.index, false);
+    let _waited = actor.world.timers[actor.lwp.index].callout.halt(None);
+    actor.world.allow(actor.lwp.index, false);
 }
 
 pub(super) fn softint_schedule(actor: &mut Actor, [number, _]: [u8; 2]) {
@@ -230,54 +204,6 @@ pub(super) fn softint_schedule_cpu(actor: &mut Actor, [number, cpu]: [u8; 2]) {
         softint::schedule_cpu(softint, &cpus[cpu as usize % cpus.len()]);
         synch::kpreempt_enable();
     }
-}
-
-pub(super) fn curlwp_bind(actor: &mut Actor, _: [u8; 2]) {
-    if actor.binds < actor.bound.len() {
-        actor.bound[actor.binds] = lwp::curlwp_bind();
-        if actor.binds == 0 {
-            actor.cpu = curcpu().index();
-        }
-        actor.binds += 1;
-    }
-}
-
-pub(super) fn curlwp_bindx(actor: &mut Actor, _: [u8; 2]) {
-    // With passive references it stays where it is.
-    if actor.binds > 1 || actor.binds == 1 && actor.psrefs.is_empty() {
-        actor.check();
-        actor.binds -= 1;
-        lwp::curlwp_bindx(actor.bound[actor.binds]);
-    }
-}
-
-/// Has another LWP moved, `cpu` CPUs further than the next: LWP `lwp` or the first after it that runs a script.
-pub(super) fn lwp_migrate(actor: &mut Actor, [lwp, cpu]: [u8; 2]) {
-    let cpus = curlwp().kernel().cpus();
-    if cpus.len() < 2 {
-        return;
-    }
-    actor.world.roster.enter();
-    let count = actor.world.lwps.len();
-    let mut others = (0..count)
-        .map(|further| (lwp as usize + further) % count)
-        .filter(|index| *index != actor.index);
-    if let Some(l) = others.find_map(|index| actor.world.lwps[index].get()) {
-        l.lock();
-        // Who moves LWPs spares those that are bound; one that binds itself later is `mi_switch`'s to spare.
-        if l.is_bound() {
-            l.unlock();
-        } else {
-            let further = 1 + cpu as usize % (cpus.len() - 1);
-            let target = (l.cpu_fused().index() + further) % cpus.len();
-            sched::lwp_migrate(l, &cpus[target]);
-        }
-    }
-    actor.world.roster.exit();
-}
-
-pub(super) fn yield_now(_: &mut Actor, _: [u8; 2]) {
-    synch::yield_now();
 }
 
 pub(super) fn spl_section(_: &mut Actor, [level, _]: [u8; 2]) {
@@ -333,7 +259,7 @@ pub(super) fn kthread(actor: &mut Actor, [cpu, _]: [u8; 2]) {
         &options,
         |word| shared::<AtomicU32>(word).store(1, Relaxed),
         Arg::of(word),
-        format_args!("child/{}", actor.index),
+        format_args!("child/{}", actor.lwp.index),
     );
     if let Some(child) = child {
         kthreads::kthread_join(child);

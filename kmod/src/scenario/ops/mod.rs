@@ -10,7 +10,7 @@
 //! # Text
 //!
 //! One operation a line: the word of its [`Form`] and its operands, as in `callout_reset 2`.
-//! [`Op::decode`] gives every three bytes a meaning, [`FORMS`] gives every operation a text. A program that is made of
+//! [`Op::decode`] gives every three bytes a meaning, [`forms`] gives every operation a text. A program that is made of
 //! bytes or at random keeps to a few [`Topics`]: operations that have to do with each other meet more often so (swarm
 //! testing).
 //!
@@ -25,10 +25,10 @@ use crate::history::{Bug, History};
 use crate::kern::lwp::Arg;
 use crate::kernel::Kernel;
 use crate::scenario::classics::shared;
-use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share, softnet};
 
 mod arp;
-mod form;
+pub(crate) mod form;
 mod inet;
 mod interpreter;
 mod key;
@@ -37,14 +37,15 @@ mod pcq;
 mod percpu;
 mod program;
 mod psref;
+pub(crate) mod runner;
 mod rwlock;
-mod topic;
+pub(crate) mod topic;
 mod workqueue;
 mod world;
 
-pub use form::{FORMS, Form, Operand};
+pub use form::{Form, Operand, forms};
 pub use program::{Op, Program, Script};
-pub use topic::{Topic, Topics};
+pub use topic::{Language, Topic, Topics};
 use world::World;
 
 /// LWPs a program can have.
@@ -54,11 +55,15 @@ pub const MAX_OPS: usize = 24;
 /// CPUs a program can ask for.
 pub const MAX_CPUS: usize = 4;
 
-/// Gives a kernel that was booted with [`SCENARIO`] the program that its actors are to run.
+/// Gives a kernel whose scenario runs programs the one that its actors are to run, which is of its language.
 ///
 /// Context: the host, before the actors run.
 pub fn load(kernel: &'static Kernel, program: &Program) {
-    shared::<World>(kernel.data()).load(program);
+    match Language::of(kernel.scenario()) {
+        Some(Language::Ops) => shared::<World>(kernel.data()).scripts.load(program),
+        Some(Language::Softnet) => softnet::load(kernel, program),
+        None => unreachable!("{} runs no programs", kernel.scenario().name),
+    }
 }
 
 /// The interpreter of a program; without [`load`] the program is empty.
@@ -80,7 +85,7 @@ pub static SCENARIO: Scenario = Scenario {
         for index in 0..MAX_LWPS {
             actor(
                 kernel,
-                world::LWP_NAMES[index],
+                runner::LWP_NAMES[index],
                 index,
                 interpreter::run,
                 Arg(index),
@@ -124,7 +129,7 @@ pub const VARIANTS: &[Variant] = &[
     ),
 ];
 
-const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant {
+pub(crate) const fn old(name: &'static str, summary: &'static str, bugs: &[Bug]) -> Variant {
     let mut history = History::NONE;
     let mut index = 0;
     while index < bugs.len() {

@@ -125,9 +125,9 @@ pub(super) fn pcq_put(actor: &mut Actor, [cpu, _]: [u8; 2]) {
     let (Some(queue), Some(softint)) = (objects.queue.peek(), objects.softint.peek()) else {
         return;
     };
-    let number = objects.put[actor.index].get() + 1;
+    let number = objects.put[actor.lwp.index].get() + 1;
     let item = Item {
-        lwp: Plain::new(actor.index),
+        lwp: Plain::new(actor.lwp.index),
         number: Plain::new(0),
     };
     let Some(item) = kmem_alloc("ops item", item) else {
@@ -139,7 +139,7 @@ pub(super) fn pcq_put(actor: &mut Actor, [cpu, _]: [u8; 2]) {
         unsafe { kmem_free(item) };
         return;
     }
-    objects.put[actor.index].set(number);
+    objects.put[actor.lwp.index].set(number);
     let cpus = curlwp().kernel().cpus();
     synch::kpreempt_disable();
     softint::schedule_cpu(softint, &cpus[cpu as usize % cpus.len()]);

@@ -2,25 +2,28 @@
 
 use core::fmt;
 
-use crate::scenario::ops::form::{FORMS, Form};
-use crate::scenario::ops::topic::Topics;
+use crate::scenario::ops::form::{Form, forms};
+use crate::scenario::ops::topic::{Language, Topics};
 use crate::scenario::ops::{MAX_LWPS, MAX_OPS};
 
 /// One operation: a form and its operands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Op {
+    /// Which of [`forms`].
     form: u8,
-    pub(super) operands: [u8; 2],
+    pub(crate) operands: [u8; 2],
 }
 
 impl Op {
     /// An operation on one of these topics out of any three bytes.
     pub fn decode(topics: Topics, bytes: [u8; 3]) -> Op {
-        let all = FORMS.iter().enumerate();
+        let all = forms().enumerate();
         let forms = all.filter(|(_, form)| topics.contains(form.topic));
         let chosen = usize::from(bytes[0]) % forms.clone().count().max(1);
         // Every topic has operations, and a set of topics is never empty.
-        let (number, form) = forms.clone().nth(chosen).unwrap_or((0, &FORMS[0]));
+        let Some((number, form)) = forms.clone().nth(chosen) else {
+            return Op::default();
+        };
         let mut operands = [0; 2];
         for (value, (operand, byte)) in operands
             .iter_mut()
@@ -34,16 +37,21 @@ impl Op {
         }
     }
 
-    /// An operation out of its word and operands. The error says what is wrong with which word (0: the operation's).
-    pub fn parse<'a>(words: impl Iterator<Item = &'a str>) -> Result<Op, (usize, &'static str)> {
+    /// An operation of a language out of its word and operands. The error says what is wrong with which word (0: the
+    /// operation's).
+    pub fn parse<'a>(
+        language: Language,
+        words: impl Iterator<Item = &'a str>,
+    ) -> Result<Op, (usize, &'static str)> {
         let mut words = words;
         let word = words.next().unwrap_or("");
-        let form = FORMS
-            .iter()
-            .position(|f| f.word == word)
+        let is_it = |f: &Form| f.word == word && language.topics().contains(&f.topic);
+        let (number, form) = forms()
+            .enumerate()
+            .find(|(_, f)| is_it(f))
             .ok_or((0, "no such operation"))?;
         let mut operands = [0; 2];
-        for (i, operand) in FORMS[form].operands.iter().enumerate() {
+        for (i, operand) in form.operands.iter().enumerate() {
             let text = words.next().ok_or((i + 1, "an operand is missing"))?;
             let value: u8 = text.parse().map_err(|_| (i + 1, "not a number"))?;
             if !(operand.first..operand.first + operand.count).contains(&value) {
@@ -52,9 +60,9 @@ impl Op {
             operands[i] = value;
         }
         match words.next() {
-            Some(_) => Err((FORMS[form].operands.len() + 1, "one operand too many")),
+            Some(_) => Err((form.operands.len() + 1, "one operand too many")),
             None => Ok(Op {
-                form: form as u8,
+                form: number as u8,
                 operands,
             }),
         }
@@ -62,7 +70,10 @@ impl Op {
 
     /// Its form.
     pub fn form(&self) -> &'static Form {
-        &FORMS[self.form as usize]
+        match forms().nth(self.form as usize) {
+            Some(form) => form,
+            None => unreachable!("`decode` and `parse` count forms"),
+        }
     }
 }
 
@@ -126,27 +137,38 @@ pub struct Program {
 mod tests {
     extern crate std;
     use super::*;
+    use crate::scenario::ops::form::Run;
     use crate::scenario::ops::topic::Topic;
+
+    /// Every topic of a language.
+    fn all(language: Language) -> Topics {
+        Topics::decode(language, [0xff, 0, 0])
+    }
     use std::string::ToString;
 
     #[test]
     fn every_op_has_a_text_that_reads_back() {
-        for a in 0..=255u8 {
-            for (b, c) in [(0, 0), (1, 255), (77, 3), (255, 128)] {
-                let op = Op::decode(Topics::decode([0xff, 0, 0]), [a, b, c]);
-                let text = op.to_string();
-                assert_eq!(Op::parse(text.split(' ')), Ok(op), "{text}");
+        assert!(forms().count() <= 256, "a byte counts them");
+        for language in Language::ALL {
+            for a in 0..=255u8 {
+                for (b, c) in [(0, 0), (1, 255), (77, 3), (255, 128)] {
+                    let op = Op::decode(all(language), [a, b, c]);
+                    let text = op.to_string();
+                    assert_eq!(Op::parse(language, text.split(' ')), Ok(op), "{text}");
+                }
             }
         }
     }
 
     #[test]
     fn every_topic_has_operations() {
-        for (number, topic) in Topic::ALL.into_iter().enumerate() {
-            assert_eq!(topic as usize, number);
-            assert!(FORMS.iter().any(|form| form.topic == topic), "{topic:?}");
+        for language in Language::ALL {
+            for &topic in language.topics() {
+                let mut forms = language.forms();
+                assert!(forms.any(|form| form.topic == topic), "{topic:?}");
+            }
         }
-        let few = Topics::decode([1, 2, 2]);
+        let few = Topics::decode(Language::Ops, [1, 2, 2]);
         for byte in 0..=255 {
             let topic = Op::decode(few, [byte, 0, 0]).form().topic;
             assert!(matches!(topic, Topic::Mutex | Topic::Condvar), "{topic:?}");
@@ -154,36 +176,50 @@ mod tests {
     }
 
     #[test]
-    fn words_are_distinct() {
-        for (i, form) in FORMS.iter().enumerate() {
-            assert!(
-                FORMS[..i].iter().all(|f| f.word != form.word),
-                "{}",
-                form.word
-            );
+    fn words_are_distinct_in_a_language() {
+        for language in Language::ALL {
+            for (i, form) in language.forms().enumerate() {
+                let mut before = language.forms().take(i);
+                assert!(before.all(|f| f.word != form.word), "{}", form.word);
+            }
+        }
+    }
+
+    #[test]
+    fn every_form_runs_in_its_languages() {
+        for language in Language::ALL {
+            for form in language.forms() {
+                let fits = matches!(
+                    (language, form.run),
+                    (_, Run::Lwp(_))
+                        | (Language::Ops, Run::Ops(_))
+                        | (Language::Softnet, Run::Softnet(_))
+                );
+                assert!(fits, "{}", form.word);
+            }
         }
     }
 
     #[test]
     fn a_wrong_word_is_named() {
         assert_eq!(
-            Op::parse("mutex_entr 1".split(' ')),
+            Op::parse(Language::Ops, "mutex_entr 1".split(' ')),
             Err((0, "no such operation"))
         );
         assert_eq!(
-            Op::parse("mutex_enter".split(' ')),
+            Op::parse(Language::Ops, "mutex_enter".split(' ')),
             Err((1, "an operand is missing"))
         );
         assert_eq!(
-            Op::parse("mutex_enter x".split(' ')),
+            Op::parse(Language::Ops, "mutex_enter x".split(' ')),
             Err((1, "not a number"))
         );
         assert_eq!(
-            Op::parse("mutex_enter 9".split(' ')),
+            Op::parse(Language::Ops, "mutex_enter 9".split(' ')),
             Err((1, "out of range"))
         );
         assert_eq!(
-            Op::parse("mutex_enter 1 1".split(' ')),
+            Op::parse(Language::Ops, "mutex_enter 1 1".split(' ')),
             Err((2, "one operand too many"))
         );
     }

@@ -12,7 +12,7 @@ use crate::machine;
 use crate::mem::{Acquire, AtomicU32, Local, Relaxed};
 use crate::scenario::alive::Alive;
 use crate::scenario::lookup::Place;
-use crate::scenario::ops::interpreter::{self, Actor};
+use crate::scenario::ops::interpreter::Actor;
 use crate::scenario::ops::world::World;
 use crate::scenario::{broken_promise, share};
 
@@ -164,8 +164,8 @@ pub(super) fn acquire(actor: &mut Actor, [target, _]: [u8; 2]) {
         return;
     };
     // Until the last reference is released the LWP stays bound.
-    if actor.binds == 0 {
-        interpreter::curlwp_bind(actor, [0; 2]);
+    if actor.lwp.binds == 0 {
+        actor.lwp.bind();
     }
     let held = &mut actor.psrefs;
     held.objects[free] = actor.world.psrefs.take(target as usize, &held.psrefs[free]);

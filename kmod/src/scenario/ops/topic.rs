@@ -1,7 +1,10 @@
-//! What operations are about.
+//! What operations are about, and which scenario speaks of it.
 //!
 //! A program that is made of bytes or at random keeps to a few topics: operations that have to do with each other meet
 //! more often so (swarm testing).
+
+use crate::scenario::ops::form::{Form, forms};
+use crate::scenario::{Scenario, ops, softnet};
 
 /// What an operation is about. Programs that keep to a few topics go deeper than those that mix all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,28 +42,91 @@ pub enum Topic {
     Pcq,
     /// rwlock(9), callout(9) and reference counts, as ARP uses them.
     Arp,
+    /// Frames that come from other hosts.
+    Frames,
+    /// Interfaces that come and go, up and down.
+    Interfaces,
+    /// Addresses of this host.
+    Addresses,
+    /// Routes.
+    Routes,
+    /// The table of neighbours.
+    Neighbours,
+    /// Sockets, and what is sent.
+    Sockets,
+    /// Taps.
+    Taps,
+    /// The queues of the protocols.
+    Queues,
 }
 
-impl Topic {
-    /// Every topic.
-    pub const ALL: [Topic; 16] = [
-        Topic::Sched,
-        Topic::Mutex,
-        Topic::Condvar,
-        Topic::Xcall,
-        Topic::Callout,
-        Topic::Softint,
-        Topic::Kthread,
-        Topic::Percpu,
-        Topic::Localcount,
-        Topic::Psref,
-        Topic::Netinet,
-        Topic::Netipsec,
-        Topic::Rwlock,
-        Topic::Workqueue,
-        Topic::Pcq,
-        Topic::Arp,
-    ];
+/// Whose operations a program is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Language {
+    /// The primitives: the scenario `ops`.
+    Ops,
+    /// The network stack: the scenario `softnet`.
+    Softnet,
+}
+
+impl Language {
+    /// Both.
+    pub const ALL: [Language; 2] = [Language::Ops, Language::Softnet];
+
+    /// The language of the programs that a scenario runs, if it runs programs.
+    pub fn of(scenario: &Scenario) -> Option<Language> {
+        let named = |language: &Language| language.scenario().name == scenario.name;
+        Language::ALL.into_iter().find(named)
+    }
+
+    /// The scenario that runs its programs.
+    pub fn scenario(self) -> &'static Scenario {
+        match self {
+            Language::Ops => &ops::SCENARIO,
+            Language::Softnet => &softnet::SCENARIO,
+        }
+    }
+
+    /// What its operations are about.
+    pub const fn topics(self) -> &'static [Topic] {
+        match self {
+            Language::Ops => &[
+                Topic::Sched,
+                Topic::Mutex,
+                Topic::Condvar,
+                Topic::Xcall,
+                Topic::Callout,
+                Topic::Softint,
+                Topic::Kthread,
+                Topic::Percpu,
+                Topic::Localcount,
+                Topic::Psref,
+                Topic::Netinet,
+                Topic::Netipsec,
+                Topic::Rwlock,
+                Topic::Workqueue,
+                Topic::Pcq,
+                Topic::Arp,
+            ],
+            Language::Softnet => &[
+                Topic::Sched,
+                Topic::Xcall,
+                Topic::Frames,
+                Topic::Interfaces,
+                Topic::Addresses,
+                Topic::Routes,
+                Topic::Neighbours,
+                Topic::Sockets,
+                Topic::Taps,
+                Topic::Queues,
+            ],
+        }
+    }
+
+    /// Its operations.
+    pub fn forms(self) -> impl Iterator<Item = &'static Form> + Clone {
+        forms().filter(move |form| self.topics().contains(&form.topic))
+    }
 }
 
 /// A set of topics: what a program may be about.
@@ -68,13 +134,20 @@ impl Topic {
 pub struct Topics(u32);
 
 impl Topics {
-    /// The topics that three bytes name, one each; or all, if the first byte is one of the highest.
-    pub fn decode(bytes: [u8; 3]) -> Topics {
+    /// Everything that a language is about.
+    fn all(language: Language) -> Topics {
+        let bits = language.topics().iter().map(|&topic| 1 << topic as u32);
+        Topics(bits.fold(0, |set, bit| set | bit))
+    }
+
+    /// The topics of a language that three bytes name, one each; or all, if the first byte is one of the highest.
+    pub fn decode(language: Language, bytes: [u8; 3]) -> Topics {
         // One program in sixteen mixes everything.
         if bytes[0] >= 0xf0 {
-            return Topics(u32::MAX);
+            return Topics::all(language);
         }
-        let bit = |byte: u8| 1 << (usize::from(byte) % Topic::ALL.len());
+        let topics = language.topics();
+        let bit = |byte: u8| 1 << topics[usize::from(byte) % topics.len()] as u32;
         Topics(bytes.map(bit).iter().fold(0, |set, bit| set | bit))
     }
 

@@ -176,7 +176,7 @@ pub(super) struct Sent([Option<&'static Workqueue>; ITEMS]);
 
 fn enqueue(actor: &mut Actor, queue: usize, number: u8, cpu: Option<u8>) {
     let objects = &actor.world.workqueues;
-    let item = &objects.items[actor.index][number as usize];
+    let item = &objects.items[actor.lwp.index][number as usize];
     let times = item.enqueued.get();
     let Some(queue) = objects.queue(queue) else {
         return;
@@ -215,7 +215,7 @@ pub(super) fn wq_errand(actor: &mut Actor, [queue, _]: [u8; 2]) {
 }
 
 pub(super) fn wq_wait(actor: &mut Actor, [number, _]: [u8; 2]) {
-    let item = &actor.world.workqueues.items[actor.index][number as usize];
+    let item = &actor.world.workqueues.items[actor.lwp.index][number as usize];
     if let Some(queue) = actor.works.0[number as usize] {
         queue.wait(&item.work);
         let (returned, enqueued) = (item.returned.load(Acquire), item.enqueued.get());

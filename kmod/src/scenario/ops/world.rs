@@ -2,7 +2,7 @@
 
 use crate::kern::callout::Callout;
 use crate::kern::condvar::Kcondvar;
-use crate::kern::lwp::{Arg, Lwp, curlwp};
+use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::Ipl;
@@ -16,15 +16,14 @@ use crate::scenario::ops::inet::Interface;
 use crate::scenario::ops::localcount::{self, Localcounts};
 use crate::scenario::ops::percpu::{self, Percpus};
 use crate::scenario::ops::psref::{self, Psrefs};
-use crate::scenario::ops::{MAX_LWPS, Program, Script, pcq, rwlock, workqueue};
+use crate::scenario::ops::runner::Scripts;
+use crate::scenario::ops::{MAX_LWPS, pcq, rwlock, workqueue};
 
 pub(super) const MUTEXES: usize = 3;
 pub(super) const LEAVES: usize = 2;
 pub(super) const SPINS: usize = 2;
 pub(super) const CVS: usize = 2;
 pub(super) const SOFTINTS: usize = 5;
-
-pub(super) const LWP_NAMES: [&str; MAX_LWPS] = ["l0", "l1", "l2", "l3", "l4", "l5"];
 /// Every level; two of one, because those wait for each other.
 const SOFTINT_LEVELS: [Ipl; SOFTINTS] = [
     Ipl::SoftClock,
@@ -255,10 +254,7 @@ fn softint_runs(request: Arg) {
 
 /// Everything that programs share.
 pub(super) struct World {
-    pub(super) scripts: [Plain<Script>; MAX_LWPS],
-    /// Protects `lwps`: an LWP that is found there does not end meanwhile. The last of the adaptive mutexes.
-    pub(super) roster: Kmutex,
-    pub(super) lwps: [Plain<Option<&'static Lwp>>; MAX_LWPS],
+    pub(super) scripts: Scripts,
     /// Taken in this order, and held over sleeps and cross calls. No handler takes them.
     pub(super) mutexes: [Guarded; MUTEXES],
     /// Held for a moment. Handlers of callouts and softints take them.
@@ -279,6 +275,7 @@ pub(super) struct World {
 }
 
 crate::fields!(World {
+    scripts,
     mutexes,
     leaves,
     spins,
@@ -299,9 +296,7 @@ crate::fields!(World {
 impl World {
     pub(super) const fn new() -> Self {
         World {
-            scripts: [const { Plain::new(Script::EMPTY) }; MAX_LWPS],
-            roster: Kmutex::new("roster", Ipl::None),
-            lwps: [const { Plain::new(None) }; MAX_LWPS],
+            scripts: Scripts::new(),
             mutexes: [
                 Guarded::new("m0", Ipl::None),
                 Guarded::new("m1", Ipl::None),
@@ -364,12 +359,6 @@ impl World {
         self.pcq.disestablish(kernel);
     }
 
-    pub(super) fn load(&self, program: &Program) {
-        for (place, script) in self.scripts.iter().zip(&program.scripts) {
-            place.set_fused(*script);
-        }
-    }
-
     /// What must hold when all LWPs have ended.
     pub(super) fn verify(&self, kernel: &'static Kernel) {
         self.percpus.verify(kernel);
@@ -416,13 +405,6 @@ impl World {
                 );
             }
         }
-    }
-
-    /// Says which LWP runs a script, or that it has ended.
-    pub(super) fn enlist(&self, index: usize, l: Option<&'static Lwp>) {
-        self.roster.enter();
-        self.lwps[index].set(l);
-        self.roster.exit();
     }
 
     /// Allows or forbids the handler of a timer to run.

@@ -200,7 +200,7 @@ pub(super) fn sink(remote: &'static Ifnet, m: Mbuf) {
         Seen::EchoReply(..) => count(&heard.echoes),
         Seen::Datagram(..) => count(&heard.datagrams),
         Seen::PortUnreachable(_) => count(&heard.errors),
-        Seen::ArpReply(_) | Seen::Other | Seen::Malformed => {}
+        Seen::ArpReply(_) | Seen::EchoRequest(..) | Seen::Other | Seen::Malformed => {}
     }
 }
 

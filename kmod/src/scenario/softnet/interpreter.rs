@@ -1,0 +1,135 @@
+//! Runs a script: each operation, if the LWP's state allows it.
+//!
+//! # What is held
+//!
+//! From one operation to the next an LWP may hold references: to interfaces and addresses (then it stays on its CPU), to routes,
+//! and to entries of the table of neighbours; and it has taps. No lock. Whoever waits until others have given
+//! references back, or enters IFNET_LOCK, under which that is done, holds none of the first three.
+
+use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::psref::Psref;
+use crate::note;
+use crate::scenario::classics::shared;
+use crate::scenario::ops::form::Run;
+use crate::scenario::ops::runner::{self, Runner, Runs};
+use crate::scenario::softnet::world::World;
+use crate::scenario::softnet::{address, interface, neighbour, route, tap};
+
+/// References of a kind that an LWP holds at most.
+pub(super) const HELD: usize = 2;
+
+/// An LWP that runs a script: what it holds.
+pub(crate) struct Actor {
+    pub(super) lwp: Runner,
+    pub(super) world: &'static World,
+    pub(super) interfaces: interface::Held,
+    pub(super) addresses: address::Held,
+    pub(super) routes: route::Held,
+    pub(super) neighbours: neighbour::Held,
+    pub(super) taps: tap::Opened,
+}
+
+/// The function of LWP `index`.
+pub(super) fn run(index: Arg) {
+    let l = curlwp();
+    let world: &'static World = shared(l.kernel().data());
+    let mut actor = Actor {
+        lwp: Runner::begin(&world.scripts, index.0),
+        world,
+        interfaces: Kept::new(),
+        addresses: Kept::new(),
+        routes: [None; HELD],
+        neighbours: [None; HELD],
+        taps: [None; HELD],
+    };
+    let script = world.scripts.script(index.0);
+    for op in script.ops() {
+        note!("{}: {op}", l.name());
+        match op.form().run {
+            Run::Lwp(run) => run(&mut actor, op.operands),
+            Run::Softnet(run) => run(&mut actor, op.operands),
+            Run::Ops(_) => unreachable!("{op} is of another language"),
+        }
+        actor.check();
+    }
+    actor.end();
+    actor.lwp.end();
+    world.leave();
+}
+
+impl Runs for Actor {
+    fn runner(&mut self) -> &mut Runner {
+        &mut self.lwp
+    }
+
+    fn check(&self) {
+        self.lwp.check();
+        interface::check(self);
+        address::check(self);
+        route::check(self);
+        neighbour::check(self);
+    }
+
+    fn may_move(&self) -> bool {
+        self.interfaces.is_empty() && self.addresses.is_empty()
+    }
+}
+
+impl Actor {
+    /// Whether it holds nothing that another LWP could wait for.
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.may_move() && self.routes.iter().all(Option::is_none)
+    }
+
+    /// Gives everything back.
+    fn end(&mut self) {
+        interface::end(self);
+        address::end(self);
+        route::end(self);
+        neighbour::end(self);
+        tap::end(self);
+        while self.lwp.binds > 0 {
+            runner::curlwp_bindx(self, [0; 2]);
+        }
+    }
+}
+
+/// Passive references, with what they are to.
+pub(super) struct Kept<T: 'static> {
+    psrefs: [Psref; HELD],
+    objects: [Option<&'static T>; HELD],
+}
+
+impl<T> Kept<T> {
+    const fn new() -> Self {
+        Kept {
+            psrefs: [const { Psref::new() }; HELD],
+            objects: [None; HELD],
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.objects.iter().all(Option::is_none)
+    }
+
+    /// What is held.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'static T> {
+        self.objects.iter().filter_map(|object| *object)
+    }
+
+    /// Lets `find` find something and take a reference, if there is room for one.
+    pub(super) fn take(&mut self, find: impl FnOnce(&Psref) -> Option<&'static T>) {
+        if let Some(free) = self.objects.iter().position(Option::is_none) {
+            self.objects[free] = find(&self.psrefs[free]);
+        }
+    }
+
+    /// Lets `put` give the reference back that was taken last, if there is one.
+    pub(super) fn release(&mut self, put: impl FnOnce(&'static T, &Psref)) {
+        if let Some(last) = self.objects.iter().rposition(Option::is_some)
+            && let Some(object) = self.objects[last].take()
+        {
+            put(object, &self.psrefs[last]);
+        }
+    }
+}
