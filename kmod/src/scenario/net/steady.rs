@@ -203,7 +203,7 @@ fn sink(_: &'static Ifnet, m: Mbuf) {
             world.replied.set(u32::from(number) + 1);
         }
         // The stack tells everybody of its address.
-        Seen::Other => {}
+        Seen::ArpRequest(..) => {}
         odd => broken_promise(
             "net-answer",
             format_args!("the other host was sent what it did not ask for: {odd:?}"),
