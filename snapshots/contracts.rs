@@ -1,5 +1,7 @@
 //! Every contract, how it is broken, and what it says then; and that none was forgotten.
 
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use hostshim::{Failure, FailureKind, Limits, Machine, Replay, Setup, Verdict};
 use insta::assert_snapshot;
 use kmod::config::Config;
 use kmod::scenario::breach::{self, Breach, EXCEPTIONS};
+use settings::settings;
 
 /// The kernel's source, by path from the root of the project.
 fn sources() -> BTreeMap<String, String> {
@@ -124,13 +127,7 @@ fn every_contract_is_broken_and_says_so() {
         text += &format!("\n{contract}\n    {reason}\n");
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(env!("CARGO_MANIFEST_DIR"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    // A line that moves is no change of what is said.
-    settings.add_filter(r"\.rs:\d+", ".rs");
-    settings.bind(|| assert_snapshot!("contracts", text));
+    settings().bind(|| assert_snapshot!("contracts", text));
 }
 
 #[test]

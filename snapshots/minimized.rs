@@ -3,6 +3,8 @@
 //! The files in `large` are programs that `rumplab run ops --variant … --as-found` has come upon, of at least forty
 //! operations. Their schedules are looked for here: one of hundreds of departures does not outlive a change of the kernel.
 
+mod settings;
+
 use std::fs;
 
 use hostshim::capture::{Capture, Catch};
@@ -12,6 +14,7 @@ use hostshim::report::size;
 use hostshim::strategy::Portfolio;
 use hostshim::{Machine, Setup, Verdict};
 use insta::assert_snapshot;
+use settings::settings;
 
 /// Schedules among which one of a program fails.
 const SCHEDULES: u64 = 100_000;
@@ -83,9 +86,5 @@ fn large_failures_become_as_small_as_their_bugs() {
             captured.file
         );
     }
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(env!("CARGO_MANIFEST_DIR"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.bind(|| assert_snapshot!("minimized", text));
+    settings().bind(|| assert_snapshot!("minimized", text));
 }

@@ -1,5 +1,7 @@
 //! Deadlocks that are predicted from runs which had none, and that nothing is predicted of today's code.
 
+mod settings;
+
 use std::fs;
 use std::path::Path;
 
@@ -10,21 +12,12 @@ use hostshim::replay::{LIMITS, Parsed};
 use insta::assert_snapshot;
 use kmod::config::{Config, Wiring};
 use kmod::scenario::{self, Kind, Scenario, Variant};
+use settings::settings;
 
 /// Schedules of each variant of which nothing must be predicted. `rumplab predict` does more.
 const SCHEDULES: u64 = 40;
 /// Programs of `ops`.
 const PROGRAMS: u64 = 500;
-
-fn settings() -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(env!("CARGO_MANIFEST_DIR"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    // A line that moves is no change of what happened.
-    settings.add_filter(r"\.rs:\d+", ".rs");
-    settings
-}
 
 fn prediction(
     scenario: &'static Scenario,

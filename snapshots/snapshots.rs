@@ -1,5 +1,7 @@
 //! Each bug as it was, and that it is no more.
 
+mod settings;
+
 use std::fs;
 
 use hostshim::hunt::{Budget, Hunt, Plan, Watch};
@@ -9,21 +11,12 @@ use hostshim::{Machine, TraceEvent};
 use insta::{assert_snapshot, glob};
 use kmod::config::Config;
 use kmod::scenario::{self, Kind};
+use settings::settings;
 
 /// Schedules over which a fixed variant must hold here. `rumplab run` does more.
 const SCHEDULES: u64 = 20_000;
 /// Steps that all of them together make at most: of long ones there are fewer.
 const STEPS: u64 = 30_000_000;
-
-fn settings() -> insta::Settings {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(env!("CARGO_MANIFEST_DIR"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    // A line that moves is no change of what happened.
-    settings.add_filter(r"\.rs:\d+", ".rs");
-    settings
-}
 
 /// Replays a file on a machine of its own: the report, and the trace.
 fn replay(parsed: &Parsed) -> (String, Vec<TraceEvent>) {

@@ -161,6 +161,26 @@ pub struct Found {
     pub wire: Wire,
 }
 
+impl Found {
+    /// The failure of this code on such a kernel, to be kept.
+    pub fn catch(
+        &self,
+        scenario: &'static Scenario,
+        variant: &'static Variant,
+        config: Config,
+    ) -> Catch<'_> {
+        Catch {
+            scenario,
+            variant,
+            config,
+            program: self.program.as_deref(),
+            wire: &self.wire,
+            deviations: &self.deviations,
+            failure: &self.failure,
+        }
+    }
+}
+
 /// What a hunt came to.
 #[derive(Clone, Debug)]
 pub struct Hunted {
@@ -239,15 +259,7 @@ impl Hunt {
 
     /// What was found, to be kept.
     pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
-        Catch {
-            scenario: self.scenario,
-            variant: self.variant,
-            config: self.config,
-            program: found.program.as_deref(),
-            wire: &found.wire,
-            deviations: &found.deviations,
-            failure: &found.failure,
-        }
+        found.catch(self.scenario, self.variant, self.config)
     }
 
     /// The program of a run, if the scenario wants one.

@@ -10,7 +10,7 @@ use kmod::config::{Config, Wiring};
 
 use super::args::PredictArgs;
 use super::interrupt::Interrupt;
-use super::run::{Target, check_cpus, for_shell, targets};
+use super::run::{Target, each, for_shell, targets};
 use super::{Status, Wrong, progress, save, terminal};
 
 /// Steps after the last departure of a schedule within which a failure is shown.
@@ -25,20 +25,9 @@ const EFFORT: Effort = Effort {
 /// Looks at every scenario and variant that was asked for.
 pub(super) fn predict(args: &PredictArgs) -> Result<Status, Wrong> {
     let targets = targets(&args.scenario, &args.variant, args.xcall.map(Wiring::from))?;
-    for (scenario, _) in &targets {
-        check_cpus(scenario, args.cpus)?;
-    }
-    save::prepare(&args.out)?;
-    let interrupt = Interrupt::listen();
-    let mut status = Status::Nothing;
-    for target in targets {
-        match look(target, args, &interrupt)? {
-            Status::Nothing => {}
-            Status::Found => status = Status::Found,
-            Status::Interrupted => return Ok(Status::Interrupted),
-        }
-    }
-    Ok(status)
+    each(targets, args.cpus, &args.out, |target, interrupt| {
+        look(target, args, interrupt)
+    })
 }
 
 fn look(

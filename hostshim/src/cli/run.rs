@@ -26,14 +26,26 @@ pub(super) type Target = (&'static Scenario, &'static Variant);
 /// Hunts in every scenario and variant that was asked for.
 pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
     let targets = targets(&args.scenario, &args.variant, args.xcall.map(Wiring::from))?;
+    each(targets, args.cpus, &args.out, |target, interrupt| {
+        hunt(target, args, interrupt)
+    })
+}
+
+/// Does something with each target, unless Ctrl-C ends it. Gives whether any of them found something.
+pub(super) fn each(
+    targets: Vec<Target>,
+    cpus: Option<usize>,
+    out: &Path,
+    mut part: impl FnMut(Target, &Interrupt) -> Result<Status, Wrong>,
+) -> Result<Status, Wrong> {
     for (scenario, _) in &targets {
-        check_cpus(scenario, args.cpus)?;
+        check_cpus(scenario, cpus)?;
     }
-    save::prepare(&args.out)?;
+    save::prepare(out)?;
     let interrupt = Interrupt::listen();
     let mut status = Status::Nothing;
     for target in targets {
-        match hunt(target, args, &interrupt)? {
+        match part(target, &interrupt)? {
             Status::Nothing => {}
             Status::Found => status = Status::Found,
             Status::Interrupted => return Ok(Status::Interrupted),
@@ -98,7 +110,7 @@ fn find(name: &str) -> Result<&'static Scenario, Wrong> {
 }
 
 /// Whether the scenario runs on so many CPUs, if somebody says how many.
-pub(super) fn check_cpus(scenario: &Scenario, cpus: Option<usize>) -> Result<(), Wrong> {
+fn check_cpus(scenario: &Scenario, cpus: Option<usize>) -> Result<(), Wrong> {
     match cpus {
         Some(cpus) if cpus < scenario.min_cpus => Err(Wrong(format!(
             "{} does not run on {cpus} CPUs\n  help: give it {} at least, with --cpus",

@@ -47,6 +47,8 @@ impl Prediction {
                 traced.connect(&wire);
             }
             let outcome = traced.run(&mut *strategy, &self.limits);
+            watch.schedules.fetch_add(1, Relaxed);
+            watch.steps.fetch_add(outcome.steps, Relaxed);
             if outcome.verdict != Verdict::Passed {
                 continue;
             }

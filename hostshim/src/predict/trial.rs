@@ -36,15 +36,7 @@ impl Prediction {
 
     /// What confirmed a prediction, to be kept.
     pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
-        Catch {
-            scenario: self.scenario,
-            variant: self.variant,
-            config: self.config,
-            program: found.program.as_deref(),
-            wire: &found.wire,
-            deviations: &found.deviations,
-            failure: &found.failure,
-        }
+        found.catch(self.scenario, self.variant, self.config)
     }
 }
 

@@ -29,86 +29,11 @@ use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
-/// What an operation does to the object at its address.
-///
-/// The first group are accesses to memory, and what the happens-before relation is made of; the
-/// second group are operations of the kernel that do not touch one word alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub enum Kind {
-    /// Atomic load.
-    Load,
-    /// Atomic store.
-    Store,
-    /// Atomic read-modify-write.
-    Rmw,
-    /// Read of a plain cell: must be ordered after every write of another CPU.
-    Read,
-    /// Write of a plain cell: must be ordered after every access of another CPU.
-    Write,
-    /// `mutex_enter` or a try of it; the address is the mutex.
-    MutexEnter,
-    /// `mutex_exit`; the address is the mutex.
-    MutexExit,
-    /// The interrupt priority level was lowered; the address is the CPU's structure.
-    Splx,
-    /// A context switch is about to be made; the address is the LWP that goes on.
-    Switch,
-    /// Memory is returned to the allocator; the address is its first byte.
-    Free,
-    /// A step of a program that touches nothing of the kernel's: a place to be preempted.
-    Yield,
-}
+mod nic;
+mod op;
 
-impl Kind {
-    /// The word that traces and replay files use.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Load => "load",
-            Kind::Store => "store",
-            Kind::Rmw => "rmw",
-            Kind::Read => "read",
-            Kind::Write => "write",
-            Kind::MutexEnter => "mutex_enter",
-            Kind::MutexExit => "mutex_exit",
-            Kind::Splx => "splx",
-            Kind::Switch => "switch",
-            Kind::Free => "free",
-            Kind::Yield => "yield",
-        }
-    }
-
-    /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 11] = [
-        Kind::Load,
-        Kind::Store,
-        Kind::Rmw,
-        Kind::Read,
-        Kind::Write,
-        Kind::MutexEnter,
-        Kind::MutexExit,
-        Kind::Splx,
-        Kind::Switch,
-        Kind::Free,
-        Kind::Yield,
-    ];
-
-    /// Whether the operation can change what another CPU reads at the address.
-    pub const fn writes(self) -> bool {
-        matches!(self, Kind::Store | Kind::Rmw | Kind::Write | Kind::Free)
-    }
-}
-
-/// One visible operation, announced before it happens.
-#[derive(Clone, Copy, Debug)]
-pub struct Op {
-    /// Address of the cell or object.
-    pub addr: usize,
-    /// What is about to be done to it.
-    pub kind: Kind,
-    /// C11 ordering of an atomic access; `Relaxed` for everything else.
-    pub order: Ordering,
-}
+pub use nic::{NIC_FRAME, Nic, NicCounts, nic, nic_counts, nic_receive, nic_transmit, nics};
+pub use op::{Kind, Op};
 
 /// A context: registers and a stack, owned by the host, named by a number of its choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -171,29 +96,6 @@ pub enum Stop {
     /// Somebody waits for something that can never come.
     Deadlock,
 }
-
-/// What a network card is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Nic {
-    /// Its Ethernet address.
-    pub address: [u8; 6],
-    /// Queues on which it receives, at least 1. Each is emptied by one CPU at a time.
-    pub queues: usize,
-}
-
-/// Frames that went through network cards.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct NicCounts {
-    /// Those that were taken out with [`nic_receive`].
-    pub received: u64,
-    /// Those that [`nic_transmit`] took.
-    pub sent: u64,
-    /// Those for which it had no room.
-    pub refused: u64,
-}
-
-/// Most bytes of a frame that a card takes or gives: an Ethernet header and 1500 bytes, without the checksum.
-pub const NIC_FRAME: usize = 1514;
 
 /// The fields of a structure in shared memory, so that a trace can name what an address is.
 ///
@@ -581,35 +483,6 @@ pub fn interrupts_on() {
 #[track_caller]
 pub fn relax() {
     bound::kmod_machine_relax(Location::caller());
-}
-
-/// Number of network cards.
-#[inline]
-pub fn nics() -> usize {
-    bound::kmod_machine_nics()
-}
-
-/// What card `unit` is.
-#[inline]
-pub fn nic(unit: usize) -> Nic {
-    bound::kmod_machine_nic(unit)
-}
-
-/// Gives a frame to card `unit` to be sent. False: it has no room just now. See [`Machine::nic_transmit`].
-#[inline]
-pub fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
-    bound::kmod_machine_nic_transmit(unit, frame)
-}
-
-/// Takes the next frame that card `unit` has received on `queue`. See [`Machine::nic_receive`].
-#[inline]
-pub fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize> {
-    bound::kmod_machine_nic_receive(unit, queue, frame)
-}
-
-/// What went through all cards since boot. See [`Machine::nic_counts`].
-pub fn nic_counts() -> Option<NicCounts> {
-    bound::kmod_machine_nic_counts()
 }
 
 /// Makes a context that begins with `entry(arg)`.

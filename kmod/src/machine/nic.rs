@@ -1,0 +1,55 @@
+//! Network cards, as the host has them.
+
+use super::bound;
+
+/// What a network card is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Nic {
+    /// Its Ethernet address.
+    pub address: [u8; 6],
+    /// Queues on which it receives, at least 1. Each is emptied by one CPU at a time.
+    pub queues: usize,
+}
+
+/// Frames that went through network cards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NicCounts {
+    /// Those that were taken out with [`nic_receive`].
+    pub received: u64,
+    /// Those that [`nic_transmit`] took.
+    pub sent: u64,
+    /// Those for which it had no room.
+    pub refused: u64,
+}
+
+/// Most bytes of a frame that a card takes or gives: an Ethernet header and 1500 bytes, without the checksum.
+pub const NIC_FRAME: usize = 1514;
+
+/// Number of network cards.
+#[inline]
+pub fn nics() -> usize {
+    bound::kmod_machine_nics()
+}
+
+/// What card `unit` is.
+#[inline]
+pub fn nic(unit: usize) -> Nic {
+    bound::kmod_machine_nic(unit)
+}
+
+/// Gives a frame to card `unit` to be sent. False: it has no room just now. See [`super::Machine::nic_transmit`].
+#[inline]
+pub fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
+    bound::kmod_machine_nic_transmit(unit, frame)
+}
+
+/// Takes the next frame that card `unit` has received on `queue`. See [`super::Machine::nic_receive`].
+#[inline]
+pub fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize> {
+    bound::kmod_machine_nic_receive(unit, queue, frame)
+}
+
+/// What went through all cards since boot. See [`super::Machine::nic_counts`].
+pub fn nic_counts() -> Option<NicCounts> {
+    bound::kmod_machine_nic_counts()
+}

@@ -1,0 +1,12 @@
+//! Where snapshots are, and what is no change of one.
+
+/// The settings of every snapshot.
+pub(crate) fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(env!("CARGO_MANIFEST_DIR"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    // A line that moves is no change of what happened.
+    settings.add_filter(r"\.rs:\d+", ".rs");
+    settings
+}
