@@ -40,7 +40,7 @@ use crate::kern::lwp::{Name, curcpu, curlwp};
 use crate::mem::Local;
 use crate::net::InAddr;
 
-/// References of an entry that are written down. What is beyond is only counted.
+/// References of an entry that are written down. What is beyond is only counted, and whose it is is not known.
 const MOST: usize = 6;
 
 /// Whose a reference is.
@@ -103,11 +103,17 @@ impl fmt::Display for Taker {
 /// The references of an entry, the oldest first.
 pub(super) struct References {
     taken: [Local<Option<Reference>>; MOST],
-    /// How many were taken and found no place.
+    /// How many were taken, by whomever, and found no place.
     beyond: Local<u32>,
+    /// How many are [`Holder::Other`]'s, written down or not.
+    holders: Local<u32>,
 }
 
-crate::fields!(References { taken, beyond });
+crate::fields!(References {
+    taken,
+    beyond,
+    holders
+});
 
 /// What the protocol says of an entry, and its count: at one moment.
 #[derive(Clone, Copy)]
@@ -136,6 +142,7 @@ impl References {
         References {
             taken: [const { Local::new(None) }; MOST],
             beyond: Local::new(0),
+            holders: Local::new(0),
         }
     }
 
@@ -149,14 +156,20 @@ impl References {
         if !cfg!(feature = "contracts") {
             return;
         }
-        let reference = Reference {
+        self.write_down(Reference {
             holder,
             function,
             lwp: Name::format(format_args!("{}", curlwp().name())),
             cpu: curcpu().index(),
             at: Location::caller(),
             runs,
-        };
+        });
+    }
+
+    fn write_down(&self, reference: Reference) {
+        if let Holder::Other(_) = reference.holder {
+            self.holders.set(self.holders.get() + 1);
+        }
         match self.taken.iter().find(|place| place.get().is_none()) {
             Some(place) => place.set(Some(reference)),
             None => self.beyond.set(self.beyond.get() + 1),
@@ -179,25 +192,24 @@ impl References {
             Which::First => self.taken.iter().position(|place| is_his(&place)),
             Which::Last => self.taken.iter().rposition(|place| is_his(&place)),
         };
-        if place.is_none() && self.beyond.get() > 0 {
-            return self.beyond.set(self.beyond.get() - 1);
-        }
+        let beyond = self.beyond.get();
         contract!(
-            place.is_some(),
+            place.is_some() || beyond > 0,
             "llentry-holder",
             "{} drops a reference of {holder} to the entry {entry}, and {holder} has none",
             curlwp().name()
         );
+        if let Holder::Other(_) = holder {
+            self.holders.set(self.holders.get().saturating_sub(1));
+        }
+        let Some(place) = place else {
+            return self.beyond.set(beyond.saturating_sub(1));
+        };
         // Close the gap: the oldest comes first.
-        for index in place.unwrap_or(MOST)..MOST {
+        for index in place..MOST {
             let next = self.taken.get(index + 1).and_then(|place| place.get());
             self.taken[index].set(next);
         }
-    }
-
-    fn holders(&self) -> usize {
-        let others = |reference: &Reference| matches!(reference.holder, Holder::Other(_));
-        self.iter().filter(others).count() + self.beyond.get() as usize
     }
 
     /// Compares the count with those who answer for it.
@@ -205,7 +217,7 @@ impl References {
     /// Panics: contract `llentry-references`.
     #[track_caller]
     pub(super) fn audit(&self, account: Account) {
-        let known = usize::from(account.linked) + account.of_timer() + self.holders();
+        let known = usize::from(account.linked) + account.of_timer() + self.holders.get() as usize;
         contract!(
             usize::try_from(account.refcnt) == Ok(known),
             "llentry-references",
@@ -258,7 +270,8 @@ impl fmt::Display for Told<'_> {
         }
         match references.beyond.get() {
             0 => {}
-            beyond => write!(f, "\n  and {beyond} more that are held")?,
+            // Among them may be what seems to be missing.
+            beyond => return write!(f, "\n  and {beyond} more that were not written down"),
         }
         self.write_missing(f)
     }
@@ -327,15 +340,15 @@ mod tests {
     /// References of these holders, each with the runs of the timer when it was taken.
     fn references(taken: &[(Holder, u32)]) -> References {
         let references = References::new();
-        for (place, (holder, runs)) in references.taken.iter().zip(taken) {
-            place.set(Some(Reference {
+        for (holder, runs) in taken {
+            references.write_down(Reference {
                 holder: *holder,
                 function: "arp_update",
                 lwp: Name::format(format_args!("input")),
                 cpu: 1,
                 at: Location::caller(),
                 runs: *runs,
-            }));
+            });
         }
         references
     }
@@ -419,6 +432,26 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_whose_reference_found_no_place_is_not_counted_twice() {
+        let mut taken = [(Holder::Other("arp"), 0); MOST + 1];
+        taken[MOST] = (Holder::Timer, 0);
+        let references = references(&taken);
+        let pending = CalloutState {
+            pending: true,
+            ..NOTHING
+        };
+        references.audit(Account {
+            refcnt: (MOST + 1) as i32,
+            ..account(pending, false)
+        });
+        let told = Told(&references, account(pending, false)).to_string();
+        assert!(
+            told.ends_with("\n  and 1 more that were not written down"),
+            "{told}"
+        );
+    }
+
+    #[test]
     fn who_should_have_one_and_has_none_is_told() {
         let timer = CalloutState {
             pending: true,
@@ -440,6 +473,6 @@ mod tests {
             (Holder::Other("arp"), 0),
             (Holder::Timer, 0),
         ]);
-        assert_eq!(references.holders(), 1);
+        assert_eq!(references.holders.get(), 1);
     }
 }
