@@ -1,23 +1,54 @@
 //! Many failing runs folded into few findings.
 //!
-//! Two runs are one finding if they have the same scenario, broke the same promise, and look alike where it broke: the same
-//! cycle of a deadlock, the same two places of a race, the same place and who was there for the rest. Line numbers, values and
-//! which of several LWPs it was do not count, and neither do the schedules: they are what differs. The best file of a finding is the
-//! smallest: fewest operations, then departures, then steps.
+//! # Overview
+//!
+//! A bug has many faces: a cross call that returns too early is an early ticket here, a race there, and somewhere else a
+//! deadlock. What a face tells is who broke which promise where; what is behind it only a trial can tell. If a run was made
+//! with old code, the file is run again without each piece of it ([`needed`]): runs that need the same pieces are one
+//! finding, whatever their faces.
+//!
+//! Of runs that need no old code, two are one finding if they have the same scenario, broke the same promise, and look alike
+//! where it broke ([`Symptom`]): the same cycle of a deadlock, the same two places of a race, the same place and who was there
+//! for the rest. Line numbers, values and which of several LWPs it was do not count, and neither do the schedules: they are
+//! what differs. The best file of a finding is the smallest: fewest operations, then departures, then steps.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::machine::{Failure, FailureKind, Outcome};
+use kmod::history::{Bug, History};
+
+use crate::machine::{Failure, FailureKind, Limits, Machine, Outcome, Recording, Verdict};
+use crate::minimize::Effort;
+use crate::names::{Departure, Follower};
 use crate::replay::ReplayFile;
 use crate::report::Size;
+use crate::strategy::Portfolio;
 
-/// What runs of a finding have in common, for people.
+/// How a run failed, without what differs from run to run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Key {
-    scenario: &'static str,
-    rule: String,
-    signature: Vec<String>,
+pub struct Symptom {
+    /// What sort of promise was broken, and which: `contract psref-cpu`.
+    pub rule: String,
+    /// Where, and by whom, in lines.
+    pub signature: Vec<String>,
+}
+
+impl Symptom {
+    fn of(failure: &Failure) -> Symptom {
+        Symptom {
+            rule: rule(failure),
+            signature: signature(failure),
+        }
+    }
+}
+
+/// What runs of a finding have in common.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Key {
+    /// They fail with this old code, and not without.
+    Needs(&'static str, Vec<&'static str>),
+    /// They fail in the same way.
+    Looks(&'static str, Symptom),
 }
 
 /// A failure, and the runs that show it.
@@ -27,10 +58,10 @@ pub struct Finding {
     pub scenario: &'static str,
     /// Which code of it: the variants in which it was seen.
     pub variants: Vec<&'static str>,
-    /// What sort of promise was broken, and which: `contract psref-cpu`.
-    pub rule: String,
-    /// What the runs have in common.
-    pub signature: Vec<String>,
+    /// The old code without which none of the runs fails so.
+    pub needs: Vec<Bug>,
+    /// How the runs fail, and how many fail so.
+    symptoms: BTreeMap<Symptom, usize>,
     /// How many runs there are.
     pub count: usize,
     /// The smallest of them.
@@ -41,30 +72,49 @@ pub struct Finding {
     steps: u64,
 }
 
+impl Finding {
+    /// How the runs fail, and how many fail so: the most frequent first.
+    pub fn symptoms(&self) -> Vec<(&Symptom, usize)> {
+        let all = self.symptoms.iter();
+        let mut list = Vec::from_iter(all.map(|(symptom, count)| (symptom, *count)));
+        list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        list
+    }
+}
+
 /// All findings so far.
 #[derive(Default)]
 pub struct Findings(BTreeMap<Key, Finding>);
 
 impl Findings {
-    /// Adds a run that failed.
-    pub fn add(&mut self, path: PathBuf, file: &ReplayFile, failure: &Failure, outcome: &Outcome) {
-        let key = Key {
-            scenario: file.scenario.name,
-            rule: rule(failure),
-            signature: signature(failure),
+    /// Adds a run that failed, and needs the old code `needs` for it.
+    pub fn add(
+        &mut self,
+        path: PathBuf,
+        file: &ReplayFile,
+        failure: &Failure,
+        outcome: &Outcome,
+        needs: History,
+    ) {
+        let symptom = Symptom::of(failure);
+        let scenario = file.scenario.name;
+        let key = match needs == History::NONE {
+            true => Key::Looks(scenario, symptom.clone()),
+            false => Key::Needs(scenario, needs.bugs().map(Bug::name).collect()),
         };
         let size = crate::report::size(file);
-        let finding = self.0.entry(key).or_insert_with_key(|key| Finding {
-            scenario: key.scenario,
+        let finding = self.0.entry(key).or_insert_with(|| Finding {
+            scenario,
             variants: Vec::new(),
-            rule: key.rule.clone(),
-            signature: key.signature.clone(),
+            needs: needs.bugs().collect(),
+            symptoms: BTreeMap::new(),
             count: 0,
             best: path.clone(),
             size,
             steps: outcome.steps,
         });
         finding.count += 1;
+        *finding.symptoms.entry(symptom).or_default() += 1;
         if !finding.variants.contains(&file.variant.name) {
             finding.variants.push(file.variant.name);
         }
@@ -87,6 +137,79 @@ impl Findings {
     pub fn files(&self) -> usize {
         self.0.values().map(|finding| finding.count).sum()
     }
+}
+
+/// Other schedules that are tried before old code is said to be needed: runs, and points in all of them together.
+const TRIALS: Effort = Effort {
+    runs: 4_000,
+    points: 1_000_000,
+};
+
+/// The old code that a run needs to fail as it did, `failure`: each piece without which the same program does not, neither
+/// along the same schedule, as far as that comes by, nor along some others. Of several such pieces, those without which it
+/// does not fail at all: a bug whose face another piece of old code shaped is still that bug.
+///
+/// If two pieces do for it alone, it needs neither.
+pub fn needed(
+    machine: &mut Machine,
+    file: &ReplayFile,
+    failure: &Failure,
+    limits: &Limits,
+) -> History {
+    let symptom = Symptom::of(failure);
+    let all = file.config.history;
+    let so = without_which(machine, file, all, Some(&symptom), limits);
+    if so.bugs().count() < 2 {
+        return so;
+    }
+    match without_which(machine, file, so, None, limits) {
+        History::NONE => so,
+        at_all => at_all,
+    }
+}
+
+/// Those of `pieces` without which the run does not fail, in this way or in any.
+fn without_which(
+    machine: &mut Machine,
+    file: &ReplayFile,
+    pieces: History,
+    symptom: Option<&Symptom>,
+    limits: &Limits,
+) -> History {
+    let mut without = file.clone();
+    let needed = pieces.bugs().filter(|bug| {
+        without.config.history = file.config.history.without(History::NONE.with(*bug));
+        // A kernel that does not boot cannot fail as it did.
+        without.boot(machine).is_err() || !fails(machine, symptom, &file.schedule, limits)
+    });
+    needed.fold(History::NONE, History::with)
+}
+
+/// Whether what is loaded on `machine` fails, in this way or in any.
+fn fails(
+    machine: &mut Machine,
+    symptom: Option<&Symptom>,
+    schedule: &[Departure],
+    limits: &Limits,
+) -> bool {
+    let is_it = |verdict: &Verdict| match verdict {
+        Verdict::Failed(failure) => symptom.is_none_or(|symptom| Symptom::of(failure) == *symptom),
+        Verdict::Passed => false,
+    };
+    let (outcome, _) = Follower::loose(schedule, machine, limits);
+    if is_it(&outcome.verdict) {
+        return true;
+    }
+    machine.record(Recording::Nothing);
+    let mut strategy = Portfolio::new(1);
+    let mut points = 0;
+    (0..TRIALS.runs).any(|_| {
+        points < TRIALS.points && {
+            let outcome = machine.run(&mut strategy, limits);
+            points += outcome.points;
+            is_it(&outcome.verdict)
+        }
+    })
 }
 
 fn rule(failure: &Failure) -> String {

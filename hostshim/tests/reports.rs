@@ -404,6 +404,29 @@ fn a_run_that_passes_is_not_minimized() {
 }
 
 #[test]
+fn runs_that_need_the_same_old_code_are_one_finding_whatever_they_look_like() {
+    let scratch = Scratch::new("needs");
+    let directory = scratch.0.display().to_string();
+    // Both with the old code of another bug, which neither needs.
+    for seed in ["3", "9", "11", "15"] {
+        let arguments = ["run", "ops", "--history", "xcall-tailp,perform-holds-mutex"];
+        let more = ["--seed", seed, "--out", &directory];
+        let ran = rumplab(&[&arguments[..], &more[..]].concat());
+        assert_eq!(ran.status, Some(1), "{}", ran.err);
+    }
+    let ran = rumplab(&["triage", &directory]);
+    assert_eq!(ran.status, Some(1), "{}", ran.err);
+    for words in [
+        "   4  ops fixed: needs xcall-tailp\n",
+        "xc_tailp, counted at pick-up, lets the next request in",
+        "         1  ",
+        "1 finding in 4 files",
+    ] {
+        assert!(ran.out.contains(words), "`{words}` is not in:\n{}", ran.out);
+    }
+}
+
+#[test]
 fn a_directory_is_folded_into_findings() {
     let scratch = Scratch::new("triage");
     let directory = scratch.0.display().to_string();

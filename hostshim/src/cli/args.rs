@@ -277,8 +277,10 @@ pub(super) struct MinimizeArgs {
 }
 
 const TRIAGE_EXAMPLES: &str = "\
-Two files are one finding if they have the same scenario, broke the same promise, and look alike where it broke: the same
-cycle, the same two places of a race, the same place and LWP. The best file is the smallest.
+Of a run that was made with old code (--variant, --history), each piece of that is left out in turn: files that need the
+same pieces to fail are one finding, however they fail. Of others, two are one finding if they have the same scenario, broke
+the same promise, and look alike where it broke: the same cycle, the same two places of a race, the same place and LWP. The
+best file is the smallest.
 
 Exit status:
   0    no file fails        1    there are findings     2    wrong usage or input";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::report::{Role, Text};
-use hostshim::triage::{Finding, Findings};
+use hostshim::triage::{Finding, Findings, Symptom, needed};
 use hostshim::{Machine, Verdict};
 
 use super::args::TriageArgs;
@@ -69,7 +69,8 @@ fn look(path: &Path, machine: &mut Machine, findings: &mut Findings) -> Result<(
         .map_err(|error| error.to_string())?;
     match &outcome.verdict {
         Verdict::Failed(failure) => {
-            findings.add(path.to_owned(), &parsed.file, failure, &outcome);
+            let needs = needed(machine, &parsed.file, failure, &LIMITS);
+            findings.add(path.to_owned(), &parsed.file, failure, &outcome, needs);
             Ok(())
         }
         Verdict::Passed => Err("passes".to_owned()),
@@ -97,20 +98,36 @@ fn table(findings: &Findings, others: &BTreeMap<PathBuf, String>) -> Text {
     text
 }
 
+/// The most ways to fail that are told of a finding.
+const TOLD: usize = 6;
+
 fn entry(finding: &Finding) -> Text {
     let mut text = Text::default();
+    let symptoms = finding.symptoms();
+    let what = match (finding.needs.is_empty(), symptoms.first()) {
+        (true, Some((symptom, _))) => symptom.rule.clone(),
+        _ => {
+            let names = Vec::from_iter(finding.needs.iter().map(|bug| bug.name()));
+            format!("needs {}", names.join(" and "))
+        }
+    };
     text.add(
         Role::Heading,
         format!(
-            "{:4}  {} {}: {}",
+            "{:4}  {} {}: {what}",
             finding.count,
             finding.scenario,
-            finding.variants.join("+"),
-            finding.rule
+            finding.variants.join("+")
         ),
     );
-    for line in &finding.signature {
-        text.add(Role::Plain, format!("      {line}"));
+    match finding.needs.is_empty() {
+        true => {
+            let signature = symptoms.iter().flat_map(|(symptom, _)| &symptom.signature);
+            for line in signature {
+                text.add(Role::Plain, format!("      {line}"));
+            }
+        }
+        false => faces(finding, &symptoms, &mut text),
     }
     let best = for_shell(&finding.best);
     text.add(
@@ -119,4 +136,25 @@ fn entry(finding: &Finding) -> Text {
     );
     text.gap();
     text
+}
+
+/// What the old code does that a finding needs, and how that shows.
+fn faces(finding: &Finding, symptoms: &[(&Symptom, usize)], text: &mut Text) {
+    for bug in &finding.needs {
+        text.add(Role::Plain, format!("      {}", bug.summary()));
+    }
+    for (symptom, count) in symptoms.iter().take(TOLD) {
+        let signature = symptom.signature.join("; ");
+        text.add(
+            Role::Aside,
+            format!("      {count:4}  {}: {signature}", symptom.rule),
+        );
+    }
+    if let Some(more) = symptoms.get(TOLD..).filter(|more| !more.is_empty()) {
+        let files = more.iter().map(|(_, count)| count).sum::<usize>();
+        text.add(
+            Role::Aside,
+            format!("      {files:4}  in {} other ways", more.len()),
+        );
+    }
 }
