@@ -137,26 +137,19 @@ pub fn shorten(
 /// Minimizes what `file` says, on a machine that was booted for it. `outcome` is how it ended with its trace on.
 fn keep(
     machine: &mut Machine,
-    mut file: ReplayFile,
+    file: ReplayFile,
     failure: &Failure,
     outcome: &Outcome,
     limits: &Limits,
     effort: Effort,
 ) -> Result<Capture, CaptureError> {
     let found = report::size(&file);
-    let schedule = std::mem::take(&mut file.schedule);
-    let program = file.program.as_deref();
-    let minimized = minimize(
-        machine, program, &file.wire, schedule, failure, limits, effort,
-    );
+    let minimized = minimize(machine, &file, failure, limits, effort);
     let unrepeatable = || CaptureError::Unrepeatable {
         first: Box::new(failure.clone()),
         then: Box::new(outcome.verdict.clone()),
     };
-    let minimized = minimized.ok_or_else(unrepeatable)?;
-    file.program = minimized.program;
-    file.wire = minimized.wire;
-    file.schedule = minimized.schedule;
+    let file = minimized.ok_or_else(unrepeatable)?.file;
     let (outcome, report) = tell(&file, machine, limits)?;
     Ok(Capture {
         file,

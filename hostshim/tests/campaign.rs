@@ -3,8 +3,8 @@
 use hostshim::capture::{Capture, Catch};
 use hostshim::hunt::{Budget, Found, Hunt, Plan, Watch};
 use hostshim::minimize::{Effort, minimize};
-use hostshim::names::{Follower, name_schedule};
-use hostshim::replay::{LIMITS, Parsed};
+use hostshim::names::{Departure, Follower, name_schedule};
+use hostshim::replay::{LIMITS, Parsed, ReplayFile};
 use hostshim::wire::Wire;
 use hostshim::{Failure, FailureKind, Machine, Setup, TraceEvent, Verdict};
 use kmod::config::Config;
@@ -112,6 +112,32 @@ fn a_schedule_in_names_is_the_schedule_in_numbers() {
     }
 }
 
+/// What was found, as a file along `schedule`.
+fn file(hunt: &Hunt, found: &Found, schedule: Vec<Departure>) -> ReplayFile {
+    ReplayFile {
+        scenario: hunt.scenario,
+        variant: hunt.variant,
+        config: hunt.config,
+        program: found.program.clone(),
+        wire: Wire::default(),
+        schedule,
+    }
+}
+
+#[test]
+fn a_bug_that_needs_no_second_cpu_is_shown_on_one() {
+    let walk = hunt("perform-vs-callout", "historical", 1);
+    let hunt = Hunt {
+        config: Config {
+            ncpu: 4,
+            ..walk.config
+        },
+        ..walk
+    };
+    let kept = capture(&hunt, &find(&hunt));
+    assert_eq!(kept.file.config.ncpu, 1, "{}", kept.file);
+}
+
 #[test]
 fn a_minimized_schedule_fails_alike_and_needs_each_of_its_departures() {
     for (name, variant) in FAILING {
@@ -120,21 +146,15 @@ fn a_minimized_schedule_fails_alike_and_needs_each_of_its_departures() {
         let mut machine = traced(&hunt, &found);
         let (_, named) = name_schedule(&mut machine, &found.deviations, &LIMITS);
         let before = named.len();
-        let Some(short) = minimize(
-            &mut machine,
-            found.program.as_deref(),
-            &Wire::default(),
-            named,
-            &found.failure,
-            &LIMITS,
-            EFFORT,
-        ) else {
+        let file = file(&hunt, &found, named);
+        let Some(short) = minimize(&mut machine, &file, &found.failure, &LIMITS, EFFORT) else {
             panic!("{name} {variant}: the failure was lost")
         };
-        assert!(short.schedule.len() <= before, "{name} {variant}");
+        let schedule = &short.file.schedule;
+        assert!(schedule.len() <= before, "{name} {variant}");
         assert_eq!(short.failure.rule, found.failure.rule, "{name} {variant}");
-        for gone in 0..short.schedule.len() {
-            let mut rest = short.schedule.clone();
+        for gone in 0..schedule.len() {
+            let mut rest = schedule.clone();
             rest.remove(gone);
             let (outcome, _) = Follower::loose(&rest, &mut machine, &LIMITS);
             let same = |failure: &Failure| {
@@ -185,32 +205,14 @@ fn an_effort_bounds_a_minimization() {
         runs: 3,
         ..Effort::default()
     };
-    let short = minimize(
-        &mut machine,
-        None,
-        &Wire::default(),
-        named.clone(),
-        &found.failure,
-        &LIMITS,
-        effort,
-    );
+    let file = file(&hunt, &found, named);
+    let short = minimize(&mut machine, &file, &found.failure, &LIMITS, effort);
     assert_eq!(short.map(|short| short.runs), Some(3));
     let nothing = Effort {
         runs: 0,
         ..Effort::default()
     };
-    assert!(
-        minimize(
-            &mut machine,
-            None,
-            &Wire::default(),
-            named,
-            &found.failure,
-            &LIMITS,
-            nothing,
-        )
-        .is_none()
-    );
+    assert!(minimize(&mut machine, &file, &found.failure, &LIMITS, nothing).is_none());
 }
 
 #[test]

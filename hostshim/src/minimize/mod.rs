@@ -9,19 +9,18 @@
 //! all are tried. If none fails, pairs are taken away, since going to another CPU and coming back is needed together
 //! or not at all; and other failing schedules are looked for, and cut, in case one of them is shorter in the end.
 //!
-//! If the scenario runs programs, the one at hand is made shorter before its schedule (`program`); then what happens on the wire
-//! is, if anything does (`wire`). All of it again, until nothing becomes shorter any more.
+//! If the scenario runs programs, the one at hand is made shorter before its schedule (`program`). Then CPUs are taken away
+//! (`cpus`), and what happens on the wire, if anything does (`wire`). All of it again, until nothing becomes shorter any more.
 //!
 //! The same run and kernel give the same result.
 
-use kmod::scenario::ops::Program;
-
 use crate::machine::{Failure, FailureKind, Limits, Machine, Outcome, Recording, Verdict, View};
 use crate::names::{Departure, Follower, name_schedule};
+use crate::replay::ReplayFile;
 use crate::schedule::Deviation;
 use crate::strategy::{Answer, Replay, Strategy};
-use crate::wire::Wire;
 
+mod cpus;
 mod program;
 mod wire;
 
@@ -57,36 +56,24 @@ impl Default for Effort {
 /// A run from which nothing can be taken away, or the shortest one that the effort allowed.
 #[derive(Clone, Debug)]
 pub struct Minimized {
-    /// What the actors run, if the scenario runs programs.
-    pub program: Option<Box<Program>>,
-    /// What happens on the wire.
-    pub wire: Wire,
-    /// Its departures from the default schedule.
-    pub schedule: Vec<Departure>,
+    /// What runs, on how many CPUs, and its departures from the default schedule.
+    pub file: ReplayFile,
     /// The failure that it ends with.
     pub failure: Failure,
     /// Runs that it took to find.
     pub runs: u32,
 }
 
-/// Shortens the run of `program` along `schedule`, which ends with `failure` on `machine`; that must be booted with its
-/// trace on.
+/// Shortens the run of `file`, which ends with `failure` on `machine`; that must be booted for the file.
 ///
-/// Leaves the shortest program loaded, and the wire connected. Gives `None` if the run does not end so: then it was made on another kernel.
+/// Leaves the machine booted for the shortest run. Gives `None` if the run does not end so: then it was made on another kernel.
 pub fn minimize(
     machine: &mut Machine,
-    program: Option<&Program>,
-    wire: &Wire,
-    schedule: Vec<Departure>,
+    file: &ReplayFile,
     failure: &Failure,
     limits: &Limits,
     effort: Effort,
 ) -> Option<Minimized> {
-    let program = program.copied().map(Box::new);
-    if let Some(program) = &program {
-        machine.load(program);
-    }
-    machine.connect(wire);
     machine.record(Recording::Names);
     let mut search = Search {
         machine,
@@ -94,14 +81,12 @@ pub fn minimize(
         limits,
         effort,
         best: Minimized {
-            program,
-            wire: wire.clone(),
-            schedule: Vec::new(),
+            file: file.clone(),
             failure: failure.clone(),
             runs: 0,
         },
     };
-    let same = search.attempt(schedule);
+    let same = search.attempt(file.schedule.clone());
     if same {
         search.shorten();
     }
@@ -171,7 +156,7 @@ impl Search<'_> {
         match outcome.verdict {
             Verdict::Failed(failure) if Sameness::of(&failure) == self.wanted => {
                 self.best.failure = failure;
-                self.best.schedule = schedule;
+                self.best.file.schedule = schedule;
                 true
             }
             Verdict::Failed(_) | Verdict::Passed => false,
@@ -203,6 +188,7 @@ impl Search<'_> {
         loop {
             let before = self.size();
             self.shorten_program();
+            self.shorten_cpus();
             self.shorten_wire();
             self.shorten_schedule();
             if self.size() >= before || self.is_spent() {
@@ -212,16 +198,13 @@ impl Search<'_> {
     }
 
     /// What is to become smaller, in order of its worth.
-    fn size(&self) -> (usize, usize, usize) {
-        let scripts = self
-            .best
-            .program
-            .iter()
-            .flat_map(|program| &program.scripts);
-        let wire = &self.best.wire;
+    fn size(&self) -> (usize, usize, usize, usize) {
+        let file = &self.best.file;
+        let scripts = file.program.iter().flat_map(|program| &program.scripts);
         (
             scripts.map(|script| script.ops().len()).sum(),
-            wire.frames.len() + wire.mishaps.len(),
+            file.config.ncpu,
+            file.wire.frames.len() + file.wire.mishaps.len(),
             self.len(),
         )
     }
@@ -240,13 +223,14 @@ impl Search<'_> {
     }
 
     fn len(&self) -> usize {
-        self.best.schedule.len()
+        self.best.file.schedule.len()
     }
 
     /// The best list without those whose index is in `gone`.
     fn without(&self, gone: impl Fn(usize) -> bool) -> Vec<Departure> {
         let kept = self
             .best
+            .file
             .schedule
             .iter()
             .enumerate()
@@ -279,7 +263,7 @@ impl Search<'_> {
             if self.attempt_anew(FIRST_SEED + seed) {
                 self.cut();
             }
-            if self.len() >= best.schedule.len() {
+            if self.len() >= best.file.schedule.len() {
                 let runs = self.best.runs;
                 self.best = Minimized { runs, ..best };
             }
@@ -290,7 +274,7 @@ impl Search<'_> {
     fn beginnings(&mut self) {
         let mut length = 0;
         while length < self.len() {
-            if self.attempt(self.best.schedule[..length].to_vec()) {
+            if self.attempt(self.best.file.schedule[..length].to_vec()) {
                 return;
             }
             length = 2 * length + 1;

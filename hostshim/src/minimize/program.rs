@@ -19,7 +19,7 @@ const ANEW: Effort = Effort {
 impl Search<'_> {
     /// Takes operations away, until each of them is needed. Uses half of the effort at most: the schedule needs some too.
     pub(super) fn shorten_program(&mut self) {
-        if self.best.program.is_some() {
+        if self.best.file.program.is_some() {
             self.with_half(Self::take_operations_away);
         }
     }
@@ -39,7 +39,7 @@ impl Search<'_> {
 
     /// How many operations an LWP has.
     fn script(&self, lwp: usize) -> usize {
-        let program = self.best.program.as_ref();
+        let program = self.best.file.program.as_ref();
         program.map_or(0, |program| program.scripts[lwp].ops().len())
     }
 
@@ -72,7 +72,7 @@ impl Search<'_> {
 
     /// Changes the program; keeps the change, and says so, if it made one and the failure is the same.
     fn attempt_program(&mut self, change: impl FnOnce(&mut Program) -> bool) -> bool {
-        let Some(before) = self.best.program.clone() else {
+        let Some(before) = self.best.file.program.clone() else {
             return false;
         };
         let mut shorter = before.clone();
@@ -80,8 +80,8 @@ impl Search<'_> {
             return false;
         }
         self.machine.load(&shorter);
-        if self.attempt(self.best.schedule.clone()) || self.attempt_anew(FIRST_SEED) {
-            self.best.program = Some(shorter);
+        if self.attempt(self.best.file.schedule.clone()) || self.attempt_anew(FIRST_SEED) {
+            self.best.file.program = Some(shorter);
             return true;
         }
         self.machine.load(&before);

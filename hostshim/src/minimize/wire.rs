@@ -6,31 +6,31 @@ use crate::wire::Wire;
 impl Search<'_> {
     /// Takes away what happens on the wire, one after the other, until each of it is needed.
     pub(super) fn shorten_wire(&mut self) {
-        if self.best.wire.is_plain() {
+        if self.best.file.wire.is_plain() {
             return;
         }
         // What comes last goes first: to take it away moves nothing else.
-        for index in (0..self.best.wire.mishaps.len()).rev() {
+        for index in (0..self.best.file.wire.mishaps.len()).rev() {
             self.attempt_wire(|wire| {
                 wire.mishaps.remove(index);
             });
         }
-        for index in (0..self.best.wire.frames.len()).rev() {
+        for index in (0..self.best.file.wire.frames.len()).rev() {
             self.attempt_wire(|wire| without_frame(wire, index));
         }
     }
 
     /// Changes the wire; keeps the change if the failure is the same.
     fn attempt_wire(&mut self, change: impl FnOnce(&mut Wire)) {
-        let before = self.best.wire.clone();
+        let before = self.best.file.wire.clone();
         let mut fewer = before.clone();
         change(&mut fewer);
         if self.is_spent() {
             return;
         }
         self.machine.connect(&fewer);
-        if self.attempt(self.best.schedule.clone()) || self.attempt_anew(super::FIRST_SEED) {
-            self.best.wire = fewer;
+        if self.attempt(self.best.file.schedule.clone()) || self.attempt_anew(super::FIRST_SEED) {
+            self.best.file.wire = fewer;
         } else {
             self.machine.connect(&before);
         }

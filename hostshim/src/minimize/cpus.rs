@@ -1,0 +1,37 @@
+//! Fewer CPUs: what can go wrong on one is not a question of two.
+
+use super::{FIRST_SEED, Search};
+
+impl Search<'_> {
+    /// Looks for the smallest machine on which the failure is there. Uses half of the effort at most.
+    pub(super) fn shorten_cpus(&mut self) {
+        let file = &self.best.file;
+        let fewer = file.scenario.min_cpus..file.config.ncpu;
+        self.with_half(|search| {
+            let _found = fewer.into_iter().any(|ncpu| search.attempt_cpus(ncpu));
+        });
+    }
+
+    /// Tries a machine of so many CPUs; keeps it, and says so, if the failure is the same there.
+    fn attempt_cpus(&mut self, ncpu: usize) -> bool {
+        if self.is_spent() {
+            return false;
+        }
+        let before = self.best.file.clone();
+        self.best.file.config.ncpu = ncpu;
+        if self.boot() && (self.attempt(before.schedule.clone()) || self.attempt_anew(FIRST_SEED)) {
+            return true;
+        }
+        self.best.file = before;
+        // It has booted before.
+        let _booted = self.boot();
+        false
+    }
+
+    /// Boots the machine for the best file. Whether it has come up.
+    fn boot(&mut self) -> bool {
+        let booted = self.best.file.boot(self.machine).is_ok();
+        self.machine.record(crate::machine::Recording::Names);
+        booted
+    }
+}
