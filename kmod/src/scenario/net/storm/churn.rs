@@ -106,7 +106,7 @@ fn default_route(ifp: &Ifnet) -> route::Key {
 
 /// The stack's end of the wire goes and comes.
 pub(super) fn ifconfig(world: &'static World, time: u32) {
-    stay(time % 8);
+    stay(time % 4);
     pair::detach(own(world.net, PAIR.name));
     world.changed(Change::Interface);
     attach_stack(world.net);
@@ -137,7 +137,7 @@ pub(super) fn wire(world: &'static World, time: u32) {
 
 /// The interface of the card goes and comes. At first it is down and has no address.
 fn card(world: &'static World, time: u32) {
-    stay(time % 8);
+    stay(time % 4);
     nic::detach(own(world.net, CARD.name));
     world.changed(Change::Interface);
     match nic::attach_unit(world.net, 0) {
