@@ -68,7 +68,6 @@ fn find(file: &ReplayFile) -> Capture {
 
 #[test]
 fn large_failures_become_as_small_as_their_bugs() {
-    let mut text = String::new();
     for (name, operations, departures) in BUGS {
         let path = format!("{}/large/{name}.replay", env!("CARGO_MANIFEST_DIR"));
         let bytes = fs::read(&path).expect("a kept file can be read");
@@ -81,10 +80,15 @@ fn large_failures_become_as_small_as_their_bugs() {
             after.operations <= operations && after.departures <= departures,
             "{path}: {before}, minimized only to {after}"
         );
-        text += &format!(
-            "{name}: {before}, minimized to {after}\n{}\n",
+        let report = captured.report.to_string();
+        // What broke, who did it, and the cycle or the contract.
+        let failure = report.split("\n\n").next().unwrap_or_default();
+        let text = format!(
+            "{failure}\n\n{before}, minimized to {after}\n{}",
             captured.file
         );
+        let mut settings = settings();
+        settings.set_snapshot_suffix(name);
+        settings.bind(|| assert_snapshot!("minimized", text));
     }
-    settings().bind(|| assert_snapshot!("minimized", text));
 }
