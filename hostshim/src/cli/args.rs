@@ -1,6 +1,6 @@
 //! What can be asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -137,7 +137,7 @@ pub(super) struct HuntArgs {
     /// How long today's code of a documented bug must hold on the booted machine; other scenarios a sixth of it
     #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) boot_seconds: u64,
-    /// Where replay files go
+    /// Where replay files and pages go
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) out: PathBuf,
 }
@@ -208,6 +208,17 @@ pub(super) struct FileArgs {
     /// Write what the network cards send and receive in it to this file, in pcap form
     #[arg(long, value_name = "PCAP")]
     pub(super) pcap: Option<PathBuf>,
+}
+
+impl FileArgs {
+    /// This file, and nothing else.
+    pub(super) fn of(path: &Path) -> FileArgs {
+        FileArgs {
+            file: path.to_owned(),
+            cpus: None,
+            pcap: None,
+        }
+    }
 }
 
 const EXPLAIN_EXAMPLES: &str = "\

@@ -26,8 +26,7 @@ pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
 /// Tells the run in the form that was asked for, on the standard output or in a file.
 pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
     let replayed = Replayed::new(&args.of)?;
-    let file = &replayed.parsed.file;
-    let account = Account::new(file, replayed.story(), replayed.machine.wait_graph());
+    let account = replayed.account();
     let rendered = match args.form() {
         Form::Text => {
             let text = report::explain(&account, &replayed.machine.waits());
@@ -102,6 +101,15 @@ impl Replayed {
             departures: &self.parsed.file.schedule,
             points: &self.points,
         }
+    }
+
+    fn account(&self) -> Account<'_> {
+        Account::new(&self.parsed.file, self.story(), self.machine.wait_graph())
+    }
+
+    /// The run as a page to look at.
+    pub(super) fn page(&self) -> String {
+        report::page(&self.account())
     }
 
     fn status(&self) -> Status {

@@ -20,7 +20,8 @@ use kmod::config::{Config, Wiring};
 use kmod::scenario::ops::Language;
 use kmod::scenario::{self, Kind, Scenario, Variant};
 
-use super::args::HuntArgs;
+use super::args::{FileArgs, HuntArgs};
+use super::explain::Replayed;
 use super::interrupt::Interrupt;
 use super::run::for_shell;
 use super::{Status, Wrong, progress, save, terminal};
@@ -89,6 +90,10 @@ impl Row {
         self.simulated.as_it_should(self.variant) && self.booted.as_it_should(self.variant)
     }
 
+    fn has_page(&self) -> bool {
+        matches!(self.simulated, Outcome::Found { .. })
+    }
+
     fn name(&self) -> String {
         format!("{} {}", self.scenario.name, self.variant.name)
     }
@@ -119,7 +124,7 @@ pub(super) fn hunt(args: &HuntArgs) -> Result<Status, Wrong> {
             return Ok(Status::Interrupted);
         }
     }
-    print(&rows);
+    print(&rows, &args.out);
     if rows.iter().all(Row::as_it_should) {
         Ok(Status::Nothing)
     } else {
@@ -133,7 +138,7 @@ fn width<'a>(head: &str, cells: impl Iterator<Item = &'a dyn fmt::Display>) -> u
     cells.fold(head.len(), usize::max)
 }
 
-fn print(rows: &[Row]) {
+fn print(rows: &[Row], out: &Path) {
     terminal::say(Role::Plain, String::new());
     let heads = ["scenario", "variant", "simulated"];
     let scenarios = width(heads[0], rows.iter().map(|row| &row.scenario.name as _));
@@ -156,6 +161,10 @@ fn print(rows: &[Row]) {
         terminal::say(role, line.trim_end());
     }
     rows.iter().for_each(print_cycles);
+    if rows.iter().any(Row::has_page) {
+        let line = format!("a page for each failure: {}/*.html", for_shell(out));
+        terminal::say(Role::Plain, line);
+    }
     let wrong = rows.iter().filter(|row| !row.as_it_should()).count();
     if wrong == 0 {
         let line = "every variant that must fail fails, every other one holds";
@@ -235,7 +244,7 @@ fn no_boot(title: &str, failure: &Failure) -> Wrong {
     Wrong(format!("{title}: the kernel does not boot: {failure}"))
 }
 
-/// Minimizes a failure and keeps its file.
+/// Minimizes a failure, and keeps its file and a page about it.
 fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Outcome, Wrong> {
     let Some(found) = &hunted.found else {
         return Ok(Outcome::Skipped);
@@ -243,6 +252,9 @@ fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Outcome, Wrong>
     let captured = hunt.catch(found).capture(&LIMITS, Effort::default());
     let Capture { file, report, .. } = captured.map_err(|error| Wrong(error.to_string()))?;
     let path = save::save(&file, &args.out)?;
+    let page = path.with_extension("html");
+    let replayed = Replayed::new(&FileArgs::of(&path))?;
+    save::write(&page, replayed.page().as_bytes())?;
     let number = found.run + 1;
     if !hunt.variant.fails {
         terminal::print(&report);
@@ -250,11 +262,12 @@ fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Outcome, Wrong>
     terminal::say(
         Role::Plain,
         format!(
-            "{} {}: {} after {number} schedules; rumplab explain {}",
+            "{} {}: {} after {number} schedules; rumplab explain {}, or look at {}",
             hunt.scenario.name,
             hunt.variant.name,
             found.failure.rule,
-            for_shell(&path)
+            for_shell(&path),
+            for_shell(&page)
         ),
     );
     Ok(Outcome::Found {

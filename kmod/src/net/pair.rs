@@ -91,11 +91,17 @@ pub fn detach(ifp: &'static Ifnet) {
 #[track_caller]
 fn transmit(ifp: &'static Ifnet, m: Mbuf) {
     let net = ifp.net();
-    let peer = net.wire.ends[1 - ifp.softc().0].load(Relaxed);
+    let end = &net.wire.ends[1 - ifp.softc().0];
+    let index = end.load(Relaxed);
     let psref = Psref::new();
-    let Some(peer) = if_get_byindex(net, peer, &psref) else {
+    let Some(peer) = if_get_byindex(net, index, &psref) else {
         return m.free(End::IfGone);
     };
-    peer.if_percpuq.enqueue(m);
+    // If the end went in between, its index may be a stranger's. Whoever has the index now keeps it: we have a reference.
+    if end.load(Relaxed) == index {
+        peer.if_percpuq.enqueue(m);
+    } else {
+        m.free(End::IfGone);
+    }
     if_put(peer, &psref);
 }
