@@ -28,7 +28,7 @@ pub(super) fn watched<T: Send>(
 ) -> Result<T, Failure> {
     let watch = Watch::default();
     let clock = Stopwatch::start();
-    let bar = bar(budget, title);
+    let bar = bar_of(budget, title);
     let watcher = thread::current();
     let result = thread::scope(|scope| {
         let hunter = scope.spawn(|| {
@@ -51,11 +51,16 @@ pub(super) fn watched<T: Send>(
     Ok(done)
 }
 
-fn bar(budget: Budget, title: &str) -> ProgressBar {
+fn bar_of(budget: Budget, title: &str) -> ProgressBar {
     let length = match budget {
         Budget::Schedules(count) => count,
         Budget::Time(time) => time.as_millis() as u64,
     };
+    bar(length, title)
+}
+
+/// A bar on the terminal, if there is one, for something of this length.
+pub(super) fn bar(length: u64, title: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     // A template without mistakes in it: the test below reads it.
     if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {

@@ -11,7 +11,7 @@ use hostshim::{Machine, Verdict};
 
 use super::args::TriageArgs;
 use super::run::for_shell;
-use super::{Status, Wrong, terminal};
+use super::{Status, Wrong, progress, terminal};
 
 /// Folds the files of a directory into findings, and prints them.
 pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
@@ -26,6 +26,7 @@ pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
     let mut findings = Findings::default();
     let mut others: BTreeMap<PathBuf, String> = BTreeMap::new();
     let mut machine = Machine::new();
+    let bar = progress::bar(files.len() as u64, "triage");
     for path in files {
         match look(&path, &mut machine, &mut findings) {
             Ok(()) => {}
@@ -33,7 +34,9 @@ pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
                 others.insert(path, why);
             }
         }
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     terminal::print(&table(&findings, &others));
     Ok(match findings.list().next() {
         Some(_) => Status::Found,
