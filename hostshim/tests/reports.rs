@@ -410,7 +410,7 @@ fn runs_that_need_the_same_old_code_are_one_finding_whatever_they_look_like() {
     // Both with the old code of another bug, which neither needs.
     for seed in ["3", "9", "11", "15"] {
         let arguments = ["run", "ops", "--history", "xcall-tailp,perform-holds-mutex"];
-        let more = ["--seed", seed, "--out", &directory];
+        let more = ["--as-found", "--seed", seed, "--out", &directory];
         let ran = rumplab(&[&arguments[..], &more[..]].concat());
         assert_eq!(ran.status, Some(1), "{}", ran.err);
     }

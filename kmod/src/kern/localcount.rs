@@ -80,7 +80,7 @@ use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
-use crate::mem::{AtomicPtr, Local, Plain, Relaxed};
+use crate::mem::{self, AtomicPtr, Local, Plain, Relaxed};
 use crate::note;
 
 /// What `lc_totalp` is after the drain: no total has this address.
@@ -293,7 +293,7 @@ impl Localcount {
         );
         // SAFETY: it is the total of a drain, which does not return before this reference was counted off: the
         // promise under test, which the simulated machine checks at each access.
-        let total: &'static Total = unsafe { &*at.cast::<Total>() };
+        let total: &'static Total = unsafe { mem::object(at.cast::<Total>()) };
         let left = total.total.get() - 1;
         total.total.set(left);
         if left == 0 {
@@ -414,7 +414,7 @@ fn drain_xc(localcount: Arg, interlock: Arg) {
     let interlock: &'static Kmutex = unsafe { interlock.get() };
     interlock.enter();
     // SAFETY: `drain` keeps the total until the cross call has returned.
-    let total: &'static Total = unsafe { &*lc.lc_totalp.load(Relaxed).cast::<Total>() };
+    let total: &'static Total = unsafe { mem::object(lc.lc_totalp.load(Relaxed).cast::<Total>()) };
     let percpu = lc.percpu();
     let count = percpu.getref();
     let s = count_begin();

@@ -43,8 +43,8 @@ use crate::kern::turnstile::Turnstile;
 use crate::kernel::Kernel;
 use crate::machine::{self, Context};
 use crate::mem::{
-    Acquire, AtomicBool, AtomicPtr, AtomicRef, AtomicU32, Guarded, Local, Plain, Private, Relaxed,
-    Release,
+    self, Acquire, AtomicBool, AtomicPtr, AtomicRef, AtomicU32, Guarded, Local, Plain, Private,
+    Relaxed, Release,
 };
 use crate::note;
 
@@ -67,9 +67,10 @@ impl Arg {
     ///
     /// 1. The argument was made by [`Arg::of`] from a `T`. 2. The `T` is alive: that this holds for memory of the
     ///    kernel's allocator is what the simulated machine checks, when the object's cells are touched.
+    #[track_caller]
     pub unsafe fn get<T>(self) -> &'static T {
         // SAFETY: the caller's promise.
-        unsafe { &*(self.0 as *const T) }
+        unsafe { mem::object(self.0 as *const T) }
     }
 }
 

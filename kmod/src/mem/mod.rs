@@ -37,6 +37,24 @@ pub use atomic::{
 pub use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 pub use plain::{Guarded, Local, Plain, Private};
 
+/// The object at `at`, an address that was read from shared memory.
+///
+/// Where the promise under test was broken there may be none: what cannot be an address at all is told to the host, which
+/// checks it as an access. Any other is checked when the object's cells are touched.
+///
+/// # Safety
+///
+/// 1. `at` is the address of a `T`, unless a promise under test was broken. 2. The `T` is alive, unless the same.
+#[inline(always)]
+#[track_caller]
+pub unsafe fn object<T>(at: *const T) -> &'static T {
+    if cfg!(feature = "points") && (at.is_null() || !at.is_aligned()) {
+        crate::machine::access(at.addr(), crate::machine::Kind::Read, Relaxed);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { &*at }
+}
+
 /// One round of a spin loop that only reads: see [`crate::machine::relax`].
 #[inline]
 #[track_caller]

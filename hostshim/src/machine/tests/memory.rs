@@ -260,6 +260,17 @@ fn an_access_through_a_null_pointer_ends_the_run_and_not_the_process() {
 }
 
 #[test]
+fn a_pointer_that_can_be_none_ends_the_run_and_not_the_process() {
+    let guest = Little::new(&[|_| {
+        // SAFETY: there is no object there, which the machine finds before anybody looks at it.
+        let nothing: &'static u64 = unsafe { kmod::mem::object(std::ptr::without_provenance(1)) };
+        assert_eq!(*nothing, 0, "never read");
+    }]);
+    let failure = failure(&fair(&guest)).expect("a failure");
+    assert_eq!(failure.rule, "wild-access");
+}
+
+#[test]
 fn what_was_never_allocated_is_neither_freed_nor_used() {
     let inside = Little::new(&[|_| {
         let pair: &'static [u64; 4] = place("pair", [0; 4]);
