@@ -1,6 +1,7 @@
 //! Fewer CPUs: what can go wrong on one is not a question of two.
 
 use super::{FIRST_SEED, Search};
+use crate::machine::Recording;
 
 impl Search<'_> {
     /// Looks for the smallest machine on which the failure is there. Uses half of the effort at most.
@@ -31,7 +32,7 @@ impl Search<'_> {
     /// Boots the machine for the best file. Whether it has come up.
     fn boot(&mut self) -> bool {
         let booted = self.best.file.boot(self.machine).is_ok();
-        self.machine.record(crate::machine::Recording::Names);
+        self.machine.record(Recording::Names);
         booted
     }
 }
