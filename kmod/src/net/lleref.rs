@@ -212,12 +212,17 @@ impl References {
         }
     }
 
+    /// How many references somebody answers for.
+    fn answered_for(&self, account: Account) -> usize {
+        usize::from(account.linked) + account.of_timer() + self.holders.get() as usize
+    }
+
     /// Compares the count with those who answer for it.
     ///
     /// Panics: contract `llentry-references`.
     #[track_caller]
     pub(super) fn audit(&self, account: Account) {
-        let known = usize::from(account.linked) + account.of_timer() + self.holders.get() as usize;
+        let known = self.answered_for(account);
         contract!(
             usize::try_from(account.refcnt) == Ok(known),
             "llentry-references",
@@ -440,10 +445,7 @@ mod tests {
             pending: true,
             ..NOTHING
         };
-        references.audit(Account {
-            refcnt: (MOST + 1) as i32,
-            ..account(pending, false)
-        });
+        assert_eq!(references.answered_for(account(pending, false)), MOST + 1);
         let told = Told(&references, account(pending, false)).to_string();
         assert!(
             told.ends_with("\n  and 1 more that were not written down"),
