@@ -435,6 +435,21 @@ fn a_directory_is_folded_into_findings() {
     assert_eq!((empty.status, empty.out.as_str()), (Some(2), ""));
     assert!(empty.err.contains("no file *.replay"), "{}", empty.err);
 
+    scratch.file("d-damaged.replay", "nonsense\n");
+    let damaged = rumplab(&["triage", &directory]);
+    assert_eq!(damaged.status, Some(2));
+    assert!(
+        damaged.out.contains("d-damaged.replay: "),
+        "{}",
+        damaged.out
+    );
+    assert!(
+        damaged.err.contains("1 of the files do not replay"),
+        "{}",
+        damaged.err
+    );
+    assert!(fs::remove_file(scratch.0.join("d-damaged.replay")).is_ok());
+
     scratch.file("c-passes.replay", PASSES);
     let nothing = rumplab(&["triage", &directory]);
     assert_eq!(nothing.status, Some(0), "{}", nothing.err);

@@ -26,11 +26,16 @@ pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
     let mut findings = Findings::default();
     let mut others: BTreeMap<PathBuf, String> = BTreeMap::new();
     let mut machine = Machine::new();
+    let mut damaged = 0;
     let bar = progress::bar(files.len() as u64, "triage");
     for path in files {
         match look(&path, &mut machine, &mut findings) {
-            Ok(()) => {}
+            Ok(true) => {}
+            Ok(false) => {
+                others.insert(path, "passes".to_owned());
+            }
             Err(why) => {
+                damaged += 1;
                 others.insert(path, why);
             }
         }
@@ -38,10 +43,13 @@ pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
     }
     bar.finish_and_clear();
     terminal::print(&table(&findings, &others));
-    Ok(match findings.list().next() {
-        Some(_) => Status::Found,
-        None => Status::Nothing,
-    })
+    match findings.list().next() {
+        Some(_) => Ok(Status::Found),
+        None if damaged > 0 => Err(Wrong(format!(
+            "{damaged} of the files do not replay, and no other fails\n  help: `rumplab replay FILE` says where a file is wrong"
+        ))),
+        None => Ok(Status::Nothing),
+    }
 }
 
 /// The files of a directory, by name.
@@ -63,8 +71,8 @@ fn replay_files(directory: &Path) -> Result<Vec<PathBuf>, Wrong> {
     Ok(files)
 }
 
-/// Replays a file. The error says why it is no finding.
-fn look(path: &Path, machine: &mut Machine, findings: &mut Findings) -> Result<(), String> {
+/// Replays a file. Whether it fails, and so belongs to a finding; the error says why it does not replay.
+fn look(path: &Path, machine: &mut Machine, findings: &mut Findings) -> Result<bool, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let parsed = Parsed::read(&bytes).map_err(|wrong| wrong.to_string())?;
     let (outcome, _) = parsed
@@ -74,9 +82,9 @@ fn look(path: &Path, machine: &mut Machine, findings: &mut Findings) -> Result<(
         Verdict::Failed(failure) => {
             let needs = needed(machine, &parsed.file, failure, &LIMITS);
             findings.add(path.to_owned(), &parsed.file, failure, &outcome, needs);
-            Ok(())
+            Ok(true)
         }
-        Verdict::Passed => Err("passes".to_owned()),
+        Verdict::Passed => Ok(false),
     }
 }
 
