@@ -14,7 +14,7 @@ use hostshim::report::size;
 use hostshim::strategy::Portfolio;
 use hostshim::{Machine, Setup, Verdict};
 use insta::assert_snapshot;
-use settings::settings;
+use settings::{fits, settings};
 
 /// Schedules among which one of a program fails.
 const SCHEDULES: u64 = 100_000;
@@ -89,6 +89,6 @@ fn large_failures_become_as_small_as_their_bugs() {
         );
         let mut settings = settings();
         settings.set_snapshot_suffix(name);
-        settings.bind(|| assert_snapshot!("minimized", text));
+        settings.bind(|| assert_snapshot!("minimized", fits(&text)));
     }
 }

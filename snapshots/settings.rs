@@ -10,3 +10,17 @@ pub(crate) fn settings() -> insta::Settings {
     settings.add_filter(r"\.rs:\d+", ".rs");
     settings
 }
+
+/// The most lines that a screen shows.
+const SCREEN: usize = 60;
+
+/// The text, which fits a screen.
+#[track_caller]
+pub(crate) fn fits(text: &str) -> &str {
+    let lines = text.trim().lines().count();
+    assert!(
+        lines <= SCREEN,
+        "{lines} lines do not fit a screen:\n{text}"
+    );
+    text
+}

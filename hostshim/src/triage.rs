@@ -2,15 +2,14 @@
 //!
 //! # Overview
 //!
-//! A bug has many faces: a cross call that returns too early is an early ticket here, a race there, and somewhere else a
-//! deadlock. What a face tells is who broke which promise where; what is behind it only a trial can tell. If a run was made
-//! with old code, the file is run again without each piece of it ([`needed`]): runs that need the same pieces are one
-//! finding, whatever their faces.
+//! Two runs are one finding if they have the same scenario, broke the same promise, and look alike where it broke
+//! ([`Symptom`]): the same cycle of a deadlock, the same two places of a race, the same place and who was there for the rest.
+//! Line numbers, values and which of several LWPs it was do not count, and neither do the schedules: they are what differs.
+//! The best file of a finding is the smallest: fewest operations, then departures, then steps.
 //!
-//! Of runs that need no old code, two are one finding if they have the same scenario, broke the same promise, and look alike
-//! where it broke ([`Symptom`]): the same cycle of a deadlock, the same two places of a race, the same place and who was there
-//! for the rest. Line numbers, values and which of several LWPs it was do not count, and neither do the schedules: they are
-//! what differs. The best file of a finding is the smallest: fewest operations, then departures, then steps.
+//! A bug has as many faces as the kernel has places that notice it. If a run was made with old code, more can be known: the
+//! file is run again without each piece of it ([`needed`]), and runs that need the same pieces are one finding, whatever their
+//! faces.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

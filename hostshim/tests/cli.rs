@@ -73,7 +73,7 @@ fn a_failure_is_found_kept_and_replayed() {
     let first = rumplab(&["replay", &file]);
     assert_eq!(first.status, Some(1), "{}", first.err);
     assert!(
-        first.out.contains("FAILED: oracle xcall-early"),
+        first.out.contains("FAILED: contract xcall-early"),
         "{}",
         first.out
     );
@@ -85,7 +85,7 @@ fn a_failure_is_found_kept_and_replayed() {
     let told = rumplab(&["explain", &file]);
     assert_eq!(told.status, Some(1), "{}", told.err);
     for part in [
-        "FAILED: oracle xcall-early",
+        "FAILED: contract xcall-early",
         ">>> before ",
         "About:",
         "Every step:",

@@ -403,25 +403,51 @@ fn a_run_that_passes_is_not_minimized() {
     assert_eq!(rumplab(&["explain", &file, "--html"]).status, Some(0));
 }
 
-#[test]
-fn runs_that_need_the_same_old_code_are_one_finding_whatever_they_look_like() {
-    let scratch = Scratch::new("needs");
+/// A directory of what hunts with these seeds and this old code find, as they found it.
+fn campaign(name: &str, history: &str, seeds: &[&str]) -> Scratch {
+    let scratch = Scratch::new(name);
     let directory = scratch.0.display().to_string();
-    // All with the old code of another bug too, which none of them needs.
-    for seed in ["3", "9", "11", "15"] {
-        let arguments = ["run", "ops", "--history", "xcall-tailp,perform-holds-mutex"];
-        let more = ["--as-found", "--seed", seed, "--out", &directory];
+    for seed in seeds {
+        let arguments = ["run", "ops", "--history", history, "--as-found"];
+        let more = ["--seed", seed, "--out", &directory];
         let ran = rumplab(&[&arguments[..], &more[..]].concat());
         assert_eq!(ran.status, Some(1), "{}", ran.err);
     }
+    scratch
+}
+
+#[test]
+fn runs_that_need_the_same_old_code_are_one_finding_whatever_they_look_like() {
+    // All with the old code of another bug too, which none of them needs.
+    let history = "arptimer-pending,perform-holds-mutex";
+    let scratch = campaign("needs", history, &["1", "2", "10", "11"]);
+    let directory = scratch.0.display().to_string();
     let ran = rumplab(&["triage", &directory]);
     assert_eq!(ran.status, Some(1), "{}", ran.err);
     for words in [
-        "   4  ops fixed: needs xcall-tailp\n",
-        "xc_tailp, counted at pick-up, lets the next request in",
-        "         1  contract localcount-negative: ",
-        "         1  use after free: ",
+        "   4  ops fixed: needs arptimer-pending\n",
+        "the handler of a timer that is pending again returns with its reference",
+        "         2  contract llentry-references: by l*, in kmod/src/net/arp.rs",
+        "         2  contract llentry-references: by l*, in kmod/src/net/llatbl.rs",
         "1 finding in 4 files",
+    ] {
+        assert!(ran.out.contains(words), "`{words}` is not in:\n{}", ran.out);
+    }
+    let looks = rumplab(&["triage", &directory, "--no-ablation"]);
+    assert!(looks.out.contains("2 findings in 4 files"), "{}", looks.out);
+}
+
+#[test]
+fn two_bugs_are_two_findings_by_their_looks() {
+    let seeds = ["1", "2", "3", "4", "5", "6", "15", "43"];
+    let scratch = campaign("looks", "xcall-tailp,switch-ignores-bound", &seeds);
+    let directory = scratch.0.display().to_string();
+    let ran = rumplab(&["triage", &directory, "--no-ablation"]);
+    assert_eq!(ran.status, Some(1), "{}", ran.err);
+    for words in [
+        "   6  ops fixed: contract xcall-early\n      by l*, in kmod/src/kern/xcall/owed.rs\n",
+        "   2  ops fixed: oracle bound-moved\n      by l*, in kmod/src/scenario/promise.rs\n",
+        "2 findings in 8 files",
     ] {
         assert!(ran.out.contains(words), "`{words}` is not in:\n{}", ran.out);
     }

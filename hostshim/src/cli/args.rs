@@ -288,9 +288,9 @@ pub(super) struct MinimizeArgs {
 }
 
 const TRIAGE_EXAMPLES: &str = "\
-Of a run that was made with old code (--variant, --history), each piece of that is left out in turn: files that need the
-same pieces to fail are one finding, however they fail. Of others, two are one finding if they have the same scenario, broke
-the same promise, and look alike where it broke: the same cycle, the same two places of a race, the same place and LWP. The
+Two files are one finding if they have the same scenario, broke the same promise, and look alike where it broke: the same
+cycle, the same two places of a race, the same place and LWP. Of a run that was made with old code (--variant, --history),
+each piece of that is left out in turn: files that need the same pieces to fail are one finding, however they fail. The
 best file is the smallest.
 
 Exit status:
@@ -302,6 +302,9 @@ pub(super) struct TriageArgs {
     /// The directory; files *.replay in it are looked at
     #[arg(value_name = "DIR")]
     pub(super) directory: PathBuf,
+    /// Do not run files again without their old code: fold them by looks alone
+    #[arg(long)]
+    pub(super) no_ablation: bool,
 }
 
 /// The form of an account.

@@ -45,7 +45,7 @@ pub(super) fn list() -> Status {
     text.add(
         Role::Plain,
         format!(
-            "  {:20} one of {}, for snapshots/contracts.snap: breach-mutex-owned",
+            "  {:20} one of {}, for snapshots/contracts@*.snap: breach-mutex-owned",
             "breach-CONTRACT",
             breach::all().count()
         ),

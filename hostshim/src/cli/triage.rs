@@ -8,6 +8,7 @@ use hostshim::replay::{LIMITS, Parsed};
 use hostshim::report::{Role, Text};
 use hostshim::triage::{Finding, Findings, Symptom, needed};
 use hostshim::{Machine, Verdict};
+use kmod::history::History;
 
 use super::args::TriageArgs;
 use super::run::for_shell;
@@ -29,7 +30,7 @@ pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
     let mut damaged = 0;
     let bar = progress::bar(files.len() as u64, "triage");
     for path in files {
-        match look(&path, &mut machine, &mut findings) {
+        match look(&path, args, &mut machine, &mut findings) {
             Ok(true) => {}
             Ok(false) => {
                 others.insert(path, "passes".to_owned());
@@ -72,7 +73,12 @@ fn replay_files(directory: &Path) -> Result<Vec<PathBuf>, Wrong> {
 }
 
 /// Replays a file. Whether it fails, and so belongs to a finding; the error says why it does not replay.
-fn look(path: &Path, machine: &mut Machine, findings: &mut Findings) -> Result<bool, String> {
+fn look(
+    path: &Path,
+    args: &TriageArgs,
+    machine: &mut Machine,
+    findings: &mut Findings,
+) -> Result<bool, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let parsed = Parsed::read(&bytes).map_err(|wrong| wrong.to_string())?;
     let (outcome, _) = parsed
@@ -80,7 +86,10 @@ fn look(path: &Path, machine: &mut Machine, findings: &mut Findings) -> Result<b
         .map_err(|error| error.to_string())?;
     match &outcome.verdict {
         Verdict::Failed(failure) => {
-            let needs = needed(machine, &parsed.file, failure, &LIMITS);
+            let needs = match args.no_ablation {
+                true => History::NONE,
+                false => needed(machine, &parsed.file, failure, &LIMITS),
+            };
             findings.add(path.to_owned(), &parsed.file, failure, &outcome, needs);
             Ok(true)
         }

@@ -39,6 +39,15 @@ macro_rules! atomic {
                 self.0.store(value, order);
             }
 
+            /// Stores the word, and does what belongs to the same step just before: nothing that is a point.
+            #[inline(always)]
+            #[track_caller]
+            pub fn store_after(&self, value: $value, order: Ordering, before: impl FnOnce()) {
+                machine::point(self.addr(), Kind::Store, order);
+                before();
+                self.0.store(value, order);
+            }
+
             /// Stores the word and gives what was there, in one step.
             #[inline(always)]
             #[track_caller]

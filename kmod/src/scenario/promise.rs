@@ -5,7 +5,7 @@
 use crate::config::Config;
 use crate::kern::cpu::Cpu;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
-use crate::kern::lwp::{Arg, curcpu, curlwp};
+use crate::kern::lwp::{Arg, curcpu, curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::xcall::{self, Priority, Ticket};
 use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::note;
@@ -92,6 +92,44 @@ fn serve(request: Arg, _: Arg) {
     let here = curcpu().index();
     if here < cpus {
         request.returned[here].store(1, Release);
+    }
+}
+
+/// A time for which an LWP has bound itself.
+pub(crate) struct Bound {
+    restore: u32,
+    cpu: usize,
+}
+
+impl Bound {
+    /// The current LWP stays on its CPU from now on.
+    pub(crate) fn begin() -> Bound {
+        let restore = curlwp_bind();
+        Bound {
+            restore,
+            cpu: curcpu().index(),
+        }
+    }
+
+    /// The promise (`bound-moved`): it is where it was.
+    pub(crate) fn check(&self) {
+        let here = curcpu().index();
+        if here != self.cpu {
+            broken_promise(
+                "bound-moved",
+                format_args!(
+                    "{} is bound since it ran on cpu{}, and runs on cpu{here}",
+                    curlwp().name(),
+                    self.cpu
+                ),
+            );
+        }
+    }
+
+    /// It may go where it likes again, unless it was bound before. It is where it was.
+    pub(crate) fn end(self) {
+        self.check();
+        curlwp_bindx(self.restore);
     }
 }
 

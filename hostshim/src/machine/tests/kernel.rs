@@ -39,7 +39,8 @@ fn first_failure(machine: &mut Machine, runs: u64) -> Option<(u64, Outcome)> {
 fn the_early_count_is_found_and_replays_on_another_machine() {
     let mut machine = kernel("xcall-early-count", "historical", 2, false);
     let (_, outcome) = first_failure(&mut machine, 1000).expect("within 1000 schedules");
-    assert_eq!(kind(&outcome), Some(FailureKind::Oracle));
+    assert_eq!(kind(&outcome), Some(FailureKind::Contract));
+    assert_eq!(failure(&outcome).expect("a failure").rule, "xcall-early");
     let mut replay = Replay::new(machine.deviations().to_vec());
     let mut another = kernel("xcall-early-count", "historical", 2, true);
     assert_eq!(another.run(&mut replay, &Limits::default()), outcome);

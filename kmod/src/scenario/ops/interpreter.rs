@@ -103,7 +103,7 @@ impl Actor {
         psref::end(self);
         localcount::end(self);
         percpu::end(self);
-        while self.lwp.binds > 0 {
+        while self.lwp.binds() > 0 {
             runner::curlwp_bindx(self, [0; 2]);
         }
         rwlock::end(self);

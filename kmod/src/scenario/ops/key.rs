@@ -5,10 +5,10 @@
 //!
 //! An LWP that holds nothing that others wait for, as with [`localcount`](super::localcount).
 
-use crate::kern::lwp::{curlwp_bind, curlwp_bindx};
 use crate::kern::synch::yield_now;
 use crate::scenario::key::Sa;
 use crate::scenario::ops::interpreter::Actor;
+use crate::scenario::promise::Bound;
 
 /// References that an LWP keeps at most.
 const HELD: usize = 2;
@@ -61,12 +61,13 @@ pub(super) fn unref(actor: &mut Actor, _: [u8; 2]) {
 }
 
 pub(super) fn packet(actor: &mut Actor, _: [u8; 2]) {
-    let bound = curlwp_bind();
+    let bound = Bound::begin();
     actor.world.sad.with_packet(|sa| {
         yield_now();
         sa.touch();
+        bound.check();
     });
-    curlwp_bindx(bound);
+    bound.end();
 }
 
 /// Gives everything back.

@@ -164,7 +164,7 @@ pub(super) fn acquire(actor: &mut Actor, [target, _]: [u8; 2]) {
         return;
     };
     // Until the last reference is released the LWP stays bound.
-    if actor.lwp.binds == 0 {
+    if actor.lwp.binds() == 0 {
         actor.lwp.bind();
     }
     let held = &mut actor.psrefs;

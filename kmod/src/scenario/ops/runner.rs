@@ -3,7 +3,7 @@
 //! Who binds itself is moved by nobody: that is checked after each operation. The roster tells who runs, so that an LWP
 //! can have another one moved; under its mutex an LWP that is found there does not end.
 
-use crate::kern::lwp::{self, Lwp, curcpu, curlwp};
+use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sched;
 use crate::kern::spl::Ipl;
@@ -11,7 +11,7 @@ use crate::kern::synch;
 use crate::kern::xcall::Priority;
 use crate::mem::Plain;
 use crate::scenario::ops::{MAX_LWPS, Program, Script};
-use crate::scenario::{broken_promise, promise};
+use crate::scenario::promise::{self, Bound};
 
 /// The names of the LWPs.
 pub(crate) const LWP_NAMES: [&str; MAX_LWPS] = ["l0", "l1", "l2", "l3", "l4", "l5"];
@@ -71,10 +71,8 @@ pub(crate) trait Runs {
 pub(crate) struct Runner {
     scripts: &'static Scripts,
     pub(crate) index: usize,
-    /// Results of `curlwp_bind` that were not given back, and the CPU since the first.
-    bound: [u32; 2],
-    pub(crate) binds: usize,
-    cpu: usize,
+    /// The times for which it is bound, one inside of the other.
+    bound: [Option<Bound>; 2],
 }
 
 impl Runner {
@@ -84,9 +82,7 @@ impl Runner {
         Runner {
             scripts,
             index,
-            bound: [0; 2],
-            binds: 0,
-            cpu: 0,
+            bound: [None, None],
         }
     }
 
@@ -95,31 +91,29 @@ impl Runner {
         self.scripts.enlist(self.index, None);
     }
 
+    /// How often it is bound.
+    pub(crate) fn binds(&self) -> usize {
+        self.bound.iter().flatten().count()
+    }
+
     /// If it is bound, it is where it was.
     pub(crate) fn check(&self) {
-        if self.binds > 0 {
-            let here = curcpu().index();
-            if here != self.cpu {
-                broken_promise(
-                    "bound-moved",
-                    format_args!(
-                        "{} is bound since it ran on cpu{}, and runs on cpu{here}",
-                        curlwp().name(),
-                        self.cpu
-                    ),
-                );
-            }
-        }
+        self.bound.iter().flatten().for_each(Bound::check);
     }
 
     /// Stays on this CPU, at least until the operation that ends it.
     pub(crate) fn bind(&mut self) {
-        if self.binds < self.bound.len() {
-            self.bound[self.binds] = lwp::curlwp_bind();
-            if self.binds == 0 {
-                self.cpu = curcpu().index();
-            }
-            self.binds += 1;
+        let binds = self.binds();
+        if let Some(place) = self.bound.get_mut(binds) {
+            *place = Some(Bound::begin());
+        }
+    }
+
+    /// Ends the innermost time for which it is bound.
+    fn unbind(&mut self) {
+        let innermost = self.bound.iter_mut().rev().find_map(Option::take);
+        if let Some(bound) = innermost {
+            bound.end();
         }
     }
 }
@@ -150,12 +144,9 @@ pub(crate) fn curlwp_bind(actor: &mut dyn Runs, _: [u8; 2]) {
 
 pub(crate) fn curlwp_bindx(actor: &mut dyn Runs, _: [u8; 2]) {
     let may_move = actor.may_move();
-    let binds = actor.runner().binds;
+    let binds = actor.runner().binds();
     if binds > 1 || binds == 1 && may_move {
-        actor.check();
-        let runner = actor.runner();
-        runner.binds -= 1;
-        lwp::curlwp_bindx(runner.bound[runner.binds]);
+        actor.runner().unbind();
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn addr_remove(actor: &mut Actor, [index, address]: [u8; 2]) {
 
 pub(super) fn addr_hold(actor: &mut Actor, [address, _]: [u8; 2]) {
     // Until the last reference is released the LWP stays bound.
-    if actor.lwp.binds == 0 {
+    if actor.lwp.binds() == 0 {
         actor.lwp.bind();
     }
     let net = actor.world.net;

@@ -98,7 +98,7 @@ pub(super) fn if_down(actor: &mut Actor, [index, _]: [u8; 2]) {
 
 pub(super) fn if_hold(actor: &mut Actor, [index, _]: [u8; 2]) {
     // Until the last reference is released the LWP stays bound.
-    if actor.lwp.binds == 0 {
+    if actor.lwp.binds() == 0 {
         actor.lwp.bind();
     }
     let net = actor.world.net;

@@ -88,7 +88,7 @@ impl Actor {
         route::end(self);
         neighbour::end(self);
         tap::end(self);
-        while self.lwp.binds > 0 {
+        while self.lwp.binds() > 0 {
             runner::curlwp_bindx(self, [0; 2]);
         }
     }

@@ -20,6 +20,7 @@
 //!
 //! 1. `xc_headp` counts the functions that were asked for, `xc_donep` those that have *returned*.
 //! 2. A request is accepted only when the two are equal, so the arguments stay until all have run.
+//! 3. When [`wait`] returns no CPU owes the ticket or an earlier one ([`owed`]), whatever is counted.
 //!
 //! # Memory order
 //!
@@ -57,6 +58,10 @@ use crate::kern::synch;
 use crate::kernel::Kernel;
 use crate::mem::{Acquire, AtomicU64, Guarded, Local, Plain, Relaxed, Release};
 use crate::note;
+
+mod owed;
+
+use owed::Owed;
 
 /// A function that is called on other CPUs (`xcfunc_t`).
 pub type XcFunc = fn(Arg, Arg);
@@ -102,6 +107,8 @@ pub struct XcBox {
     /// How many functions were picked up. Counted by the historical variant alone.
     xc_tailp: Plain<u64>,
     xc_ipl: Plain<Ipl>,
+    /// What the counts stand for: for the contract of [`wait`].
+    xc_owed: Owed,
     /// Who made the request in flight: for reports.
     xc_lwp: Guarded<Option<&'static Lwp>>,
     /// Its word in reports.
@@ -133,6 +140,7 @@ impl XcBox {
             xc_donep: AtomicU64::new(0),
             xc_tailp: Plain::new(0),
             xc_ipl: Plain::new(Ipl::SoftSerial),
+            xc_owed: Owed::new(),
             xc_lwp: Guarded::new(None),
             xc_word: word,
         }
@@ -164,6 +172,19 @@ impl XcBox {
         self.xc_arg1.set(args.0);
         self.xc_arg2.set(args.1);
         self.xc_lwp.set(Some(curlwp()));
+    }
+
+    /// The function on `ci` has returned, which makes `done` of them. `xc_lock` is held.
+    #[track_caller]
+    fn count(&self, ci: &Cpu, done: u64) {
+        self.xc_donep
+            .store_after(done, Release, || self.xc_owed.end(ci));
+    }
+
+    /// [`wait`] is about to return. Panics: contract `xcall-early`.
+    fn check(&self, ticket: Ticket) {
+        let (head, done) = self.peek();
+        self.xc_owed.check(ticket.number, head, done);
     }
 
     /// Requested and returned functions: for reports.
@@ -409,6 +430,9 @@ fn low_pri(
         ci.ci_xcall.cpu_xcall.signal();
     }
     let number = xc.xc_headp.get();
+    for ci in targets(kernel, target) {
+        xc.xc_owed.ask(ci, number);
+    }
     contract!(
         xc.xc_donep.load(Relaxed) < number,
         "xcall-count",
@@ -455,6 +479,7 @@ fn xc_thread(ci: Arg) {
         }
         cpu.cpu_xcall_pending.set(false);
         let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
+        xc.xc_owed.begin(ci);
         count_early(kernel, xc);
         xc.xc_lock.exit();
         note!("cpu{} begins a cross call", ci.index());
@@ -468,8 +493,9 @@ fn xc_thread(ci: Arg) {
         check_after_function();
         xc.xc_lock.enter();
         // The bug as the talk tells it had counted already, before the function.
-        if !kernel.config().history.has(Bug::XcallDonep) {
-            xc.xc_donep.store(xc.xc_donep.load(Relaxed) + 1, Release);
+        match kernel.config().history.has(Bug::XcallDonep) {
+            true => xc.xc_owed.end(ci),
+            false => xc.count(ci, xc.xc_donep.load(Relaxed) + 1),
         }
     }
 }
@@ -557,6 +583,9 @@ fn high_pri(
     xc.xc_ipl.set(level);
     let number = xc.xc_headp.get() + targets(kernel, target).len() as u64;
     xc.xc_headp.set(number);
+    for ci in targets(kernel, target) {
+        xc.xc_owed.ask(ci, number);
+    }
     note!("high-priority call: ticket {number}");
     xc.xc_lock.exit();
     match wiring {
@@ -619,6 +648,7 @@ fn highpri_intr(_: Arg) {
     let xc = &kernel.xcall.xc_high_pri;
     // Without the lock: nothing of it changes before all CPUs have run it.
     let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
+    xc.xc_owed.begin(curcpu());
     // In the carrier of a rump kernel the low box has begun it.
     let on_its_own = cfg!(feature = "order") && curlwp().is_softint();
     if on_its_own {
@@ -639,7 +669,7 @@ fn highpri_intr(_: Arg) {
         "{done} functions of high-priority cross calls have returned, and {} were asked for",
         xc.xc_headp.get()
     );
-    xc.xc_donep.store(done, Release);
+    xc.count(curcpu(), done);
     if done == xc.xc_headp.get() {
         xc.xc_busy.broadcast();
     }
@@ -648,7 +678,7 @@ fn highpri_intr(_: Arg) {
 
 /// Waits until everything up to `ticket` has run (`xc_wait`).
 ///
-/// Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`.
+/// Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`, `xcall-early`.
 #[track_caller]
 pub fn wait(ticket: Ticket) {
     assert_context("xc_wait");
@@ -659,12 +689,13 @@ pub fn wait(ticket: Ticket) {
         &kernel.xcall.xc_low_pri
     };
     if xc.xc_donep.load(Acquire) >= ticket.number {
-        return;
+        return xc.check(ticket);
     }
     xc.xc_lock.enter();
     while xc.xc_donep.load(Relaxed) < ticket.number {
         xc.xc_busy.wait(&xc.xc_lock);
     }
+    xc.check(ticket);
     xc.xc_lock.exit();
 }
 
