@@ -61,13 +61,36 @@ const _: () = assert!(Config::MAXCPUS == 16, "an epoch has four bits for the CPU
 pub(crate) struct Clocks {
     cpus: [Clock; Config::MAXCPUS],
     epochs: [Epoch; Config::MAXCPUS],
-    pool: Vec<Clock>,
-    /// For each clock of the pool, a moment such that whoever knows it knows the whole clock; or [`UNKNOWN`].
-    sealed: Vec<Epoch>,
+    /// How often each CPU has learned something of others. With its number in the low four bits.
+    lessons: [u32; Config::MAXCPUS],
+    pool: Vec<Pooled>,
+}
+
+/// A clock of the pool.
+#[derive(Clone, Copy)]
+struct Pooled {
+    clock: Clock,
+    /// A moment such that whoever knows it knows the whole clock; or [`UNKNOWN`].
+    seal: Epoch,
+    /// The lesson of the CPU that it was copied from: as long as that has learned no other, only its own component is
+    /// behind. Or [`NOBODY`].
+    copied: u32,
+}
+
+impl Pooled {
+    fn new(clock: Clock) -> Pooled {
+        Pooled {
+            clock,
+            seal: UNKNOWN,
+            copied: NOBODY,
+        }
+    }
 }
 
 /// No moment that anybody ever knows.
 const UNKNOWN: Epoch = Epoch(u32::MAX);
+/// No lesson of any CPU: they are fewer than the steps of a run.
+const NOBODY: u32 = u32::MAX;
 
 impl Clocks {
     /// Clocks at the beginning of a run: no CPU knows anything of another.
@@ -75,8 +98,8 @@ impl Clocks {
         let mut clocks = Clocks {
             cpus: [[0; Config::MAXCPUS]; Config::MAXCPUS],
             epochs: [Epoch::NONE; Config::MAXCPUS],
+            lessons: [0; Config::MAXCPUS],
             pool: Vec::with_capacity(1024),
-            sealed: Vec::with_capacity(1024),
         };
         clocks.reset();
         clocks
@@ -85,13 +108,13 @@ impl Clocks {
     /// Back to the beginning of a run.
     pub(crate) fn reset(&mut self) {
         self.pool.clear();
-        self.sealed.clear();
         // So that no clock that somebody puts there has the number 0.
         self.put([0; _]);
         for cpu in 0..Config::MAXCPUS {
             self.cpus[cpu] = [0; Config::MAXCPUS];
             self.cpus[cpu][cpu] = 1;
             self.epochs[cpu] = Epoch::new(cpu, 1);
+            self.lessons[cpu] = cpu as u32;
         }
     }
 
@@ -117,26 +140,25 @@ impl Clocks {
     /// A clock of the pool.
     #[inline]
     pub(crate) fn pooled(&self, index: u32) -> &Clock {
-        &self.pool[index as usize]
+        &self.pool[index as usize].clock
     }
 
     /// A clock of the pool, to be changed.
     #[inline]
     pub(crate) fn pooled_mut(&mut self, index: u32) -> &mut Clock {
-        &mut self.pool[index as usize]
+        &mut self.pool[index as usize].clock
     }
 
     /// Puts a clock into the pool for the rest of the run, and gives its number: never 0.
     pub(crate) fn put(&mut self, clock: Clock) -> u32 {
-        self.pool.push(clock);
-        self.sealed.push(UNKNOWN);
+        self.pool.push(Pooled::new(clock));
         (self.pool.len() - 1) as u32
     }
 
     /// Whether it is plain that `cpu` knows everything that the pooled clock knows.
     #[inline]
     pub(crate) fn knows(&self, cpu: usize, index: u32) -> bool {
-        self.sealed[index as usize].before(self.of(cpu))
+        self.pool[index as usize].seal.before(self.of(cpu))
     }
 
     /// `cpu` learns everything that the pooled clock knows.
@@ -149,23 +171,26 @@ impl Clocks {
 
     #[inline(never)]
     fn learn(&mut self, cpu: usize, index: u32) {
-        self.cpus[cpu] = join(&self.cpus[cpu], &self.pool[index as usize]);
+        self.cpus[cpu] = join(&self.cpus[cpu], &self.pool[index as usize].clock);
+        self.lessons[cpu] += 16;
     }
 
     /// The pooled clock becomes what `cpu` knows; `keep` adds to what was there. Time goes on for `cpu`.
     #[inline]
     pub(crate) fn release(&mut self, cpu: usize, index: u32, keep: bool) {
-        let known = &self.cpus[cpu];
-        let (slot, seal) = (
-            &mut self.pool[index as usize],
-            &mut self.sealed[index as usize],
-        );
-        if keep && !seal.before(known) {
-            *slot = join(slot, known);
-            *seal = UNKNOWN;
+        let (known, lesson) = (&self.cpus[cpu], self.lessons[cpu]);
+        let pooled = &mut self.pool[index as usize];
+        if keep && !pooled.seal.before(known) {
+            pooled.clock = join(&pooled.clock, known);
+            (pooled.seal, pooled.copied) = (UNKNOWN, NOBODY);
         } else {
-            *slot = *known;
-            *seal = self.epochs[cpu];
+            if pooled.copied == lesson {
+                pooled.clock[cpu] = known[cpu];
+            } else {
+                pooled.clock = *known;
+                pooled.copied = lesson;
+            }
+            pooled.seal = self.epochs[cpu];
         }
         self.advance(cpu);
     }
@@ -175,5 +200,6 @@ impl Clocks {
         for other in 0..Config::MAXCPUS {
             self.cpus[cpu][other] = self.cpus[other][other];
         }
+        self.lessons[cpu] += 16;
     }
 }

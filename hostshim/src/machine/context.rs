@@ -26,13 +26,10 @@ use super::words::{Word, Words};
 
 /// The lowest page of a stack traps.
 const GUARD_BYTES: usize = 4096;
-/// How much of a stack below the place where a context left it may be live: the frames that lead to the switch. If
-/// it never ran, that is all.
-const BELOW_BYTES: usize = if cfg!(feature = "sanitizer") {
-    4096
-} else {
-    512
-};
+/// What a stack is painted with to see how much of it is used.
+const PAINT: u8 = 0xa5;
+/// Frames are aligned: where a stack is left otherwise than it was to be measured, it may be used by so much more.
+const SLACK: usize = 64;
 
 /// A stack of the region.
 struct PooledStack {
@@ -51,6 +48,9 @@ unsafe impl Stack for PooledStack {
         self.limit
     }
 }
+
+/// Where a stack was left that nobody has run on.
+const NEVER: usize = 0;
 
 type Body = Coroutine<(), (), (), PooledStack>;
 
@@ -79,7 +79,7 @@ impl Name {
 pub(crate) struct Slot {
     /// How it leaves for the machine's own stack. Null until it runs.
     yielder: Cell<*const Yielder<(), ()>>,
-    /// An address in the frame in which it left.
+    /// An address in the frame in which it left, or [`NEVER`].
     left_at: Cell<usize>,
     /// The CPU that it is on, if any.
     cpu: Cell<Option<usize>>,
@@ -95,7 +95,7 @@ impl Slot {
     fn new() -> Slot {
         Slot {
             yielder: Cell::new(ptr::null()),
-            left_at: Cell::new(0),
+            left_at: Cell::new(NEVER),
             cpu: Cell::new(None),
             alive: Cell::new(false),
             guarded: Cell::new(false),
@@ -106,7 +106,7 @@ impl Slot {
     }
 
     /// Leaves this context, which is the calling one. Returns when the machine resumes it.
-    // A small frame of its own: `BELOW_BYTES` is counted from there.
+    // A frame of its own: `Contexts::below` is counted from there.
     #[inline(never)]
     pub(crate) fn leave(&self) {
         let here = 0u8;
@@ -139,19 +139,55 @@ pub(crate) struct Contexts {
     free: RefCell<Vec<usize>>,
     pictures: RefCell<Vec<Picture>>,
     free_in_image: RefCell<Vec<usize>>,
+    /// How much of a stack below the place where a context left it is live: the frames that lead to the switch, or, if it
+    /// never ran, what it begins with.
+    below: usize,
     region: Rc<Mapping>,
 }
 
 impl Contexts {
     pub(crate) fn new(region: Rc<Mapping>) -> Contexts {
-        Contexts {
+        let mut contexts = Contexts {
             slots: (0..CONTEXTS).map(|_| Slot::new()).collect(),
             touched: [const { Cell::new(0) }; CONTEXTS / 64],
             free: RefCell::new((0..CONTEXTS).rev().collect()),
             pictures: RefCell::default(),
             free_in_image: RefCell::default(),
+            below: STACK_BYTES / 2,
             region,
+        };
+        contexts.below = contexts.measure();
+        contexts
+    }
+
+    /// How much of a stack is used below the place where a context is left: one leaves, on a painted stack.
+    fn measure(&self) -> usize {
+        fn leaves(slot: *const ()) -> ! {
+            // SAFETY: the slot of the context that runs this, which `measure` gave.
+            let slot = unsafe { &*slot.cast::<Slot>() };
+            slot.leave();
+            unreachable!("a context that was left for good goes on");
         }
+        let index = self.free.borrow().last().copied().unwrap_or(0);
+        let slot = self.slot(index);
+        let lowest = stack_offset(index) + GUARD_BYTES;
+        // SAFETY: an offset in the region.
+        let stack = unsafe { self.region.base().add(lowest) };
+        // SAFETY: the stack of a context that does not exist yet, mapped.
+        unsafe { stack.write_bytes(PAINT, STACK_BYTES - GUARD_BYTES) };
+        let used = || {
+            self.unpoison(index, slot.left_at.get());
+            let length = slot.left_at.get() - stack.as_ptr() as usize;
+            // SAFETY: mapped memory of a stack that nobody runs on.
+            let bytes = unsafe { std::slice::from_raw_parts(stack.as_ptr(), length) };
+            length - bytes.iter().take_while(|byte| **byte == PAINT).count()
+        };
+        self.create("probe", leaves, ptr::from_ref(slot).cast());
+        let before_it_ran = used();
+        self.resume(index);
+        let by_leaving = used();
+        self.destroy(index);
+        before_it_ran.max(by_leaving) + SLACK
     }
 
     /// Forgets every context and the image: another kernel is to be booted.
@@ -219,15 +255,17 @@ impl Contexts {
         slot.cpu.set(None);
         slot.name.set(Name::new(name));
         slot.word.set(None);
-        slot.left_at.set(self.top(index).get());
         let stack = self.stack(index);
-        unpoison(stack.limit.get() + GUARD_BYTES, STACK_BYTES - GUARD_BYTES);
+        self.unpoison(index, slot.left_at.replace(self.top(index).get()));
+        // SAFETY: only the type of the result changes, from one type of size 0 and alignment 1 to another, and those are
+        // compatible in calls. Before a call that is known not to return AddressSanitizer sweeps the whole stack.
+        let entry = unsafe { std::mem::transmute::<fn(*const ()) -> !, fn(*const ())>(entry) };
         let at: *const Slot = slot;
         let body = Body::with_stack(stack, move |yielder, ()| {
             // SAFETY: the slots of a machine are as old as its stacks, and this runs on one of those.
             let slot = unsafe { &*at };
             slot.yielder.set(yielder);
-            entry(arg)
+            entry(arg);
         });
         // SAFETY: the slot was free, so nobody uses what is there; it need not be dropped.
         unsafe { slot.body.get().write(MaybeUninit::new(body)) };
@@ -286,9 +324,18 @@ impl Contexts {
     fn live_part(&self, index: usize, left_at: usize) -> (NonNull<u8>, usize) {
         let end = stack_offset(index) + STACK_BYTES;
         let lowest = stack_offset(index) + GUARD_BYTES;
-        let begin = (left_at - self.region.address() - BELOW_BYTES).max(lowest);
+        let begin = (left_at - self.region.address() - self.below).max(lowest);
         // SAFETY: `begin` is an offset in the region.
         (unsafe { self.region.base().add(begin) }, end - begin)
+    }
+
+    /// Takes away what AddressSanitizer has put between the frames of a stack that was left at `left_at`: whoever did
+    /// so is abandoned, or is about to be copied as a whole.
+    fn unpoison(&self, index: usize, left_at: usize) {
+        if cfg!(feature = "sanitizer") && left_at != NEVER {
+            let (begin, length) = self.live_part(index, left_at);
+            unpoison(begin.as_ptr(), length);
+        }
     }
 
     /// What the contexts are becomes what they are at the beginning of every run.
@@ -319,7 +366,7 @@ impl Contexts {
 
     fn copy_of_stack(&self, index: usize, slot: &Slot) -> Vec<u8> {
         let (begin, length) = self.live_part(index, slot.left_at.get());
-        unpoison(begin.as_ptr() as usize, length);
+        self.unpoison(index, slot.left_at.get());
         let mut bytes = Vec::with_capacity(length);
         // SAFETY: (1) mapped memory of a stack that nobody runs on; (2) the vector has room; (3) no overlap.
         unsafe { ptr::copy_nonoverlapping(begin.as_ptr(), bytes.as_mut_ptr(), length) };
@@ -351,15 +398,13 @@ impl Contexts {
         let slot = &self.slots[picture.index];
         slot.alive.set(true);
         slot.yielder.set(picture.yielder);
-        slot.left_at.set(picture.left_at);
+        self.unpoison(picture.index, slot.left_at.replace(picture.left_at));
         slot.cpu.set(picture.cpu);
         slot.name.set(picture.name);
         slot.word.set(None);
         // SAFETY: (1) no context runs; (2) what is overwritten is abandoned and needs no drop; (3) the bits are those
         // of a suspended coroutine whose stack is put back below to what it was then.
         unsafe { ptr::copy_nonoverlapping(&raw const picture.body, slot.body.get(), 1) };
-        let limit = self.region.address() + stack_offset(picture.index) + GUARD_BYTES;
-        unpoison(limit, STACK_BYTES - GUARD_BYTES);
         let (begin, length) = self.live_part(picture.index, picture.left_at);
         debug_assert_eq!(length, picture.stack.len());
         // SAFETY: (1) mapped memory of a stack that nobody runs on; (2) the length is the copy's; (3) no overlap.
@@ -367,16 +412,16 @@ impl Contexts {
     }
 }
 
-/// Tells AddressSanitizer that a stack has no red zones any more: whoever made them was abandoned, or is about to
-/// be copied as a whole.
-#[cfg(feature = "sanitizer")]
-fn unpoison(at: usize, length: usize) {
-    unsafe extern "C" {
-        fn __asan_unpoison_memory_region(at: *const u8, length: usize);
+/// Tells AddressSanitizer that nothing of this memory is out of bounds.
+fn unpoison(at: *const u8, length: usize) {
+    #[cfg(feature = "sanitizer")]
+    {
+        unsafe extern "C" {
+            fn __asan_unpoison_memory_region(at: *const u8, length: usize);
+        }
+        // SAFETY: a part of a stack of ours.
+        unsafe { __asan_unpoison_memory_region(at, length) };
     }
-    // SAFETY: a part of a stack of ours.
-    unsafe { __asan_unpoison_memory_region(at as *const u8, length) };
+    #[cfg(not(feature = "sanitizer"))]
+    let _ = (at, length);
 }
-
-#[cfg(not(feature = "sanitizer"))]
-fn unpoison(_at: usize, _length: usize) {}
