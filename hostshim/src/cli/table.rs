@@ -192,7 +192,7 @@ fn print_cycles(row: &Row) {
 }
 
 /// Steps that are made for a variant and a wiring, at most: of schedules that are longer than most there are fewer.
-const STEPS: u64 = 150_000_000;
+const STEPS: u64 = 100_000_000;
 
 /// Runs a variant on the simulated machine, in both wirings if it is a fixed one. `None` if it was stopped.
 fn simulate(
