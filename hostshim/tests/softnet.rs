@@ -1,5 +1,6 @@
 //! Programs over the network stack: what they found once, and that they find.
 
+use hostshim::names::Follower;
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::{Machine, Portfolio, Setup, Verdict};
 use kmod::scenario::softnet::SCENARIO;
@@ -54,6 +55,43 @@ fn regression_a_tap_is_opened_on_an_interface_on_its_way_out() {
         "l1 if_detach 0",
     ];
     assert_eq!(hunt(0, &program, 1_000), None);
+}
+
+/// The softint that empties the cards schedules itself again while there are frames. The stack ended meanwhile: the cross call
+/// that `softint_disestablish` waits for came in front of that, and the handler ran on, disestablished.
+#[test]
+fn regression_the_softint_of_the_cards_schedules_itself_behind_its_end() {
+    let found = "rumplab-replay 1
+scenario softnet
+variant fixed
+cpus 2
+xcall native
+net_mpsafe 0
+program
+wire
+  frame 1 020000000000303030303030303030303030303030303030303030303030303030303030303030303030303030303030
+  frame 0 303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030303030
+schedule
+  before idle/0 on cpu0 wait #0: cpu0 steps
+  before l2 on cpu0 load l2.l_mutex #1: cpu1 takes clock
+  before l5 on cpu1 mutex_exit cpu1.ci_schedstate.spc_lwplock #1: cpu0 takes clock
+  before l5 on cpu1 write world.scripts.lwps[5] #1: cpu1 takes ipi
+  before l5 on cpu0 mutex_enter kernel.softints.softint_lock #3: cpu0 takes net
+  before softnet/1 on cpu1 load net.nics.cards[0].claims[0] #1: cpu0 steps
+end
+";
+    let parsed = Parsed::read(found.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let mut machine = Machine::new();
+    if let Err(failure) = parsed.file.boot(&mut machine) {
+        panic!("it does not boot: {failure}");
+    }
+    let (outcome, departures) = Follower::loose(&parsed.file.schedule, &mut machine, &LIMITS);
+    assert_eq!(outcome.verdict, Verdict::Passed);
+    assert_eq!(
+        departures.len(),
+        6,
+        "the schedule is not the one that was found"
+    );
 }
 
 #[test]

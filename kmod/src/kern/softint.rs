@@ -254,8 +254,8 @@ pub fn establish(level: Ipl, func: fn(Arg), arg: Arg) -> Option<Softint> {
 /// Ends a handler: when it returns the handler does not run and will not (`softint_disestablish`).
 ///
 /// A handler that is queued or runs ends first: a softint of the same level on every CPU comes behind it.
-/// Context: thread that may sleep; holds no lock that the handler takes; nobody schedules it any more.
-/// Panics: contracts `sleepable`, `softint-established`.
+/// Context: thread that may sleep; holds no lock that the handler takes; nobody schedules it any more, the handler itself
+/// neither. Panics: contracts `sleepable`, `softint-established`.
 #[track_caller]
 pub fn disestablish(softint: Softint) {
     assert_sleepable("softint_disestablish");

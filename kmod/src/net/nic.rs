@@ -31,6 +31,9 @@
 //! The protocols' softints are of the same level, and have their turn when this one returns. So it takes half as many frames
 //! at a time as the ring of a protocol holds, keeps its claims, and schedules itself again.
 //!
+//! Who schedules itself would outlive `softint_disestablish`, which waits for what is queued already. So the stack is taken
+//! from the kernel before that, and a softint that finds none lets it be.
+//!
 //! # Invariants
 //!
 //! 1. A queue is emptied by who has claimed it, and by nobody else.
@@ -272,9 +275,20 @@ fn softintr(net: Arg) {
             }
         }
     }
-    if more && let Some(si) = net.nics.si.get() {
+    if more {
+        go_on(net);
+    }
+}
+
+/// Schedules the softint again, unless the stack is ended: who ends it has cross calls come behind what is queued, and
+/// must not find the softint behind those. Their interrupt does not come between the look and the queue.
+fn go_on(net: &'static Net) {
+    let s = spl::splhigh();
+    let lives = net.kernel.net.load(Acquire).is_some();
+    if lives && let Some(si) = net.nics.si.get() {
         softint::schedule(si);
     }
+    spl::splx(s);
 }
 
 /// Takes frames out of a queue that this CPU has claimed. False: there may be more.

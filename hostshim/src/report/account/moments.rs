@@ -1,7 +1,7 @@
 //! A run in short: the few steps that somebody who tells it would name.
 //!
 //! Of a deadlock: who took what of the cycle, and how each came to wait. Of two accesses: both. Of anything else: what the
-//! kernel said of itself from the first departure on, and moves of the LWP that found out. Of all: the departures. Nothing
+//! kernel said of itself from the first departure on, and the last words and moves of the LWP that found out. Of all: the departures. Nothing
 //! here knows a bug; it names what the verdict, the wait-for graph and the trace have in them.
 
 use std::collections::BTreeSet;
@@ -245,6 +245,8 @@ impl List<'_, '_> {
             let text = said(event, words);
             self.add(at, Weight::Cause, text);
         }
+        // Whoever finds out is one of those that it is about, however long ago it spoke.
+        self.last_word(&failure.context);
         let position = self.account.lwp(&failure.context);
         let mut moves = self.account.moves.iter().rev();
         if let Some(last) = moves.find(|it| Some(it.lwp) == position) {
