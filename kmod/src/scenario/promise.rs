@@ -21,7 +21,8 @@ crate::fields!(Request { word, returned });
 
 /// A broadcast whose arguments die when `xc_wait` returns, which is what every caller does.
 ///
-/// The promise (`xcall-early`): when the wait returns, the function has returned on every CPU.
+/// The promise (`xcall-early`): when the wait returns, the function has returned on every CPU. Where contracts are compiled
+/// in, [`xcall::wait`] says so before this can.
 /// Context: thread that may sleep.
 pub fn broadcast_and_wait(priority: Priority) {
     call_and_wait(priority, None);
