@@ -4,12 +4,12 @@ mod settings;
 
 use std::fs;
 
-use hostshim::hunt::{Budget, Hunt, Plan, Watch};
+use hostshim::hunt::{Budget, Hunt, Watch};
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::report::{Story, failure};
 use hostshim::{Machine, TraceEvent};
 use insta::{assert_snapshot, glob};
-use kmod::config::{Config, Wiring};
+use kmod::config::Wiring;
 use kmod::scenario::{self, Kind, Scenario, Variant};
 use settings::{fits, settings};
 
@@ -65,21 +65,8 @@ fn every_kept_schedule_fails_as_it_did() {
 
 /// Over how many schedules a variant holds, in this wiring.
 fn held(scenario: &'static Scenario, variant: &'static Variant, xcall: Wiring) -> u64 {
-    let config = Config {
-        xcall,
-        ..scenario.config(Config::small(scenario.default_cpus), variant)
-    };
-    let hunt = Hunt {
-        frames: Vec::new(),
-        scenario,
-        variant,
-        config,
-        plan: Plan::Portfolio,
-        seed: 1,
-        budget: Budget::Schedules(SCHEDULES),
-        jobs: 1,
-        limits: LIMITS,
-    };
+    let mut hunt = Hunt::new(scenario, variant, Budget::Schedules(SCHEDULES));
+    hunt.config.xcall = xcall;
     let hunted = hunt
         .within(STEPS)
         .and_then(|hunt| hunt.run(&Watch::default()))

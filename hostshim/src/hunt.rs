@@ -29,6 +29,7 @@ use kmod::scenario::{Scenario, Variant};
 
 use crate::capture::Catch;
 use crate::machine::{Failure, Limits, Machine, Setup, Verdict};
+use crate::replay::LIMITS;
 use crate::schedule::Deviation;
 use crate::stopwatch::Stopwatch;
 use crate::strategy::{Pct, Portfolio, Random, Rng, Strategy};
@@ -193,6 +194,21 @@ pub struct Hunted {
 }
 
 impl Hunt {
+    /// A hunt of the portfolio with seed 1 on one thread, on as many CPUs as the scenario usually has.
+    pub fn new(scenario: &'static Scenario, variant: &'static Variant, budget: Budget) -> Hunt {
+        Hunt {
+            scenario,
+            variant,
+            config: scenario.config(Config::small(scenario.default_cpus), variant),
+            frames: Vec::new(),
+            plan: Plan::Portfolio,
+            seed: 1,
+            budget,
+            jobs: 1,
+            limits: LIMITS,
+        }
+    }
+
     /// Hunts until something fails, the budget is used up, or [`Watch::stop`] is set.
     ///
     /// # Errors

@@ -16,18 +16,9 @@ fn hunt(name: &str, variant: &str, seed: u64) -> Hunt {
     let variant = scenario
         .variant(variant)
         .unwrap_or_else(|| panic!("no variant {variant}"));
-    let config = scenario.config(Config::small(scenario.default_cpus), variant);
-    let budget = Budget::Schedules(20_000);
     Hunt {
-        frames: Vec::new(),
-        scenario,
-        variant,
-        config,
-        plan: Plan::Portfolio,
         seed,
-        budget,
-        jobs: 1,
-        limits: LIMITS,
+        ..Hunt::new(scenario, variant, Budget::Schedules(20_000))
     }
 }
 

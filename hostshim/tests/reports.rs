@@ -10,7 +10,6 @@ use hostshim::hunt::{Budget, Hunt, Plan, Watch};
 use hostshim::names::name_schedule;
 use hostshim::replay::{LIMITS, ReplayFile};
 use hostshim::{Machine, wire::Wire};
-use kmod::config::Config;
 use kmod::scenario;
 use serde_json::Value;
 
@@ -117,6 +116,21 @@ fn json_has_the_facts_of_a_deadlock() {
     let event = last.map(|moment| moment["event"].clone());
     let events = account["events"].as_array().cloned().unwrap_or_default();
     assert!(events.iter().any(|it| Some(&it["index"]) == event.as_ref()));
+}
+
+#[test]
+fn the_last_words_of_who_found_out_are_told_however_long_ago() {
+    let account = parsed(&told(
+        &kept("xcall-early-count-historical.replay"),
+        "--json",
+    ));
+    let moments = account["moments"].as_array().cloned().unwrap_or_default();
+    let texts = moments.iter().filter_map(|moment| moment["text"].as_str());
+    let texts = Vec::from_iter(texts);
+    let place = |words: &str| texts.iter().position(|text| text.contains(words));
+    let asked = place("r2 on cpu1: low-priority call: ticket 2");
+    assert!(asked.is_some(), "{texts:?}");
+    assert!(asked < place("the schedule departs"), "{texts:?}");
 }
 
 #[test]
@@ -332,17 +346,9 @@ fn slices_of_a_perfetto_track_nest_and_no_track_has_two_processes() {
 fn as_found() -> ReplayFile {
     let scenario = scenario::find("lost-update").unwrap_or_else(|| panic!("no scenario"));
     let variant = &scenario.variants[0];
-    let config = scenario.config(Config::small(2), variant);
     let hunt = Hunt {
-        frames: Vec::new(),
-        scenario,
-        variant,
-        config,
         plan: Plan::Random,
-        seed: 1,
-        budget: Budget::Schedules(1000),
-        jobs: 1,
-        limits: LIMITS,
+        ..Hunt::new(scenario, variant, Budget::Schedules(1000))
     };
     let hunted = hunt.run(&Watch::default());
     let found = hunted.unwrap_or_else(|failure| panic!("{failure}")).found;
@@ -350,7 +356,7 @@ fn as_found() -> ReplayFile {
     let mut file = ReplayFile {
         scenario,
         variant,
-        config,
+        config: hunt.config,
         program: None,
         wire: Wire::default(),
         schedule: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hostshim::capture::Catch;
-use hostshim::hunt::{Budget, Hunt, Plan, Watch};
+use hostshim::hunt::{Budget, Hunt, Watch};
 use hostshim::minimize::Effort;
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::wire::{Mishap, Wire};
@@ -130,19 +130,13 @@ fn a_run_of_two_kernels_is_one_run() {
 fn a_failure_of_two_kernels_is_kept_in_one_file() {
     // The entry of who asks is armed anew by each question.
     let history = History::NONE.with(Bug::ArpSettimer);
+    let variant = &TWO_KERNELS.variants[0];
     let hunt = Hunt {
-        frames: Vec::new(),
-        scenario: &TWO_KERNELS,
-        variant: &TWO_KERNELS.variants[0],
         config: Config {
             history,
             ..config(true)
         },
-        plan: Plan::Portfolio,
-        seed: 1,
-        budget: Budget::Schedules(100),
-        jobs: 1,
-        limits: LIMITS,
+        ..Hunt::new(&TWO_KERNELS, variant, Budget::Schedules(100))
     };
     let hunted = hunt.run(&Watch::default());
     let hunted = hunted.unwrap_or_else(|failure| panic!("{failure}"));

@@ -12,7 +12,7 @@ use std::thread;
 
 use hostshim::Failure;
 use hostshim::capture::Capture;
-use hostshim::hunt::{Budget, Hunt, Hunted, Plan};
+use hostshim::hunt::{Budget, Hunt, Hunted};
 use hostshim::minimize::Effort;
 use hostshim::replay::LIMITS;
 use hostshim::report::Role;
@@ -201,23 +201,17 @@ fn simulate(
     args: &HuntArgs,
     interrupt: &Interrupt,
 ) -> Result<Option<Outcome>, Wrong> {
-    let usual = scenario.config(Config::small(scenario.default_cpus), variant);
+    let usual = Hunt {
+        seed: args.seed,
+        jobs: args.jobs.into(),
+        ..Hunt::new(scenario, variant, Budget::Schedules(args.schedules))
+    };
     // To fail once is enough.
     let enough = if variant.fails { 1 } else { Wiring::ALL.len() };
     let mut schedules = 0;
     for &xcall in variant.wirings().iter().take(enough) {
-        let config = Config { xcall, ..usual };
-        let hunt = Hunt {
-            frames: Vec::new(),
-            scenario,
-            variant,
-            config,
-            plan: Plan::Portfolio,
-            seed: args.seed,
-            budget: Budget::Schedules(args.schedules),
-            jobs: args.jobs.into(),
-            limits: LIMITS,
-        };
+        let mut hunt = usual.clone();
+        hunt.config.xcall = xcall;
         let title = format!("{} {}, xcall {}", scenario.name, variant.name, xcall.name());
         let hunt = match variant.fails {
             true => hunt,
