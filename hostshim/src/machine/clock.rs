@@ -203,3 +203,39 @@ impl Clocks {
         self.lessons[cpu] += 16;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_passes_on_what_was_learned_since_the_last_one() {
+        let mut clocks = Clocks::new();
+        let (of_zero, of_one) = (clocks.put([0; _]), clocks.put([0; _]));
+        clocks.release(0, of_zero, false);
+        // Nothing learned: only the own component has moved.
+        clocks.release(0, of_zero, false);
+        assert_eq!(clocks.pooled(of_zero)[..2], [2, 0]);
+        let before = clocks.now(1);
+        clocks.release(1, of_one, false);
+        clocks.acquire(0, of_one);
+        clocks.release(0, of_zero, false);
+        clocks.acquire(2, of_zero);
+        assert!(before.before(clocks.of(2)));
+        assert_eq!(clocks.pooled(of_zero)[..2], [3, 1]);
+        // Another CPU's release stands there meanwhile.
+        clocks.release(1, of_zero, false);
+        clocks.release(0, of_zero, false);
+        assert_eq!(clocks.pooled(of_zero)[..2], [4, 1]);
+    }
+
+    #[test]
+    fn who_learns_everything_passes_it_on() {
+        let mut clocks = Clocks::new();
+        let clock = clocks.put([0; _]);
+        clocks.release(0, clock, false);
+        clocks.acquire_all(0);
+        clocks.release(0, clock, false);
+        assert_eq!(clocks.pooled(clock)[..3], [2, 1, 1]);
+    }
+}
