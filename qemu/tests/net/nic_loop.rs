@@ -105,9 +105,10 @@ fn exchange(wire: &Wire, card: [u8; 6], frames: u32) -> Duration {
             next += 1;
         }
         let Some(frame) = wire.receive() else {
+            let missing = Vec::from_iter((0..next).filter(|n| !returned.seen[*n as usize]));
             panic!(
-                "{} of {next} frames did not come back",
-                returned.missing() - (frames - next) as usize
+                "{} of {next} frames did not come back: {missing:?}",
+                missing.len()
             );
         };
         returned.check(&frame);

@@ -20,7 +20,7 @@
 //!
 //! 1. `xc_headp` counts the functions that were asked for, `xc_donep` those that have *returned*.
 //! 2. A request is accepted only when the two are equal, so the arguments stay until all have run.
-//! 3. When [`wait`] returns no CPU owes the ticket or an earlier one ([`owed`]), whatever is counted.
+//! 3. When [`wait`] returns no CPU owes the ticket or an earlier one (`owed`), whatever is counted.
 //!
 //! # Memory order
 //!
