@@ -27,7 +27,8 @@
 //! ```
 //!
 //! Without the fences both can read the old value: the device sleeps, and nobody wakes it. [`Ring::wants_bell`] and
-//! [`Ring::unmute`] have the driver's.
+//! [`Ring::unmute`] have the driver's. QEMU before 8.1 leaves it out on a machine that can have one CPU only, so `scripts/boot`
+//! makes none such.
 //!
 //! # Differences from `virtio-drivers`
 //!
