@@ -2,7 +2,7 @@
 
 mod settings;
 
-use std::fs;
+use std::{fs, thread};
 
 use hostshim::hunt::{Budget, Hunt, Watch};
 use hostshim::replay::{LIMITS, Parsed};
@@ -96,11 +96,20 @@ fn every_fixed_variant_holds() {
     for (scenario, variant) in variants.filter(|(_, variant)| !variant.fails) {
         let name = format!("{} {}", scenario.name, variant.name);
         text += &format!("{name:42}{:4}", scenario.default_cpus);
-        for xcall in [Wiring::Native, Wiring::Rump] {
-            let schedules = match variant.wirings().contains(&xcall) {
-                true => held(scenario, variant, xcall).to_string(),
-                false => "-".to_owned(),
-            };
+        let column = |xcall| match variant.wirings().contains(&xcall) {
+            true => held(scenario, variant, xcall).to_string(),
+            false => "-".to_owned(),
+        };
+        // Side by side: it is the test that takes longest.
+        let columns = thread::scope(|scope| {
+            let rump = scope.spawn(|| column(Wiring::Rump));
+            let native = column(Wiring::Native);
+            match rump.join() {
+                Ok(rump) => [native, rump],
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        });
+        for schedules in columns {
             text += &format!("{schedules:>9}");
         }
         text.push('\n');

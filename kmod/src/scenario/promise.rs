@@ -6,7 +6,8 @@ use crate::config::Config;
 use crate::kern::cpu::Cpu;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp, curlwp_bind, curlwp_bindx};
-use crate::kern::xcall::{self, Priority, Ticket};
+use crate::kern::mutex::Kmutex;
+use crate::kern::xcall::{self, Priority, Ticket, XcFunc};
 use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::broken_promise;
@@ -25,16 +26,21 @@ crate::fields!(Request { word, returned });
 /// in, [`xcall::wait`] says so before this can.
 /// Context: thread that may sleep.
 pub fn broadcast_and_wait(priority: Priority) {
-    call_and_wait(priority, None);
+    call_and_wait(priority, None, None);
+}
+
+/// As [`broadcast_and_wait`], at low priority, with a function that takes `lock` before it returns.
+pub(crate) fn broadcast_locking_and_wait(lock: &'static Kmutex) {
+    call_and_wait(Priority::Low, None, Some(lock));
 }
 
 /// As [`broadcast_and_wait`], for one CPU, `cpu` modulo their number.
 pub fn unicast_and_wait(priority: Priority, cpu: usize) {
     let kernel = curlwp().kernel();
-    call_and_wait(priority, Some(kernel.cpu(cpu % kernel.cpus().len())));
+    call_and_wait(priority, Some(kernel.cpu(cpu % kernel.cpus().len())), None);
 }
 
-fn call_and_wait(priority: Priority, target: Option<&'static Cpu>) {
+fn call_and_wait(priority: Priority, target: Option<&'static Cpu>, lock: Option<&'static Kmutex>) {
     let cpus = curlwp().kernel().cpus();
     let request = Request {
         word: Plain::new(cpus.len()),
@@ -44,10 +50,14 @@ fn call_and_wait(priority: Priority, target: Option<&'static Cpu>) {
         return;
     };
     crate::machine::label(request, format_args!("{}.request", curlwp().name()));
-    let args = (Arg::of(request), Arg::NONE);
+    let (func, lock): (XcFunc, _) = match lock {
+        Some(lock) => (serve_behind, Arg::of(lock)),
+        None => (serve, Arg::NONE),
+    };
+    let args = (Arg::of(request), lock);
     let ticket = match target {
-        Some(ci) => xcall::unicast(priority, serve, args, ci),
-        None => xcall::broadcast(priority, serve, args),
+        Some(ci) => xcall::unicast(priority, func, args, ci),
+        None => xcall::broadcast(priority, func, args),
     };
     xcall::wait(ticket);
     note!(
@@ -94,6 +104,15 @@ fn serve(request: Arg, _: Arg) {
     if here < cpus {
         request.returned[here].store(1, Release);
     }
+}
+
+/// [`serve`], if nobody holds the lock; else when nobody does any more.
+fn serve_behind(request: Arg, lock: Arg) {
+    // SAFETY: the lock lives as long as the scenario that gave it.
+    let lock: &'static Kmutex = unsafe { lock.get() };
+    lock.enter();
+    serve(request, Arg::NONE);
+    lock.exit();
 }
 
 /// A time for which an LWP has bound itself.

@@ -2,9 +2,14 @@
 
 use crate::history::{Bug, History};
 use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::spl::Ipl;
+use crate::kern::synch::kpause;
 use crate::kern::xcall::Priority;
 use crate::kernel::Kernel;
-use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, promise};
+use crate::machine;
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, promise, share};
 
 /// Two threads make a cross call each.
 pub static SCENARIO: Scenario = Scenario {
@@ -12,7 +17,9 @@ pub static SCENARIO: Scenario = Scenario {
     summary: "two cross calls at once: does xc_wait return before the function has run?",
     about: "Two threads broadcast a function to all CPUs and wait for it, each with arguments of its own that it \
             frees when the wait returns. xcall(9) takes one request at a time; if it lets the second in before the \
-            functions of the first have returned, the second's completions are counted for the first.",
+            functions of the first have returned, the second's completions are counted for the first. On one CPU, \
+            where functions return in the order of the requests, they take a lock that another thread sleeps with: a \
+            call can be counted early there only while its function waits.",
     variants: &[
         FIXED,
         Variant {
@@ -37,17 +44,66 @@ pub static SCENARIO: Scenario = Scenario {
     kind: Kind::Sound,
     configure: |_| {},
     setup,
-    verify: |_| {},
-    teardown: |_| {},
+    verify,
+    teardown,
 };
 
+/// What the functions of the calls take before they return, where there is one CPU.
+struct Behind {
+    lock: Kmutex,
+}
+
+crate::fields!(Behind { lock });
+
 fn setup(kernel: &'static Kernel) {
-    actor(kernel, "r1", 0, request, Arg::NONE);
-    actor(kernel, "r2", 1, request, Arg::NONE);
+    if let [_] = kernel.cpus() {
+        let behind = share(
+            "behind",
+            Behind {
+                lock: Kmutex::new("behind", Ipl::None),
+            },
+        );
+        machine::label(behind, format_args!("behind"));
+        kernel.set_data(Arg::of(behind));
+        actor(kernel, "holder", 0, hold, Arg::of(behind));
+        actor(kernel, "r1", 0, request_behind, Arg::of(behind));
+        actor(kernel, "r2", 0, request_behind, Arg::of(behind));
+    } else {
+        actor(kernel, "r1", 0, request, Arg::NONE);
+        actor(kernel, "r2", 1, request, Arg::NONE);
+    }
+}
+
+fn verify(kernel: &'static Kernel) {
+    if let [_] = kernel.cpus() {
+        shared::<Behind>(kernel.data()).lock.destroy();
+    }
+}
+
+fn teardown(kernel: &'static Kernel) {
+    if let [_] = kernel.cpus() {
+        free_data::<Behind>(kernel);
+    }
 }
 
 fn request(_: Arg) {
     for _ in 0..curlwp().kernel().config().repeat {
         promise::broadcast_and_wait(Priority::Low);
+    }
+}
+
+fn request_behind(behind: Arg) {
+    let behind: &'static Behind = shared(behind);
+    for _ in 0..curlwp().kernel().config().repeat {
+        promise::broadcast_locking_and_wait(&behind.lock);
+    }
+}
+
+fn hold(behind: Arg) {
+    let behind: &'static Behind = shared(behind);
+    for _ in 0..curlwp().kernel().config().repeat {
+        behind.lock.enter();
+        kpause("holder", 1, None);
+        behind.lock.exit();
     }
 }
