@@ -53,7 +53,7 @@ pub fn assert_sleepable(what: &str) {
             "{what} may sleep, and was called in a read section by {}",
             l.name()
         );
-        let held = l.of_cpu(|ci| -ci.ci_mtx_count.get());
+        let held = l.of_cpu(|ci| -ci.ci_mtx_count.look());
         contract!(
             held == 0,
             "sleepable",

@@ -129,8 +129,8 @@ fn assert_may_exit(l: &Lwp) {
         "{} exits at level {}, with {} spin mutexes held and {} read sections open",
         l.name(),
         spl::ilevel().name(),
-        -curcpu().ci_mtx_count.get(),
-        curcpu().ci_psz_read_depth.get()
+        -curcpu().ci_mtx_count.look(),
+        curcpu().ci_psz_read_depth.look()
     );
     contract!(
         l.l_locks.get() == 0,

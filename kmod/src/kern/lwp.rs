@@ -345,10 +345,11 @@ impl Lwp {
         }
     }
 
-    /// `l_pflag`. Only the LWP itself changes it; others may look at any time and may be late.
+    /// `l_pflag`. Only the LWP itself changes it; others may look at any time and may be late. The host does not see it:
+    /// no order comes of it, and it is asked for at every turn.
     #[inline(always)]
     pub(crate) fn pflag(&self) -> u32 {
-        self.l_pflag.load_fused(Relaxed)
+        self.l_pflag.bare().load(Relaxed)
     }
 
     /// Changes `l_pflag` of the running LWP.

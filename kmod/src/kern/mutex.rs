@@ -305,7 +305,7 @@ impl Kmutex {
                 self.mtx_name,
                 l.name()
             );
-            let held = l.of_cpu(|ci| -ci.ci_mtx_count.get());
+            let held = l.of_cpu(|ci| -ci.ci_mtx_count.look());
             contract!(
                 held == 0,
                 "mutex-spin-held",

@@ -418,7 +418,7 @@ impl Krwlock {
                 self.rw_name,
                 l.name()
             );
-            let held = l.of_cpu(|ci| -ci.ci_mtx_count.get());
+            let held = l.of_cpu(|ci| -ci.ci_mtx_count.look());
             contract!(
                 held == 0,
                 "rwlock-spin-held",

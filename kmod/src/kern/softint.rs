@@ -442,18 +442,18 @@ fn execute(ci: &'static Cpu, l: &'static Lwp, index: usize) {
 /// `softint-psref`, `softint-bound`.
 fn check_after_handler(ci: &Cpu, l: &Lwp, level: Ipl) {
     contract!(
-        ci.ci_mtx_count.get() == 0,
+        ci.ci_mtx_count.look() == 0,
         "softint-spin",
         "a handler of {} returned with {} spin mutexes held",
         l.name(),
-        -ci.ci_mtx_count.get()
+        -ci.ci_mtx_count.look()
     );
     contract!(
-        ci.ci_psz_read_depth.get() == 0,
+        ci.ci_psz_read_depth.look() == 0,
         "softint-read-section",
         "a handler of {} returned with {} read sections of pserialize open",
         l.name(),
-        ci.ci_psz_read_depth.get()
+        ci.ci_psz_read_depth.look()
     );
     contract!(
         spl::ilevel() == level,

@@ -450,7 +450,7 @@ pub(crate) fn force_level(ci: &Cpu, level: Ipl) {
 /// `cpu_intr_p`: whether the caller runs in a hard interrupt.
 #[inline]
 pub fn cpu_intr_p() -> bool {
-    curlwp().of_cpu(|ci| ci.ci_idepth.get() != 0)
+    curlwp().of_cpu(|ci| ci.ci_idepth.look() != 0)
 }
 
 /// `cpu_softintr_p`: whether the caller runs in a soft interrupt.

@@ -63,7 +63,7 @@ pub(crate) fn mi_switch(l: &'static Lwp) {
         l.name(),
         ci.index()
     );
-    let held = -ci.ci_mtx_count.get();
+    let held = -ci.ci_mtx_count.look();
     contract!(
         held == 2,
         "switch-spin",
@@ -81,11 +81,11 @@ pub(crate) fn mi_switch(l: &'static Lwp) {
         spl::ilevel().name()
     );
     contract!(
-        ci.ci_psz_read_depth.get() == 0,
+        ci.ci_psz_read_depth.look() == 0,
         "psz-switch",
         "{} switches away with {} read sections of pserialize open on cpu{}",
         l.name(),
-        ci.ci_psz_read_depth.get(),
+        ci.ci_psz_read_depth.look(),
         ci.index()
     );
     machine::point(core::ptr::from_ref(l) as usize, Kind::Switch, Relaxed);

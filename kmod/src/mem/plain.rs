@@ -127,6 +127,13 @@ impl<T: Copy> Local<T> {
         self.0.get_fused()
     }
 
+    /// Reads the word unseen by the host: for contracts, which look at it on its own CPU, or in its own LWP, at every turn.
+    #[inline(always)]
+    pub fn look(&self) -> T {
+        // SAFETY: see the `Sync` implementation of `Plain`. Volatile: an interrupt may change it meanwhile.
+        unsafe { self.0.0.get().read_volatile() }
+    }
+
     /// Writes the word.
     #[inline(always)]
     #[track_caller]

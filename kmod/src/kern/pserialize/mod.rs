@@ -184,7 +184,7 @@ pub fn not_in_read_section() -> bool {
     let l = curlwp();
     let switches = l.l_ncsw.get();
     compiler_fence(SeqCst);
-    let depth = l.cpu_unlocked().ci_psz_read_depth.get();
+    let depth = l.cpu_unlocked().ci_psz_read_depth.look();
     compiler_fence(SeqCst);
     l.l_ncsw.get() != switches || depth == 0
 }
