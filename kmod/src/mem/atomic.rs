@@ -109,7 +109,8 @@ macro_rules! atomic {
                 self.0.load(Ordering::Relaxed)
             }
 
-            /// The bare word, for the host's own use ([`machine::wait_for_interrupt`]).
+            /// The bare word, which the host does not see used: for itself ([`machine::wait_for_interrupt`]), and where no order
+            /// comes of an access.
             pub fn bare(&self) -> &$bare {
                 &self.0
             }
