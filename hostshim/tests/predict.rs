@@ -209,7 +209,7 @@ fn drains_with_the_lock(world: &'static World) {
     world.target.init(class);
     world
         .class
-        .store(core::ptr::from_ref(class).cast_mut().cast(), Release);
+        .store(core::ptr::from_ref(&class).cast_mut().cast(), Release);
     synch::kpause("test", 2, None);
     world.class.store(core::ptr::null_mut(), Relaxed);
     pserialize::Pserialize::new().perform();
@@ -229,8 +229,9 @@ fn uses_with_the_lock(world: &'static World) {
         let mut psref = Psref::new();
         let psref = &mut psref;
         let s = pserialize::read_enter();
-        // SAFETY: null, or a class that is not destroyed before this thread is done.
+        // SAFETY: null, or on the stack of the other thread, which does not return before this one is done.
         let class = unsafe { world.class.load(Acquire).cast::<PsrefClass>().as_ref() };
+        let class = class.copied();
         if let Some(class) = class {
             psref.acquire(&world.target, class);
         }

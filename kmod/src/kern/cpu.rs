@@ -27,7 +27,7 @@ pub struct Cpu {
     pub(crate) ci_mtx_count: Local<i32>,
     /// The level at which the outermost spin mutex was entered.
     pub(crate) ci_mtx_oldspl: Local<u8>,
-    /// What is asserted or triggered here and masked.
+    /// What is asserted or triggered here and masked, and whether the scheduler wants the CPU.
     pub(crate) ci_ipending: AtomicU32,
     /// Whether, and how urgently, this CPU should look at its run queue: bits of [`crate::kern::sched::resched`].
     pub(crate) ci_want_resched: AtomicU32,

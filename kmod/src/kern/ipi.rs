@@ -27,13 +27,13 @@ use crate::contract;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
-use crate::kern::spl::Ipl;
-use crate::kern::{softint, synch, xcall};
+use crate::kern::spl::{self, Ipl};
+use crate::kern::{sched, softint, synch, xcall};
 use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, Plain};
 
-/// Look at the run queue. Its work is done by the way out of the interrupt.
+/// Look at the run queue: by the way out of the interrupt, or when the level is low enough.
 pub const KPREEMPT: u32 = 0;
 /// Schedule softints that another CPU asked for.
 pub const SOFTINT: u32 = 1;
@@ -142,6 +142,9 @@ fn assert_may_trigger(id: u32, ci: &'static Cpu) {
 /// The handler of the line.
 pub(crate) fn intr(ci: &'static Cpu) {
     let mut wanted = ci.ci_ipis.swap(0, Acquire);
+    if wanted & (1 << KPREEMPT) != 0 && sched::kpreempt_wanted(ci) {
+        spl::want_kpreempt(ci);
+    }
     if wanted & (1 << SOFTINT) != 0 {
         softint::remote_intr(ci);
     }

@@ -72,7 +72,7 @@ use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::inside;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
-use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order::{self, Resource, Sort};
 use crate::kern::percpu::{Percpu, percpu_alloc};
@@ -395,7 +395,7 @@ fn count_begin() -> Ipl {
 #[inline]
 #[track_caller]
 fn adjust<const DELTA: i64>(percpu: Percpu<Plain<i64>>) {
-    let count = percpu.current();
+    let count = percpu.place().of(curcpu());
     #[cfg(not(any(feature = "points", feature = "history")))]
     count.add_local::<DELTA>();
     #[cfg(any(feature = "points", feature = "history"))]

@@ -335,10 +335,9 @@ pub type PercpuFunc<T> = fn(&T, Arg, &'static Cpu);
 ///
 /// It proves that the storage was allocated, not that it has not been freed.
 pub struct Percpu<T> {
-    pc_offset_bytes: usize,
+    pc_place: Place<T>,
     pc_dtor: Option<PercpuFunc<T>>,
     pc_arg: Arg,
-    pc_type: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Percpu<T> {
@@ -348,6 +347,20 @@ impl<T> Clone for Percpu<T> {
 }
 
 impl<T> Copy for Percpu<T> {}
+
+/// Where in the storage of every CPU it lies: all that who uses it needs.
+pub(crate) struct Place<T> {
+    pc_offset_bytes: u32,
+    pc_type: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Place<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Place<T> {}
 
 /// What both [`percpu_alloc`] and [`percpu_create`] ask of their caller.
 #[track_caller]
@@ -400,10 +413,9 @@ fn allocate<T: PercpuData>(dtor: Option<PercpuFunc<T>>, arg: Arg) -> Option<Perc
     let offset = arena_alloc(kernel, Percpu::<T>::WORDS)?;
     kernel.counters.percpu_allocs.incr();
     Some(Percpu {
-        pc_offset_bytes: offset * WORD_BYTES,
+        pc_place: Place::new(offset),
         pc_dtor: dtor,
         pc_arg: arg,
-        pc_type: PhantomData,
     })
 }
 
@@ -441,6 +453,65 @@ struct Call<T: 'static> {
     arg: Local<Arg>,
 }
 
+impl<T: PercpuData> Place<T> {
+    fn new(first: usize) -> Self {
+        Place {
+            pc_offset_bytes: (first * WORD_BYTES) as u32,
+            pc_type: PhantomData,
+        }
+    }
+
+    /// Its first word.
+    fn first(&self) -> usize {
+        self.pc_offset_bytes as usize / WORD_BYTES
+    }
+
+    /// The storage of `ci`, which executes the call, for who stays there anyway: with preemption off, or at a level
+    /// above none.
+    ///
+    /// The reference is good as long as that is so and no longer.
+    /// Context: any that cannot be preempted. Panics (contract `percpu-current`) if it can.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn of(&self, ci: &Cpu) -> &'static T {
+        contract!(
+            synch::kpreempt_disabled() && core::ptr::eq(ci, curcpu()),
+            "percpu-current",
+            "{} looks at the storage of a CPU that it may be taken off",
+            curlwp().name()
+        );
+        self.at(ci.ci_percpu.pcc_data.get_fused())
+    }
+
+    /// The words in a buffer. Panics (contract `percpu-range`) if the buffer has not grown for them.
+    #[inline]
+    #[track_caller]
+    fn words(&self, data: &'static [Word]) -> &'static [Word] {
+        let first = self.first();
+        let end = first + Percpu::<T>::WORDS;
+        match data.get(first..end) {
+            Some(words) => words,
+            None => outside(end, data.len()),
+        }
+    }
+
+    #[inline]
+    #[track_caller]
+    fn at(&self, data: &'static [Word]) -> &'static T {
+        let at = if cfg!(feature = "contracts") {
+            self.words(data).as_ptr()
+        } else {
+            data.as_ptr()
+                .wrapping_byte_add(self.pc_offset_bytes as usize)
+        };
+        // SAFETY: (1) the words are inside of a buffer (invariant 1, which is looked at again with contracts); (2) they
+        // were zeroed when they were allocated and hold a `T` since (`PercpuData`); (3) all of a `T` is cells, so
+        // that references to it may be shared; (4) that the buffer is alive is the rule of `getref`, which the
+        // simulated machine checks.
+        unsafe { &*at.cast::<T>() }
+    }
+}
+
 impl<T: PercpuData> Percpu<T> {
     const WORDS: usize = {
         assert!(align_of::<T>() == WORD_BYTES, "cells of eight bytes");
@@ -456,24 +527,12 @@ impl<T: PercpuData> Percpu<T> {
     #[track_caller]
     pub fn getref(&self) -> &'static T {
         synch::kpreempt_disable();
-        self.place(curcpu().ci_percpu.pcc_data.get_fused())
+        self.pc_place.at(curcpu().ci_percpu.pcc_data.get_fused())
     }
 
-    /// The storage of the CPU that executes the call, for who stays there anyway: with preemption off, or at a level
-    /// above none.
-    ///
-    /// The reference is good as long as that is so and no longer.
-    /// Context: any that cannot be preempted. Panics (contract `percpu-current`) if it can.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn current(&self) -> &'static T {
-        contract!(
-            synch::kpreempt_disabled(),
-            "percpu-current",
-            "{} looks at the storage of a CPU that it may be taken off",
-            curlwp().name()
-        );
-        self.place(curcpu().ci_percpu.pcc_data.get_fused())
+    /// Where it lies, for who has no use for the rest.
+    pub(crate) fn place(&self) -> Place<T> {
+        self.pc_place
     }
 
     /// Ends one [`getref`](Self::getref) (`percpu_putref`).
@@ -503,39 +562,12 @@ impl<T: PercpuData> Percpu<T> {
             ci.index(),
             curlwp().name()
         );
-        self.place(ci.ci_percpu.pcc_data.get_fused())
+        self.pc_place.at(ci.ci_percpu.pcc_data.get_fused())
     }
 
     /// The storage of a CPU, unseen by the host: for reports, when the kernel has stopped.
     pub fn peek(&self, ci: &Cpu) -> &'static T {
-        self.place(ci.ci_percpu.pcc_data.peek())
-    }
-
-    /// The words in a buffer. Panics (contract `percpu-range`) if the buffer has not grown for them.
-    #[inline]
-    #[track_caller]
-    fn words(&self, data: &'static [Word]) -> &'static [Word] {
-        let first = self.pc_offset_bytes / WORD_BYTES;
-        let end = first + Self::WORDS;
-        match data.get(first..end) {
-            Some(words) => words,
-            None => outside(end, data.len()),
-        }
-    }
-
-    #[inline]
-    #[track_caller]
-    fn place(&self, data: &'static [Word]) -> &'static T {
-        let at = if cfg!(feature = "contracts") {
-            self.words(data).as_ptr()
-        } else {
-            data.as_ptr().wrapping_byte_add(self.pc_offset_bytes)
-        };
-        // SAFETY: (1) the words are inside of a buffer (invariant 1, which is looked at again with contracts); (2) they
-        // were zeroed when they were allocated and hold a `T` since (`PercpuData`); (3) all of a `T` is cells, so
-        // that references to it may be shared; (4) that the buffer is alive is the rule of `getref`, which the
-        // simulated machine checks.
-        unsafe { &*at.cast::<T>() }
+        self.pc_place.at(ci.ci_percpu.pcc_data.peek())
     }
 
     /// Visits the words of every CPU under the swap lock.
@@ -545,7 +577,7 @@ impl<T: PercpuData> Percpu<T> {
         let lock = &kernel.percpu.percpu_swap_lock;
         lock.enter(Krw::Reader);
         for ci in kernel.cpus() {
-            let words = self.words(ci.ci_percpu.pcc_data.get_fused());
+            let words = self.pc_place.words(ci.ci_percpu.pcc_data.get_fused());
             words.iter().for_each(|word| visit(ci.index(), word));
         }
         lock.exit();
@@ -623,7 +655,7 @@ impl<T: PercpuData> Percpu<T> {
     fn release(self) {
         let arena = &curlwp().kernel().percpu;
         arena.percpu_lock.enter();
-        arena.mark(self.pc_offset_bytes / WORD_BYTES, Self::WORDS, true);
+        arena.mark(self.pc_place.first(), Self::WORDS, true);
         arena.percpu_lock.exit();
     }
 
@@ -631,15 +663,11 @@ impl<T: PercpuData> Percpu<T> {
     #[track_caller]
     fn construct(self, kernel: &'static Kernel, ctor: PercpuFunc<T>, arg: Arg) -> Option<()> {
         let copy = buffer(Self::WORDS)?;
-        let whole = Percpu {
-            pc_offset_bytes: 0,
-            ..self
-        };
         for ci in kernel.cpus() {
             copy.iter().for_each(|word| word.set(MaybeUninit::zeroed()));
-            ctor(whole.place(copy), arg, ci);
+            ctor(Place::new(0).at(copy), arg, ci);
             kernel.percpu.percpu_swap_lock.enter(Krw::Reader);
-            let there = self.words(ci.ci_percpu.pcc_data.get_fused());
+            let there = self.pc_place.words(ci.ci_percpu.pcc_data.get_fused());
             for (to, from) in there.iter().zip(copy) {
                 to.set(from.get());
             }

@@ -58,6 +58,7 @@
 //! * `release` looks whether the target is being destroyed *before* it lowers the level. NetBSD looks
 //!   afterwards; by then a sweep may have run on this CPU and said "not held", and the target may be gone.
 //! * The answer of a sweep lies in the target (`prt_held`) and not on the destroyer's stack.
+//! * A class is a handle that is copied, with its level and the place of its lists.
 //! * A `Psref` knows whether it is in use: to acquire with one that holds a reference is a contract broken at
 //!   once, and not when the list is walked. It must not be dropped or moved while it does.
 //!
@@ -66,6 +67,8 @@
 //! # Sources
 //!
 //! psref(9); `sys/kern/subr_psref.c` 1.18, and 1.10 for the historical variant.
+
+use core::sync::atomic::compiler_fence;
 
 use crate::contract;
 use crate::history::Bug;
@@ -77,12 +80,12 @@ use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order::{self, Resource, Sort};
-use crate::kern::percpu::{Percpu, PercpuData, percpu_alloc};
+use crate::kern::percpu::{Percpu, PercpuData, Place, percpu_alloc};
 use crate::kern::softint;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
-use crate::mem::{AtomicBool, Local, Plain, Relaxed};
+use crate::mem::{AtomicBool, AtomicU32, Local, Plain, Relaxed, SeqCst};
 use crate::note;
 
 /// The references of one class on one CPU (`struct psref_cpu`).
@@ -93,15 +96,36 @@ struct PsrefCpu {
 // SAFETY: (1) a null pointer is the empty list; (2) one cell of eight bytes; (3) nothing points at it.
 unsafe impl PercpuData for PsrefCpu {}
 
-/// A class of targets (`struct psref_class`).
-pub struct PsrefClass {
+/// What a class has in memory: what those wait with who destroy its targets, and the lists.
+struct ClassData {
     prc_lock: Kmutex,
     prc_cv: Kcondvar,
     prc_percpu: Percpu<PsrefCpu>,
+}
+
+crate::fields!(ClassData { prc_lock, prc_cv });
+
+impl ClassData {
+    /// The name of the class.
+    fn name(&self) -> &'static str {
+        self.prc_cv.wmesg()
+    }
+}
+
+/// A class of targets (`struct psref_class`): a handle, to be copied. What every reference needs is in the handle.
+#[derive(Clone, Copy)]
+pub struct PsrefClass {
+    prc_data: &'static ClassData,
+    /// Where the lists lie.
+    prc_place: Place<PsrefCpu>,
     prc_ipl: Ipl,
 }
 
-crate::fields!(PsrefClass { prc_lock, prc_cv });
+impl PartialEq for PsrefClass {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self.prc_data, other.prc_data)
+    }
+}
 
 impl PsrefClass {
     /// Creates a class whose references are acquired at `ipl` at most (`psref_class_create`). `name` is for reports.
@@ -109,7 +133,7 @@ impl PsrefClass {
     /// `None` if there is no memory. Context: thread that may sleep, or boot. Panics: contracts `psref-class-ipl`,
     /// `sleepable`.
     #[track_caller]
-    pub fn create(name: &'static str, ipl: Ipl) -> Option<&'static PsrefClass> {
+    pub fn create(name: &'static str, ipl: Ipl) -> Option<PsrefClass> {
         // The sweep is a softint of this level.
         contract!(
             ipl.is_soft(),
@@ -117,20 +141,23 @@ impl PsrefClass {
             "psref_class_create({name}) at level {}, which is not a soft one",
             ipl.name()
         );
-        let percpu = percpu_alloc()?;
-        let class = kmem_alloc(
+        let prc_percpu = percpu_alloc()?;
+        let data = kmem_alloc(
             "psref class",
-            PsrefClass {
+            ClassData {
                 prc_lock: Kmutex::new(name, ipl),
                 prc_cv: Kcondvar::new(name),
-                prc_percpu: percpu,
-                prc_ipl: ipl,
+                prc_percpu,
             },
         );
-        if class.is_none() {
-            percpu.free_at_rest();
+        if data.is_none() {
+            prc_percpu.free_at_rest();
         }
-        class
+        Some(PsrefClass {
+            prc_data: data?,
+            prc_place: prc_percpu.place(),
+            prc_ipl: ipl,
+        })
     }
 
     /// Ends a class (`psref_class_destroy`). All of its targets have been destroyed.
@@ -142,7 +169,7 @@ impl PsrefClass {
     /// 1. The class came from [`create`](Self::create). 2. Nobody uses it any more: that this holds is what the
     ///    simulated machine checks.
     #[track_caller]
-    pub unsafe fn destroy(&'static self) {
+    pub unsafe fn destroy(self) {
         assert_sleepable("psref_class_destroy");
         // SAFETY: the caller's promise.
         unsafe { self.destroy_at_rest() };
@@ -154,34 +181,35 @@ impl PsrefClass {
     ///
     /// As [`destroy`](Self::destroy).
     #[track_caller]
-    pub(crate) unsafe fn destroy_at_rest(&'static self) {
+    pub(crate) unsafe fn destroy_at_rest(self) {
         for ci in curlwp().kernel().cpus() {
             contract!(
-                self.prc_percpu.peek(ci).pcpu_head.peek().is_null(),
+                self.prc_data.prc_percpu.peek(ci).pcpu_head.peek().is_null(),
                 "psref-class-busy",
                 "psref_class_destroy({}) while cpu{} has references",
                 self.name(),
                 ci.index()
             );
         }
-        self.prc_cv.destroy();
-        self.prc_lock.destroy();
-        self.prc_percpu.free_at_rest();
+        self.prc_data.prc_cv.destroy();
+        self.prc_data.prc_lock.destroy();
+        self.prc_data.prc_percpu.free_at_rest();
         // SAFETY: the caller's promise.
-        unsafe { kmem_free(self) };
+        unsafe { kmem_free(self.prc_data) };
     }
 
     /// Its name.
     pub fn name(&self) -> &'static str {
-        self.prc_cv.wmesg()
+        self.prc_data.name()
     }
 }
 
 /// An object that passive references can be held to, or a part of it (`struct psref_target`).
 pub struct PsrefTarget {
     /// The class, from `init` to the end of `destroy`.
-    prt_class: Local<Option<&'static PsrefClass>>,
-    prt_draining: AtomicBool,
+    prt_class: Local<Option<PsrefClass>>,
+    /// [`spl::AFTERWARDS`] as soon as it is being destroyed, for then there is somebody to be woken; else 0.
+    prt_draining: AtomicU32,
     /// Whether a CPU has a reference: what the sweep found.
     prt_held: AtomicBool,
 }
@@ -203,7 +231,7 @@ impl PsrefTarget {
     pub const fn new() -> Self {
         PsrefTarget {
             prt_class: Local::new(None),
-            prt_draining: AtomicBool::new(false),
+            prt_draining: AtomicU32::new(0),
             prt_held: AtomicBool::new(false),
         }
     }
@@ -212,9 +240,9 @@ impl PsrefTarget {
     ///
     /// Context: any but a hard interrupt; nobody else knows the target.
     #[track_caller]
-    pub fn init(&self, class: &'static PsrefClass) {
+    pub fn init(&self, class: PsrefClass) {
         self.prt_class.set(Some(class));
-        self.prt_draining.store(false, Relaxed);
+        self.prt_draining.store(0, Relaxed);
     }
 
     /// Waits until nobody holds a reference (`psref_target_destroy`).
@@ -223,11 +251,11 @@ impl PsrefTarget {
     /// Context: thread that may sleep; holds no reference to it. Panics: contracts `psref-class`,
     /// `psref-destroy-twice`, `sleepable`.
     #[track_caller]
-    pub fn destroy(&self, class: &'static PsrefClass) {
+    pub fn destroy(&self, class: PsrefClass) {
         assert_sleepable("psref_target_destroy");
         self.assert_class("psref_target_destroy", class);
         contract!(
-            !self.prt_draining.load(Relaxed),
+            self.prt_draining.load(Relaxed) == 0,
             "psref-destroy-twice",
             "psref_target_destroy by {} of a target of class {} that is being destroyed already",
             curlwp().name(),
@@ -235,7 +263,7 @@ impl PsrefTarget {
         );
         let _inside = inside("psref_target_destroy");
         order::sleeps(self.resource(class), "cv_timedwait");
-        self.prt_draining.store(true, Relaxed);
+        self.prt_draining.store(spl::AFTERWARDS, Relaxed);
         let l = curlwp();
         l.l_psref_draining
             .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
@@ -247,9 +275,12 @@ impl PsrefTarget {
             );
             l.kernel().counters.psref_waits.incr();
             // Not held over the sweep, so a release in between wakes nobody: hence the tick.
-            class.prc_lock.enter();
-            let _hint = class.prc_cv.timedwait(&class.prc_lock, 1);
-            class.prc_lock.exit();
+            let ClassData {
+                prc_lock, prc_cv, ..
+            } = class.prc_data;
+            prc_lock.enter();
+            let _hint = prc_cv.timedwait(prc_lock, 1);
+            prc_lock.exit();
         }
         l.l_psref_draining
             .store_fused(core::ptr::null_mut(), Relaxed);
@@ -259,13 +290,13 @@ impl PsrefTarget {
 
     /// What references to it are to those who wait for their end.
     #[inline(always)]
-    fn resource(&self, class: &PsrefClass) -> Resource {
+    fn resource(&self, class: PsrefClass) -> Resource {
         order::lock(Sort::Psrefs, self, class.name())
     }
 
     /// Asks every CPU whether it has a reference (`psreffed_p`).
     #[track_caller]
-    fn swept(&self, class: &'static PsrefClass) -> bool {
+    fn swept(&self, class: PsrefClass) -> bool {
         let kernel = curlwp().kernel();
         kernel.counters.psref_sweeps.incr();
         self.prt_held.store(false, Relaxed);
@@ -274,7 +305,7 @@ impl PsrefTarget {
             true => Priority::Low,
             false => Priority::High(class.prc_ipl),
         };
-        let args = (Arg::of(self), Arg::of(class));
+        let args = (Arg::of(self), Arg::NONE);
         xcall::wait(xcall::broadcast(priority, sweep, args));
         self.prt_held.load(Relaxed)
     }
@@ -284,7 +315,7 @@ impl PsrefTarget {
     /// Context: as [`Psref::acquire`]. Panics: contracts `psref-context`, `psref-unbound`, `psref-class`,
     /// `psref-cpu`.
     #[track_caller]
-    pub fn held(&self, class: &'static PsrefClass) -> bool {
+    pub fn held(&self, class: PsrefClass) -> bool {
         assert_context("psref_held", class);
         self.assert_class("psref_held", class);
         let l = curlwp();
@@ -297,15 +328,15 @@ impl PsrefTarget {
     pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
         self.prt_class
             .peek()
-            .is_some_and(|class| class.prc_cv.is_wchan(wchan))
+            .is_some_and(|class| class.prc_data.prc_cv.is_wchan(wchan))
     }
 
     #[track_caller]
-    fn assert_class(&self, what: &str, class: &PsrefClass) {
+    fn assert_class(&self, what: &str, class: PsrefClass) {
         if cfg!(feature = "contracts") {
             let of = self.prt_class.get();
             contract!(
-                of.is_some_and(|of| core::ptr::eq(of, class)),
+                of == Some(class),
                 "psref-class",
                 "{what} in {} for class {} of a target {} {}",
                 curlwp().name(),
@@ -318,11 +349,18 @@ impl PsrefTarget {
 }
 
 /// The function of a sweep: says whether this CPU has a reference (`psreffed_p_xc`).
-fn sweep(target: Arg, class: Arg) {
+fn sweep(target: Arg, _: Arg) {
     // SAFETY: `destroy` waits for the cross call, and its caller keeps the target until it has returned.
     let target: &'static PsrefTarget = unsafe { target.get() };
-    // SAFETY: as above.
-    let class: &'static PsrefClass = unsafe { class.get() };
+    let Some(class) = target.prt_class.get() else {
+        crate::machine::stop(
+            crate::machine::Stop::Contract("psref-class"),
+            format_args!(
+                "cpu{} is asked about a target of no class: psref_target_destroy has returned",
+                curcpu().index()
+            ),
+        )
+    };
     // Of whichever LWP: whoever runs here meanwhile holds it no less.
     if find(target, class, |_| true) {
         // Every CPU that writes writes this.
@@ -332,9 +370,9 @@ fn sweep(target: Arg, class: Arg) {
 
 /// Whether this CPU has a reference to `target` that fits (`_psref_held`).
 #[track_caller]
-fn find(target: &PsrefTarget, class: &PsrefClass, fits: impl Fn(&Psref) -> bool) -> bool {
+fn find(target: &PsrefTarget, class: PsrefClass, fits: impl Fn(&Psref) -> bool) -> bool {
     let s = spl::splraise(class.prc_ipl);
-    let pcpu = class.prc_percpu.current();
+    let pcpu = class.prc_place.of(curcpu());
     let mut next = pcpu.pcpu_head.get();
     let mut found = false;
     // SAFETY: a psref is on the list from `acquire` to `release`, and stays where it is in between; the level
@@ -347,7 +385,7 @@ fn find(target: &PsrefTarget, class: &PsrefClass, fits: impl Fn(&Psref) -> bool)
                 .is_some_and(|ci| core::ptr::eq(ci, curcpu())),
             "psref-cpu",
             "{} is on the list of cpu{}",
-            Held(psref, class),
+            Held(psref, class.prc_data),
             curcpu().index()
         );
         found = core::ptr::eq(psref.psref_target.get(), target) && fits(psref);
@@ -366,9 +404,10 @@ fn find(target: &PsrefTarget, class: &PsrefClass, fits: impl Fn(&Psref) -> bool)
 /// not dropped. The type does not prove that. Panics (contract `psref-dropped`) if it is dropped.
 pub struct Psref {
     psref_next: Plain<*const Psref>,
-    /// Null while it holds no reference.
+    /// Null while it holds no reference, which nobody writes down without contracts.
     psref_target: Local<*const PsrefTarget>,
     psref_lwp: Local<Option<&'static Lwp>>,
+    /// For contracts.
     psref_cpu: Local<Option<&'static Cpu>>,
 }
 
@@ -396,8 +435,8 @@ impl Psref {
         }
     }
 
-    /// Whether it holds a reference. For its holder.
-    pub fn in_use(&self) -> bool {
+    /// Whether it holds a reference: for contracts, without which nobody writes that down.
+    fn in_use(&self) -> bool {
         !self.psref_target.peek().is_null()
     }
 
@@ -407,12 +446,13 @@ impl Psref {
     /// And that it stays on this CPU until the [`release`](Self::release).
     /// Context: softint of the class's level or lower, or thread that is bound or has preemption off. Panics: contracts
     /// `psref-context`, `psref-unbound`, `psref-class`, `psref-draining`, `psref-twice`.
+    #[inline]
     #[track_caller]
-    pub fn acquire(&self, target: &PsrefTarget, class: &'static PsrefClass) {
+    pub fn acquire(&self, target: &PsrefTarget, class: PsrefClass) {
         assert_context("psref_acquire", class);
         target.assert_class("psref_acquire", class);
         contract!(
-            !target.prt_draining.load(Relaxed),
+            target.prt_draining.load(Relaxed) == 0,
             "psref-draining",
             "psref_acquire by {} of a target of class {} that is being destroyed",
             curlwp().name(),
@@ -422,25 +462,21 @@ impl Psref {
     }
 
     /// Puts the reference on the list of this CPU.
+    #[inline]
     #[track_caller]
-    fn hold(&self, target: &PsrefTarget, class: &'static PsrefClass) {
+    fn hold(&self, target: &PsrefTarget, class: PsrefClass) {
         contract!(
             self.psref_target.get().is_null(),
             "psref-twice",
             "{} acquires another reference with {}, which is held already",
             curlwp().name(),
-            Held(self, class)
+            Held(self, class.prc_data)
         );
+        spl::raised!(class.prc_ipl, |ci| {
+            self.push(class.prc_place.of(ci), target, ci);
+        });
         let l = curlwp();
-        let s = spl::splraise(class.prc_ipl);
-        let pcpu = class.prc_percpu.current();
-        self.psref_next.set(pcpu.pcpu_head.get());
-        self.psref_target.set(target);
-        self.psref_lwp.set(Some(l));
-        self.psref_cpu.set(Some(curcpu()));
-        pcpu.pcpu_head.set(self);
-        spl::splx(s);
-        l.l_psrefs.set(l.l_psrefs.get() + 1);
+        count_psref(l, 1);
         order::holds(target.resource(class), true);
     }
 
@@ -448,8 +484,9 @@ impl Psref {
     ///
     /// Context: the LWP that acquired it, on the CPU where it did. Panics: contracts `psref-context`,
     /// `psref-unbound`, `psref-class`, `psref-target`, `psref-lwp`, `psref-cpu`, `psref-listed`.
+    #[inline]
     #[track_caller]
-    pub fn release(&self, target: &PsrefTarget, class: &'static PsrefClass) {
+    pub fn release(&self, target: &PsrefTarget, class: PsrefClass) {
         assert_context("psref_release", class);
         target.assert_class("psref_release", class);
         contract!(
@@ -464,44 +501,68 @@ impl Psref {
             }
         );
         self.assert_holder("released", class);
-        let l = curlwp();
-        let s = spl::splraise(class.prc_ipl);
-        let pcpu = class.prc_percpu.current();
-        self.unlink(pcpu, class);
-        self.psref_target.set(core::ptr::null());
-        order::releases(target.resource(class));
-        // While no sweep can come in between: the target may be gone as soon as the level is lowered.
-        let draining = target.prt_draining.load(Relaxed);
-        spl::splx(s);
-        l.l_psrefs.set(l.l_psrefs.get() - 1);
-        if draining {
-            class.prc_cv.broadcast();
+        spl::raised!(
+            class.prc_ipl,
+            |ci| {
+                self.unlink(class.prc_place.of(ci), class);
+                order::releases(target.resource(class));
+                // While no sweep can come in between: the target may be gone as soon as the level is lowered.
+                target.prt_draining.load(Relaxed)
+            },
+            || class.prc_data.prc_cv.broadcast()
+        );
+        count_psref(curlwp(), -1);
+    }
+
+    /// Puts the reference on the list (`SLIST_INSERT_HEAD`).
+    #[inline(always)]
+    #[track_caller]
+    fn push(&self, pcpu: &PsrefCpu, target: &PsrefTarget, ci: &'static Cpu) {
+        self.psref_next.set(pcpu.pcpu_head.get());
+        self.psref_target.set(target);
+        self.psref_lwp.set(Some(curlwp()));
+        if cfg!(feature = "contracts") {
+            self.psref_cpu.set(Some(ci));
+        }
+        pcpu.pcpu_head.set(self);
+    }
+
+    /// Takes the reference off the list (`SLIST_REMOVE`).
+    #[inline(always)]
+    #[track_caller]
+    fn unlink(&self, pcpu: &PsrefCpu, class: PsrefClass) {
+        if core::ptr::eq(pcpu.pcpu_head.get(), self) {
+            pcpu.pcpu_head.set(self.psref_next.get_fused());
+        } else {
+            self.unlink_behind(pcpu, class.prc_data);
+        }
+        if cfg!(feature = "contracts") {
+            self.psref_target.set(core::ptr::null());
         }
     }
 
-    /// Takes the reference off the list: from its head, for nothing points back (`SLIST_REMOVE`).
+    /// Takes it off the list, of which it is not the first: it is searched for, because nothing points back.
+    #[cold]
     #[track_caller]
-    fn unlink(&self, pcpu: &PsrefCpu, class: &PsrefClass) {
+    fn unlink_behind(&self, pcpu: &PsrefCpu, class: &'static ClassData) {
+        // The head is looked at again, so that `unlink` only compares it.
+        compiler_fence(SeqCst);
         let mut link = &pcpu.pcpu_head;
-        loop {
-            let next = link.get();
-            if core::ptr::eq(next, self) {
-                break;
-            }
-            // SAFETY: as in `find`.
-            let Some(psref) = (unsafe { next.as_ref() }) else {
-                crate::machine::stop(
-                    crate::machine::Stop::Contract("psref-listed"),
-                    format_args!(
-                        "{} is not on the list of cpu{}",
-                        Held(self, class),
-                        curcpu().index()
-                    ),
-                )
-            };
+        // SAFETY: as in `find`.
+        while let Some(psref) = unsafe { link.get_fused().as_ref() } {
             link = &psref.psref_next;
+            if core::ptr::eq(link.get(), self) {
+                return link.set(self.psref_next.get_fused());
+            }
         }
-        link.set(self.psref_next.get_fused());
+        crate::machine::stop(
+            crate::machine::Stop::Contract("psref-listed"),
+            format_args!(
+                "{} is not on the list of cpu{}",
+                Held(self, class),
+                curcpu().index()
+            ),
+        )
     }
 
     /// Acquires another reference to the target that `from` holds (`psref_copy`).
@@ -509,14 +570,14 @@ impl Psref {
     /// Context: as [`release`](Self::release) of `from`. Panics: contracts `psref-context`, `psref-unbound`,
     /// `psref-copy`, `psref-lwp`, `psref-cpu`, `psref-class`, `psref-twice`.
     #[track_caller]
-    pub fn copy(&self, from: &Psref, class: &'static PsrefClass) {
+    pub fn copy(&self, from: &Psref, class: PsrefClass) {
         assert_context("psref_copy", class);
         contract!(
             !core::ptr::eq(self, from),
             "psref-copy",
             "psref_copy by {} of {} to itself",
             curlwp().name(),
-            Held(self, class)
+            Held(self, class.prc_data)
         );
         // SAFETY: a target lives as long as there is a reference to it.
         let Some(target) = (unsafe { from.psref_target.get().as_ref() }) else {
@@ -536,14 +597,14 @@ impl Psref {
 
     /// The reference is its LWP's, and is on its CPU.
     #[track_caller]
-    fn assert_holder(&self, what: &str, class: &PsrefClass) {
+    fn assert_holder(&self, what: &str, class: PsrefClass) {
         if cfg!(feature = "contracts") {
             let (l, here) = (curlwp(), curcpu());
             contract!(
                 self.psref_lwp.get().is_some_and(|by| core::ptr::eq(by, l)),
                 "psref-lwp",
                 "{} is {what} by {}: a passive reference stays with its LWP",
-                Held(self, class),
+                Held(self, class.prc_data),
                 l.name()
             );
             contract!(
@@ -552,7 +613,7 @@ impl Psref {
                     .is_some_and(|ci| core::ptr::eq(ci, here)),
                 "psref-cpu",
                 "{} is {what} on cpu{}: {} was moved while it held it",
-                Held(self, class),
+                Held(self, class.prc_data),
                 here.index(),
                 l.name()
             );
@@ -572,12 +633,12 @@ impl Drop for Psref {
 }
 
 /// A psref that holds a reference, as the beginning of a sentence.
-struct Held<'a>(&'a Psref, &'a PsrefClass);
+struct Held<'a>(&'a Psref, &'static ClassData);
 
 impl core::fmt::Display for Held<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Held(psref, class) = self;
-        write!(f, "psref of class {}", class.name())?;
+        let Held(psref, of) = self;
+        write!(f, "psref of class {}", of.name())?;
         if let Some(l) = psref.psref_lwp.peek() {
             write!(f, " acquired by {}", l.name())?;
         }
@@ -588,9 +649,17 @@ impl core::fmt::Display for Held<'_> {
     }
 }
 
+/// Counts the references that the running LWP holds, for contracts.
+#[inline(always)]
+fn count_psref(l: &Lwp, change: i32) {
+    if cfg!(feature = "contracts") {
+        l.l_psrefs.set(l.l_psrefs.get() + change);
+    }
+}
+
 /// The caller may hold references of `class`.
 #[track_caller]
-fn assert_context(what: &str, class: &PsrefClass) {
+fn assert_context(what: &str, class: PsrefClass) {
     if cfg!(feature = "contracts") {
         let l = curlwp();
         contract!(
@@ -632,7 +701,7 @@ pub fn holders(
         return;
     };
     for ci in kernel.cpus() {
-        let mut next = class.prc_percpu.peek(ci).pcpu_head.peek();
+        let mut next = class.prc_data.prc_percpu.peek(ci).pcpu_head.peek();
         for _ in 0..REPORTED {
             // SAFETY: the list is as its CPU left it, and nothing runs.
             let Some(psref) = (unsafe { next.as_ref() }) else {
@@ -656,6 +725,6 @@ pub fn draining(l: &Lwp) -> Option<&'static PsrefTarget> {
 }
 
 /// The class of a target: for reports.
-pub fn class_of(target: &PsrefTarget) -> Option<&'static PsrefClass> {
+pub fn class_of(target: &PsrefTarget) -> Option<PsrefClass> {
     target.prt_class.peek()
 }

@@ -34,7 +34,7 @@ use crate::contract;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Arg, Chain, Lwp, Stat, curcpu, curlwp, pri};
 use crate::kern::mutex::Kmutex;
-use crate::kern::spl::Ipl;
+use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, kthread, synch};
 use crate::kernel::Kernel;
 use crate::mem::{AtomicU32, Guarded, Relaxed, Release};
@@ -218,12 +218,24 @@ pub(crate) fn sched_resched_cpu(ci: &'static Cpu, priority: u8) {
     }
 }
 
-/// Sets bits of `ci_want_resched` and interrupts the CPU if it is another one.
+/// Sets bits of `ci_want_resched` (`cpu_need_resched`). On this CPU a preemption becomes pending; another one is interrupted,
+/// and makes it pending. So while KPREEMPT is set it is pending, or the interrupt is on its way; the CPU takes both back when it
+/// switches.
 pub(crate) fn need_resched(ci: &'static Cpu, how: u32) {
     let old = ci.ci_want_resched.fetch_or(how, Release);
-    if old & how != how && !core::ptr::eq(ci, curcpu()) {
+    if core::ptr::eq(ci, curcpu()) {
+        if how & resched::KPREEMPT != 0 {
+            spl::want_kpreempt(ci);
+        }
+    } else if old & how != how {
         ipi::ipi_trigger(ipi::KPREEMPT, ci);
     }
+}
+
+/// Whether the LWP that runs on `ci`, which is this CPU, should be preempted. The host does not see the look.
+#[inline(always)]
+pub(crate) fn kpreempt_wanted(ci: &Cpu) -> bool {
+    ci.ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0
 }
 
 /// Makes an LWP at rest runnable. The LWP is locked; the lock is released. (`setrunnable`)

@@ -5,11 +5,12 @@
 //! Every CPU has a level, `ci_ilevel`. An interrupt whose level is not above it is *pending*: its
 //! bit is set in `ci_ipending`, and whoever lowers the level far enough runs it. Soft interrupts
 //! are bits of the same word. The host knows nothing of levels: it says that a line is asserted
-//! ([`interrupt`]) and this module does the rest.
+//! ([`interrupt`]) and this module does the rest. That the scheduler wants the running LWP off the CPU is a bit of that word
+//! too (`want_kpreempt`): it is what level none unmasks last.
 //!
 //! # Contexts
 //!
-//! Everything here may be called from every context.
+//! Everything here may be called from every context; `raised` by who stays on its CPU.
 //!
 //! # Per-CPU operation
 //!
@@ -26,10 +27,11 @@
 //!
 //! # The fast path
 //!
-//! When nothing is pending a raise is a look and a store, and a lowering is the store and two looks behind it: at what
-//! is pending, and at what the scheduler wants. Only a raise needs preemption off, and only for its two accesses: from
-//! level none the LWP may be moved to another CPU between them. A lowering that finds something to do raises to
-//! IPL_HIGH again, on whichever CPU it is by then, and does it from there.
+//! When nothing is pending a raise is a look and a store, and a lowering is the store and a look behind it, at what is
+//! pending. Only a raise needs preemption off, and only for its two accesses: from level none the LWP may be moved to another
+//! CPU between them. Who stays on the CPU anyway does without that (`raised`). A lowering that finds something to do
+//! raises to IPL_HIGH again, on whichever CPU it is by then, and does it from there. A preemption stays pending while nobody
+//! can be preempted: each lowering to level none finds it then.
 //!
 //! # Differences from NetBSD
 //!
@@ -44,7 +46,6 @@ use core::sync::atomic::compiler_fence;
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{curcpu, curlwp};
-use crate::kern::sched::resched;
 use crate::kern::{clock, ipi, softint, synch};
 use crate::machine::{self, Kind, Line, Mark};
 use crate::mem::{Relaxed, SeqCst};
@@ -131,8 +132,10 @@ const fn line_ipl(line: Line) -> Ipl {
     }
 }
 
-// The pending word: bits 0..8 are the soft levels by their IPL, from LINE_SHIFT on the lines.
+// The pending word: bits 1..5 are the soft levels by their IPL, from LINE_SHIFT on the lines. Bit 0, that of no level, is a
+// preemption (`SIR_PREEMPT`).
 const LINE_SHIFT: u32 = 8;
+const PREEMPT_BIT: u32 = 1 << Ipl::None as u32;
 
 const fn soft_bit(level: Ipl) -> u32 {
     1 << level as u32
@@ -178,6 +181,7 @@ const UNMASKED: [u32; 8] = [
 
 #[inline(always)]
 fn set_level(ci: &Cpu, level: Ipl) {
+    compiler_fence(SeqCst);
     ci.ci_ilevel.set(level as u8);
     machine::ipl(level as u8);
     compiler_fence(SeqCst);
@@ -246,7 +250,7 @@ pub fn splsoftserial() -> Ipl {
 #[track_caller]
 pub fn splx(level: Ipl) {
     if cfg!(feature = "points") {
-        machine::point(core::ptr::from_ref(curcpu()) as usize, Kind::Splx, Relaxed);
+        lower_point(curcpu());
     }
     splx_fused(level);
 }
@@ -265,21 +269,157 @@ pub(crate) fn splx_fused(level: Ipl) {
         ci.index(),
         now.name()
     );
-    if level >= now {
-        return;
+    if level < now {
+        lower_to(ci, level);
     }
-    // On the simulated machine an interrupt comes at a point or not at all, and a level that is lowered is announced:
-    // one look, before it.
-    if cfg!(feature = "points") && pending(ci, level) != 0 {
-        return lower(ci, level);
+}
+
+/// The level of `ci`, this CPU, becomes `level`, which is lower. What came meanwhile runs before this returns.
+#[inline(always)]
+pub(crate) fn lower_to(ci: &'static Cpu, level: Ipl) {
+    if lowered_at_once(ci, level) {
+        return;
     }
     set_level(ci, level);
     // From here on, at level none, this may be another CPU. The one that was left has run what was pending there.
-    if ci.ci_ipending.bare().load(Relaxed) != 0 {
-        return lower_again(level);
+    if ci.ci_ipending.look() != 0 {
+        lower_again(level);
     }
-    if ci.ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0 {
-        preempt_at(level);
+}
+
+/// [`lower_to`], and then `after`, if `told` is [`AFTERWARDS`] and not 0: there is one look for both.
+#[inline(always)]
+pub(crate) fn lower_to_then(ci: &'static Cpu, level: Ipl, mut told: u32, after: impl FnOnce()) {
+    if !lowered_at_once(ci, level) {
+        set_level(ci, level);
+        told |= ci.ci_ipending.look();
+    }
+    if told != 0 {
+        lowered(level, told, after);
+    }
+}
+
+/// On the simulated machine an interrupt comes at a point or not at all, and a level that is lowered is announced: what is to
+/// run is looked for before it.
+#[inline(always)]
+fn lowered_at_once(ci: &'static Cpu, level: Ipl) -> bool {
+    let found = cfg!(feature = "points") && pending(ci, level) != 0;
+    if found {
+        lower(ci, level);
+    }
+    found
+}
+
+/// What [`lower_to_then`] has found to be done.
+#[cold]
+#[inline(never)]
+fn lowered(level: Ipl, told: u32, after: impl FnOnce()) {
+    if told != AFTERWARDS {
+        lower_again(level);
+    }
+    if told & AFTERWARDS != 0 {
+        after();
+    }
+}
+
+/// That there is something to do when the level is lowered: a bit that the pending word has not.
+pub(crate) const AFTERWARDS: u32 = 1 << 31;
+
+/// `raised!(level, |ci| f)` evaluates `f` at `level`, or at the level of the caller if that is higher: [`splraise`] and
+/// [`splx`] around it, for who stays on the CPU, which is `ci`. That is an LWP that is bound, a softint, or who has preemption
+/// off.
+///
+/// `raised!(level, |ci| f, after)`: `f` gives 0, or [`AFTERWARDS`] to have `after` called when the level is as it was.
+///
+/// A macro, so that `f` is where its caller is, in reports too.
+macro_rules! raised {
+    ($level:expr, |$ci:ident| $f:expr $(, $after:expr)?) => {{
+        use $crate::kern::spl::{self, Ipl};
+        let level = $level;
+        let $ci = spl::stay();
+        if spl::raise_from_none($ci, level) {
+            let told = $f;
+            spl::lower_point($ci);
+            spl::raised!(@lower $ci, Ipl::None, told $(, $after)?);
+        } else {
+            let old = spl::raise_further($ci, level);
+            let told = $f;
+            spl::lower_point($ci);
+            if old < level {
+                spl::raised!(@lower $ci, old, told $(, $after)?);
+            } else {
+                spl::raised!(@stay told $(, $after)?);
+            }
+        }
+    }};
+    (@lower $ci:ident, $level:expr, $told:ident) => {{
+        let () = $told;
+        spl::lower_to($ci, $level);
+    }};
+    (@lower $ci:ident, $level:expr, $told:ident, $after:expr) => {
+        spl::lower_to_then($ci, $level, $told, $after)
+    };
+    (@stay $told:ident) => {
+        let () = $told;
+    };
+    (@stay $told:ident, $after:expr) => {
+        if $told != 0 {
+            $after();
+        }
+    };
+}
+pub(crate) use raised;
+
+/// The CPU, for [`raised`], until [`raise_from_none`] or [`raise_further`]. Old code moves even an LWP that is bound.
+#[inline(always)]
+pub(crate) fn stay() -> &'static Cpu {
+    let l = curlwp();
+    if cfg!(feature = "history") {
+        l.l_nopreempt.increment();
+        compiler_fence(SeqCst);
+    }
+    l.cpu_unlocked()
+}
+
+/// The end of [`stay`].
+#[inline(always)]
+fn stayed() {
+    if cfg!(feature = "history") {
+        compiler_fence(SeqCst);
+        curlwp().l_nopreempt.decrement();
+    }
+}
+
+/// Raises the level of `ci`, this CPU, to `level` if it is none, and says whether it was.
+#[inline(always)]
+pub(crate) fn raise_from_none(ci: &Cpu, level: Ipl) -> bool {
+    let none = level_of(ci) == Ipl::None;
+    if none {
+        set_level(ci, level);
+        stayed();
+    }
+    none
+}
+
+/// Raises the level of `ci`, this CPU, which is above none, to at least `level`, and gives what it was.
+#[inline(always)]
+pub(crate) fn raise_further(ci: &Cpu, level: Ipl) -> Ipl {
+    // Looked at again, so that the look before is a comparison.
+    compiler_fence(SeqCst);
+    let old = level_of(ci);
+    if old < level {
+        set_level(ci, level);
+    }
+    stayed();
+    old
+}
+
+/// The point of an [`splx`].
+#[inline(always)]
+#[track_caller]
+pub(crate) fn lower_point(ci: &Cpu) {
+    if cfg!(feature = "points") {
+        machine::point(core::ptr::from_ref(ci) as usize, Kind::Splx, Relaxed);
     }
 }
 
@@ -296,17 +436,15 @@ pub(crate) fn aside<T>(f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Something is pending, and perhaps not masked any more: masks again and runs it.
+/// Something is pending. If it is not masked any more, masks again and runs it. At level none an LWP is taken off the CPU, if
+/// that is what is pending.
 #[cold]
 fn lower_again(level: Ipl) {
-    splraise(Ipl::High);
-    lower(curcpu(), level);
-}
-
-/// Somebody wants the CPU, which the LWP can be taken off at level none.
-#[cold]
-fn preempt_at(level: Ipl) {
-    if level == Ipl::None {
+    let pending = curcpu().ci_ipending.look();
+    if pending & UNMASKED[level as usize] != 0 {
+        splraise(Ipl::High);
+        lower(curcpu(), level);
+    } else if level == Ipl::None && pending & PREEMPT_BIT != 0 {
         synch::kpreempt_if_wanted();
     }
 }
@@ -442,6 +580,18 @@ pub(crate) fn softint_trigger(ci: &Cpu, level: Ipl) {
     ci.ci_ipending.bare().fetch_or(soft_bit(level), Relaxed);
 }
 
+/// The scheduler wants the running LWP off this CPU: that is pending until the CPU switches.
+pub(crate) fn want_kpreempt(ci: &Cpu) {
+    ci.ci_ipending.bare().fetch_or(PREEMPT_BIT, Relaxed);
+}
+
+/// This CPU switches, and what it was wanted for is done. It is as the caller found it: at the scheduler's level.
+pub(crate) fn kpreempt_done(ci: &Cpu) {
+    if ci.ci_ipending.look() & PREEMPT_BIT != 0 {
+        ci.ci_ipending.bare().fetch_and(!PREEMPT_BIT, Relaxed);
+    }
+}
+
 /// Sets the level from within a dispatch, where what is pending is looked at by the caller.
 pub(crate) fn force_level(ci: &Cpu, level: Ipl) {
     set_level(ci, level);
@@ -475,6 +625,16 @@ mod tests {
                 | line_bit(Line::Net)
         );
         assert_eq!(UNMASKED[Ipl::None as usize].count_ones(), 7);
+    }
+
+    #[test]
+    fn what_is_to_be_done_afterwards_is_never_pending() {
+        let lines = [Line::Clock, Line::Ipi, Line::Net].map(line_bit);
+        let soft = Ipl::ALL.map(soft_bit);
+        for bit in lines.into_iter().chain(soft).chain([PREEMPT_BIT]) {
+            assert_eq!(bit & AFTERWARDS, 0);
+        }
+        assert_eq!(UNMASKED[Ipl::None as usize] & PREEMPT_BIT, 0, "no handler");
     }
 
     #[test]

@@ -40,7 +40,7 @@ use crate::kern::lwp::{LP_PREEMPTING, Lwp, Stat, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order;
 use crate::kern::pserialize;
-use crate::kern::sched::{self, resched};
+use crate::kern::sched;
 use crate::kern::sleepq::{self, SyncObj};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, Kind};
@@ -138,6 +138,7 @@ fn nextlwp(ci: &'static Cpu) -> &'static Lwp {
         None => sched::sched_nextlwp(ci),
     };
     ci.ci_want_resched.store_fused(0, Relaxed);
+    spl::kpreempt_done(ci);
     let next = match next {
         Some(next) => {
             sched::sched_dequeue(next);
@@ -281,14 +282,14 @@ pub fn kpreempt_disabled() -> bool {
 #[inline]
 pub(crate) fn kpreempt_if_wanted() {
     let l = curlwp();
-    if l.cpu_unlocked().ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0 {
+    if sched::kpreempt_wanted(l.cpu_unlocked()) {
         kpreempt(l);
     }
 }
 
 #[cold]
 fn kpreempt(l: &'static Lwp) {
-    while l.cpu_unlocked().ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0 {
+    while sched::kpreempt_wanted(l.cpu_unlocked()) {
         if kpreempt_disabled() {
             return;
         }

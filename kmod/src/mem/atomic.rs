@@ -202,6 +202,16 @@ atomic! {
     AtomicPtr(bare::AtomicPtr<()>) of *mut ()
 }
 
+impl AtomicU32 {
+    /// Reads the word unseen by the host, where a value that is late does no harm: of a word that is its own CPU's. Not an
+    /// atomic load, which the compiler never makes an operand.
+    #[inline(always)]
+    pub(crate) fn look(&self) -> u32 {
+        // SAFETY: the address is that of a live word, which is read in one piece. Volatile: it changes meanwhile.
+        unsafe { self.0.as_ptr().read_volatile() }
+    }
+}
+
 #[cfg(not(feature = "points"))]
 impl AtomicUsize {
     /// Stores `new` with release if the word is `current`; says whether it did. In one piece with respect to

@@ -57,7 +57,7 @@ const KEPT: u32 = 64;
 pub struct Taps {
     bpf_mtx: Kmutex,
     bpf_psz: Pserialize,
-    bpf_psref_class: &'static PsrefClass,
+    bpf_psref_class: PsrefClass,
 }
 
 crate::fields!(Taps { bpf_mtx, bpf_psz });

@@ -240,7 +240,7 @@ pub struct Interfaces {
     /// IFNET_GLOBAL_LOCK: who changes the list and the table.
     ifnet_mutex: Kmutex,
     ifnet_psz: Pserialize,
-    ifnet_psref_class: &'static PsrefClass,
+    ifnet_psref_class: PsrefClass,
 }
 
 crate::fields!(Interfaces {

@@ -102,7 +102,7 @@ pub struct Inet {
     /// Who changes the list.
     in_ifaddr_lock: Kmutex,
     ifa_psz: Pserialize,
-    ifa_psref_class: &'static PsrefClass,
+    ifa_psref_class: PsrefClass,
 }
 
 crate::fields!(Inet {

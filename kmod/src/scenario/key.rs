@@ -75,7 +75,7 @@ pub struct Sad {
     psz_performing: Plain<bool>,
     cv_psz: Kcondvar,
     cv_localcount: Kcondvar,
-    class: Plain<Option<&'static PsrefClass>>,
+    class: Plain<Option<PsrefClass>>,
 }
 
 crate::fields!(Sad {
@@ -120,7 +120,7 @@ impl Sad {
         self.class.set(class);
     }
 
-    fn class(&self) -> Option<&'static PsrefClass> {
+    fn class(&self) -> Option<PsrefClass> {
         self.class.peek()
     }
 

@@ -178,7 +178,7 @@ crate::fields!(Object {
 });
 
 struct World {
-    class: Local<Option<&'static PsrefClass>>,
+    class: Local<Option<PsrefClass>>,
     place: Place<Object>,
     /// Held for a moment by everybody.
     mutex: Kmutex,
@@ -197,7 +197,7 @@ crate::fields!(World {
 });
 
 impl World {
-    fn class(&self) -> &'static PsrefClass {
+    fn class(&self) -> PsrefClass {
         match self.class.get() {
             Some(class) => class,
             None => unreachable!("setup created it"),
@@ -224,7 +224,7 @@ impl World {
     }
 }
 
-fn new_object(class: &'static PsrefClass) -> &'static Object {
+fn new_object(class: PsrefClass) -> &'static Object {
     let object = share(
         "object",
         Object {

@@ -192,7 +192,7 @@ fn cross_call(priority: Priority) -> Cost {
     single(|| (), call, |()| ())
 }
 
-fn class() -> &'static PsrefClass {
+fn class() -> PsrefClass {
     PsrefClass::create("cost", Ipl::SoftNet).expect("memory for a class")
 }
 
@@ -200,10 +200,10 @@ fn hold() -> Cost {
     let class = class();
     let (target, psref) = (PsrefTarget::new(), Psref::new());
     target.init(class);
-    let (hidden, psref) = black_box((&target, &psref));
-    let cost = pairs(|| {
-        psref.acquire(hidden, class);
-        psref.release(hidden, class);
+    let (hidden, psref, in_class) = black_box((&target, &psref, class));
+    let cost = pairs(move || {
+        psref.acquire(hidden, in_class);
+        psref.release(hidden, in_class);
     });
     target.destroy(class);
     // SAFETY: (1) it was created; (2) its only target has been destroyed.

@@ -25,7 +25,7 @@ use crate::kern::callout::Callout;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::mutex::Kmutex;
-use crate::kern::psref::{self, PsrefClass, PsrefTarget};
+use crate::kern::psref::{self, PsrefTarget};
 use crate::kern::rwlock::Krwlock;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::Ipl;
@@ -82,7 +82,7 @@ impl fmt::Display for Node {
             Node::Softint(level, ci) => write!(f, "softint {} of cpu{}", level.name(), ci.index()),
             Node::Softclock(ci) => write!(f, "softclock of cpu{}", ci.index()),
             Node::Psrefs(target) => {
-                let class = psref::class_of(target).map_or("?", PsrefClass::name);
+                let class = psref::class_of(target).map_or("?", |class| class.name());
                 write!(f, "psref of class {class}")
             }
         }

@@ -1,7 +1,7 @@
 //! percpu(9).
 
 use super::{Breach, breach, other_cpu};
-use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::percpu::{self, Percpu, percpu_alloc};
 use crate::kern::xcall::{self, Priority};
 use crate::mem::Plain;
@@ -17,7 +17,7 @@ pub(super) fn number() -> Percpu<Plain<i64>> {
 pub(super) static BREACHES: &[Breach] = &[
     breach!("percpu-putref": "gives storage back that it did not get", || number().putref()),
     breach!("percpu-current": "looks at its CPU's storage with preemption on", || {
-        number().current();
+        number().place().of(curcpu());
     }),
     breach!("percpu-remote": "looks at another CPU's storage, which may move", || {
         number().getptr_remote(other_cpu());

@@ -12,7 +12,7 @@ use crate::scenario::share;
 
 /// A class and a target of it.
 pub(super) struct World {
-    class: &'static PsrefClass,
+    class: PsrefClass,
     target: PsrefTarget,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn world(level: Ipl) -> &'static World {
     share("world", World { class, target })
 }
 
-fn class(name: &'static str, level: Ipl) -> &'static PsrefClass {
+fn class(name: &'static str, level: Ipl) -> PsrefClass {
     match PsrefClass::create(name, level) {
         Some(class) => class,
         None => unreachable!("there is memory for a class"),

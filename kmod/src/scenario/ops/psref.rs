@@ -36,7 +36,7 @@ crate::fields!(Object {
 });
 
 impl Object {
-    fn new(class: &'static PsrefClass) -> &'static Object {
+    fn new(class: PsrefClass) -> &'static Object {
         let object = share(
             "referred",
             Object {
@@ -53,7 +53,7 @@ impl Object {
 
 /// What the world has.
 pub(super) struct Psrefs {
-    class: Local<Option<&'static PsrefClass>>,
+    class: Local<Option<PsrefClass>>,
     places: [Place<Object>; TARGETS],
 }
 
@@ -83,7 +83,7 @@ impl Psrefs {
         unsafe { self.class().destroy_at_rest() };
     }
 
-    fn class(&self) -> &'static PsrefClass {
+    fn class(&self) -> PsrefClass {
         match self.class.get() {
             Some(class) => class,
             None => unreachable!("establish created it"),
