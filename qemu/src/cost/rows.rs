@@ -128,6 +128,16 @@ pub(crate) static ROWS: &[Row] = &[
         let lock = black_box(&lock);
         pairs(|| drop(lock.lock()))
     }),
+    // A thread that is preempted with the lock keeps who preempts it spinning.
+    peer("spin::Mutex: lock, unlock, preemption off", || {
+        let lock = spin::mutex::SpinMutex::<u64>::new(0);
+        let lock = black_box(&lock);
+        pairs(|| {
+            synch::kpreempt_disable();
+            drop(lock.lock());
+            synch::kpreempt_enable();
+        })
+    }),
     peer("spin::TicketMutex: lock, unlock", || {
         let lock = spin::mutex::TicketMutex::<u64>::new(0);
         let lock = black_box(&lock);
