@@ -52,6 +52,7 @@ pub mod perform_vs_callout;
 pub mod promise;
 pub mod provoke;
 pub mod pserialize;
+pub mod pslist;
 pub mod psref;
 pub mod rounds;
 pub mod rwlock;
@@ -178,7 +179,8 @@ pub static ALL: &[&Scenario] = &[
     &callout_reset_leak::SCENARIO,
     &ifdetach_vs_arptimer::SCENARIO,
     &pserialize::GRACE,
-    &pserialize::LIST,
+    &pslist::TRAVERSE,
+    &pslist::RESUME,
     &ops::SCENARIO,
     &percpu::MOVES,
     &percpu::FOREACH,
