@@ -345,3 +345,16 @@ fn the_storm_finds_each_leak_of_arps_timers() {
         assert_eq!(found.failure.rule, "llentry-references", "{}", bug.name());
     }
 }
+
+#[test]
+fn a_livelock_of_many_departures_is_kept_as_it_was_found_and_at_once() {
+    let hunt = Hunt {
+        plan: Plan::Random,
+        ..hunt("psref-starved", "historical", 2)
+    };
+    let found = find(&hunt);
+    let captured = hunt.catch(&found).capture(&LIMITS, Effort::NONE);
+    let captured = captured.unwrap_or_else(|error| panic!("{error}"));
+    // So many that to make a list without each of them would take for ever.
+    assert!(captured.file.schedule.len() > 10_000);
+}

@@ -273,7 +273,7 @@ impl Search<'_> {
     /// Looks for the shortest beginning: what comes after the fault was made is seldom needed.
     fn beginnings(&mut self) {
         let mut length = 0;
-        while length < self.len() {
+        while length < self.len() && !self.is_spent() {
             if self.attempt(self.best.file.schedule[..length].to_vec()) {
                 return;
             }
@@ -284,11 +284,12 @@ impl Search<'_> {
     /// Takes chunks away, large ones first, until every single departure is needed.
     fn chunks(&mut self) {
         let mut size = self.len().div_ceil(2);
-        while size > 0 {
+        // Without effort not even a list is made: of a failure as long as a livelock they are thousands of long ones.
+        while size > 0 && !self.is_spent() {
             let before = self.len();
             // From the end: to take something away there moves nothing else.
             let mut end = self.len();
-            while end > 0 {
+            while end > 0 && !self.is_spent() {
                 let start = end.saturating_sub(size);
                 self.attempt(self.without(|index| (start..end).contains(&index)));
                 end = start.min(self.len());

@@ -84,7 +84,11 @@ pub(super) struct Selection {
 impl Selection {
     /// The largest selection that fits on a page.
     pub(super) fn of(story: &Story<'_>) -> Selection {
-        let mut candidates = CHOICES.iter().map(|choice| Selection::new(story, choice));
+        // Of thousands of departures, what is around each of them would be collected for nothing.
+        let can_fit =
+            |choice: &&Choice| choice.departures.min(story.departures.len()) <= MOST_LINES;
+        let choices = CHOICES.iter().filter(can_fit);
+        let mut candidates = choices.map(|choice| Selection::new(story, choice));
         let fitting = candidates.find(|selection| selection.lines(story) <= MOST_LINES);
         fitting.unwrap_or_else(|| Selection::new(story, &CHOICES[CHOICES.len() - 1]))
     }
