@@ -70,6 +70,7 @@
 
 mod reference;
 
+use reference::Held;
 pub use reference::Psref;
 
 use crate::contract;
@@ -89,7 +90,6 @@ use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
 use crate::mem::{AtomicBool, AtomicU32, Local, Plain, Relaxed};
 use crate::note;
-use reference::Held;
 
 /// The references of one class on one CPU (`struct psref_cpu`).
 struct PsrefCpu {

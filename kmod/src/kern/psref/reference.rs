@@ -89,8 +89,7 @@ impl Psref {
         spl::raised!(class.prc_ipl, |ci| {
             self.push(class.prc_place.of(ci), target, ci);
         });
-        let l = curlwp();
-        count_psref(l, 1);
+        count_psref(curlwp(), 1);
         order::holds(target.resource(class), true);
     }
 
