@@ -6,15 +6,17 @@ use core::sync::atomic::{AtomicBool, AtomicU32 as Count, Ordering};
 use hostshim::hunt::{Budget, Hunt, Watch};
 use kmod::kern::condvar::Kcondvar;
 use kmod::kern::kthread::Options;
-use kmod::kern::lwp::{Arg, curcpu, curlwp, pri};
+use kmod::kern::lwp::{Arg, curlwp, pri};
 use kmod::kern::mutex::Kmutex;
-use kmod::kern::psref::{Psref, PsrefClass, PsrefTarget};
+use kmod::kern::psref::{Psref, PsrefClass, PsrefTarget, class_of};
 use kmod::kern::spl::{self, Ipl};
 use kmod::kern::{clock, ipi, kmem, synch};
 use kmod::kernel::Kernel;
 use kmod::mem::{Acquire, AtomicU32, Relaxed, Release, relax};
 use kmod::scenario::classics::shared;
-use kmod::scenario::{FIXED, Kind, Scenario, actor_options, actor_with, broken_promise, share};
+use kmod::scenario::{
+    FIXED, Kind, Scenario, actor_options, actor_with, broken_promise, psref_class, share,
+};
 
 /// How often it is done.
 const TIMES: u32 = 3;
@@ -34,9 +36,8 @@ struct World {
     target: PsrefTarget,
 }
 
-fn world(kernel: &'static Kernel) -> &'static World {
-    let world = share(
-        "world",
+impl World {
+    fn new() -> World {
         World {
             lock: Kmutex::new("lock", Ipl::Vm),
             cv: Kcondvar::new("told"),
@@ -47,10 +48,8 @@ fn world(kernel: &'static Kernel) -> &'static World {
             served: AtomicU32::new(0),
             interrupt: AtomicU32::new(0),
             target: PsrefTarget::new(),
-        },
-    );
-    kernel.set_data(Arg::of(world));
-    world
+        }
+    }
 }
 
 fn free(kernel: &'static Kernel) {
@@ -73,13 +72,23 @@ const SCENARIO: Scenario = Scenario {
     teardown: free,
 };
 
-fn on(cpu: usize, priority: u8) -> Options {
-    Options {
-        cpu: Some(cpu),
-        priority,
-        ..actor_options()
+/// Who takes part: a name, its CPU, its priority, and what it does.
+type Part = (&'static str, usize, u8, fn(Arg));
+
+fn begin(kernel: &'static Kernel, parts: &[Part]) {
+    let world = share("world", World::new());
+    kernel.set_data(Arg::of(world));
+    for &(name, cpu, priority, part) in parts {
+        let options = Options {
+            cpu: Some(cpu),
+            priority,
+            ..actor_options()
+        };
+        actor_with(kernel, name, options, part, Arg::of(world));
     }
 }
+
+const URGENT: Part = ("urgent", 0, pri::KTHREAD, urgent);
 
 /// Runs each time that it is told to.
 fn urgent(world: Arg) {
@@ -129,93 +138,65 @@ fn until_it_waits(world: &World) {
     }
 }
 
+/// Wakes `urgent` itself.
+fn raises(world: Arg) {
+    let world: &World = shared(world);
+    for time in 1..=TIMES {
+        until_it_waits(world);
+        let s = spl::splraise(Ipl::SoftClock);
+        tell(world);
+        must_have_run(world, time - 1);
+        spl::splx(s);
+        must_have_run(world, time);
+    }
+}
+
 static LOCAL: Scenario = Scenario {
-    setup: |kernel| {
-        let world = world(kernel);
-        actor_with(
-            kernel,
-            "urgent",
-            on(0, pri::KTHREAD),
-            urgent,
-            Arg::of(world),
-        );
-        actor_with(
-            kernel,
-            "raises",
-            on(0, pri::USER),
-            |world| {
-                let world: &World = shared(world);
-                for time in 1..=TIMES {
-                    until_it_waits(world);
-                    let s = spl::splraise(Ipl::SoftClock);
-                    tell(world);
-                    must_have_run(world, time - 1);
-                    spl::splx(s);
-                    must_have_run(world, time);
-                }
-            },
-            Arg::of(world),
-        );
-    },
+    setup: |kernel| begin(kernel, &[URGENT, ("raises", 0, pri::USER, raises)]),
     ..SCENARIO
 };
+
+/// Has another CPU wake `urgent`.
+fn asks(world: Arg) {
+    let served = |world| {
+        shared::<World>(world).served.fetch_add(1, Release);
+    };
+    let number = ipi::ipi_register(served, world);
+    let world: &World = shared(world);
+    world.interrupt.store(number.unwrap_or(0), Relaxed);
+    for time in 1..=TIMES {
+        until_it_waits(world);
+        let s = spl::splraise(Ipl::SoftClock);
+        world.asked.store(time, Release);
+        while world.served.load(Acquire) != time {
+            relax();
+        }
+        must_have_run(world, time - 1);
+        spl::splx(s);
+        must_have_run(world, time);
+    }
+}
+
+/// Wakes it, and sends an interrupt behind that for the scheduler.
+fn tells(world: Arg) {
+    let world: &World = shared(world);
+    for time in 1..=TIMES {
+        while world.asked.load(Acquire) != time {
+            synch::kpause("test", 1, None);
+        }
+        tell(world);
+        synch::kpreempt_disable();
+        ipi::ipi_trigger(world.interrupt.load(Relaxed), curlwp().kernel().cpu(0));
+        synch::kpreempt_enable();
+    }
+}
 
 static REMOTE: Scenario = Scenario {
     min_cpus: 2,
     default_cpus: 2,
     setup: |kernel| {
-        let world = world(kernel);
-        actor_with(
-            kernel,
-            "urgent",
-            on(0, pri::KTHREAD),
-            urgent,
-            Arg::of(world),
-        );
-        actor_with(
-            kernel,
-            "raises",
-            on(0, pri::USER),
-            |world| {
-                let world: &World = shared(world);
-                let served = |world| {
-                    shared::<World>(world).served.fetch_add(1, Release);
-                };
-                let number = ipi::ipi_register(served, Arg::of(world));
-                world.interrupt.store(number.unwrap_or(0), Relaxed);
-                for time in 1..=TIMES {
-                    until_it_waits(world);
-                    let s = spl::splraise(Ipl::SoftClock);
-                    world.asked.store(time, Release);
-                    while world.served.load(Acquire) != time {
-                        relax();
-                    }
-                    must_have_run(world, time - 1);
-                    spl::splx(s);
-                    must_have_run(world, time);
-                }
-            },
-            Arg::of(world),
-        );
-        actor_with(
-            kernel,
-            "tells",
-            on(1, pri::USER),
-            |world| {
-                let world: &World = shared(world);
-                for time in 1..=TIMES {
-                    while world.asked.load(Acquire) != time {
-                        synch::kpause("test", 1, None);
-                    }
-                    tell(world);
-                    // Behind the interrupt for the scheduler.
-                    synch::kpreempt_disable();
-                    ipi::ipi_trigger(world.interrupt.load(Relaxed), curlwp().kernel().cpu(0));
-                    synch::kpreempt_enable();
-                }
-            },
-            Arg::of(world),
-        );
+        let asks = ("asks", 0, pri::USER, asks as fn(Arg));
+        begin(kernel, &[URGENT, asks, ("tells", 1, pri::USER, tells)]);
     },
     ..SCENARIO
 };
@@ -224,59 +205,50 @@ static REMOTE: Scenario = Scenario {
 static WAITED: Count = Count::new(0);
 static WITHOUT_A_TICK: AtomicBool = AtomicBool::new(false);
 
+fn class(world: &World) -> PsrefClass {
+    match class_of(&world.target) {
+        Some(class) => class,
+        None => unreachable!("setup has said of which"),
+    }
+}
+
+fn refers(world: Arg) {
+    let world: &World = shared(world);
+    let psref = Psref::new();
+    let class = class(world);
+    psref.acquire(&world.target, class);
+    world.asked.store(1, Release);
+    let waits = &curlwp().kernel().counters().psref_waits;
+    while waits.count() == 0 {
+        relax();
+    }
+    psref.release(&world.target, class);
+}
+
+fn destroys(world: Arg) {
+    let world: &World = shared(world);
+    while world.asked.load(Acquire) == 0 {
+        relax();
+    }
+    let (kernel, class) = (curlwp().kernel(), class(world));
+    let begun = clock::getticks(kernel);
+    world.target.destroy(class);
+    WAITED.fetch_add(1, Ordering::Relaxed);
+    if clock::getticks(kernel) == begun {
+        WITHOUT_A_TICK.store(true, Ordering::Relaxed);
+    }
+    // SAFETY: (1) it came from `psref_class`; (2) its only target has been destroyed.
+    unsafe { class.destroy() };
+}
+
 static WOKEN: Scenario = Scenario {
     min_cpus: 2,
     default_cpus: 2,
     setup: |kernel| {
-        let world = world(kernel);
-        let class = PsrefClass::create("refs", Ipl::SoftNet);
-        world
-            .target
-            .init(class.unwrap_or_else(|| panic!("no memory for a class")));
-        actor_with(
-            kernel,
-            "holds",
-            on(1, pri::USER),
-            |world| {
-                let world: &World = shared(world);
-                let Some(class) = kmod::kern::psref::class_of(&world.target) else {
-                    unreachable!("setup created it")
-                };
-                let psref = Psref::new();
-                psref.acquire(&world.target, class);
-                world.asked.store(1, Release);
-                let waits = &curlwp().kernel().counters().psref_waits;
-                while waits.count() == 0 {
-                    relax();
-                }
-                psref.release(&world.target, class);
-            },
-            Arg::of(world),
-        );
-        actor_with(
-            kernel,
-            "destroys",
-            on(0, pri::USER),
-            |world| {
-                let world: &World = shared(world);
-                let Some(class) = kmod::kern::psref::class_of(&world.target) else {
-                    unreachable!("setup created it")
-                };
-                while world.asked.load(Acquire) == 0 {
-                    relax();
-                }
-                let kernel = curcpu().kernel();
-                let begun = clock::getticks(kernel);
-                world.target.destroy(class);
-                WAITED.fetch_add(1, Ordering::Relaxed);
-                if clock::getticks(kernel) == begun {
-                    WITHOUT_A_TICK.store(true, Ordering::Relaxed);
-                }
-                // SAFETY: (1) it came from `create`; (2) its only target has been destroyed.
-                unsafe { class.destroy() };
-            },
-            Arg::of(world),
-        );
+        let refers = ("refers", 1, pri::USER, refers as fn(Arg));
+        begin(kernel, &[refers, ("destroys", 0, pri::USER, destroys)]);
+        let world: &World = shared(kernel.data());
+        world.target.init(psref_class("refs", Ipl::SoftNet));
     },
     ..SCENARIO
 };

@@ -395,7 +395,7 @@ fn count_begin() -> Ipl {
 #[inline]
 #[track_caller]
 fn adjust<const DELTA: i64>(percpu: Percpu<Plain<i64>>) {
-    let count = percpu.place().of(curcpu());
+    let count = percpu.offset().of(curcpu());
     #[cfg(not(any(feature = "points", feature = "history")))]
     count.add_local::<DELTA>();
     #[cfg(any(feature = "points", feature = "history"))]

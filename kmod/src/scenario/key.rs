@@ -31,7 +31,7 @@ use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::Plain;
 use crate::scenario::alive::Alive;
-use crate::scenario::{broken_promise, share};
+use crate::scenario::{broken_promise, psref_class, share};
 
 /// A security association (`struct secasvar`).
 #[repr(C)]
@@ -110,14 +110,7 @@ impl Sad {
 
     /// Creates the class of its references. At boot, or between two rounds.
     pub fn init(&self) {
-        let class = PsrefClass::create("sa", Ipl::SoftNet);
-        if class.is_none() {
-            machine::stop(
-                machine::Stop::Contract("scenario-memory"),
-                format_args!("no memory for a class of references"),
-            );
-        }
-        self.class.set(class);
+        self.class.set(Some(psref_class("sa", Ipl::SoftNet)));
     }
 
     fn class(&self) -> Option<PsrefClass> {

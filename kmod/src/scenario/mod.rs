@@ -22,7 +22,9 @@ use crate::config::{Config, Wiring};
 use crate::history::History;
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Stat, curlwp, pri};
+use crate::kern::psref::PsrefClass;
 use crate::kern::softint::LEVELS;
+use crate::kern::spl::Ipl;
 use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
@@ -235,6 +237,17 @@ pub fn share<T>(what: &'static str, value: T) -> &'static T {
         None => machine::stop(
             Stop::Contract("scenario-memory"),
             format_args!("no memory for {what}"),
+        ),
+    }
+}
+
+/// A class of passive references, made while the kernel boots.
+pub fn psref_class(name: &'static str, ipl: Ipl) -> PsrefClass {
+    match PsrefClass::create(name, ipl) {
+        Some(class) => class,
+        None => machine::stop(
+            Stop::Contract("scenario-memory"),
+            format_args!("no memory for the class {name}"),
         ),
     }
 }

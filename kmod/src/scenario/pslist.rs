@@ -11,10 +11,10 @@ use crate::kern::spl::Ipl;
 use crate::kern::synch::{self, kpause, preempt_point};
 use crate::kernel::Kernel;
 use crate::machine;
-use crate::mem::{Local, Plain};
+use crate::mem::Plain;
 use crate::scenario::alive::Alive;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, psref_class, share};
 
 /// An item of a list that is kept in order.
 #[repr(C)]
@@ -222,24 +222,12 @@ struct Chain {
     lock: Kmutex,
     nodes: PslistHead<Node>,
     psz: Pserialize,
-    class: Local<Option<PsrefClass>>,
+    class: PsrefClass,
 }
 
-crate::fields!(Chain {
-    lock,
-    nodes,
-    psz,
-    class
-});
+crate::fields!(Chain { lock, nodes, psz });
 
 impl Chain {
-    fn class(&self) -> PsrefClass {
-        match self.class.get() {
-            Some(class) => class,
-            None => unreachable!("setup created it"),
-        }
-    }
-
     /// Puts a new item in its place. The lock is held, or nothing runs.
     fn insert(&self, number: u32) {
         let node = share(
@@ -252,7 +240,7 @@ impl Chain {
             },
         );
         machine::label(node, format_args!("node{number}"));
-        node.target.init(self.class());
+        node.target.init(self.class);
         let before = self.nodes.iter().take_while(|node| node.number < number);
         match before.last() {
             Some(before) => self.nodes.insert_after(before, node),
@@ -284,7 +272,7 @@ pub static RESUME: Scenario = Scenario {
                 lock: Kmutex::new("chain.lock", Ipl::None),
                 nodes: PslistHead::new(),
                 psz: Pserialize::new(),
-                class: Local::new(PsrefClass::create("node", Ipl::SoftNet)),
+                class: psref_class("node", Ipl::SoftNet),
             },
         );
         machine::label(chain, format_args!("chain"));
@@ -303,7 +291,7 @@ pub static RESUME: Scenario = Scenario {
         }
         chain.nodes.destroy();
         // SAFETY: (1) it came from `create`; (2) nothing runs.
-        unsafe { chain.class().destroy_at_rest() };
+        unsafe { chain.class.destroy_at_rest() };
         free_data::<Chain>(kernel);
     },
 };
@@ -321,7 +309,7 @@ fn walks_and_sleeps() {
         let mut s = read_enter();
         let mut next = chain.nodes.first();
         while let Some(node) = next {
-            psref.acquire(&node.target, chain.class());
+            psref.acquire(&node.target, chain.class);
             read_exit(s);
             kpause("walker", 1, None);
             node.word.check("pslist-alive");
@@ -338,7 +326,7 @@ fn walks_and_sleeps() {
             last = node.number;
             s = read_enter();
             next = chain.nodes.next(node);
-            psref.release(&node.target, chain.class());
+            psref.release(&node.target, chain.class);
         }
         read_exit(s);
         curlwp_bindx(bound);
@@ -363,7 +351,7 @@ fn replaces(number: u32) {
         if let Some(node) = chain.nodes.iter().find(|node| node.number == number) {
             node.entry.remove();
             chain.psz.perform();
-            node.target.destroy(chain.class());
+            node.target.destroy(chain.class);
             free_node(node);
             chain.insert(number);
         }

@@ -15,7 +15,7 @@ use crate::mem::{Acquire, AtomicBool, AtomicU32, Local, Relaxed, Release};
 use crate::scenario::alive::Alive;
 use crate::scenario::classics::shared;
 use crate::scenario::lookup::Place;
-use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, share};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, psref_class, share};
 
 /// Threads sleep with references held.
 pub static DRAIN: Scenario = Scenario {
@@ -178,7 +178,7 @@ crate::fields!(Object {
 });
 
 struct World {
-    class: Local<Option<PsrefClass>>,
+    class: PsrefClass,
     place: Place<Object>,
     /// Held for a moment by everybody.
     mutex: Kmutex,
@@ -197,16 +197,9 @@ crate::fields!(World {
 });
 
 impl World {
-    fn class(&self) -> PsrefClass {
-        match self.class.get() {
-            Some(class) => class,
-            None => unreachable!("setup created it"),
-        }
-    }
-
     /// Looks the object up and takes a reference.
     fn take(&self, psref: &Psref) -> Option<&'static Object> {
-        let class = self.class();
+        let class = self.class;
         let object = self.place.find(|object| {
             psref.acquire(&object.target, class);
             object
@@ -220,7 +213,7 @@ impl World {
     fn release(&self, psref: &Psref, object: &'static Object) {
         object.word.check("psref-alive");
         object.holders.fetch_sub(1, Relaxed);
-        psref.release(&object.target, self.class());
+        psref.release(&object.target, self.class);
     }
 }
 
@@ -242,7 +235,7 @@ fn setup(kernel: &'static Kernel, ipl: Ipl) -> &'static World {
     let world = share(
         "world",
         World {
-            class: Local::new(PsrefClass::create("psref", ipl)),
+            class: psref_class("psref", ipl),
             place: Place::new(),
             mutex: Kmutex::new("mutex", Ipl::SoftNet),
             softints: [const { Local::new(None) }; 2],
@@ -252,7 +245,7 @@ fn setup(kernel: &'static Kernel, ipl: Ipl) -> &'static World {
     );
     machine::label(world, format_args!("world"));
     kernel.set_data(Arg::of(world));
-    world.place.publish(new_object(world.class()));
+    world.place.publish(new_object(world.class));
     world
 }
 
@@ -273,7 +266,7 @@ fn sleep_with(world: &World) {
     };
     let here = curcpu();
     kpause("holder", 1, None);
-    if !core::ptr::eq(here, curcpu()) || !object.target.held(world.class()) {
+    if !core::ptr::eq(here, curcpu()) || !object.target.held(world.class) {
         broken_promise(
             "psref-held",
             format_args!(
@@ -302,7 +295,7 @@ fn schedule_and_take(world: &World) {
     };
     // A softint that comes now blocks with its reference, and the list is ours again: in the middle of a change?
     world.mutex.enter();
-    copy.copy(&psref, world.class());
+    copy.copy(&psref, world.class);
     object.holders.fetch_add(1, Relaxed);
     world.release(&copy, object);
     world.mutex.exit();
@@ -345,13 +338,13 @@ fn copy_and_release(world: &World) {
     let Some(object) = world.take(&psrefs[0]) else {
         return;
     };
-    psrefs[1].copy(&psrefs[0], world.class());
+    psrefs[1].copy(&psrefs[0], world.class);
     object.holders.fetch_add(1, Relaxed);
     world.release(&psrefs[0], object);
     kpause("copier", 1, None);
-    psrefs[2].copy(&psrefs[1], world.class());
+    psrefs[2].copy(&psrefs[1], world.class);
     object.holders.fetch_add(1, Relaxed);
-    psrefs[0].copy(&psrefs[1], world.class());
+    psrefs[0].copy(&psrefs[1], world.class);
     object.holders.fetch_add(1, Relaxed);
     for index in [1, 0] {
         world.release(&psrefs[index], object);
@@ -367,7 +360,7 @@ fn remove(world: Arg) {
     let times = curlwp().kernel().config().repeat;
     for left in (0..times).rev() {
         kpause("remover", 1, None);
-        let new = (left > 0).then(|| new_object(world.class()));
+        let new = (left > 0).then(|| new_object(world.class));
         if let Some(object) = world.place.replace(new) {
             destroy(world, object);
         }
@@ -384,7 +377,7 @@ fn remove_at_once(world: Arg) {
 }
 
 fn destroy(world: &World, object: &'static Object) {
-    object.target.destroy(world.class());
+    object.target.destroy(world.class);
     let holders = object.holders.load(Acquire);
     if holders != 0 {
         broken_promise(
@@ -413,7 +406,7 @@ fn teardown(kernel: &'static Kernel) {
         softint::disestablish_at_rest(kernel, softint);
     }
     // SAFETY: (1) `setup` created it; (2) all actors have come to their end, and the targets are destroyed.
-    unsafe { world.class().destroy_at_rest() };
+    unsafe { world.class.destroy_at_rest() };
     // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) all actors have come to their end.
     unsafe { kmem_free(shared::<World>(kernel.data())) };
 }

@@ -83,7 +83,7 @@ use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order::{self, Resource, Sort};
-use crate::kern::percpu::{Percpu, PercpuData, Place, percpu_alloc};
+use crate::kern::percpu::{Percpu, PercpuData, PercpuOffset, percpu_alloc};
 use crate::kern::softint;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::xcall::{self, Priority};
@@ -120,7 +120,7 @@ impl ClassData {
 pub struct PsrefClass {
     prc_data: &'static ClassData,
     /// Where the lists lie.
-    prc_place: Place<PsrefCpu>,
+    prc_offset: PercpuOffset<PsrefCpu>,
     prc_ipl: Ipl,
 }
 
@@ -158,7 +158,7 @@ impl PsrefClass {
         }
         Some(PsrefClass {
             prc_data: data?,
-            prc_place: prc_percpu.place(),
+            prc_offset: prc_percpu.offset(),
             prc_ipl: ipl,
         })
     }
@@ -375,7 +375,7 @@ fn sweep(target: Arg, _: Arg) {
 #[track_caller]
 fn find(target: &PsrefTarget, class: PsrefClass, fits: impl Fn(&Psref) -> bool) -> bool {
     let s = spl::splraise(class.prc_ipl);
-    let pcpu = class.prc_place.of(curcpu());
+    let pcpu = class.prc_offset.of(curcpu());
     let mut next = pcpu.pcpu_head.get();
     let mut found = false;
     // SAFETY: a psref is on the list from `acquire` to `release`, and stays where it is in between; the level

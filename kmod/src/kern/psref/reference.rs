@@ -87,7 +87,7 @@ impl Psref {
             Held(self, class.prc_data)
         );
         spl::raised!(class.prc_ipl, |ci| {
-            self.push(class.prc_place.of(ci), target, ci);
+            self.push(class.prc_offset.of(ci), target, ci);
         });
         count_psref(curlwp(), 1);
         order::holds(target.resource(class), true);
@@ -117,7 +117,7 @@ impl Psref {
         spl::raised!(
             class.prc_ipl,
             |ci| {
-                self.unlink(class.prc_place.of(ci), class);
+                self.unlink(class.prc_offset.of(ci), class);
                 order::releases(target.resource(class));
                 // While no sweep can come in between: the target may be gone as soon as the level is lowered.
                 target.prt_draining.load(Relaxed)

@@ -17,7 +17,7 @@ pub(super) fn number() -> Percpu<Plain<i64>> {
 pub(super) static BREACHES: &[Breach] = &[
     breach!("percpu-putref": "gives storage back that it did not get", || number().putref()),
     breach!("percpu-current": "looks at its CPU's storage with preemption on", || {
-        number().place().of(curcpu());
+        number().offset().of(curcpu());
     }),
     breach!("percpu-remote": "looks at another CPU's storage, which may move", || {
         number().getptr_remote(other_cpu());

@@ -14,7 +14,7 @@ use crate::scenario::alive::Alive;
 use crate::scenario::lookup::Place;
 use crate::scenario::ops::interpreter::Actor;
 use crate::scenario::ops::world::World;
-use crate::scenario::{broken_promise, share};
+use crate::scenario::{broken_promise, psref_class, share};
 
 pub(super) const TARGETS: usize = 2;
 /// References that an LWP holds at most.
@@ -68,7 +68,7 @@ impl Psrefs {
     }
 
     pub(super) fn establish(&self) {
-        self.class.set(PsrefClass::create("psref", LEVEL));
+        self.class.set(Some(psref_class("psref", LEVEL)));
         self.places
             .iter()
             .for_each(|place| place.publish(Object::new(self.class())));

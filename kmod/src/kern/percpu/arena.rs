@@ -1,0 +1,260 @@
+//! Which words of the buffers are given out, and how the buffers grow.
+
+use core::mem::MaybeUninit;
+
+use super::Word;
+use crate::contract;
+use crate::kern::condvar::Kcondvar;
+use crate::kern::cpu::Cpu;
+use crate::kern::kmem;
+use crate::kern::lwp::{Arg, curcpu};
+use crate::kern::mutex::Kmutex;
+use crate::kern::rwlock::{Krw, Krwlock};
+use crate::kern::spl::{self, Ipl};
+use crate::kern::xcall::{self, Priority};
+use crate::kernel::Kernel;
+use crate::mem::{Local, Plain};
+use crate::note;
+
+/// Words of per-CPU storage that a kernel can have.
+const ARENA_WORDS: usize = 1024;
+const MAP_BITS: usize = 64;
+
+/// What a kernel has for its per-CPU storage.
+pub struct PercpuArena {
+    /// Excludes the move of a buffer and remote readers from each other.
+    pub(super) percpu_swap_lock: Krwlock,
+    /// Protects the rest.
+    pub(super) percpu_lock: Kmutex,
+    /// Where the next growth begins, in words.
+    percpu_nextoff: Plain<usize>,
+    /// Which words can be given out, a bit each.
+    percpu_free: [Plain<u64>; ARENA_WORDS / MAP_BITS],
+    /// Whether somebody runs constructors or destructors: one at a time.
+    percpu_busy: Plain<bool>,
+    percpu_cv: Kcondvar,
+}
+
+crate::fields!(PercpuArena {
+    percpu_swap_lock,
+    percpu_lock,
+    percpu_nextoff,
+    percpu_free,
+    percpu_busy,
+    percpu_cv,
+});
+
+impl PercpuArena {
+    pub(crate) const fn new() -> Self {
+        PercpuArena {
+            percpu_swap_lock: Krwlock::new("percpu_swap_lock"),
+            percpu_lock: Kmutex::new("percpu_lock", Ipl::None),
+            percpu_nextoff: Plain::new(0),
+            percpu_free: [const { Plain::new(0) }; ARENA_WORDS / MAP_BITS],
+            percpu_busy: Plain::new(false),
+            percpu_cv: Kcondvar::new("percpu"),
+        }
+    }
+
+    fn bit(&self, word: usize) -> bool {
+        self.percpu_free[word / MAP_BITS].get_fused() >> (word % MAP_BITS) & 1 != 0
+    }
+
+    /// Marks words as free, or as given out. `percpu_lock` is held.
+    pub(super) fn mark(&self, offset: usize, words: usize, free: bool) {
+        for word in offset..offset + words {
+            let map = &self.percpu_free[word / MAP_BITS];
+            let (old, bit) = (map.get_fused(), 1 << (word % MAP_BITS));
+            map.set_fused(if free { old | bit } else { old & !bit });
+        }
+    }
+
+    /// Begins what only one LWP does at a time.
+    #[track_caller]
+    pub(super) fn enter_busy(&self) {
+        self.percpu_lock.enter();
+        while self.percpu_busy.get() {
+            self.percpu_cv.wait(&self.percpu_lock);
+        }
+        self.percpu_busy.set(true);
+        self.percpu_lock.exit();
+    }
+
+    #[track_caller]
+    pub(super) fn exit_busy(&self) {
+        self.percpu_lock.enter();
+        self.percpu_busy.set(false);
+        self.percpu_cv.broadcast();
+        self.percpu_lock.exit();
+    }
+}
+
+/// The first of `words` adjacent words that are all free, below `limit`.
+fn first_fit(free: impl Fn(usize) -> bool, limit: usize, words: usize) -> Option<usize> {
+    let mut run = 0;
+    for word in 0..limit {
+        run = if free(word) { run + 1 } else { 0 };
+        if run == words {
+            return Some(word + 1 - words);
+        }
+    }
+    None
+}
+
+/// Words at the same place on every CPU, zeroed by nobody yet. Grows the buffers if there are none.
+#[track_caller]
+pub(super) fn arena_alloc(kernel: &'static Kernel, words: usize) -> Option<usize> {
+    let arena = &kernel.percpu;
+    arena.percpu_lock.enter();
+    let limit = arena.percpu_nextoff.get();
+    let found = first_fit(|word| arena.bit(word), limit, words);
+    if let Some(offset) = found {
+        arena.mark(offset, words, false);
+    }
+    arena.percpu_lock.exit();
+    found.or_else(|| import(kernel, words))
+}
+
+/// Grows the buffers and gives out the front of what was added (`percpu_backend_alloc`).
+///
+/// If there is no memory, what was to be added is lost.
+#[track_caller]
+fn import(kernel: &'static Kernel, words: usize) -> Option<usize> {
+    let arena = &kernel.percpu;
+    let added = words.next_multiple_of(kernel.config().percpu_import_words);
+    arena.percpu_lock.enter();
+    let offset = arena.percpu_nextoff.get();
+    let end = offset + added;
+    if end <= ARENA_WORDS {
+        arena.percpu_nextoff.set(end);
+    }
+    arena.percpu_lock.exit();
+    if end > ARENA_WORDS {
+        return None;
+    }
+    enlarge(kernel, end)?;
+    // Only now: nobody may find words that some CPU does not have yet.
+    arena.percpu_lock.enter();
+    arena.mark(offset + words, added - words, true);
+    arena.percpu_lock.exit();
+    Some(offset)
+}
+
+/// What the cross call gets, and leaves: the buffer that is not the CPU's.
+struct Spare {
+    data: Plain<&'static [Word]>,
+}
+
+/// Sees to it that every CPU has at least `words` words (`percpu_cpu_enlarge`).
+#[track_caller]
+fn enlarge(kernel: &'static Kernel, words: usize) -> Option<()> {
+    for ci in kernel.cpus() {
+        let data = buffer(words)?;
+        let Some(spare) = kmem::kmem_alloc(
+            "percpu spare",
+            Spare {
+                data: Plain::new(data),
+            },
+        ) else {
+            // SAFETY: (1) it came from `buffer`; (2) nobody else knows it.
+            unsafe { kmem::boot_free_slice(data) };
+            return None;
+        };
+        let args = (Arg::of(ci), Arg::of(spare));
+        if kernel.mp_online() {
+            xcall::wait(xcall::unicast(Priority::Low, swap, args, ci));
+        } else {
+            swap(args.0, args.1);
+        }
+        let unused = spare.data.get();
+        // SAFETY: (1) it came from `kmem_alloc`; (2) the cross call has returned.
+        unsafe { kmem::kmem_free(spare) };
+        if !unused.is_empty() {
+            // SAFETY: (1) it came from `buffer`; (2) it is nobody's current buffer, and who still has a pointer into
+            // it broke the rule of `getref`.
+            unsafe { kmem::boot_free_slice(unused) };
+        }
+    }
+    Some(())
+}
+
+/// A buffer of zeros.
+pub(super) fn buffer(words: usize) -> Option<&'static [Word]> {
+    kmem::boot_alloc_slice(
+        "percpu buffer",
+        words,
+        |_| Local::new(MaybeUninit::zeroed()),
+    )
+}
+
+/// Gives this CPU the buffer that is spare, unless it has one as large (`percpu_cpu_swap`). By cross call.
+///
+/// Panics: contract `percpu-swap-cpu`.
+pub(crate) fn swap(ci: Arg, spare: Arg) {
+    // SAFETY: `enlarge` gave a CPU, which lives as long as its kernel.
+    let ci: &'static Cpu = unsafe { ci.get() };
+    let kernel = ci.kernel();
+    contract!(
+        core::ptr::eq(ci, curcpu()) || !kernel.mp_online(),
+        "percpu-swap-cpu",
+        "the per-CPU buffer of cpu{} is to be moved by cpu{}: only its own CPU moves it",
+        ci.index(),
+        curcpu().index()
+    );
+    // SAFETY: `enlarge` keeps it until the cross call has returned.
+    let spare: &'static Spare = unsafe { spare.get() };
+    let arena = &kernel.percpu;
+    arena.percpu_swap_lock.enter(Krw::Writer);
+    let new = spare.data.get();
+    let old = ci.ci_percpu.pcc_data.get();
+    // Two requests may overtake each other.
+    if new.len() > old.len() {
+        // What an interrupt would change after it was copied would be lost.
+        let s = spl::splhigh();
+        for (to, from) in new.iter().zip(old) {
+            to.set(from.get());
+        }
+        ci.ci_percpu.pcc_data.set(new);
+        spl::splx(s);
+        spare.data.set(old);
+        kernel.counters.percpu_moves.incr();
+        note!(
+            "the per-CPU buffer of cpu{} grows from {} words to {}",
+            ci.index(),
+            old.len(),
+            new.len()
+        );
+    }
+    arena.percpu_swap_lock.exit();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_fit_is_the_lowest() {
+        let map: u32 = 0b0111_0110;
+        let free = |word: usize| map >> word & 1 != 0;
+        assert_eq!(first_fit(free, 32, 1), Some(1));
+        assert_eq!(first_fit(free, 32, 2), Some(1));
+        assert_eq!(first_fit(free, 32, 3), Some(4));
+        assert_eq!(first_fit(free, 32, 4), None);
+    }
+
+    #[test]
+    fn a_fit_ends_at_the_limit() {
+        assert_eq!(first_fit(|_| true, 3, 3), Some(0));
+        assert_eq!(first_fit(|_| true, 3, 4), None);
+        assert_eq!(first_fit(|word| word >= 2, 3, 2), None);
+    }
+
+    #[test]
+    fn marks_are_single_words() {
+        let arena = PercpuArena::new();
+        arena.mark(62, 4, true);
+        arena.mark(64, 1, false);
+        let free: [bool; 6] = core::array::from_fn(|i| arena.bit(61 + i));
+        assert_eq!(free, [false, true, true, false, true, false]);
+    }
+}
