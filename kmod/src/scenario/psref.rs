@@ -55,10 +55,10 @@ pub static DRAIN: Scenario = Scenario {
 pub static SOFTINT: Scenario = Scenario {
     name: "psref-softint",
     summary: "softints take references, and block with them, while threads do and a sweep runs",
-    about: "A softint of the class's level takes a reference and then a mutex that threads hold: it blocks with the \
-            reference on its CPU's list. Threads of both CPUs schedule it, and take, copy and release references with \
-            the mutex held: the list is changed by whoever runs there. Another thread destroys the target: the sweep, a \
-            softint of the same level, waits behind a blocked one.",
+    about: "Softints of the class's level and of a lower one, and threads, on both CPUs, take a reference and then a mutex, and \
+            take and release a copy with the mutex held. So a softint blocks with references on its CPU's list, which is \
+            changed by whoever it came on top of. Another thread destroys the target: the sweep, a softint of the same \
+            level, waits behind a blocked one.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -282,19 +282,25 @@ fn sleep_with(world: &World) {
 
 fn schedule_and_take(world: &World) {
     let cpus = curlwp().kernel().cpus();
-    for (place, ci) in world.softints.iter().zip(cpus) {
-        if let Some(softint) = place.get() {
+    for softint in world.softints.iter().filter_map(Local::get) {
+        for ci in cpus {
             synch::kpreempt_disable();
             softint::schedule_cpu(softint, ci);
             synch::kpreempt_enable();
         }
     }
+    take_and_block(world);
+}
+
+/// Takes a reference, and another with the mutex held.
+fn take_and_block(world: &World) {
     let (psref, copy) = (Psref::new(), Psref::new());
     let Some(object) = world.take(&psref) else {
         return;
     };
     // A softint that comes now blocks with its reference, and the list is ours again: in the middle of a change?
     world.mutex.enter();
+    object.word.check("psref-alive");
     copy.copy(&psref, world.class);
     object.holders.fetch_add(1, Relaxed);
     world.release(&copy, object);
@@ -322,15 +328,7 @@ fn keep_busy(world: Arg) {
 
 /// The handler.
 fn block_with(world: Arg) {
-    let world: &World = shared(world);
-    let psref = Psref::new();
-    let Some(object) = world.take(&psref) else {
-        return;
-    };
-    world.mutex.enter();
-    object.word.check("psref-alive");
-    world.mutex.exit();
-    world.release(&psref, object);
+    take_and_block(shared(world));
 }
 
 fn copy_and_release(world: &World) {
