@@ -57,13 +57,12 @@
 //!
 //! percpu(9); `sys/kern/subr_percpu.c` 1.25.
 
-mod arena;
+pub(crate) mod arena;
 
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
 pub use arena::PercpuArena;
-pub(crate) use arena::swap;
 use arena::{arena_alloc, buffer};
 
 use crate::contract;

@@ -2,7 +2,7 @@
 
 use super::{Breach, breach, other_cpu};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
-use crate::kern::percpu::{self, Percpu, percpu_alloc};
+use crate::kern::percpu::{Percpu, arena, percpu_alloc};
 use crate::kern::xcall::{self, Priority};
 use crate::mem::Plain;
 
@@ -24,6 +24,6 @@ pub(super) static BREACHES: &[Breach] = &[
     }),
     breach!("percpu-swap-cpu": "moves the storage of a CPU on another", || {
         let args = (Arg::of(curlwp().kernel().cpu(1)), Arg::NONE);
-        xcall::wait(xcall::unicast(Priority::Low, percpu::swap, args, curlwp().kernel().cpu(0)));
+        xcall::wait(xcall::unicast(Priority::Low, arena::swap, args, curlwp().kernel().cpu(0)));
     }),
 ];
