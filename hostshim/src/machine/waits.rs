@@ -49,6 +49,10 @@ pub enum NodeKind {
     Softclock,
     /// Passive references to a target.
     Psrefs,
+    /// References that a localcount counts.
+    Localcount,
+    /// The work of a workqueue.
+    Workqueue,
 }
 
 impl NodeKind {
@@ -62,6 +66,8 @@ impl NodeKind {
             NodeKind::Softint => "softint",
             NodeKind::Softclock => "softclock",
             NodeKind::Psrefs => "psrefs",
+            NodeKind::Localcount => "localcount",
+            NodeKind::Workqueue => "workqueue",
         }
     }
 }
@@ -156,6 +162,8 @@ impl Drawing {
             Node::Softint(..) => NodeKind::Softint,
             Node::Softclock(_) => NodeKind::Softclock,
             Node::Psrefs(_) => NodeKind::Psrefs,
+            Node::Localcount(_) => NodeKind::Localcount,
+            Node::Work(_) => NodeKind::Workqueue,
         };
         self.known.push(node);
         self.graph.nodes.push(WaitNode {

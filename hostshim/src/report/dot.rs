@@ -39,9 +39,12 @@ pub(super) fn label(name: &str, kind: NodeKind) -> String {
     match kind {
         NodeKind::Mutex | NodeKind::Rwlock => format!("{} {name}", kind.name()),
         NodeKind::Xcall => format!("slot of {name}"),
-        NodeKind::Lwp | NodeKind::Softint | NodeKind::Softclock | NodeKind::Psrefs => {
-            name.to_owned()
-        }
+        NodeKind::Localcount => "references of a localcount".to_owned(),
+        NodeKind::Lwp
+        | NodeKind::Softint
+        | NodeKind::Softclock
+        | NodeKind::Psrefs
+        | NodeKind::Workqueue => name.to_owned(),
     }
 }
 

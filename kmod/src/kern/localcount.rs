@@ -70,12 +70,13 @@ use crate::contract;
 use crate::history::Bug;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
-use crate::kern::inside::inside;
+use crate::kern::inside::{Awaited, inside_for};
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order::{self, Resource, Sort};
 use crate::kern::percpu::{Percpu, percpu_alloc};
+use crate::kern::shares;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::xcall::{self, Priority};
@@ -227,6 +228,7 @@ impl Localcount {
         adjust::<1>(self.percpu());
         synch::kpreempt_enable();
         order::holds(self.resource(), true);
+        shares::take(self);
     }
 
     /// Takes a reference away (`localcount_release`). The object may be gone when it returns.
@@ -241,6 +243,7 @@ impl Localcount {
         synch::kpreempt_disable();
         self.assert_may_release(interlock);
         order::returns(self.resource());
+        shares::give_back_anyones(self);
         if self.lc_totalp.load(Relaxed).is_null() {
             adjust::<-1>(self.percpu());
         } else {
@@ -326,7 +329,8 @@ impl Localcount {
             l.name()
         );
         let Some(total) = total else { return };
-        let _inside = inside("localcount_drain");
+        let awaited = Awaited::Localcount(Arg::of(self), Arg::of(cv));
+        let _inside = inside_for("localcount_drain", awaited);
         order::wants_without(self.resource(), Some(interlock.resource()));
         l.kernel().counters.localcount_drains.incr();
         self.lc_totalp

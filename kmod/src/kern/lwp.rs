@@ -37,6 +37,7 @@ use crate::kern::cpu::Cpu;
 use crate::kern::inside::Operations;
 use crate::kern::mutex::Kmutex;
 use crate::kern::order;
+use crate::kern::shares::Shares;
 use crate::kern::sleepq::{Sleepq, SyncObj};
 use crate::kern::synch;
 use crate::kern::turnstile::Turnstile;
@@ -214,8 +215,8 @@ pub struct Lwp {
     pub(crate) l_locks: Private<i32>,
     /// Passive references that it holds: for contracts.
     pub(crate) l_psrefs: Private<i32>,
-    /// The target of passive references that it destroys: for reports.
-    pub(crate) l_psref_draining: AtomicPtr,
+    /// Rwlocks that it reads, and localcounts that it has references to: for contracts and reports.
+    pub(crate) l_shares: Shares,
     pub(crate) l_func: Plain<Option<fn(Arg)>>,
     pub(crate) l_arg: Plain<Arg>,
     /// Whether somebody will join it; under the kernel's `lwp_lock`.
@@ -261,7 +262,6 @@ crate::fields!(Lwp {
     l_timeslice,
     l_locks,
     l_psrefs,
-    l_psref_draining,
     l_func,
     l_arg,
     l_joinable,
@@ -449,6 +449,7 @@ impl Lwp {
         self.l_nopreempt.set(0);
         self.l_locks.set(0);
         self.l_psrefs.set(0);
+        self.l_shares.clear();
         self.l_stat.set(Stat::Idl);
         self.l_priority.set(spec.priority);
         self.l_target_cpu.set(None);
@@ -568,7 +569,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_timeslice: Guarded::new(0),
             l_locks: Private::new(0),
             l_psrefs: Private::new(0),
-            l_psref_draining: AtomicPtr::new(core::ptr::null_mut()),
+            l_shares: Shares::new(),
             l_func: Plain::new(None),
             l_arg: Plain::new(Arg::NONE),
             l_joinable: Plain::new(false),

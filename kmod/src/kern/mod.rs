@@ -3,7 +3,7 @@
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
 //! down this list: [`workqueue`], [`pcq`], [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
 //! [`callout`], [`rwlock`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
-//! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`waits`], [`order`].
+//! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`shares`], [`waits`], [`order`].
 
 pub mod callout;
 pub mod circq;
@@ -28,6 +28,7 @@ pub mod pslist;
 pub mod psref;
 pub mod rwlock;
 pub mod sched;
+pub mod shares;
 pub mod sleepq;
 pub mod softint;
 pub mod spl;

@@ -23,8 +23,8 @@
 //!
 //! [`Krwlock::enter`], [`Krwlock::exit`] and the rest: thread and softint; not a hard interrupt, and not with
 //! a spin mutex held. There is no level: a softint that takes the lock may have to wait for a thread.
-//! Readers leave no record of who they are. Nobody may enter a lock that he has already, not even twice
-//! as a reader: a writer may have come between. A lock is no interlock for condition variables or callouts.
+//! Nobody may enter a lock that he has already, not even twice as a reader: a writer may have come between. The word does
+//! not say who reads; a kernel with contracts [notes](crate::kern::shares) it. A lock is no interlock for condition variables or callouts.
 //!
 //! # The word
 //!
@@ -77,6 +77,7 @@ use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::lwp_oncpu;
 use crate::kern::order::{self, Resource, Sort};
 use crate::kern::pserialize;
+use crate::kern::shares;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::turnstile::{self, Queue};
 use crate::kern::{spl, synch};
@@ -212,8 +213,7 @@ impl Krwlock {
             self.vector_enter(op, l);
         }
         l.count_lock(1);
-        order::holds(self.resource(), op == Krw::Reader);
-        machine::mark(op.mark(self.addr()));
+        self.held(op);
     }
 
     /// Enters the lock if that needs no waiting (`rw_tryenter`).
@@ -234,8 +234,7 @@ impl Krwlock {
             {
                 Ok(_) => {
                     l.count_lock(1);
-                    order::holds(self.resource(), op == Krw::Reader);
-                    machine::mark(op.mark(self.addr()));
+                    self.held(op);
                     return true;
                 }
                 Err(now) => word = now,
@@ -255,6 +254,9 @@ impl Krwlock {
         let hold = self.hold_of(word, l);
         l.count_lock(-1);
         order::releases(self.resource());
+        if hold == READ_INCR {
+            shares::give_back(self);
+        }
         loop {
             let left = word - hold;
             if left & (THREAD | HAS_WAITERS) == HAS_WAITERS {
@@ -289,6 +291,7 @@ impl Krwlock {
                 .compare_exchange(word, READ_INCR, Release, Relaxed)
                 .is_ok();
         order::changes(self.resource(), true);
+        shares::take(self);
         match easy {
             true => machine::mark(Mark::Shared(self.addr())),
             false => self.vector_downgrade(),
@@ -304,7 +307,7 @@ impl Krwlock {
         let mut word = self.rw_owner.load(Relaxed);
         loop {
             contract!(
-                word & WRITE_LOCKED == 0 && word & THREAD != 0,
+                word & WRITE_LOCKED == 0 && word & THREAD != 0 && shares::may_have(self),
                 "rwlock-read-held",
                 "rw_tryupgrade({}) by {}, which is not a reader: {}",
                 self.rw_name,
@@ -321,6 +324,7 @@ impl Krwlock {
             {
                 Ok(_) => {
                     order::changes(self.resource(), false);
+                    shares::give_back(self);
                     machine::mark(Mark::Held(self.addr()));
                     return true;
                 }
@@ -363,6 +367,17 @@ impl Krwlock {
         }
     }
 
+    /// The caller holds it from now on.
+    #[inline(always)]
+    #[track_caller]
+    fn held(&self, op: Krw) {
+        order::holds(self.resource(), op == Krw::Reader);
+        if op == Krw::Reader {
+            shares::take(self);
+        }
+        machine::mark(op.mark(self.addr()));
+    }
+
     /// Takes a lock whose word was `word` and is free for `op`.
     #[inline]
     #[track_caller]
@@ -386,11 +401,12 @@ impl Krwlock {
             writer(l)
         } else {
             contract!(
-                word & THREAD != 0,
+                word & THREAD != 0 && shares::may_have(self),
                 "rwlock-held",
-                "rw_exit({}) by {}, but nobody holds it",
+                "rw_exit({}) by {}, which does not hold it: {}",
                 self.rw_name,
-                l.name()
+                l.name(),
+                Word(word)
             );
             READ_INCR
         }
@@ -423,6 +439,13 @@ impl Krwlock {
                 held == 0,
                 "rwlock-spin-held",
                 "rw_enter({}) by {} with {held} spin mutexes held",
+                self.rw_name,
+                l.name()
+            );
+            contract!(
+                !shares::has(self),
+                "rwlock-recursion",
+                "rw_enter({}) by {}, which reads it: a writer that comes in between keeps both waiting",
                 self.rw_name,
                 l.name()
             );

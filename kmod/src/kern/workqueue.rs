@@ -62,7 +62,7 @@ use crate::contract;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
-use crate::kern::inside::inside;
+use crate::kern::inside::{Awaited, inside_for};
 use crate::kern::kmem::{kmem_alloc, kmem_alloc_slice, kmem_free, kmem_free_slice};
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Lwp, curlwp};
@@ -131,7 +131,7 @@ impl Work {
 pub type WorkFunc = fn(&'static Work, Arg);
 
 /// A worker and its work (`struct workqueue_queue`).
-struct Queue {
+pub struct Queue {
     q_mutex: Kmutex,
     /// Work has come, a batch has ended.
     q_cv: Kcondvar,
@@ -270,8 +270,8 @@ impl Workqueue {
     #[track_caller]
     pub fn wait(&self, wk: &Work) {
         assert_sleepable("workqueue_wait");
-        let _inside = inside("workqueue_wait");
         for queue in self.wq_queues {
+            let _inside = inside_for("workqueue_wait", Awaited::Work(Arg::of(queue)));
             order::wants(queue.resource(self.wq_name), false);
             if queue.wait(wk) {
                 break;
@@ -415,6 +415,21 @@ impl Queue {
         }
         self.q_mutex.exit();
         found
+    }
+
+    /// The name of the workqueue: for reports.
+    pub(crate) fn name(&self) -> &'static str {
+        self.q_mutex.name()
+    }
+
+    /// Whether `wchan` is what those sleep on who wait for its work: for reports.
+    pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
+        self.q_cv.is_wchan(wchan)
+    }
+
+    /// Who does its work: for reports.
+    pub(crate) fn worker(&self) -> Option<&'static Lwp> {
+        self.q_worker.peek()
     }
 
     #[track_caller]

@@ -39,6 +39,7 @@ pub mod breach;
 pub mod callout_reset_leak;
 pub mod classics;
 pub mod drain_vs_perform;
+pub mod held;
 pub mod ifdetach_vs_arptimer;
 pub mod inet;
 pub mod key;
@@ -210,6 +211,10 @@ pub static ALL: &[&Scenario] = &[
     &classics::ABBA,
     &classics::UNRELATED_LOCK,
     &rwlock::ABBA,
+    &held::RWLOCK,
+    &held::LOCALCOUNT,
+    &held::PSREF,
+    &held::WORKQUEUE,
     &provoke::FAULT,
     &provoke::OVERFLOW,
     &provoke::HANG,

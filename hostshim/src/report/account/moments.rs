@@ -100,9 +100,12 @@ fn reason(waits: &WaitGraph, on: usize) -> String {
         return text;
     }
     text += &match kind {
-        NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Psrefs => format!(", held by {keepers}"),
+        NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Psrefs | NodeKind::Localcount => {
+            format!(", held by {keepers}")
+        }
         NodeKind::Xcall => format!(", whose request is not done before {keepers} is"),
         NodeKind::Softint | NodeKind::Softclock => format!(", occupied by {keepers}"),
+        NodeKind::Workqueue => format!(", which {keepers} does"),
         NodeKind::Lwp => format!(", which waits for {keepers}"),
     };
     text

@@ -78,7 +78,7 @@ use crate::history::Bug;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
-use crate::kern::inside::inside;
+use crate::kern::inside::{Awaited, inside_for};
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -264,12 +264,10 @@ impl PsrefTarget {
             curlwp().name(),
             class.name()
         );
-        let _inside = inside("psref_target_destroy");
+        let _inside = inside_for("psref_target_destroy", Awaited::Psrefs(Arg::of(self)));
         order::sleeps(self.resource(class), "cv_timedwait");
         self.prt_draining.store(spl::AFTERWARDS, Relaxed);
         let l = curlwp();
-        l.l_psref_draining
-            .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
         while self.swept(class) {
             note!(
                 "{} waits for references of class {}",
@@ -285,8 +283,6 @@ impl PsrefTarget {
             let _hint = prc_cv.timedwait(prc_lock, 1);
             prc_lock.exit();
         }
-        l.l_psref_draining
-            .store_fused(core::ptr::null_mut(), Relaxed);
         // Who acquires it now is found out.
         self.prt_class.set(None);
     }
@@ -459,13 +455,6 @@ pub fn holders(
             next = psref.psref_next.peek();
         }
     }
-}
-
-/// The target that `l` is destroying and waits for: for reports, when the kernel has stopped.
-pub fn draining(l: &Lwp) -> Option<&'static PsrefTarget> {
-    let target = l.l_psref_draining.peek().cast::<PsrefTarget>();
-    // SAFETY: the LWP keeps it here while it is in `destroy`, whose caller keeps the target until it returns.
-    unsafe { target.cast_const().as_ref() }
 }
 
 /// The class of a target: for reports.

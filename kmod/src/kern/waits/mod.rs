@@ -3,16 +3,17 @@
 //! # Overview
 //!
 //! Nodes are LWPs and the resources that the talk draws: a lock, the slot of a cross-call box, a softint level of a
-//! CPU, the softclock of a CPU, references that are drained. An LWP waits for a resource; a resource waits for the LWP
-//! that must act before it is free. Nothing here is kept by the kernel for this purpose, except for the names of the
-//! operations that an LWP is [inside](crate::kern::inside) of, and of who made a cross call: owners, queues and
-//! pending flags are what the primitives need anyway.
+//! CPU, the softclock of a CPU, references that are drained, the work of a queue. An LWP waits for a resource; a resource waits for the LWP
+//! that must act before it is free. Owners, queues and pending flags are what the primitives need anyway. What the kernel
+//! keeps for reports is which operations an LWP is [inside](crate::kern::inside) of and what for, who made a cross call,
+//! and, with contracts, who [shares](crate::kern::shares) an rwlock or a localcount.
 //!
 //! # Which waits are certain
 //!
 //! A wait is *certain* if nothing but its resource can end it. An LWP that sleeps with a timeout on a condition
-//! variable may be woken by either: neither is certain. kpause has nothing but its timeout. A cycle of certain waits
-//! is a deadlock, whatever else runs.
+//! variable may be woken by either: neither is certain. kpause has nothing but its timeout. A reference to a localcount
+//! may be given to somebody else, who releases it: that wait is not certain, either. A cycle of certain waits is a
+//! deadlock, whatever else runs.
 //!
 //! # Contexts
 //!
@@ -22,13 +23,18 @@ use core::fmt;
 
 use crate::config::Wiring;
 use crate::kern::callout::Callout;
+use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
+use crate::kern::inside::Awaited;
+use crate::kern::localcount::Localcount;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::mutex::Kmutex;
 use crate::kern::psref::{self, PsrefTarget};
 use crate::kern::rwlock::Krwlock;
+use crate::kern::shares;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::Ipl;
+use crate::kern::workqueue;
 use crate::kern::xcall::XcBox;
 use crate::kernel::Kernel;
 
@@ -45,7 +51,7 @@ pub enum Node {
     Lwp(&'static Lwp),
     /// A mutex.
     Mutex(&'static Kmutex),
-    /// An rwlock. Its writer is known; its readers are not.
+    /// An rwlock.
     Rwlock(&'static Krwlock),
     /// The one slot of a cross-call box.
     Xcall(&'static str, &'static XcBox),
@@ -55,6 +61,10 @@ pub enum Node {
     Softclock(&'static Cpu),
     /// Passive references to a target.
     Psrefs(&'static PsrefTarget),
+    /// References that a localcount counts.
+    Localcount(&'static Localcount),
+    /// The work of a queue, which its worker does.
+    Work(&'static workqueue::Queue),
 }
 
 impl PartialEq for Node {
@@ -67,6 +77,8 @@ impl PartialEq for Node {
             (Node::Softint(l, a), Node::Softint(m, b)) => l == m && core::ptr::eq(*a, *b),
             (Node::Softclock(a), Node::Softclock(b)) => core::ptr::eq(*a, *b),
             (Node::Psrefs(a), Node::Psrefs(b)) => core::ptr::eq(*a, *b),
+            (Node::Localcount(a), Node::Localcount(b)) => core::ptr::eq(*a, *b),
+            (Node::Work(a), Node::Work(b)) => core::ptr::eq(*a, *b),
             _ => false,
         }
     }
@@ -85,6 +97,8 @@ impl fmt::Display for Node {
                 let class = psref::class_of(target).map_or("?", |class| class.name());
                 write!(f, "psref of class {class}")
             }
+            Node::Localcount(_) => f.write_str("localcount"),
+            Node::Work(queue) => write!(f, "workqueue {}", queue.name()),
         }
     }
 }
@@ -117,6 +131,7 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
             if let Some(owner) = rw.owner() {
                 visit(certain(Node::Lwp(owner)));
             }
+            shares::holders(kernel, rw, &mut |l| visit(certain(Node::Lwp(l))));
         }
         Node::Xcall(_, xc) => xcall_edges(kernel, xc, visit),
         Node::Softint(level, ci) => {
@@ -134,6 +149,17 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
         Node::Psrefs(target) => psref::holders(kernel, target, &mut |l, _| {
             visit(certain(Node::Lwp(l)));
         }),
+        Node::Localcount(lc) => shares::holders(kernel, lc, &mut |l| {
+            visit(Wait {
+                on: Node::Lwp(l),
+                certain: false,
+            });
+        }),
+        Node::Work(queue) => {
+            if let Some(worker) = queue.worker() {
+                visit(certain(Node::Lwp(worker)));
+            }
+        }
     }
 }
 
@@ -147,6 +173,31 @@ fn wanted(l: &Lwp) -> Option<Node> {
     let wanted = l.l_wantrw.peek();
     // SAFETY: likewise the rwlock.
     unsafe { wanted.cast::<Krwlock>().cast_const().as_ref() }.map(Node::Rwlock)
+}
+
+/// What the operation that an LWP is inside of waits for, when it sleeps on `wchan`.
+fn awaited(l: &Lwp, wchan: usize) -> Option<Node> {
+    match l.operations().awaited() {
+        Awaited::Unknown => None,
+        Awaited::Psrefs(target) => {
+            // SAFETY: whoever calls psref_target_destroy keeps the target until it returns.
+            let target = unsafe { target.get::<PsrefTarget>() };
+            // It wakes up every tick, and goes to sleep again as long as there are references.
+            target.is_wchan(wchan).then_some(Node::Psrefs(target))
+        }
+        Awaited::Localcount(lc, cv) => {
+            // SAFETY: whoever calls localcount_drain keeps the counter until it returns.
+            let lc = unsafe { lc.get::<Localcount>() };
+            // SAFETY: and the condition variable, too.
+            let cv = unsafe { cv.get::<Kcondvar>() };
+            cv.is_wchan(wchan).then_some(Node::Localcount(lc))
+        }
+        Awaited::Work(queue) => {
+            // SAFETY: whoever calls workqueue_wait sees to it that nobody destroys the queue meanwhile.
+            let queue = unsafe { queue.get::<workqueue::Queue>() };
+            queue.is_wchan(wchan).then_some(Node::Work(queue))
+        }
+    }
 }
 
 fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
@@ -168,10 +219,8 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
             if let Some(other) = kernel.lwps().find(|other| other.l_exitcv.is_wchan(wchan)) {
                 visit(certain(Node::Lwp(other)));
             }
-            let drained = psref::draining(l);
-            if let Some(target) = drained.filter(|target| target.is_wchan(wchan)) {
-                // It wakes up every tick, and goes to sleep again as long as there are references.
-                return visit(certain(Node::Psrefs(target)));
+            if let Some(awaited) = awaited(l, wchan) {
+                return visit(certain(awaited));
             }
             if let Some(ci) = timeout {
                 visit(Wait {

@@ -35,12 +35,19 @@ pub(super) static BREACHES: &[Breach] = &[
     }),
     breach!("rwlock-recursion": "enters an rwlock that it has as the writer",
         || entered(Krw::Writer).enter(Krw::Reader)),
+    breach!("rwlock-recursion", "reader": "enters an rwlock that it reads",
+        || entered(Krw::Reader).enter(Krw::Reader)),
     breach!("rwlock-owned": "exits an rwlock that another thread has as the writer", || {
         let exit = |lock| shared::<Krwlock>(lock).exit();
         thread("another", 0, exit, Arg::of(entered(Krw::Writer)));
         pause(1);
     }),
     breach!("rwlock-held": "exits an rwlock that nobody has", || lock().exit()),
+    breach!("rwlock-held", "another": "exits an rwlock that another thread reads", || {
+        let exit = |lock| shared::<Krwlock>(lock).exit();
+        thread("another", 0, exit, Arg::of(entered(Krw::Reader)));
+        pause(1);
+    }),
     breach!("rwlock-write-held": "downgrades an rwlock that it has as a reader", || entered(Krw::Reader).downgrade()),
     breach!("rwlock-read-held": "upgrades an rwlock that it has as the writer", || {
         entered(Krw::Writer).tryupgrade();
