@@ -122,6 +122,11 @@ impl Drawing {
         };
         let deed = short_deed(event, width.saturating_sub(head.chars().count()));
         self.last[column] = who;
-        fit(&(head + &deed), width) + " "
+        let text = head + &deed;
+        match event.what {
+            // Nothing stands beside it.
+            What::Note(_) => format!("{text:width$} "),
+            _ => fit(&text, width) + " ",
+        }
     }
 }

@@ -34,11 +34,17 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
     }
 }
 
-/// The same in at most `width` columns, if an object's name can be shortened so far.
+/// The same in at most `width` columns, if an object's name can be shortened so far. What the kernel says is not cut, and
+/// does not begin with who says it.
 pub(super) fn short_deed(event: &TraceEvent, width: usize) -> String {
     let deed = deed(event);
     let excess = deed.chars().count().saturating_sub(width);
     match &event.what {
+        What::Note(words) => {
+            let own = words.strip_prefix(event.context.as_str());
+            let rest = own.and_then(|words| words.strip_prefix(' '));
+            format!("\"{}\"", rest.unwrap_or(words))
+        }
         What::Op(access) | What::Fused(access) if excess > 0 => {
             deed.replace(&access.object, &shorten(&access.object, excess))
         }

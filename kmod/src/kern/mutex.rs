@@ -63,6 +63,7 @@ use crate::kern::synch;
 use crate::kern::turnstile::{self, Queue};
 use crate::machine::{self, Described, Field, Kind, Mark};
 use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
+use crate::note;
 
 const SPIN: usize = 1;
 const WAITERS: usize = 2;
@@ -387,6 +388,12 @@ impl Kmutex {
             return;
         }
         curcpu().kernel().counters.mutex_sleeps.incr();
+        note!(
+            "{} sleeps for {}, which {} has",
+            curlwp().name(),
+            self.mtx_name,
+            Owner(self.mtx_owner.peek())
+        );
         chain.block(self.addr(), Queue::Writer, SyncObj::Mutex);
     }
 

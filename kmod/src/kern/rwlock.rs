@@ -526,6 +526,12 @@ impl Krwlock {
             return false;
         }
         curlwp().kernel().counters.rwlock_sleeps.incr();
+        note!(
+            "{} sleeps for {}: it is {}",
+            curlwp().name(),
+            self.rw_name,
+            Word(word)
+        );
         chain.block(self.addr(), op.queue(), SyncObj::Rwlock);
         true
     }

@@ -339,6 +339,7 @@ pub fn kpause(wmesg: &'static str, timeout_ticks: u32, interlock: Option<&Kmutex
         "kpause({wmesg}) for 0 ticks would never end"
     );
     let l = curlwp();
+    note!("{} sleeps, ticks: {timeout_ticks} ({wmesg})", l.name());
     l.lock();
     order::pauses("kpause", interlock.map(Kmutex::resource));
     sleepq::enqueue(
