@@ -73,6 +73,11 @@ pub fn idle(kernel: &'static Kernel) -> Idle {
     }
 }
 
+/// Whether somebody is on a CPU, when they have been stopped.
+pub fn runs(kernel: &'static Kernel) -> bool {
+    waits::running(kernel).next().is_some()
+}
+
 /// A number that grows whenever an actor goes on: what a watchdog watches.
 pub fn progress(kernel: &'static Kernel) -> u64 {
     kernel.progress()

@@ -255,6 +255,7 @@ pub(crate) fn outlook() -> &'static str {
     match entry::idle(run.kernel) {
         entry::Idle::Finished => "and all of them have come to their end",
         entry::Idle::Clock => "the clock could still wake somebody",
+        entry::Idle::Stuck if entry::runs(run.kernel) => "somebody runs, and comes to no end",
         entry::Idle::Stuck => "no clock and no interrupt will ever wake them",
     }
 }

@@ -6,7 +6,7 @@
 //! CPU, the softclock of a CPU, references that are drained, the work of a queue. An LWP waits for a resource; a resource waits for the LWP
 //! that must act before it is free. Owners, queues and pending flags are what the primitives need anyway. What the kernel
 //! keeps for reports is which operations an LWP is [inside](crate::kern::inside) of and what for, who made a cross call,
-//! and, with contracts, who [shares](crate::kern::shares) an rwlock or a localcount.
+//! and, with contracts, who [shares] an rwlock or a localcount.
 //!
 //! # Which waits are certain
 //!
@@ -42,7 +42,7 @@ mod cycle;
 mod tell;
 
 pub use cycle::{Cycle, Place, Station, deadlocked};
-pub use tell::{Graph, How, Visitor, Waiter, tell};
+pub use tell::{Graph, How, Visitor, Waiter, running, tell};
 
 /// A node of the graph.
 #[derive(Clone, Copy)]

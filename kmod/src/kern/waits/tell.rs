@@ -69,6 +69,12 @@ pub fn tell(kernel: &'static Kernel, visitor: &mut dyn Visitor) {
     }
 }
 
+/// The LWPs that are on a CPU, and not for want of others.
+pub fn running(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
+    let runs = |l: &&Lwp| l.l_stat.peek() == Stat::Onproc && !l.is_idle();
+    kernel.lwps().filter(runs)
+}
+
 /// How the LWP waits, if it does and not merely for requests: threads that have nothing to do wait, too.
 fn how(kernel: &'static Kernel, l: &'static Lwp) -> Option<How> {
     let sleeps = l.l_stat.peek() == Stat::Sleep;
@@ -175,10 +181,7 @@ impl Visitor for Text<'_, '_> {
 
     fn cycles_end(&mut self, kinds: usize, alike: usize) {
         self.result = self.result.and_then(|()| match (kinds, alike) {
-            (0, _) => writeln!(
-                self.out,
-                "no cycle: somebody waits for a wake-up that nobody owes"
-            ),
+            (0, _) => self.write_no_cycle(),
             (_, 0) => Ok(()),
             (_, alike) => writeln!(self.out, "and {alike} more like these"),
         });
@@ -190,6 +193,26 @@ impl Visitor for Text<'_, '_> {
 }
 
 impl Text<'_, '_> {
+    fn write_no_cycle(&mut self) -> fmt::Result {
+        let mut before = "no cycle: ";
+        for l in running(self.kernel) {
+            write!(
+                self.out,
+                "{before}{} runs on cpu{}",
+                l.name(),
+                l.cpu_unlocked().index()
+            )?;
+            before = ", ";
+        }
+        match before {
+            ", " => writeln!(self.out),
+            _ => writeln!(
+                self.out,
+                "{before}somebody waits for a wake-up that nobody owes"
+            ),
+        }
+    }
+
     fn write_cycle(&mut self, cycle: Cycle<'_>) -> fmt::Result {
         let request = cycle.requester();
         write!(self.out, "cycle: ")?;
