@@ -144,6 +144,10 @@ fn keep(
     effort: Effort,
 ) -> Result<Capture, CaptureError> {
     let found = report::size(&file);
+    let effort = match failure.takes_long() {
+        true => Effort::NONE,
+        false => effort,
+    };
     let minimized = minimize(machine, &file, failure, limits, effort);
     let unrepeatable = || CaptureError::Unrepeatable {
         first: Box::new(failure.clone()),

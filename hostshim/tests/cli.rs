@@ -52,6 +52,23 @@ fn list_names_every_scenario_and_variant() {
 }
 
 #[test]
+fn a_fault_is_a_failure_and_not_the_end_of_the_program() {
+    let scratch = Scratch::new("fault");
+    for (scenario, words) in [
+        ("provoke-fault", "address 0x10, where nothing is"),
+        ("provoke-overflow", "used up its stack"),
+    ] {
+        let file = a_failure(&scratch, &[scenario]);
+        let ran = rumplab(&["replay", &file]);
+        assert_eq!(ran.status, Some(1), "{}", ran.err);
+        let place = "at kmod/src/scenario/provoke.rs:";
+        for expected in [words, place] {
+            assert!(ran.out.contains(expected), "{}", ran.out);
+        }
+    }
+}
+
+#[test]
 fn a_failure_is_found_kept_and_replayed() {
     let scratch = Scratch::new("found");
     let file = a_failure(
@@ -164,10 +181,7 @@ fn wrong_usage_is_refused_with_advice() {
         &["run", "all", "--variant", "historic"],
         &["did you mean `historical`?"],
     );
-    refused(
-        &["run", "provoke-hang"],
-        &["booted machine", "scripts/boot"],
-    );
+    refused(&["run", "nic-loop"], &["booted machine", "scripts/boot"]);
     refused(&["run", "abba", "--cpus", "0"], &["1 to 16 CPUs"]);
     refused(&["run", "abba", "--cpus", "17"], &["1 to 16 CPUs"]);
     refused(

@@ -15,7 +15,10 @@ pub(super) fn list() -> Status {
             "Scenarios that must hold in the variant `fixed`:",
         ),
         (Kind::Broken, "Broken programs, to see how a failure looks:"),
-        (Kind::Fault, "For the booted machine only (scripts/boot):"),
+        (
+            Kind::Fault,
+            "Faults and loops without end, to see how they are told:",
+        ),
         (
             Kind::Net,
             "For the booted machine with a network card (scripts/boot --net):",

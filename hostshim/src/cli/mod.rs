@@ -53,6 +53,7 @@ struct Wrong(String);
 
 /// The program.
 pub(crate) fn main() -> ExitCode {
+    hostshim::machine::catch_faults();
     let result = match Args::parse().command {
         Command::List => Ok(list::list()),
         Command::Run(args) => run::run(&args),

@@ -14,6 +14,7 @@
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
@@ -25,7 +26,7 @@ use super::memory::{CONTEXTS, STACK_BYTES, stack_offset};
 use super::words::{Word, Words};
 
 /// The lowest page of a stack traps.
-const GUARD_BYTES: usize = 4096;
+pub(crate) const GUARD_BYTES: usize = 4096;
 /// What a stack is painted with to see how much of it is used.
 const PAINT: u8 = 0xa5;
 /// Frames are aligned: where a stack is left otherwise than it was to be measured, it may be used by so much more.
@@ -206,6 +207,13 @@ impl Contexts {
     #[inline]
     pub(crate) fn slot(&self, index: usize) -> &Slot {
         &self.slots[index]
+    }
+
+    /// The addresses of the stack of this slot's context.
+    pub(crate) fn stack_of(&self, slot: &Slot) -> Range<usize> {
+        let from_first = ptr::from_ref(slot).addr() - self.slots.as_ptr().addr();
+        let end = self.top(from_first / size_of::<Slot>()).get();
+        end - STACK_BYTES..end
     }
 
     /// The name that the kernel gave the context.

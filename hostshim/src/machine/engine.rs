@@ -14,6 +14,7 @@
 //! that runs, and no decision is made.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
+use std::ops::Range;
 use std::panic::{Location, resume_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -481,6 +482,14 @@ impl Engine {
     pub(crate) fn forget_stack(&self) {
         self.running.set(ptr::null());
         self.aside.set(ptr::null());
+    }
+
+    /// The stack of the context that runs, or of [`Engine::aside`]. None on the host's own stack.
+    pub(crate) fn stack_in_use(&self) -> Option<Range<usize>> {
+        // SAFETY: null, or a slot of `contexts`, which lives as long as the engine and is not moved.
+        let aside = unsafe { self.aside.get().as_ref() };
+        let slot = self.running().or(aside)?;
+        Some(self.contexts.stack_of(slot))
     }
 
     /// Whether the host's own stack is in use, or that of [`Engine::aside`].

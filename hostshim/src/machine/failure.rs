@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::faults::NO_STEP;
+
 /// What sort of promise was broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FailureKind {
@@ -23,6 +25,8 @@ pub enum FailureKind {
     Leak,
     /// The kernel panicked.
     Panic,
+    /// The kernel did what the processor does not let it: it touched memory that is not there, or used up a stack.
+    Fault,
 }
 
 impl FailureKind {
@@ -38,6 +42,7 @@ impl FailureKind {
             FailureKind::DoubleFree => "double free",
             FailureKind::Leak => "leak",
             FailureKind::Panic => "panic",
+            FailureKind::Fault => "fault",
         }
     }
 }
@@ -83,6 +88,13 @@ pub struct Side {
     pub context: String,
     /// Where in the source.
     pub location: String,
+}
+
+impl Failure {
+    /// Whether the run had to be watched for a long time to see it.
+    pub fn takes_long(&self) -> bool {
+        self.rule == NO_STEP
+    }
 }
 
 impl fmt::Display for Failure {

@@ -15,6 +15,7 @@
 //! | `memory`, `shadow`, `clock` | the arena, what is known of each address, vector clocks |
 //! | `context` | coroutines on pooled stacks |
 //! | `host` | the hypercalls |
+//! | `panics`, `faults` | panics, faults and endless loops of the kernel, as ends of a run |
 //! | `guest` | the entries of what runs |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `cards` | network cards, and the wire that joins them |
@@ -25,7 +26,7 @@
 //!
 //! At every access: data races between plain accesses by happens-before, whatever the values; use of memory that is not
 //! allocated, or no longer; memory given back twice. Of every run: that it comes to its end. What the kernel checks by
-//! itself (contracts, oracles, leaks) ends a run likewise.
+//! itself (contracts, oracles, leaks) ends a run likewise, and so does a panic or, once [`catch_faults`] was called, a fault.
 //!
 //! # What is not
 //!
@@ -55,6 +56,7 @@ mod cpu;
 mod decide;
 mod engine;
 mod failure;
+mod faults;
 mod guest;
 mod host;
 mod label;
@@ -84,10 +86,12 @@ use crate::strategy::{Fair, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request, Shape};
 use guest::{Guest, Kmod};
+use trace::place_of;
 
 pub use cards::Sent;
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
+pub use faults::catch_faults;
 pub(crate) use trace::place;
 pub use trace::{Access, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
@@ -283,6 +287,7 @@ impl Machine {
             panic!("a machine cannot run before it has booted")
         };
         let engine = &*self.engine;
+        faults::watch();
         engine.prepare(image, strategy, limits, detail);
         #[cfg(feature = "sanitizer")]
         engine.has_program.set(self.program.is_some());
@@ -302,6 +307,13 @@ impl Machine {
         let verdict = match failure {
             Some(failure) => Verdict::Failed(failure),
             None => engine.verdict.take().unwrap_or(Verdict::Passed),
+        };
+        let verdict = match (verdict, faults::take_place()) {
+            (Verdict::Failed(failure), Some((file, line))) => Verdict::Failed(Failure {
+                location: place_of(&file, line),
+                ..failure
+            }),
+            (verdict, _) => verdict,
         };
         Outcome {
             verdict,

@@ -296,7 +296,8 @@ pub(crate) fn place(at: &Location<'_>) -> String {
     place_of(at.file(), at.line())
 }
 
-fn place_of(file: &str, line: u32) -> String {
+/// The same of a file and a line.
+pub(crate) fn place_of(file: &str, line: u32) -> String {
     let begin = ["kmod/", "hostshim/"]
         .iter()
         .filter_map(|folder| file.rfind(folder))

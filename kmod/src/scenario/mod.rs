@@ -116,7 +116,7 @@ pub enum Kind {
     Sound,
     /// It is a broken program, for teaching and for benchmarks.
     Broken,
-    /// It provokes a fault of the machine: for the booted machine only.
+    /// It does on purpose what no processor lets a kernel do, or never ends: to see how that is told.
     Fault,
     /// It speaks with the world through a network card: for the booted machine only, if there is one.
     Net,
@@ -125,7 +125,7 @@ pub enum Kind {
 impl Kind {
     /// Whether it makes sense on the booted machine alone.
     pub const fn only_booted(self) -> bool {
-        matches!(self, Kind::Fault | Kind::Net)
+        matches!(self, Kind::Net)
     }
 }
 
@@ -218,6 +218,7 @@ pub static ALL: &[&Scenario] = &[
     &provoke::FAULT,
     &provoke::OVERFLOW,
     &provoke::HANG,
+    &provoke::LOOP,
     &nic_loop::SCENARIO,
     &net::steady::STEADY,
     &net::wire::WIRE,

@@ -1,4 +1,4 @@
-//! Faults on purpose: what the booted machine must report as what they are.
+//! Faults on purpose: what both machines must report as what they are.
 
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
@@ -39,7 +39,7 @@ pub static FAULT: Scenario = provoke(
 
 fn read_unmapped(address: Arg) {
     let at = core::hint::black_box(address.0) as *const u64;
-    // SAFETY: none is claimed: the scenario exists to fault here, and runs on the booted machine only.
+    // SAFETY: none is claimed: the scenario exists to fault here, and the machine to catch that.
     let value = unsafe { at.read_volatile() };
     core::hint::black_box(value);
 }
@@ -69,6 +69,21 @@ fn recurse(depth: u64) -> u64 {
         return frame[0];
     }
     recurse(depth + 1) + frame[15]
+}
+
+/// A thread goes round and round, and touches nothing that others could see.
+pub static LOOP: Scenario = provoke(
+    "provoke-loop",
+    "a thread loops for ever without touching anything shared",
+    |kernel| actor(kernel, "looper", 0, go_round, Arg(1)),
+    |_| {},
+);
+
+fn go_round(step: Arg) {
+    let mut rounds = step.0;
+    while core::hint::black_box(rounds) != 0 {
+        rounds |= step.0;
+    }
 }
 
 struct Hang {

@@ -1,5 +1,6 @@
 //! Tests of the machine, with a guest of a few lines: one thread a CPU, and no kernel.
 
+mod faults;
 mod kernel;
 mod memory;
 mod schedules;

@@ -1,0 +1,335 @@
+//! Faults and endless loops of the kernel: caught, and turned into a failure of the run.
+//!
+//! # Overview
+//!
+//! Code under test can follow a wild pointer, use up its stack, or go round and round without ever coming to a point, where
+//! it could be stopped. All of that is a finding, with a schedule that can be replayed, and not the end of this program.
+//! So signals that a fault raises while a context runs are answered as a failed check is: the context ends the run, and
+//! leaves. What it was about to do is forgotten, as every context is when a run ends.
+//!
+//! # How a context is made to end the run
+//!
+//! The handler runs on the stack that the thread has for signals. It changes what the context goes on with: not the
+//! instruction that was interrupted, but [`end_of_run`], on the upper half of the context's own stack, which is there even
+//! if the lower one is used up. What that overwrites nobody will need.
+//!
+//! # Endless loops
+//!
+//! A timer of the thread's processor time, which stands still while a debugger looks at it, sees whether the machine has
+//! come to another point since. A run ends after [`PATIENCE`] of them in which it has not.
+//!
+//! # What is not caught
+//!
+//! A fault on the host's own stack, where a kernel boots. Other systems than Linux, other processors than x86-64: there
+//! everything is as without this module.
+
+use std::cell::Cell;
+
+use super::failure::FailureKind;
+
+/// Seconds of processor time without a point after which a run ends.
+const PATIENCE: u32 = 3;
+/// The rule of such an end.
+pub(crate) const NO_STEP: &str = "no-step";
+
+/// Why a context is to end the run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cause {
+    /// It has no stack left.
+    Overflow,
+    /// It touches this address, which a null pointer leads to.
+    Null(usize),
+    /// It touches memory that is not there, or cannot be.
+    Wild,
+    /// It divides by zero, or the like.
+    Arithmetic,
+    /// It executes what is no instruction.
+    Instruction,
+    /// It comes to no point.
+    Loop,
+}
+
+thread_local! {
+    /// Why the context that runs is to end the run.
+    static CAUSE: Cell<Option<Cause>> = const { Cell::new(None) };
+    /// The instruction that faulted in the run that ended last.
+    static FAULTED_AT: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Cause {
+    fn kind(self) -> FailureKind {
+        match self {
+            Cause::Loop => FailureKind::Livelock,
+            _ => FailureKind::Fault,
+        }
+    }
+
+    fn rule(self) -> &'static str {
+        match self {
+            Cause::Overflow => "stack-overflow",
+            Cause::Loop => NO_STEP,
+            _ => "fault",
+        }
+    }
+
+    fn message(self, context: &str) -> String {
+        match self {
+            Cause::Overflow => format!("{context} has used up its stack"),
+            Cause::Null(address) => {
+                format!("{context} touches address {address:#x}, where nothing is: a null pointer")
+            }
+            Cause::Wild => format!("{context} touches memory that is nobody's"),
+            Cause::Arithmetic => {
+                format!("{context} divides by zero, or what it divides is too large")
+            }
+            Cause::Instruction => format!("{context} executes what is no instruction"),
+            Cause::Loop => format!(
+                "{context} comes to no point any more, for {PATIENCE} s: it goes round for ever, and touches nothing shared"
+            ),
+        }
+    }
+}
+
+/// Faults of the kernel end runs from now on, and not the program: for the whole process. Other faults are left to whoever
+/// saw to them before.
+pub fn catch_faults() {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    signals::install();
+}
+
+/// The runs of this thread are watched for loops without a point, if faults are caught.
+pub(crate) fn watch() {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    signals::watch();
+}
+
+/// Where the fault is that ended the last run of this thread, if one did: a file and a line.
+pub(crate) fn take_place() -> Option<(String, u32)> {
+    let at = FAULTED_AT.replace(0);
+    if at == 0 {
+        return None;
+    }
+    let mut place = None;
+    // The innermost function first, with those that are inlined; what others wrote is passed over.
+    backtrace::resolve(std::ptr::without_provenance_mut(at), |symbol| {
+        if let (None, Some(file), Some(line)) = (&place, symbol.filename(), symbol.lineno()) {
+            let file = file.to_string_lossy();
+            if !file.contains("/rustc/") && !file.contains("/registry/") {
+                place = Some((file.into_owned(), line));
+            }
+        }
+    });
+    place
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod signals {
+    use std::cell::Cell;
+    use std::ffi::c_void;
+    use std::mem::MaybeUninit;
+    use std::ops::Range;
+    use std::ptr;
+    use std::sync::OnceLock;
+
+    use libc::{c_int, siginfo_t, ucontext_t};
+
+    use super::{CAUSE, Cause, FAULTED_AT, PATIENCE};
+    use crate::machine::context::GUARD_BYTES;
+    use crate::machine::host::current;
+
+    /// What a fault raises.
+    const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+    /// What the timer of a thread raises.
+    const TICK: c_int = libc::SIGVTALRM;
+    /// The code of a fault whose address the processor does not tell, for it cannot be one.
+    const NO_ADDRESS: c_int = 0x80;
+    /// Addresses below this are those of a null pointer and what would lie behind it.
+    const NULL_BYTES: usize = 65_536;
+
+    /// What saw to faults before.
+    static BEFORE: OnceLock<[libc::sigaction; FAULTS.len()]> = OnceLock::new();
+
+    thread_local! {
+        /// Runs that this thread has begun.
+        static RUNS: Cell<u64> = const { Cell::new(0) };
+        /// The run and the point of the last ticks, and how many ticks found them.
+        static SEEN: Cell<(u64, u64, u32)> = const { Cell::new((0, 0, 0)) };
+        static TIMER: Timer = Timer::start();
+    }
+
+    type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
+
+    fn action(handler: Handler, flags: c_int) -> libc::sigaction {
+        // SAFETY: all zeros is a value of this type: no handler, no flags, an empty mask.
+        let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
+        action
+    }
+
+    /// Sets what a signal does from now on. Gives what it did.
+    fn set(signal: c_int, action: &libc::sigaction) -> libc::sigaction {
+        let mut before = MaybeUninit::zeroed();
+        // SAFETY: (1) both point to a `sigaction`; (2) our handlers do only what a handler may, see there.
+        let error = unsafe { libc::sigaction(signal, action, before.as_mut_ptr()) };
+        assert_eq!(error, 0, "signal {signal} cannot be caught");
+        // SAFETY: zeroed, and perhaps written by the call.
+        unsafe { before.assume_init() }
+    }
+
+    pub(super) fn install() {
+        BEFORE.get_or_init(|| {
+            set(TICK, &action(on_tick, libc::SA_RESTART));
+            FAULTS.map(|signal| set(signal, &action(on_fault, 0)))
+        });
+    }
+
+    pub(super) fn watch() {
+        if BEFORE.get().is_some() {
+            RUNS.set(RUNS.get() + 1);
+            TIMER.with(|_| {});
+        }
+    }
+
+    /// A timer of the thread that made it, which raises [`TICK`] there after every second of its processor time.
+    struct Timer(Option<libc::timer_t>);
+
+    impl Timer {
+        fn start() -> Timer {
+            // SAFETY: all zeros is a value of this type.
+            let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+            event.sigev_notify = libc::SIGEV_THREAD_ID;
+            event.sigev_signo = TICK;
+            // SAFETY: it asks for nothing.
+            event.sigev_notify_thread_id = unsafe { libc::gettid() };
+            let mut timer = ptr::null_mut();
+            let clock = libc::CLOCK_THREAD_CPUTIME_ID;
+            // SAFETY: both point to what the call is about.
+            if unsafe { libc::timer_create(clock, &mut event, &mut timer) } != 0 {
+                // Without timers loops are not found, and all else is.
+                return Timer(None);
+            }
+            let second = libc::timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            };
+            let every = libc::itimerspec {
+                it_interval: second,
+                it_value: second,
+            };
+            // SAFETY: a timer of this thread's, just made.
+            unsafe { libc::timer_settime(timer, 0, &every, ptr::null_mut()) };
+            Timer(Some(timer))
+        }
+    }
+
+    impl Drop for Timer {
+        fn drop(&mut self) {
+            if let Some(timer) = self.0 {
+                // SAFETY: it was made by `start`, and nobody else deletes it.
+                unsafe { libc::timer_delete(timer) };
+            }
+        }
+    }
+
+    /// The registers of what was interrupted.
+    struct Interrupted(*mut ucontext_t);
+
+    impl Interrupted {
+        fn register(&self, number: c_int) -> *mut i64 {
+            // SAFETY: the context that the system gave a handler, which has not returned; the number is one of a register.
+            unsafe { &raw mut (*self.0).uc_mcontext.gregs[number as usize] }
+        }
+
+        fn get(&self, number: c_int) -> usize {
+            // SAFETY: as above.
+            unsafe { self.register(number).read() as usize }
+        }
+
+        fn set(&self, number: c_int, value: usize) {
+            // SAFETY: as above.
+            unsafe { self.register(number).write(value as i64) };
+        }
+
+        /// The stack of the kernel's context, if that is what was interrupted.
+        fn guest_stack(&self) -> Option<Range<usize>> {
+            let stack = current()?.stack_in_use()?;
+            let at = self.get(libc::REG_RSP);
+            (stack.start <= at && at <= stack.end).then_some(stack)
+        }
+
+        /// The context ends the run instead of going on.
+        fn divert(&self, stack: &Range<usize>, cause: Cause) {
+            CAUSE.set(Some(cause));
+            // As a function finds it that was called: 8 less than a multiple of 16.
+            let middle = (stack.start + stack.len() / 2) & !0xf;
+            self.set(libc::REG_RSP, middle - 8);
+            self.set(libc::REG_RIP, end_of_run as *const () as usize);
+        }
+    }
+
+    /// Writes to the standard error, as a handler may.
+    fn tell(text: &str) {
+        // SAFETY: that many bytes are there.
+        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+    }
+
+    /// Allocates nothing, takes no lock, and touches what is this thread's own.
+    extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+        let interrupted = Interrupted(context.cast());
+        let Some(stack) = interrupted.guest_stack() else {
+            if current().is_some() {
+                tell(
+                    "rumplab: a fault of the kernel outside of any run: it boots, or a report asks it\n",
+                );
+            }
+            // It is raised again, for whoever saw to it before.
+            let before = FAULTS.iter().position(|fault| *fault == signal);
+            if let (Some(actions), Some(index)) = (BEFORE.get(), before) {
+                set(signal, &actions[index]);
+            }
+            return;
+        };
+        FAULTED_AT.set(interrupted.get(libc::REG_RIP));
+        // SAFETY: what the system gave a handler that asked for it.
+        let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+        let guard = stack.start..stack.start + GUARD_BYTES;
+        let cause = match signal {
+            libc::SIGFPE => Cause::Arithmetic,
+            libc::SIGILL => Cause::Instruction,
+            _ if code == NO_ADDRESS => Cause::Wild,
+            _ if guard.contains(&address) => Cause::Overflow,
+            _ if address < NULL_BYTES => Cause::Null(address),
+            _ => Cause::Wild,
+        };
+        interrupted.divert(&stack, cause);
+    }
+
+    /// As [`on_fault`].
+    extern "C" fn on_tick(_signal: c_int, _info: *mut siginfo_t, context: *mut c_void) {
+        let interrupted = Interrupted(context.cast());
+        let (Some(engine), Some(stack)) = (current(), interrupted.guest_stack()) else {
+            return;
+        };
+        let (run, point) = (RUNS.get(), engine.points.get());
+        let (last_run, last_point, times) = SEEN.get();
+        let times = match (last_run, last_point) == (run, point) {
+            true => times + 1,
+            false => 0,
+        };
+        SEEN.set((run, point, times));
+        if times == PATIENCE {
+            interrupted.divert(&stack, Cause::Loop);
+        }
+    }
+
+    /// What a context goes on with that is to end the run.
+    extern "C" fn end_of_run() -> ! {
+        let (Some(engine), Some(cause)) = (current(), CAUSE.take()) else {
+            std::process::abort()
+        };
+        let context = engine.context_name(engine.cpu.get());
+        let at = engine.current().location();
+        engine.fail(cause.kind(), cause.rule(), cause.message(&context), at)
+    }
+}
