@@ -140,6 +140,17 @@ impl CalloutCpu {
     }
 }
 
+/// The ticks that the callouts of a CPU have seen: a callout that was scheduled at tick `t` for `n` is due at `t + n`.
+///
+/// Context: any.
+pub fn ticks(ci: &Cpu) -> u32 {
+    let cc = &ci.ci_callout;
+    cc.cc_lock.spin_enter();
+    let ticks = cc.cc_ticks.get();
+    cc.cc_lock.spin_exit();
+    ticks
+}
+
 /// Gives a CPU its wheel and its softclock.
 pub(crate) fn init_cpu(ci: &'static Cpu) -> Option<()> {
     let cc = &ci.ci_callout;
@@ -177,6 +188,8 @@ pub struct Callout {
 /// What a callout is up to, at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CalloutState {
+    /// The CPU that it belongs to, by whose ticks it is due.
+    pub cpu: usize,
     /// Whether it will run.
     pub pending: bool,
     /// Whether its handler runs: it was taken off the list, and has not returned. It may be pending again.
@@ -475,6 +488,7 @@ impl Callout {
     pub fn state(&self) -> CalloutState {
         let ci = self.lock();
         let state = CalloutState {
+            cpu: ci.index(),
             pending: self.c_flags.get() & PENDING != 0,
             running: ci.ci_callout.cc_active.get() == self.addr(),
             runs: self.c_runs.get(),

@@ -327,6 +327,7 @@ mod tests {
     use std::string::{String, ToString};
 
     const NOTHING: CalloutState = CalloutState {
+        cpu: 0,
         pending: false,
         running: false,
         runs: 0,
@@ -372,6 +373,7 @@ mod tests {
     fn a_pending_schedule_that_was_replaced_is_told() {
         let references = references(&[(Holder::Timer, 0), (Holder::Timer, 0)]);
         let timer = CalloutState {
+            cpu: 0,
             pending: true,
             ..NOTHING
         };
@@ -386,6 +388,7 @@ mod tests {
     fn a_handler_that_returned_with_its_reference_is_told() {
         let references = references(&[(Holder::Timer, 0), (Holder::Timer, 1)]);
         let timer = CalloutState {
+            cpu: 0,
             pending: true,
             runs: 1,
             ..NOTHING
@@ -415,6 +418,7 @@ mod tests {
     #[test]
     fn a_handler_in_flight_answers_until_it_has_dropped_its_reference() {
         let timer = CalloutState {
+            cpu: 0,
             pending: true,
             running: true,
             runs: 1,
@@ -442,6 +446,7 @@ mod tests {
         taken[MOST] = (Holder::Timer, 0);
         let references = references(&taken);
         let pending = CalloutState {
+            cpu: 0,
             pending: true,
             ..NOTHING
         };
@@ -456,6 +461,7 @@ mod tests {
     #[test]
     fn who_should_have_one_and_has_none_is_told() {
         let timer = CalloutState {
+            cpu: 0,
             pending: true,
             ..NOTHING
         };

@@ -36,6 +36,7 @@ pub mod arp;
 pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;
+pub mod callout;
 pub mod callout_reset_leak;
 pub mod classics;
 pub mod drain_vs_perform;
@@ -200,6 +201,8 @@ pub static ALL: &[&Scenario] = &[
     &workqueue::WAIT,
     &pcq::FIFO,
     &pcq::NOTIFY,
+    &callout::DUE,
+    &callout::ANSWERS,
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,

@@ -1,0 +1,394 @@
+//! What callout(9) promises: when a callout runs, and what it says of itself.
+
+use crate::kern::callout::{self, Callout};
+use crate::kern::condvar::Kcondvar;
+use crate::kern::lwp::{Arg, curcpu, curlwp, curlwp_bind, curlwp_bindx};
+use crate::kern::mutex::Kmutex;
+use crate::kern::spl::Ipl;
+use crate::machine;
+use crate::mem::Plain;
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+
+const ACTORS: usize = 2;
+/// Timers of each actor.
+const TIMERS: usize = 3;
+/// CPUs whose callouts are watched.
+const WATCHED: usize = 4;
+
+/// Callouts run when they are due.
+pub static DUE: Scenario = Scenario {
+    name: "callout-due",
+    summary: "callouts are scheduled, and moved while they are pending: does each run when it is due?",
+    about: "Two threads schedule callouts and move them, to earlier and to later, while they are pending. None runs before \
+            it is due, or on another CPU than its own, or unless it was scheduled. On each CPU one more callout runs \
+            every tick; when it does, whatever was due when it ran before must have run.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let due = share("due", Due::new());
+        machine::label(due, format_args!("due"));
+        kernel.set_data(Arg::of(due));
+        for (index, timer) in due.timers.iter().enumerate() {
+            timer.callout.init(kernel.cpu(0));
+            timer.callout.setfunc(timer_runs, Arg(index));
+        }
+        for (index, watch) in due.watches.iter().enumerate() {
+            watch.callout.init(kernel.cpu(0));
+            watch.callout.setfunc(watch_runs, Arg(index));
+        }
+        for (number, name) in ["t1", "t2"].into_iter().enumerate() {
+            actor(kernel, name, number, schedule_and_move, Arg(number));
+        }
+    },
+    verify: |_| {},
+    teardown: free_data::<Due>,
+};
+
+/// When a callout is due, by the ticks of its CPU: at one of these, for the clock goes on while it is scheduled.
+#[derive(Clone, Copy)]
+struct Scheduled {
+    cpu: usize,
+    earliest: u32,
+    latest: u32,
+}
+
+/// A callout, and what was scheduled that has not run: under the account.
+struct Timer {
+    callout: Callout,
+    scheduled: Plain<Option<Scheduled>>,
+}
+
+crate::fields!(Timer { callout, scheduled });
+
+/// What runs every tick of a CPU, as long as there are actors.
+struct Watch {
+    callout: Callout,
+    begun: Plain<bool>,
+    /// The tick at which it ran before.
+    before: Plain<u32>,
+}
+
+crate::fields!(Watch {
+    callout,
+    begun,
+    before
+});
+
+struct Due {
+    /// Protects what is noted of each callout, and holds still what is scheduled.
+    account: Kmutex,
+    ran: Kcondvar,
+    timers: [Timer; ACTORS * TIMERS],
+    watches: [Watch; WATCHED],
+    /// Actors that have come to their end.
+    ended: Plain<usize>,
+}
+
+crate::fields!(Due {
+    account,
+    ran,
+    timers,
+    watches,
+    ended
+});
+
+/// Whether tick `a` comes before tick `b`.
+fn is_before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+impl Due {
+    const fn new() -> Self {
+        Due {
+            account: Kmutex::new("account", Ipl::Sched),
+            ran: Kcondvar::new("ran"),
+            timers: [const {
+                Timer {
+                    callout: Callout::new(),
+                    scheduled: Plain::new(None),
+                }
+            }; ACTORS * TIMERS],
+            watches: [const {
+                Watch {
+                    callout: Callout::new(),
+                    begun: Plain::new(false),
+                    before: Plain::new(0),
+                }
+            }; WATCHED],
+            ended: Plain::new(0),
+        }
+    }
+
+    /// Schedules a timer, pending or not, and notes when it is due.
+    fn schedule(&self, timer: &Timer, ticks: u32) {
+        let cpus = curlwp().kernel().cpus();
+        self.account.spin_enter();
+        let mut before = [0; crate::config::Config::MAXCPUS];
+        for (tick, ci) in before.iter_mut().zip(cpus) {
+            *tick = callout::ticks(ci);
+        }
+        timer.callout.schedule(ticks);
+        // Nobody else schedules it, and its handler has to wait: it stays where it is.
+        let cpu = timer.callout.state().cpu;
+        timer.scheduled.set(Some(Scheduled {
+            cpu,
+            earliest: before[cpu].wrapping_add(ticks),
+            latest: callout::ticks(&cpus[cpu]).wrapping_add(ticks),
+        }));
+        self.account.spin_exit();
+    }
+
+    /// Waits until a timer has run.
+    fn wait(&self, timer: &Timer) {
+        self.account.spin_enter();
+        while timer.scheduled.get().is_some() {
+            self.ran.wait(&self.account);
+        }
+        self.account.spin_exit();
+    }
+
+    /// Begins to watch the CPU that the caller runs on.
+    fn watch(&self) {
+        let bound = curlwp_bind();
+        let ci = curcpu();
+        if let Some(watch) = self.watches.get(ci.index()) {
+            self.account.spin_enter();
+            if !watch.begun.replace(true) {
+                watch.before.set(callout::ticks(ci));
+                watch.callout.schedule(1);
+            }
+            self.account.spin_exit();
+        }
+        curlwp_bindx(bound);
+    }
+
+    /// Nobody schedules any more.
+    fn end(&self) {
+        let callouts = self.timers.iter().map(|timer| &timer.callout);
+        let watches = self.watches.iter().map(|watch| &watch.callout);
+        for callout in callouts.chain(watches) {
+            // Its handler may be about to return.
+            callout.halt(None);
+            callout.destroy();
+        }
+    }
+}
+
+/// The handler of a timer.
+fn timer_runs(index: Arg) {
+    let due: &Due = shared(curlwp().kernel().data());
+    let (timer, ci) = (&due.timers[index.0], curcpu());
+    due.account.spin_enter();
+    // It may have been scheduled anew since it was taken off the list: then that is what is noted.
+    if !timer.callout.pending() {
+        let now = callout::ticks(ci);
+        match timer.scheduled.replace(None) {
+            None => broken_promise(
+                "callout-once",
+                format_args!(
+                    "callout {} runs on cpu{} and was not scheduled",
+                    index.0,
+                    ci.index()
+                ),
+            ),
+            Some(Scheduled { cpu, earliest, .. })
+                if cpu != ci.index() || is_before(now, earliest) =>
+            {
+                broken_promise(
+                    "callout-early",
+                    format_args!(
+                        "callout {} runs at tick {now} of cpu{}, and is due at {earliest} of cpu{cpu}",
+                        index.0,
+                        ci.index()
+                    ),
+                )
+            }
+            Some(_) => {}
+        }
+        due.ran.broadcast();
+    }
+    due.account.spin_exit();
+}
+
+/// The handler of a CPU's watch.
+///
+/// All that was due when it ran before was on the list that was run to its end then, so it has run.
+fn watch_runs(index: Arg) {
+    let due: &Due = shared(curlwp().kernel().data());
+    let (watch, ci) = (&due.watches[index.0], curcpu());
+    due.account.spin_enter();
+    let (now, before) = (callout::ticks(ci), watch.before.get());
+    for (number, timer) in due.timers.iter().enumerate() {
+        if let Some(Scheduled { cpu, latest, .. }) = timer.scheduled.get()
+            && cpu == ci.index()
+            && !is_before(before, latest)
+        {
+            broken_promise(
+                "callout-late",
+                format_args!(
+                    "callout {number} was due at tick {latest} of cpu{cpu}, whose callouts were run at {before} and are again \
+                     at {now}, and has not run",
+                ),
+            );
+        }
+    }
+    watch.before.set(now);
+    if due.ended.get() < ACTORS {
+        watch.callout.schedule(1);
+    }
+    due.account.spin_exit();
+}
+
+fn schedule_and_move(number: Arg) {
+    let kernel = curlwp().kernel();
+    let due: &Due = shared(kernel.data());
+    let timers = &due.timers[number.0 * TIMERS..][..TIMERS];
+    for _ in 0..kernel.config().repeat {
+        due.watch();
+        // Near, behind the first level of a small wheel, and beyond its reach.
+        for (timer, ticks) in timers.iter().zip([1, 5, 18]) {
+            due.schedule(timer, ticks);
+        }
+        due.schedule(&timers[1], 7);
+        due.schedule(&timers[2], 2);
+        for timer in timers {
+            due.wait(timer);
+        }
+    }
+    due.account.spin_enter();
+    let ended = due.ended.get() + 1;
+    due.ended.set(ended);
+    due.account.spin_exit();
+    if ended == ACTORS {
+        due.end();
+    }
+}
+
+/// What a callout says of itself.
+pub static ANSWERS: Scenario = Scenario {
+    name: "callout-answers",
+    summary: "callouts are asked whether they are pending, have expired, are active, are invoking",
+    about: "Two threads, each with a callout of its own, schedule it, stop it, schedule it and wait for it. They and the \
+            handler ask it what it is at every turn, and know the answers.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let asked = share("asked", [const { Asked::new() }; ACTORS]);
+        for (number, name) in ["t1", "t2"].into_iter().enumerate() {
+            let asked = &asked[number];
+            machine::label(asked, format_args!("{name}'s"));
+            asked.callout.init(kernel.cpu(0));
+            actor(kernel, name, number, ask, Arg::of(asked));
+        }
+        kernel.set_data(Arg::of(asked));
+    },
+    verify: |_| {},
+    teardown: free_data::<[Asked; ACTORS]>,
+};
+
+/// A callout, and whether it has run.
+struct Asked {
+    callout: Callout,
+    mutex: Kmutex,
+    cv: Kcondvar,
+    has_run: Plain<bool>,
+}
+
+crate::fields!(Asked {
+    callout,
+    mutex,
+    cv,
+    has_run
+});
+
+/// Ticks that nobody waits for.
+const LONG: u32 = 10_000;
+
+impl Asked {
+    const fn new() -> Self {
+        Asked {
+            callout: Callout::new(),
+            mutex: Kmutex::new("asked", Ipl::None),
+            cv: Kcondvar::new("asked"),
+            has_run: Plain::new(false),
+        }
+    }
+
+    /// Sees that the callout answers as it must.
+    #[track_caller]
+    fn expect(&self, when: &str, expected: [bool; 4]) {
+        let callout = &self.callout;
+        let answers = [
+            callout.pending(),
+            callout.expired(),
+            callout.active(),
+            callout.invoking(),
+        ];
+        if answers != expected {
+            broken_promise(
+                "callout-answers",
+                format_args!(
+                    "a callout {when} says {answers:?} when it is asked whether it is pending, has expired, is active, is \
+                     invoking: it should be {expected:?}"
+                ),
+            );
+        }
+    }
+
+    /// Stops it, and sees that it says whether it had run.
+    fn stop(&self, when: &str, ran: bool) {
+        if self.callout.stop() != ran {
+            broken_promise(
+                "callout-answers",
+                format_args!("callout_stop of a callout {when} says {}", !ran),
+            );
+        }
+    }
+}
+
+fn asked_runs(asked: Arg) {
+    let asked: &Asked = shared(asked);
+    asked.expect("whose handler has begun", [false, true, true, true]);
+    asked.callout.ack();
+    asked.expect("that was acknowledged", [false, true, true, false]);
+    asked.mutex.enter();
+    asked.has_run.set(true);
+    asked.cv.signal();
+    asked.mutex.exit();
+}
+
+fn ask(asked: Arg) {
+    let at = asked;
+    let asked: &Asked = shared(at);
+    let nothing = [false; 4];
+    for _ in 0..curlwp().kernel().config().repeat {
+        asked.callout.reset(LONG, asked_runs, at);
+        asked.expect("that was scheduled", [true, false, true, false]);
+        asked.stop("that is pending", false);
+        asked.expect("that was stopped", nothing);
+        asked.callout.schedule(LONG);
+        asked.callout.schedule(1);
+        asked.mutex.enter();
+        while !asked.has_run.get() {
+            asked.cv.wait(&asked.mutex);
+        }
+        asked.has_run.set(false);
+        asked.mutex.exit();
+        asked.expect("that has run", [false, true, true, false]);
+        asked.stop("that has run", true);
+        asked.expect("that has run and was stopped", nothing);
+        asked.callout.schedule(LONG);
+        asked.callout.halt(None);
+        asked.expect("that was halted", nothing);
+    }
+    // Its handler may be about to return.
+    asked.callout.halt(None);
+    asked.callout.destroy();
+}
