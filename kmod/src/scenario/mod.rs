@@ -61,6 +61,7 @@ pub mod psref;
 pub mod rounds;
 pub mod rwlock;
 pub mod softnet;
+pub mod timeslice;
 pub mod workqueue;
 pub mod xcall_early_count;
 
@@ -197,10 +198,12 @@ pub static ALL: &[&Scenario] = &[
     &rwlock::EXCLUSION,
     &rwlock::WRITER_NOT_STARVED,
     &rwlock::HANDOFF,
+    &rwlock::ANSWERS,
     &workqueue::ONCE,
     &workqueue::WAIT,
     &pcq::FIFO,
     &pcq::NOTIFY,
+    &timeslice::SCENARIO,
     &callout::DUE,
     &callout::ANSWERS,
     &arp::STATES,

@@ -1,5 +1,6 @@
 //! What rwlock(9) promises: exclusion, that writers are not starved, and to whom a lock is handed over.
 
+use crate::kern::kthread::{Options, kthread_create, kthread_join};
 use crate::kern::lwp::{Arg, Lwp, Stat, curlwp};
 use crate::kern::rwlock::{Krw, Krwlock};
 use crate::kern::softint::{self, Softint};
@@ -346,6 +347,118 @@ fn handoff_writer(handoff: Arg) {
         }
         handoff.lock.exit();
     }
+}
+
+/// What a lock answers to tries, and to questions.
+pub static ANSWERS: Scenario = Scenario {
+    name: "rwlock-answers",
+    summary: "an rwlock is tried, and asked who holds it, while it is free, read, and written",
+    about: "A thread goes through every state of a lock, and in each another thread, which it waits for, tries to enter it. \
+            Nobody else has to do with the lock, so both know what rw_tryenter, rw_tryupgrade, rw_read_held, \
+            rw_write_held and rw_lock_held must say.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let lock = share("asked", Krwlock::new("asked"));
+        machine::label(lock, format_args!("asked"));
+        kernel.set_data(Arg::of(lock));
+        actor(kernel, "asker", 0, ask, Arg::of(lock));
+    },
+    verify: |_| {},
+    teardown: free_data::<Krwlock>,
+};
+
+#[track_caller]
+fn expect(answer: bool, expected: bool, what: &str, state: &str) {
+    if answer != expected {
+        broken_promise(
+            "rwlock-answers",
+            format_args!(
+                "{what} by {} of a lock that is {state} says {answer}",
+                curlwp().name()
+            ),
+        );
+    }
+}
+
+/// Asks who holds a lock: readers, the caller as its writer, anybody.
+#[track_caller]
+fn expect_held(lock: &Krwlock, [read, write, any]: [bool; 3], state: &str) {
+    expect(lock.read_held(), read, "rw_read_held", state);
+    expect(lock.write_held(), write, "rw_write_held", state);
+    expect(lock.lock_held(), any, "rw_lock_held", state);
+}
+
+/// Tries to enter a lock; leaves it if that succeeds.
+#[track_caller]
+fn expect_try(lock: &Krwlock, [reader, writer]: [bool; 2], state: &str) {
+    for (op, expected, what) in [
+        (Krw::Reader, reader, "rw_tryenter(RW_READER)"),
+        (Krw::Writer, writer, "rw_tryenter(RW_WRITER)"),
+    ] {
+        let entered = lock.tryenter(op);
+        expect(entered, expected, what, state);
+        if entered {
+            lock.exit();
+        }
+    }
+}
+
+/// Has another thread run `func`, and waits for its end.
+fn meanwhile(lock: &Krwlock, func: fn(Arg)) {
+    let options = Options {
+        must_join: true,
+        begin_on: 1,
+        ..Options::default()
+    };
+    let (kernel, arg) = (curlwp().kernel(), Arg::of(lock));
+    if let Some(other) = kthread_create(kernel, &options, func, arg, format_args!("other")) {
+        kthread_join(other);
+    }
+}
+
+fn ask(lock: Arg) {
+    let lock: &Krwlock = shared(lock);
+    let nobody = [false; 3];
+    for _ in 0..curlwp().kernel().config().repeat {
+        expect_held(lock, nobody, "free");
+        expect_try(lock, [true, true], "free");
+
+        lock.enter(Krw::Reader);
+        expect_held(lock, [true, false, true], "read by it");
+        expect(
+            lock.tryenter(Krw::Writer),
+            false,
+            "rw_tryenter(RW_WRITER)",
+            "read by it",
+        );
+        meanwhile(lock, |lock| {
+            let lock: &Krwlock = shared(lock);
+            expect_held(lock, [true, false, true], "read by another");
+            expect_try(lock, [true, false], "read by another");
+            lock.enter(Krw::Reader);
+            expect(lock.tryupgrade(), false, "rw_tryupgrade", "read by both");
+            lock.exit();
+        });
+        expect(lock.tryupgrade(), true, "rw_tryupgrade", "read by it alone");
+
+        expect_held(lock, [false, true, true], "written by it");
+        expect_try(lock, [false, false], "written by it");
+        meanwhile(lock, |lock| {
+            let lock: &Krwlock = shared(lock);
+            expect_held(lock, [false, false, true], "written by another");
+            expect_try(lock, [false, false], "written by another");
+        });
+
+        lock.downgrade();
+        expect_held(lock, [true, false, true], "read again");
+        lock.exit();
+        expect_held(lock, nobody, "free again");
+    }
+    lock.destroy();
 }
 
 struct Two {
