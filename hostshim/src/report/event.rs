@@ -130,13 +130,14 @@ pub(super) fn is_landmark(event: &TraceEvent) -> bool {
     )
 }
 
-/// Whether the kernel says there what it does, and not merely who is run next.
+/// Whether the kernel says there what it does, and not merely who is run next, or sleeps, which the account tells by itself.
 pub(super) fn is_own_account(event: &TraceEvent) -> bool {
     match &event.what {
         What::Note(words) => {
             let is_taken = words.contains(" takes ") && words.contains(" from cpu");
             let is_routine = [" is preempted", " runs"];
-            !is_taken && !is_routine.iter().any(|end| words.ends_with(end))
+            let sleeps = words.contains(" sleeps for ") || words.contains(" sleeps, ticks: ");
+            !is_taken && !sleeps && !is_routine.iter().any(|end| words.ends_with(end))
         }
         _ => false,
     }
