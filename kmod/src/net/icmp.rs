@@ -68,6 +68,15 @@ pub(crate) fn icmp_input(net: &'static Net, mut m: Mbuf, header: &Header) {
     }
 }
 
+/// A message to whoever sent the packet with this header, from the address that it was sent to.
+fn back(header: &Header) -> Outgoing {
+    Outgoing {
+        src: Some(header.dst),
+        dst: header.src,
+        protocol: IpProtocol::Icmp,
+    }
+}
+
 /// Sends an echo request back as its reply (`icmp_reflect`).
 #[track_caller]
 fn icmp_reflect(net: &'static Net, mut m: Mbuf, header: &Header) {
@@ -75,12 +84,7 @@ fn icmp_reflect(net: &'static Net, mut m: Mbuf, header: &Header) {
     packet.set_msg_type(Icmpv4Message::EchoReply);
     packet.fill_checksum();
     net.stats.count(Count::EchoReplies);
-    let out = Outgoing {
-        src: Some(header.dst),
-        dst: header.src,
-        protocol: IpProtocol::Icmp,
-    };
-    ip_output(net, m, &out);
+    ip_output(net, m, &back(header));
 }
 
 /// Tells the sender of a packet, whose IP header is still in front, that its destination cannot be reached
@@ -103,12 +107,7 @@ pub(crate) fn icmp_error(net: &'static Net, m: &Mbuf, header: &Header, code: u8)
     packet.set_msg_code(code);
     packet.fill_checksum();
     net.stats.count(Count::IcmpErrors);
-    let out = Outgoing {
-        src: Some(header.dst),
-        dst: header.src,
-        protocol: IpProtocol::Icmp,
-    };
-    ip_output(net, error, &out);
+    ip_output(net, error, &back(header));
 }
 
 #[cfg(test)]
