@@ -13,6 +13,7 @@
 use core::fmt;
 
 use crate::config::Config;
+use crate::kern::percpu::arena;
 use crate::kern::{kmem, sched, spl, waits};
 use crate::kernel::Kernel;
 use crate::machine::{self, Context, Line, Stop};
@@ -89,6 +90,7 @@ pub fn progress(kernel: &'static Kernel) -> u64 {
 pub fn verify(kernel: &'static Kernel) {
     crate::scenario::verify(kernel);
     kmem::verify(kernel);
+    arena::verify(kernel);
 }
 
 /// Ends the run with the wait-for graph: somebody waits for what can never come.

@@ -13,6 +13,7 @@ use crate::kern::rwlock::{Krw, Krwlock};
 use crate::kern::spl::{self, Ipl};
 use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
+use crate::machine::{self, Stop};
 use crate::mem::{Local, Plain};
 use crate::note;
 
@@ -86,6 +87,23 @@ impl PercpuArena {
         self.percpu_busy.set(false);
         self.percpu_cv.broadcast();
         self.percpu_lock.exit();
+    }
+}
+
+/// Checks at rest that everything the scenario was given has come back.
+pub(crate) fn verify(kernel: &Kernel) {
+    let arena = &kernel.percpu;
+    let free: u32 = arena
+        .percpu_free
+        .iter()
+        .map(|map| map.peek().count_ones())
+        .sum();
+    let out = arena.percpu_nextoff.peek() - free as usize;
+    if out != 0 {
+        machine::stop(
+            Stop::Oracle("percpu-leak"),
+            format_args!("{out} words of per-CPU storage were never given back"),
+        );
     }
 }
 
