@@ -4,6 +4,8 @@ use hostshim::hunt::{Budget, Hunt, Watch};
 use hostshim::{Failure, FailureKind};
 use kmod::kern::lwp::Arg;
 use kmod::kern::percpu::percpu_alloc;
+use kmod::kern::softint;
+use kmod::kern::spl::Ipl;
 use kmod::mem::Plain;
 use kmod::scenario::{FIXED, Kind, Scenario, actor, share};
 
@@ -43,6 +45,16 @@ static PERCPU: Scenario = Scenario {
     ..SCENARIO
 };
 
+static SOFTINT: Scenario = Scenario {
+    setup: |kernel| {
+        let forgets = |_| {
+            let _forgotten = softint::establish(Ipl::SoftNet, |_| {}, Arg::NONE);
+        };
+        actor(kernel, "forgets", 0, forgets, Arg::NONE);
+    },
+    ..SCENARIO
+};
+
 /// How the first of ten runs fails.
 fn fails(scenario: &'static Scenario) -> Option<Failure> {
     let hunt = Hunt::new(scenario, &scenario.variants[0], Budget::Schedules(10));
@@ -68,4 +80,10 @@ fn memory_that_is_not_freed_is_a_leak() {
 fn percpu_storage_that_is_not_freed_is_a_leak() {
     let failure = fails(&PERCPU).expect("a leak");
     assert_eq!(failure.rule, "percpu-leak");
+}
+
+#[test]
+fn a_softint_that_is_not_disestablished_is_a_leak() {
+    let failure = fails(&SOFTINT).expect("a leak");
+    assert_eq!(failure.rule, "softint-leak");
 }

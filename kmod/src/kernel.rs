@@ -210,6 +210,7 @@ fn boot_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
         scenario.min_cpus,
         cpus.len()
     );
+    softint::keep(kernel);
     (scenario.setup)(kernel);
     kernel.mp_online.store(true, Release);
     Some(())

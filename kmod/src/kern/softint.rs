@@ -49,7 +49,7 @@ use crate::kern::pserialize;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, synch, xcall};
 use crate::kernel::Kernel;
-use crate::machine::{self, Mark};
+use crate::machine::{self, Mark, Stop};
 use crate::mem::{AtomicU32, Local, Plain, Relaxed};
 use crate::note;
 
@@ -148,6 +148,8 @@ pub struct Softints {
     softint_lock: Kmutex,
     /// Which places are taken, a bit each.
     softint_used: Plain<u64>,
+    /// Those of them that are the kernel's own.
+    softint_kept: Local<u64>,
     /// Cross-CPU requests: which places each CPU was asked to schedule, a bit each.
     softint_remote: [AtomicU32; Config::MAXCPUS],
 }
@@ -163,6 +165,7 @@ impl Softints {
         Softints {
             softint_lock: Kmutex::new("softint_lock", Ipl::None),
             softint_used: Plain::new(1),
+            softint_kept: Local::new(0),
             softint_remote: [const { AtomicU32::new(0) }; Config::MAXCPUS],
         }
     }
@@ -229,6 +232,24 @@ pub(crate) fn establish_at_boot(
 ) -> Option<Softint> {
     let kernel = cpus.first()?.kernel();
     establish_locked(kernel, cpus, level, func, arg)
+}
+
+/// What is established by now is the kernel's own. At boot.
+pub(crate) fn keep(kernel: &Kernel) {
+    let softints = &kernel.softints;
+    softints.softint_kept.set(softints.softint_used.get());
+}
+
+/// Checks at rest that every softint of the scenario was disestablished.
+pub(crate) fn verify(kernel: &Kernel) {
+    let softints = &kernel.softints;
+    let left = softints.softint_used.peek() & !softints.softint_kept.peek();
+    if left != 0 {
+        machine::stop(
+            Stop::Oracle("softint-leak"),
+            format_args!("{} softints were never disestablished", left.count_ones()),
+        );
+    }
 }
 
 /// Establishes a handler at a level, on every CPU (`softint_establish`). `None` if the table is full.

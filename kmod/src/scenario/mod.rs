@@ -22,8 +22,9 @@ use crate::config::{Config, Wiring};
 use crate::history::History;
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Stat, curlwp, pri};
+use crate::kern::percpu::arena;
 use crate::kern::psref::PsrefClass;
-use crate::kern::softint::LEVELS;
+use crate::kern::softint::{self, LEVELS};
 use crate::kern::spl::Ipl;
 use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
@@ -343,13 +344,16 @@ pub(crate) fn finished(kernel: &'static Kernel) -> bool {
     kernel.actors.load_fused(Acquire) == 0
 }
 
-/// The scenario's check, and the end of what it shares.
+/// The scenario's check, the end of what it shares, and that it has given back what it was given.
 pub(crate) fn verify(kernel: &'static Kernel) {
     let scenario = kernel.scenario();
     (scenario.verify)(kernel);
     (scenario.teardown)(kernel);
     // Packets that were freed are kept for the next: no scenario has lost them.
     mbuf::drain_at_rest(kernel);
+    kmem::verify(kernel);
+    arena::verify(kernel);
+    softint::verify(kernel);
 }
 
 /// Stops the kernel: something did not do what it promises. `promise` is a stable word.

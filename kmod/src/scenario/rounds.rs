@@ -6,7 +6,7 @@
 
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, curlwp};
-use crate::kern::{condvar::Kcondvar, kmem, mutex::Kmutex, order, spl::Ipl};
+use crate::kern::{condvar::Kcondvar, mutex::Kmutex, order, spl::Ipl};
 use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AtomicBool, Plain, Relaxed};
@@ -85,7 +85,6 @@ fn run(_: Arg) {
         rounds.lock.exit();
         super::quiesce();
         super::verify(kernel);
-        kmem::verify(kernel);
         order::round_ends(kernel, number);
         number += 1;
         if !rounds.again.get().is_some_and(|again| again(number)) {
