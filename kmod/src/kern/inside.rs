@@ -6,6 +6,8 @@
 //! LWP itself writes it.
 
 use crate::kern::lwp::{Arg, curlwp};
+use crate::machine::{Described, Field};
+use crate::mem::Private;
 
 /// Operations inside of each other that are remembered.
 const DEPTH: usize = 3;
@@ -28,25 +30,54 @@ pub(crate) enum Awaited {
 pub struct Operations {
     names: [&'static str; DEPTH],
     depth: usize,
-    awaited: Awaited,
 }
 
 impl Operations {
     /// Of nothing.
+    #[cfg(test)]
     pub(crate) const NONE: Operations = Operations {
         names: [""; DEPTH],
         depth: 0,
-        awaited: Awaited::Unknown,
     };
 
     /// Their names, the outermost first.
     pub fn names(&self) -> &[&'static str] {
         &self.names[..self.depth.min(DEPTH)]
     }
+}
+
+/// What an LWP keeps of the operations that it is inside of. A word at a time: it is written often, and hardly ever read.
+pub(crate) struct Nest {
+    names: [Private<&'static str>; DEPTH],
+    depth: Private<usize>,
+    awaited: Private<Awaited>,
+}
+
+impl Described for Nest {
+    const FIELDS: &'static [Field] = &[];
+}
+
+impl Nest {
+    /// Inside of nothing.
+    pub(crate) const fn new() -> Self {
+        Nest {
+            names: [const { Private::new("") }; DEPTH],
+            depth: Private::new(0),
+            awaited: Private::new(Awaited::Unknown),
+        }
+    }
+
+    /// The operations.
+    pub(crate) fn operations(&self) -> Operations {
+        Operations {
+            names: core::array::from_fn(|index| self.names[index].get()),
+            depth: self.depth.get(),
+        }
+    }
 
     /// What the innermost of them waits for.
     pub(crate) fn awaited(&self) -> Awaited {
-        self.awaited
+        self.awaited.get()
     }
 }
 
@@ -66,24 +97,22 @@ pub(crate) fn inside(operation: &'static str) -> Inside {
 /// Says that the current LWP is inside of `operation` from now on, which waits for something.
 #[inline]
 pub(crate) fn inside_for(operation: &'static str, awaited: Awaited) -> Inside {
-    let l = curlwp();
-    let mut operations = l.l_inside.get();
-    let outer = core::mem::replace(&mut operations.awaited, awaited);
-    if let Some(name) = operations.names.get_mut(operations.depth) {
-        *name = operation;
+    let nest = &curlwp().l_inside;
+    let depth = nest.depth.get();
+    if let Some(name) = nest.names.get(depth) {
+        name.set(operation);
     }
-    operations.depth += 1;
-    l.l_inside.set(operations);
+    nest.depth.set(depth + 1);
+    let outer = nest.awaited.get();
+    nest.awaited.set(awaited);
     Inside { awaited: outer }
 }
 
 impl Drop for Inside {
     #[inline]
     fn drop(&mut self) {
-        let l = curlwp();
-        let mut operations = l.l_inside.get();
-        operations.depth -= 1;
-        operations.awaited = self.awaited;
-        l.l_inside.set(operations);
+        let nest = &curlwp().l_inside;
+        nest.depth.set(nest.depth.get() - 1);
+        nest.awaited.set(self.awaited);
     }
 }

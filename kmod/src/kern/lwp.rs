@@ -34,7 +34,7 @@ use crate::contract;
 use crate::kern::callout::Callout;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
-use crate::kern::inside::Operations;
+use crate::kern::inside::{Nest, Operations};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order;
 use crate::kern::shares::Shares;
@@ -200,7 +200,7 @@ pub struct Lwp {
     /// A mutex that it spins for: for reports.
     pub(crate) l_wantlock: AtomicPtr,
     /// The operations it is inside of: for reports.
-    pub(crate) l_inside: Private<Operations>,
+    pub(crate) l_inside: Nest,
     /// An rwlock that it waits for: for reports.
     pub(crate) l_wantrw: AtomicPtr,
     /// Ends its sleeps.
@@ -315,7 +315,7 @@ impl Lwp {
 
     /// The operations that it is inside of: for reports.
     pub fn operations(&self) -> Operations {
-        self.l_inside.get()
+        self.l_inside.operations()
     }
 
     /// Reads something of the CPU that the LWP, which is the current one, runs on.
@@ -561,7 +561,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_runq: Chain::default(),
             l_ts: Guarded::new(None),
             l_wantlock: AtomicPtr::new(core::ptr::null_mut()),
-            l_inside: Private::new(Operations::NONE),
+            l_inside: Nest::new(),
             l_wantrw: AtomicPtr::new(core::ptr::null_mut()),
             l_timeout_ch: Callout::new(),
             l_ncsw: Private::new(0),

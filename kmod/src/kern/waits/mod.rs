@@ -177,7 +177,7 @@ fn wanted(l: &Lwp) -> Option<Node> {
 
 /// What the operation that an LWP is inside of waits for, when it sleeps on `wchan`.
 fn awaited(l: &Lwp, wchan: usize) -> Option<Node> {
-    match l.operations().awaited() {
+    match l.l_inside.awaited() {
         Awaited::Unknown => None,
         Awaited::Psrefs(target) => {
             // SAFETY: whoever calls psref_target_destroy keeps the target until it returns.
