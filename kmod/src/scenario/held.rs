@@ -40,8 +40,11 @@ const fn scenario(
     }
 }
 
+/// An actor: its name, and what it does.
+type Part = (&'static str, fn(Arg));
+
 /// Shares `world` with two actors.
-fn start<T: Described + 'static>(kernel: &'static Kernel, world: T, actors: [(&str, fn(Arg)); 2]) {
+fn start<T: Described + 'static>(kernel: &'static Kernel, world: T, actors: [Part; 2]) {
     let world = share("world", world);
     machine::label(world, format_args!("world"));
     kernel.set_data(Arg::of(world));
