@@ -292,7 +292,9 @@ mod signals {
         };
         FAULTED_AT.set(interrupted.get(libc::REG_RIP));
         // SAFETY: what the system gave a handler that asked for it.
-        let (code, address) = unsafe { ((*info).si_code, (*info).si_addr() as usize) };
+        let info = unsafe { &*info };
+        // SAFETY: it tells of a fault, and so it has an address.
+        let (code, address) = (info.si_code, unsafe { info.si_addr() }.addr());
         let guard = stack.start..stack.start + GUARD_BYTES;
         let cause = match signal {
             libc::SIGFPE => Cause::Arithmetic,
