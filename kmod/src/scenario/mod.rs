@@ -38,6 +38,7 @@ pub mod bind_vs_migration;
 pub mod breach;
 pub mod callout_reset_leak;
 pub mod classics;
+pub mod condvar;
 pub mod drain_vs_perform;
 pub mod held;
 pub mod ifdetach_vs_arptimer;
@@ -200,6 +201,8 @@ pub static ALL: &[&Scenario] = &[
     &workqueue::WAIT,
     &pcq::FIFO,
     &pcq::NOTIFY,
+    &condvar::SIGNAL,
+    &condvar::BROADCAST,
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,
