@@ -60,6 +60,7 @@ pub mod pslist;
 pub mod psref;
 pub mod rounds;
 pub mod rwlock;
+pub mod softint;
 pub mod softnet;
 pub mod workqueue;
 pub mod xcall_early_count;
@@ -203,6 +204,8 @@ pub static ALL: &[&Scenario] = &[
     &pcq::NOTIFY,
     &condvar::SIGNAL,
     &condvar::BROADCAST,
+    &softint::ONCE,
+    &softint::LEVELS_MASK,
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,
