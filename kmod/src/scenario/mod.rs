@@ -46,6 +46,7 @@ pub mod inet;
 pub mod key;
 pub mod localcount;
 pub mod lookup;
+pub mod mutex;
 pub mod neighbour;
 pub mod net;
 pub mod nic_loop;
@@ -206,6 +207,8 @@ pub static ALL: &[&Scenario] = &[
     &condvar::BROADCAST,
     &softint::ONCE,
     &softint::LEVELS_MASK,
+    &mutex::EXCLUSION,
+    &mutex::SLEEPERS_WAKE,
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,
