@@ -14,7 +14,7 @@ use kmod::scenario::{self, Kind, Scenario, Variant};
 use settings::{fits, settings};
 
 /// Schedules over which a fixed variant must hold here. `rumplab run` does more.
-const SCHEDULES: u64 = 20_000;
+const SCHEDULES: u64 = 16_000;
 /// Steps that all of them together make at most: of long ones there are fewer.
 const STEPS: u64 = 30_000_000;
 

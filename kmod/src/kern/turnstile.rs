@@ -37,6 +37,10 @@ use crate::mem::Guarded;
 
 /// Chains a kernel has. A power of two.
 const CHAINS: usize = 8;
+/// Bits of an address that do not tell chains apart.
+const SAME: usize = 6;
+/// Locks so many bytes apart share a chain.
+pub(crate) const APART: usize = CHAINS << SAME;
 
 /// A queue of a turnstile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,7 +120,7 @@ pub(crate) struct Lookup {
 pub(crate) fn lookup(obj: usize) -> Lookup {
     let kernel = curlwp().kernel();
     let relative = obj.wrapping_sub(core::ptr::from_ref(kernel) as usize);
-    let chain = &kernel.turnstiles.tt_chain[(relative >> 6) % CHAINS];
+    let chain = &kernel.turnstiles.tt_chain[(relative >> SAME) % CHAINS];
     chain.tc_lock.spin_enter();
     let mut active = chain.tc_head.get();
     while let Some(ts) = active {

@@ -40,6 +40,7 @@ pub mod breach;
 pub mod callout;
 pub mod callout_reset_leak;
 pub mod classics;
+pub mod condvar;
 pub mod drain_vs_perform;
 pub mod held;
 pub mod ifdetach_vs_arptimer;
@@ -47,6 +48,7 @@ pub mod inet;
 pub mod key;
 pub mod localcount;
 pub mod lookup;
+pub mod mutex;
 pub mod neighbour;
 pub mod net;
 pub mod nic_loop;
@@ -61,6 +63,7 @@ pub mod pslist;
 pub mod psref;
 pub mod rounds;
 pub mod rwlock;
+pub mod softint;
 pub mod softnet;
 pub mod timeslice;
 pub mod workqueue;
@@ -207,6 +210,12 @@ pub static ALL: &[&Scenario] = &[
     &timeslice::SCENARIO,
     &callout::DUE,
     &callout::ANSWERS,
+    &condvar::SIGNAL,
+    &condvar::BROADCAST,
+    &softint::ONCE,
+    &softint::LEVELS_MASK,
+    &mutex::EXCLUSION,
+    &mutex::SLEEPERS_WAKE,
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,

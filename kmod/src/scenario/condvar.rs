@@ -1,0 +1,318 @@
+//! What condvar(9) promises: a signal wakes one waiter, a broadcast all, and a timeout takes no wake-up away.
+
+use crate::kern::condvar::Kcondvar;
+use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::sleepq::Woken;
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::Ipl;
+use crate::kern::synch;
+use crate::machine;
+use crate::mem::{AtomicU32, Plain, Relaxed};
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+
+const CONSUMERS: u32 = 2;
+
+/// Items, and who waits for them.
+struct Channel {
+    interlock: Kmutex,
+    filled: Kcondvar,
+    items: Plain<u32>,
+    /// Waiters that no signal has woken: no LWP but they and the producer, under the interlock, change the queue.
+    waiting: Plain<u32>,
+    taken: AtomicU32,
+}
+
+crate::fields!(Channel {
+    interlock,
+    filled,
+    items,
+    waiting,
+    taken
+});
+
+impl Channel {
+    const fn new(name: &'static str, ipl: Ipl) -> Self {
+        Channel {
+            interlock: Kmutex::new(name, ipl),
+            filled: Kcondvar::new("items"),
+            items: Plain::new(0),
+            waiting: Plain::new(0),
+            taken: AtomicU32::new(0),
+        }
+    }
+
+    /// Compares the queue with the account, under the interlock. Who was woken is in neither, also before it is back.
+    #[track_caller]
+    fn look(&self, when: &str) {
+        let (waiting, has) = (self.waiting.get(), self.filled.has_waiters());
+        if has != (waiting > 0) {
+            broken_promise(
+                "condvar-signal-waiters",
+                format_args!(
+                    "{waiting} LWPs wait with {} that no signal has woken, and cv_has_waiters says {has} {when}",
+                    self.interlock.name()
+                ),
+            );
+        }
+    }
+
+    fn put(&self) {
+        self.interlock.enter();
+        self.items.set(self.items.get() + 1);
+        self.look("before the signal");
+        self.filled.signal();
+        self.waiting.set(self.waiting.get().saturating_sub(1));
+        self.look("after the signal");
+        self.interlock.exit();
+    }
+
+    fn take(&self) {
+        self.interlock.enter();
+        while self.items.get() == 0 {
+            self.waiting.set(self.waiting.get() + 1);
+            self.filled.wait(&self.interlock);
+            self.look("after a wait");
+        }
+        self.items.set(self.items.get() - 1);
+        self.interlock.exit();
+        self.taken.fetch_add(1, Relaxed);
+    }
+}
+
+struct Channels {
+    both: [Channel; 2],
+}
+
+crate::fields!(Channels { both });
+
+/// A producer that signals once for each item.
+pub static SIGNAL: Scenario = Scenario {
+    name: "condvar-signal",
+    summary: "two consumers wait for items, and a signal is given for each",
+    about: "Consumers take items, of a channel with an adaptive mutex and of one with a spin mutex by turns, and wait \
+            when there is none; a producer puts as many as they take, and gives a signal for each. Each is taken once, \
+            and nobody sleeps for ever. Under the interlock it is known how many wait: a signal takes one of them off \
+            the queue and no other, and cv_has_waiters says whether any is left.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let channels = share(
+            "channels",
+            Channels {
+                both: [
+                    Channel::new("adaptive", Ipl::None),
+                    Channel::new("spin", Ipl::Vm),
+                ],
+            },
+        );
+        machine::label(channels, format_args!("channels"));
+        kernel.set_data(Arg::of(channels));
+        actor(kernel, "consumer0", 0, consume, Arg::of(channels));
+        actor(kernel, "consumer1", 1, consume, Arg::of(channels));
+        actor(kernel, "producer", 2, produce, Arg::of(channels));
+    },
+    verify: |kernel| {
+        let put = CONSUMERS * kernel.config().repeat;
+        for channel in &shared::<Channels>(kernel.data()).both {
+            let (taken, left) = (channel.taken.peek(), channel.items.peek());
+            if (taken, left) != (put, 0) {
+                broken_promise(
+                    "condvar-signal-items",
+                    format_args!("{put} items were put, {taken} taken, and {left} are left"),
+                );
+            }
+            channel.filled.destroy();
+        }
+    },
+    teardown: free_data::<Channels>,
+};
+
+fn consume(channels: Arg) {
+    let channels: &Channels = shared(channels);
+    for _ in 0..curlwp().kernel().config().repeat {
+        channels.both.iter().for_each(Channel::take);
+    }
+}
+
+fn produce(channels: Arg) {
+    let channels: &Channels = shared(channels);
+    for _ in 0..CONSUMERS * curlwp().kernel().config().repeat {
+        channels.both.iter().for_each(Channel::put);
+    }
+}
+
+/// A gate that opens once for each token.
+struct Gate {
+    interlock: Kmutex,
+    changed: Kcondvar,
+    /// What nobody signals.
+    never: Kcondvar,
+    /// Tokens that were given and not taken, and those that were taken.
+    tokens: Plain<u32>,
+    taken: Plain<u32>,
+    /// How often it has opened: the flag of so many rounds.
+    opened: Plain<u32>,
+    /// Signals and broadcasts.
+    wakes: Plain<u32>,
+    softint: Plain<Option<Softint>>,
+}
+
+crate::fields!(Gate {
+    interlock,
+    changed,
+    never,
+    tokens,
+    taken,
+    opened,
+    wakes,
+    softint
+});
+
+impl Gate {
+    /// Whether the gate has opened for a round. If not, takes a token if there is one: a softint will open the gate.
+    fn passes(&self, round: u32) -> bool {
+        let passes = self.opened.get() >= round;
+        if !passes && self.tokens.get() > 0 {
+            self.tokens.set(self.tokens.get() - 1);
+            self.taken.set(self.taken.get() + 1);
+            if let Some(softint) = self.softint.get() {
+                synch::kpreempt_disable();
+                softint::schedule(softint);
+                synch::kpreempt_enable();
+            }
+        }
+        passes
+    }
+
+    /// `cv_timedwait` for a tick. Who comes back as woken was woken.
+    fn timedwait(&self, cv: &Kcondvar) -> Woken {
+        let wakes = self.wakes.get();
+        let woken = cv.timedwait(&self.interlock, 1);
+        let now = self.wakes.get();
+        let may_be = !core::ptr::eq(cv, &raw const self.never) && now > wakes;
+        if woken == Woken::Wakeup && !may_be {
+            broken_promise(
+                "condvar-broadcast-woken",
+                format_args!(
+                    "cv_timedwait({}) says that it was woken: before the wait {wakes} wake-ups were given, and {now} after it",
+                    cv.wmesg()
+                ),
+            );
+        }
+        woken
+    }
+}
+
+/// Waiters with and without a timeout, and a softint that broadcasts.
+pub static BROADCAST: Scenario = Scenario {
+    name: "condvar-broadcast",
+    summary: "waiters, one of them with a timeout, a token that wakes one of them, and a softint that wakes all",
+    about: "A thread gives a token and a signal; a waiter that finds the token has a softint open the gate, which it \
+            does with a broadcast. After that nobody may be on the queue, and everybody comes through. One waiter has \
+            a timeout, and when its time is over goes away without a look at the token: if the signal was spent on \
+            it nevertheless, the others sleep for ever. A wait that nobody signals ends by its timeout.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let gate = share(
+            "gate",
+            Gate {
+                interlock: Kmutex::new("gate", Ipl::SoftNet),
+                changed: Kcondvar::new("changed"),
+                never: Kcondvar::new("never"),
+                tokens: Plain::new(0),
+                taken: Plain::new(0),
+                opened: Plain::new(0),
+                wakes: Plain::new(0),
+                softint: Plain::new(None),
+            },
+        );
+        machine::label(gate, format_args!("gate"));
+        let arg = Arg::of(gate);
+        kernel.set_data(arg);
+        let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, open, arg);
+        gate.softint.set(softint);
+        actor(kernel, "giver", 1, give, arg);
+        actor(kernel, "patient0", 0, pass, arg);
+        actor(kernel, "patient1", 1, pass, arg);
+        actor(kernel, "hurried", 0, pass_or_give_up, arg);
+    },
+    verify: |kernel| {
+        let gate: &Gate = shared(kernel.data());
+        let (given, opened) = (kernel.config().repeat, gate.opened.peek());
+        if opened != given {
+            broken_promise(
+                "condvar-broadcast-opened",
+                format_args!("{given} tokens were given, and the gate has opened {opened} times"),
+            );
+        }
+        gate.changed.destroy();
+    },
+    teardown: |kernel| {
+        if let Some(softint) = shared::<Gate>(kernel.data()).softint.peek() {
+            softint::disestablish_at_rest(kernel, softint);
+        }
+        free_data::<Gate>(kernel);
+    },
+};
+
+fn give(gate: Arg) {
+    let gate: &Gate = shared(gate);
+    for _ in 0..curlwp().kernel().config().repeat {
+        gate.interlock.enter();
+        gate.tokens.set(gate.tokens.get() + 1);
+        gate.wakes.set(gate.wakes.get() + 1);
+        gate.changed.signal();
+        gate.interlock.exit();
+    }
+}
+
+/// The softint.
+fn open(gate: Arg) {
+    let gate: &Gate = shared(gate);
+    gate.interlock.enter();
+    gate.opened.set(gate.taken.get());
+    gate.wakes.set(gate.wakes.get() + 1);
+    gate.changed.broadcast();
+    if gate.changed.has_waiters() {
+        broken_promise(
+            "condvar-broadcast-all",
+            format_args!(
+                "somebody waits after broadcast {} of the gate, under the interlock",
+                gate.opened.get()
+            ),
+        );
+    }
+    gate.interlock.exit();
+}
+
+fn pass(gate: Arg) {
+    let gate: &Gate = shared(gate);
+    for round in 1..=curlwp().kernel().config().repeat {
+        gate.interlock.enter();
+        while !gate.passes(round) {
+            gate.changed.wait(&gate.interlock);
+        }
+        gate.interlock.exit();
+    }
+}
+
+fn pass_or_give_up(gate: Arg) {
+    let gate: &Gate = shared(gate);
+    for round in 1..=curlwp().kernel().config().repeat {
+        gate.interlock.enter();
+        while !gate.passes(round) && gate.timedwait(&gate.changed) == Woken::Wakeup {}
+        gate.interlock.exit();
+    }
+    gate.interlock.enter();
+    gate.timedwait(&gate.never);
+    gate.interlock.exit();
+}

@@ -1,0 +1,365 @@
+//! What mutex(9) promises: one owner at a time, a try that is honest, and that nobody sleeps for a mutex that is free.
+
+use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::{self, Ipl};
+use crate::kern::synch::{self, kpause};
+use crate::kern::turnstile::APART;
+use crate::machine;
+use crate::mem::{AtomicU32, Plain, Relaxed};
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+
+/// A mutex, and what its owners do.
+struct Guarded {
+    mutex: Kmutex,
+    /// Sections, as the owners count them in a word that the mutex protects, and when they have left it.
+    sections: Plain<u32>,
+    ended: AtomicU32,
+    /// Odd while somebody is inside.
+    witness: AtomicU32,
+}
+
+crate::fields!(Guarded {
+    mutex,
+    sections,
+    ended,
+    witness
+});
+
+impl Guarded {
+    const fn new(name: &'static str, ipl: Ipl) -> Self {
+        Guarded {
+            mutex: Kmutex::new(name, ipl),
+            sections: Plain::new(0),
+            ended: AtomicU32::new(0),
+            witness: AtomicU32::new(0),
+        }
+    }
+
+    /// A section of the owner, which leaves the mutex.
+    fn leave_after(&self, part: impl FnOnce()) {
+        let before = self.witness.fetch_add(1, Relaxed);
+        if !before.is_multiple_of(2) {
+            broken_promise(
+                "mutex-exclusion-owners",
+                format_args!(
+                    "{} comes into {} while another is inside: entries and exits before it: {before}",
+                    curlwp().name(),
+                    self.mutex.name()
+                ),
+            );
+        }
+        self.must_be_owned(true);
+        let level = spl::ilevel();
+        if self.mutex.is_spin() && level < Ipl::Vm {
+            broken_promise(
+                "mutex-exclusion-level",
+                format_args!(
+                    "{} has the spin mutex {} at level {}: what interrupts it may want it, too",
+                    curlwp().name(),
+                    self.mutex.name(),
+                    level.name()
+                ),
+            );
+        }
+        self.sections.set(self.sections.get() + 1);
+        part();
+        self.must_be_owned(true);
+        self.witness.fetch_add(1, Relaxed);
+        self.mutex.exit();
+        self.ended.fetch_add(1, Relaxed);
+        // Of a spin mutex `mutex_owned` says whether anybody has it.
+        if !self.mutex.is_spin() {
+            self.must_be_owned(false);
+        }
+    }
+
+    fn must_be_owned(&self, owner: bool) {
+        let owned = self.mutex.owned();
+        if owned != owner {
+            broken_promise(
+                "mutex-exclusion-owned",
+                format_args!(
+                    "mutex_owned({}) says {owned} to {}, which {} it",
+                    self.mutex.name(),
+                    curlwp().name(),
+                    if owner { "has" } else { "has left" }
+                ),
+            );
+        }
+    }
+
+    fn enter(&self) {
+        self.mutex.enter();
+        self.leave_after(|| {});
+    }
+
+    fn enter_and_sleep(&self) {
+        self.mutex.enter();
+        self.leave_after(|| kpause("owner", 1, None));
+    }
+
+    fn try_enter(&self) -> bool {
+        let entered = self.mutex.tryenter();
+        if entered {
+            self.leave_after(|| {});
+        }
+        entered
+    }
+
+    /// Tries, where nobody else wants the mutex.
+    fn must_enter(&self) {
+        if !self.try_enter() {
+            broken_promise(
+                "mutex-exclusion-tryenter",
+                format_args!(
+                    "mutex_tryenter({}) by {} fails, and nobody else wants it",
+                    self.mutex.name(),
+                    curlwp().name()
+                ),
+            );
+        }
+    }
+
+    fn verify(&self) {
+        let (sections, ended) = (self.sections.peek(), self.ended.peek());
+        if sections != ended || self.mutex.owner().is_some() {
+            broken_promise(
+                "mutex-exclusion-sections",
+                format_args!(
+                    "{ended} sections of {} were counted as {sections}, and at the end {} has it",
+                    self.mutex.name(),
+                    match self.mutex.owner() {
+                        Some(_) => "somebody",
+                        None => "nobody",
+                    }
+                ),
+            );
+        }
+    }
+}
+
+struct World {
+    /// Held over sleeps, by threads.
+    slow: Guarded,
+    quick: Guarded,
+    spin: Guarded,
+    /// Nobody's but the second thread's.
+    own: [Guarded; 2],
+    softint: Plain<Option<Softint>>,
+}
+
+crate::fields!(World {
+    slow,
+    quick,
+    spin,
+    own,
+    softint
+});
+
+impl World {
+    fn all(&self) -> [&Guarded; 5] {
+        let [own, own_spin] = &self.own;
+        [&self.slow, &self.quick, &self.spin, own, own_spin]
+    }
+}
+
+fn schedule(softint: &Plain<Option<Softint>>) {
+    if let Some(softint) = softint.peek() {
+        synch::kpreempt_disable();
+        softint::schedule(softint);
+        synch::kpreempt_enable();
+    }
+}
+
+/// Threads and a softint, with mutexes of both kinds.
+pub static EXCLUSION: Scenario = Scenario {
+    name: "mutex-exclusion",
+    summary: "adaptive and spin mutexes, entered and tried by threads and a softint, some of which sleep inside",
+    about: "Each owner sees by a witness that it is alone, counts in a word that the mutex protects, and asks \
+            mutex_owned; with a spin mutex it looks at its level, too. One owner sleeps, softints come on top of \
+            others. Who tries is alone if it succeeds; and a try of a mutex that nobody else wants succeeds.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let world = share(
+            "world",
+            World {
+                slow: Guarded::new("slow", Ipl::None),
+                quick: Guarded::new("quick", Ipl::SoftNet),
+                spin: Guarded::new("spin", Ipl::Vm),
+                own: [
+                    Guarded::new("own", Ipl::None),
+                    Guarded::new("own spin", Ipl::Vm),
+                ],
+                softint: Plain::new(None),
+            },
+        );
+        machine::label(world, format_args!("world"));
+        let arg = Arg::of(world);
+        kernel.set_data(arg);
+        let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, softint_enters, arg);
+        world.softint.set(softint);
+        actor(kernel, "enters", 0, enter, arg);
+        actor(kernel, "tries", 1, try_enter, arg);
+    },
+    verify: |kernel| {
+        for guarded in shared::<World>(kernel.data()).all() {
+            guarded.verify();
+        }
+    },
+    teardown: |kernel| {
+        if let Some(softint) = shared::<World>(kernel.data()).softint.peek() {
+            softint::disestablish_at_rest(kernel, softint);
+        }
+        free_data::<World>(kernel);
+    },
+};
+
+fn softint_enters(world: Arg) {
+    let world: &World = shared(world);
+    world.quick.try_enter();
+    world.quick.enter();
+    world.spin.enter();
+}
+
+fn enter(world: Arg) {
+    let world: &World = shared(world);
+    for _ in 0..curlwp().kernel().config().repeat {
+        world.slow.enter_and_sleep();
+        world.quick.mutex.enter();
+        world.quick.leave_after(|| schedule(&world.softint));
+        world.spin.enter();
+    }
+}
+
+fn try_enter(world: Arg) {
+    let world: &World = shared(world);
+    for _ in 0..curlwp().kernel().config().repeat {
+        world.own.iter().for_each(Guarded::must_enter);
+        if !world.slow.try_enter() {
+            world.slow.enter();
+        }
+        schedule(&world.softint);
+        world.quick.try_enter();
+        world.spin.try_enter();
+    }
+}
+
+/// A mutex which shares its turnstile chain with the next.
+#[repr(C)]
+struct Apart {
+    mutex: Kmutex,
+    _pad: [u8; APART - size_of::<Kmutex>()],
+}
+
+crate::fields!(Apart { mutex });
+
+impl Apart {
+    const fn new(name: &'static str) -> Self {
+        Apart {
+            mutex: Kmutex::new(name, Ipl::None),
+            _pad: [0; APART - size_of::<Kmutex>()],
+        }
+    }
+}
+
+const SLEEPERS: usize = 4;
+
+struct Dormitory {
+    beds: [Apart; 2],
+    owned: [Plain<u32>; 2],
+    softint: Plain<Option<Softint>>,
+}
+
+crate::fields!(Dormitory {
+    beds,
+    owned,
+    softint
+});
+
+impl Dormitory {
+    fn own(&self, bed: usize, part: impl FnOnce()) {
+        self.beds[bed].mutex.enter();
+        self.owned[bed].set(self.owned[bed].get() + 1);
+        part();
+        self.beds[bed].mutex.exit();
+    }
+}
+
+/// Threads that sleep for mutexes whose owners sleep.
+pub static SLEEPERS_WAKE: Scenario = Scenario {
+    name: "mutex-sleepers",
+    summary: "threads sleep for two mutexes on one turnstile chain, whose owners sleep or are interrupted: does each get them?",
+    about: "Each thread owns one mutex, then the other, half of them in the other order. Some sleep a tick with it, on top of \
+            others come softints: so several threads sleep for each, and lend their turnstiles; both mutexes have the \
+            same chain. Every owner that leaves wakes those that sleep for it, and those that are about to: \
+            in the end each thread has owned both, and no mutex has waiters.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let dormitory = share(
+            "dormitory",
+            Dormitory {
+                beds: [Apart::new("first"), Apart::new("second")],
+                owned: [const { Plain::new(0) }; 2],
+                softint: Plain::new(None),
+            },
+        );
+        machine::label(dormitory, format_args!("dormitory"));
+        kernel.set_data(Arg::of(dormitory));
+        let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, |_| {}, Arg::NONE);
+        dormitory.softint.set(softint);
+        let names = ["sleeper0", "sleeper1", "sleeper2", "sleeper3"];
+        for (index, name) in names.into_iter().enumerate() {
+            actor(kernel, name, index / 2, sleep_in_one, Arg(index));
+        }
+    },
+    verify: |kernel| {
+        let dormitory: &Dormitory = shared(kernel.data());
+        let expected = SLEEPERS as u32 * kernel.config().repeat;
+        for (bed, owned) in dormitory.beds.iter().zip(&dormitory.owned) {
+            let owned = owned.peek();
+            if owned != expected {
+                broken_promise(
+                    "mutex-sleepers-sections",
+                    format_args!(
+                        "{} was owned {expected} times, and its owners counted {owned}",
+                        bed.mutex.name()
+                    ),
+                );
+            }
+            bed.mutex.destroy();
+        }
+    },
+    teardown: |kernel| {
+        if let Some(softint) = shared::<Dormitory>(kernel.data()).softint.peek() {
+            softint::disestablish_at_rest(kernel, softint);
+        }
+        free_data::<Dormitory>(kernel);
+    },
+};
+
+fn sleep_in_one(index: Arg) {
+    let kernel = curlwp().kernel();
+    let dormitory: &Dormitory = shared(kernel.data());
+    let (mine, other) = (index.0 % 2, (index.0 + 1) % 2);
+    for _ in 0..kernel.config().repeat {
+        // Half of them make the others sleep: for long, or for as long as a softint is on top of them.
+        if index.0 < 2 {
+            dormitory.own(mine, || kpause("bed", 1, None));
+        } else {
+            dormitory.own(mine, || schedule(&dormitory.softint));
+            schedule(&dormitory.softint);
+        }
+        dormitory.own(other, || {});
+    }
+}

@@ -1,0 +1,438 @@
+//! What softint(9) promises: each schedule is followed by a run, where it was asked for, and levels mask what they mask.
+
+use core::ops::Range;
+
+use crate::config::Config;
+use crate::kern::lwp::{Arg, curcpu, curlwp};
+use crate::kern::mutex::Kmutex;
+use crate::kern::softint::{self, LEVELS, Softint};
+use crate::kern::spl::{self, Ipl};
+use crate::kern::synch;
+use crate::kernel::Kernel;
+use crate::machine;
+use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+
+const SENDERS: usize = 2;
+
+/// A handler on one CPU. What asks for it comes before it, because it is asked for: nothing else orders the words.
+struct Desk {
+    /// Schedules, counted before they are made.
+    requested: AtomicU32,
+    runs: Plain<u32>,
+    /// The schedules that the last run found when it began.
+    found: Plain<u32>,
+    inside: Plain<bool>,
+}
+
+crate::fields!(Desk {
+    requested,
+    runs,
+    found,
+    inside
+});
+
+/// What a thread tells a softint, and is told that it was read before it writes again.
+struct Letter {
+    softint: Plain<Option<Softint>>,
+    number: Plain<u32>,
+    cpu: Plain<usize>,
+    read: AtomicU32,
+}
+
+crate::fields!(Letter {
+    softint,
+    number,
+    cpu,
+    read
+});
+
+struct Office {
+    desks: [Desk; Config::MAXCPUS],
+    letters: [Letter; SENDERS],
+    clerk: Plain<Option<Softint>>,
+    /// What threads schedule the clerk with, and the clerk needs.
+    mutex: Kmutex,
+}
+
+crate::fields!(Office {
+    desks,
+    letters,
+    clerk,
+    mutex
+});
+
+impl Office {
+    /// Schedules the clerk of a CPU, or of this one.
+    fn request(&self, cpu: Option<usize>) {
+        if let Some(clerk) = self.clerk.peek() {
+            synch::kpreempt_disable();
+            let ci = cpu.map_or(curcpu(), |cpu| curlwp().kernel().cpu(cpu));
+            self.desks[ci.index()].requested.fetch_add(1, Relaxed);
+            softint::schedule_cpu(clerk, ci);
+            synch::kpreempt_enable();
+        }
+    }
+}
+
+impl Letter {
+    /// Sends it to a CPU, if the last one was read.
+    fn send(&self, cpu: usize) {
+        let number = self.number.get();
+        if let Some(softint) = self.softint.peek()
+            && self.read.load(Acquire) == number
+        {
+            self.cpu.set(cpu);
+            self.number.set(number + 1);
+            synch::kpreempt_disable();
+            softint::schedule_cpu(softint, curlwp().kernel().cpu(cpu));
+            synch::kpreempt_enable();
+        }
+    }
+}
+
+/// Softints that are scheduled by threads, by another level, and from another CPU.
+pub static ONCE: Scenario = Scenario {
+    name: "softint-once",
+    summary: "threads on two CPUs and a softint of a higher level schedule softints: is each followed by a run?",
+    about: "A softint is scheduled by threads on both CPUs, for their own and for the other, while it runs and while it \
+            blocks, and by a softint of a higher level on top of it. At rest its last run began after the last \
+            schedule; it never ran more often than it was scheduled, nor twice at once on one CPU. The higher one is \
+            asked for by a thread, with a letter: it runs on the CPU that was meant, once for each letter, and sees \
+            what the thread wrote before.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: set_up_once,
+    verify: |kernel| {
+        let office: &Office = shared(kernel.data());
+        for (cpu, desk) in office.desks.iter().enumerate() {
+            let (requested, found) = (desk.requested.peek(), desk.found.peek());
+            if requested != found {
+                broken_promise(
+                    "softint-once-lost",
+                    format_args!(
+                        "a softint was scheduled {requested} times on cpu{cpu}, and {found} times when it began to run last"
+                    ),
+                );
+            }
+        }
+        for (sender, letter) in office.letters.iter().enumerate() {
+            let (number, read) = (letter.number.peek(), letter.read.peek());
+            if number != read {
+                broken_promise(
+                    "softint-once-lost",
+                    format_args!(
+                        "thread{sender} has sent {number} letters, and its softint ran for {read}"
+                    ),
+                );
+            }
+        }
+    },
+    teardown: |kernel| {
+        let office: &Office = shared(kernel.data());
+        let letters = office.letters.iter().map(|letter| &letter.softint);
+        disestablish(kernel, letters.chain([&office.clerk]));
+        free_data::<Office>(kernel);
+    },
+};
+
+fn disestablish<'a>(
+    kernel: &'static Kernel,
+    softints: impl Iterator<Item = &'a Plain<Option<Softint>>>,
+) {
+    for softint in softints.filter_map(Plain::peek) {
+        softint::disestablish_at_rest(kernel, softint);
+    }
+}
+
+fn set_up_once(kernel: &'static Kernel) {
+    let office = share(
+        "office",
+        Office {
+            desks: [const {
+                Desk {
+                    requested: AtomicU32::new(0),
+                    runs: Plain::new(0),
+                    found: Plain::new(0),
+                    inside: Plain::new(false),
+                }
+            }; Config::MAXCPUS],
+            letters: [const {
+                Letter {
+                    softint: Plain::new(None),
+                    number: Plain::new(0),
+                    cpu: Plain::new(0),
+                    read: AtomicU32::new(0),
+                }
+            }; SENDERS],
+            clerk: Plain::new(None),
+            mutex: Kmutex::new("office", Ipl::SoftNet),
+        },
+    );
+    machine::label(office, format_args!("office"));
+    kernel.set_data(Arg::of(office));
+    let establish = |level, func, arg| softint::establish_at_boot(kernel.cpus(), level, func, arg);
+    let clerk = establish(Ipl::SoftNet, clerk_runs, Arg::of(office));
+    office.clerk.set(clerk);
+    for (index, name) in ["thread0", "thread1"].into_iter().enumerate() {
+        let letter = &office.letters[index];
+        let softint = establish(Ipl::SoftSerial, letter_comes, Arg::of(letter));
+        letter.softint.set(softint);
+        actor(kernel, name, index, schedule, Arg(index));
+    }
+}
+
+fn schedule(index: Arg) {
+    let kernel = curlwp().kernel();
+    let office: &Office = shared(kernel.data());
+    let cpus = kernel.cpus().len();
+    for _ in 0..kernel.config().repeat {
+        // All letters go to one CPU, which may be asked for several softints at once.
+        office.letters[index.0].send(cpus - 1);
+        office.request(Some((index.0 + 1) % cpus));
+        office.mutex.enter();
+        office.request(None);
+        office.mutex.exit();
+    }
+}
+
+fn letter_comes(letter: Arg) {
+    let letter: &Letter = shared(letter);
+    let (cpu, here) = (letter.cpu.get(), curcpu().index());
+    if cpu != here {
+        broken_promise(
+            "softint-once-cpu",
+            format_args!("a softint was scheduled on cpu{cpu}, and runs on cpu{here}"),
+        );
+    }
+    let (number, read) = (letter.number.get(), letter.read.load(Relaxed));
+    if number != read + 1 {
+        broken_promise(
+            "softint-once-unasked",
+            format_args!("a softint that was scheduled {number} times runs after {read} runs"),
+        );
+    }
+    letter.read.store(number, Release);
+    shared::<Office>(curlwp().kernel().data()).request(None);
+}
+
+fn clerk_runs(office: Arg) {
+    let office: &Office = shared(office);
+    let cpu = curcpu().index();
+    let desk = &office.desks[cpu];
+    if desk.inside.replace(true) {
+        broken_promise(
+            "softint-once-overlap",
+            format_args!("a softint begins on cpu{cpu}, and has not ended there"),
+        );
+    }
+    let (requested, runs) = (desk.requested.load(Relaxed), desk.runs.get());
+    if runs >= requested {
+        broken_promise(
+            "softint-once-unasked",
+            format_args!(
+                "a softint that was scheduled {requested} times on cpu{cpu} runs after {runs} runs"
+            ),
+        );
+    }
+    desk.runs.set(runs + 1);
+    desk.found.set(requested);
+    office.mutex.enter();
+    office.mutex.exit();
+    desk.inside.set(false);
+}
+
+/// The handlers of [`LEVELS_MASK`]: their levels, and whether they need the mutex.
+const HANDLERS: [(usize, bool); 5] = [(0, true), (1, false), (2, true), (2, false), (3, false)];
+
+/// What a handler of a level does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Runs,
+    /// It may be blocked: then what is below may run.
+    Enters,
+}
+
+/// A level on a CPU, which alone touches it.
+struct Floor {
+    state: Plain<State>,
+    /// Grows whenever a handler goes on.
+    steps: Plain<u32>,
+}
+
+crate::fields!(Floor { state, steps });
+
+struct Tower {
+    floors: [[Floor; LEVELS.len()]; Config::MAXCPUS],
+    /// Which handlers were scheduled on each CPU and have not begun since, a bit each.
+    asked: [AtomicU32; Config::MAXCPUS],
+    mutex: Kmutex,
+    softints: [Plain<Option<Softint>>; HANDLERS.len()],
+}
+
+crate::fields!(Tower {
+    floors,
+    asked,
+    mutex,
+    softints
+});
+
+impl Tower {
+    /// Schedules handlers on a CPU, or on this one, the lowest first.
+    fn schedule(&self, handlers: Range<usize>, cpu: Option<usize>) {
+        synch::kpreempt_disable();
+        let ci = cpu.map_or(curcpu(), |cpu| curlwp().kernel().cpu(cpu));
+        for handler in handlers {
+            self.asked[ci.index()].fetch_or(1 << handler, Relaxed);
+            if let Some(softint) = self.softints[handler].peek() {
+                softint::schedule_cpu(softint, ci);
+            }
+        }
+        synch::kpreempt_enable();
+    }
+
+    /// With a level raised nothing of it, nor of those below, runs here.
+    fn mask(&self, level: usize) {
+        let s = spl::splraise(LEVELS[level]);
+        let cpu = curcpu().index();
+        let steps = || -> u32 {
+            let masked = &self.floors[cpu][..=level];
+            masked.iter().map(|floor| floor.steps.get()).sum()
+        };
+        let before = steps();
+        self.schedule(0..HANDLERS.len(), None);
+        let after = steps();
+        if after != before {
+            broken_promise(
+                "softint-levels-mask",
+                format_args!(
+                    "softints of cpu{cpu} took {} steps at or below level {} while {} had that level raised there",
+                    after - before,
+                    LEVELS[level].name(),
+                    curlwp().name()
+                ),
+            );
+        }
+        spl::splx(s);
+    }
+}
+
+/// Softints of all levels, on top of each other.
+pub static LEVELS_MASK: Scenario = Scenario {
+    name: "softint-levels",
+    summary: "softints of all levels come on top of threads and of each other, and some block",
+    about: "Two threads schedule handlers of all levels, two of them of one: on another CPU, with a mutex that some handlers \
+            want, and on their own, with a level raised; a handler that had to have it schedules one below. Handlers of \
+            one level do not overlap on a CPU, even if one blocks; one of a lower level begins on top of a higher one \
+            only where that one may be blocked; and while a thread has a level raised nothing of that level or below \
+            goes on there. None that was scheduled is forgotten.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let tower = share(
+            "tower",
+            Tower {
+                floors: [const {
+                    [const {
+                        Floor {
+                            state: Plain::new(State::Idle),
+                            steps: Plain::new(0),
+                        }
+                    }; LEVELS.len()]
+                }; Config::MAXCPUS],
+                asked: [const { AtomicU32::new(0) }; Config::MAXCPUS],
+                mutex: Kmutex::new("tower", Ipl::SoftNet),
+                softints: [const { Plain::new(None) }; HANDLERS.len()],
+            },
+        );
+        machine::label(tower, format_args!("tower"));
+        kernel.set_data(Arg::of(tower));
+        for (index, (level, _)) in HANDLERS.into_iter().enumerate() {
+            let softint =
+                softint::establish_at_boot(kernel.cpus(), LEVELS[level], step, Arg(index));
+            tower.softints[index].set(softint);
+        }
+        actor(kernel, "thread0", 0, climb, Arg(1));
+        actor(kernel, "thread1", 1, climb, Arg(2));
+    },
+    verify: |kernel| {
+        for (cpu, asked) in shared::<Tower>(kernel.data()).asked.iter().enumerate() {
+            let asked = asked.peek();
+            if asked != 0 {
+                broken_promise(
+                    "softint-levels-lost",
+                    format_args!(
+                        "softint {} of {} was scheduled on cpu{cpu}, and has not begun since",
+                        asked.trailing_zeros(),
+                        HANDLERS.len()
+                    ),
+                );
+            }
+        }
+    },
+    teardown: |kernel| {
+        disestablish(kernel, shared::<Tower>(kernel.data()).softints.iter());
+        free_data::<Tower>(kernel);
+    },
+};
+
+/// Masks the level in `level` on the thread's own CPU, and lets others come on other CPUs.
+fn climb(level: Arg) {
+    let kernel = curlwp().kernel();
+    let tower: &Tower = shared(kernel.data());
+    for _ in 0..kernel.config().repeat {
+        tower.mutex.enter();
+        tower.schedule(0..HANDLERS.len(), Some(level.0 % kernel.cpus().len()));
+        tower.mutex.exit();
+        tower.mask(level.0);
+    }
+}
+
+/// The handler.
+fn step(index: Arg) {
+    let tower: &Tower = shared(curlwp().kernel().data());
+    let (level, blocks) = HANDLERS[index.0];
+    let cpu = curcpu().index();
+    tower.asked[cpu].fetch_and(!(1 << index.0), Relaxed);
+    let floors = &tower.floors[cpu];
+    for above in level..LEVELS.len() {
+        let state = floors[above].state.get();
+        if state == State::Runs || (above == level && state != State::Idle) {
+            broken_promise(
+                "softint-levels-overlap",
+                format_args!(
+                    "a handler of level {} begins on cpu{cpu}, where one of level {} {}",
+                    LEVELS[level].name(),
+                    LEVELS[above].name(),
+                    match state {
+                        State::Enters => "may be blocked",
+                        _ => "runs",
+                    }
+                ),
+            );
+        }
+    }
+    let goes_on = |state| {
+        floors[level].state.set(state);
+        floors[level].steps.set(floors[level].steps.get() + 1);
+    };
+    if blocks {
+        goes_on(State::Enters);
+        tower.mutex.enter();
+        goes_on(State::Runs);
+        // One that is below, which is not to begin before this one has ended.
+        tower.schedule(index.0.saturating_sub(1)..index.0, None);
+        tower.mutex.exit();
+    } else {
+        goes_on(State::Runs);
+    }
+    goes_on(State::Idle);
+}
