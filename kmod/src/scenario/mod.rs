@@ -24,7 +24,7 @@ use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Stat, curlwp, pri};
 use crate::kern::percpu::arena;
 use crate::kern::psref::PsrefClass;
-use crate::kern::softint::{self, LEVELS};
+use crate::kern::softint::LEVELS;
 use crate::kern::spl::Ipl;
 use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
@@ -362,7 +362,7 @@ pub(crate) fn verify(kernel: &'static Kernel) {
     mbuf::drain_at_rest(kernel);
     kmem::verify(kernel);
     arena::verify(kernel);
-    softint::verify(kernel);
+    crate::kern::softint::verify(kernel);
 }
 
 /// Stops the kernel: something did not do what it promises. `promise` is a stable word.
