@@ -4,12 +4,11 @@ use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::Woken;
-use crate::kern::softint::{self, Softint};
 use crate::kern::spl::Ipl;
-use crate::kern::synch;
 use crate::machine;
 use crate::mem::{AtomicU32, Plain, Relaxed};
 use crate::scenario::classics::{free_data, shared};
+use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const CONSUMERS: u32 = 2;
@@ -159,7 +158,7 @@ struct Gate {
     opened: Plain<u32>,
     /// Signals and broadcasts.
     wakes: Plain<u32>,
-    softint: Plain<Option<Softint>>,
+    softint: Handler,
 }
 
 crate::fields!(Gate {
@@ -180,11 +179,7 @@ impl Gate {
         if !passes && self.tokens.get() > 0 {
             self.tokens.set(self.tokens.get() - 1);
             self.taken.set(self.taken.get() + 1);
-            if let Some(softint) = self.softint.get() {
-                synch::kpreempt_disable();
-                softint::schedule(softint);
-                synch::kpreempt_enable();
-            }
+            self.softint.schedule();
         }
         passes
     }
@@ -232,14 +227,13 @@ pub static BROADCAST: Scenario = Scenario {
                 taken: Plain::new(0),
                 opened: Plain::new(0),
                 wakes: Plain::new(0),
-                softint: Plain::new(None),
+                softint: Handler::new(),
             },
         );
         machine::label(gate, format_args!("gate"));
         let arg = Arg::of(gate);
         kernel.set_data(arg);
-        let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, open, arg);
-        gate.softint.set(softint);
+        gate.softint.establish(kernel, Ipl::SoftNet, open, arg);
         actor(kernel, "giver", 1, give, arg);
         actor(kernel, "patient0", 0, pass, arg);
         actor(kernel, "patient1", 1, pass, arg);
@@ -257,9 +251,7 @@ pub static BROADCAST: Scenario = Scenario {
         gate.changed.destroy();
     },
     teardown: |kernel| {
-        if let Some(softint) = shared::<Gate>(kernel.data()).softint.peek() {
-            softint::disestablish_at_rest(kernel, softint);
-        }
+        shared::<Gate>(kernel.data()).softint.disestablish(kernel);
         free_data::<Gate>(kernel);
     },
 };

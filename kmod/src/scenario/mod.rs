@@ -42,6 +42,7 @@ pub mod callout_reset_leak;
 pub mod classics;
 pub mod condvar;
 pub mod drain_vs_perform;
+pub mod handler;
 pub mod held;
 pub mod ifdetach_vs_arptimer;
 pub mod inet;

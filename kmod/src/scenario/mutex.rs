@@ -2,13 +2,13 @@
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
-use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
-use crate::kern::synch::{self, kpause};
+use crate::kern::synch::kpause;
 use crate::kern::turnstile::APART;
 use crate::machine;
 use crate::mem::{AtomicU32, Plain, Relaxed};
 use crate::scenario::classics::{free_data, shared};
+use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 /// A mutex, and what its owners do.
@@ -148,7 +148,7 @@ struct World {
     spin: Guarded,
     /// Nobody's but the second thread's.
     own: [Guarded; 2],
-    softint: Plain<Option<Softint>>,
+    softint: Handler,
 }
 
 crate::fields!(World {
@@ -163,14 +163,6 @@ impl World {
     fn all(&self) -> [&Guarded; 5] {
         let [own, own_spin] = &self.own;
         [&self.slow, &self.quick, &self.spin, own, own_spin]
-    }
-}
-
-fn schedule(softint: &Plain<Option<Softint>>) {
-    if let Some(softint) = softint.peek() {
-        synch::kpreempt_disable();
-        softint::schedule(softint);
-        synch::kpreempt_enable();
     }
 }
 
@@ -197,14 +189,15 @@ pub static EXCLUSION: Scenario = Scenario {
                     Guarded::new("own", Ipl::None),
                     Guarded::new("own spin", Ipl::Vm),
                 ],
-                softint: Plain::new(None),
+                softint: Handler::new(),
             },
         );
         machine::label(world, format_args!("world"));
         let arg = Arg::of(world);
         kernel.set_data(arg);
-        let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, softint_enters, arg);
-        world.softint.set(softint);
+        world
+            .softint
+            .establish(kernel, Ipl::SoftNet, softint_enters, arg);
         actor(kernel, "enters", 0, enter, arg);
         actor(kernel, "tries", 1, try_enter, arg);
     },
@@ -214,9 +207,7 @@ pub static EXCLUSION: Scenario = Scenario {
         }
     },
     teardown: |kernel| {
-        if let Some(softint) = shared::<World>(kernel.data()).softint.peek() {
-            softint::disestablish_at_rest(kernel, softint);
-        }
+        shared::<World>(kernel.data()).softint.disestablish(kernel);
         free_data::<World>(kernel);
     },
 };
@@ -233,7 +224,7 @@ fn enter(world: Arg) {
     for _ in 0..curlwp().kernel().config().repeat {
         world.slow.enter_and_sleep();
         world.quick.mutex.enter();
-        world.quick.leave_after(|| schedule(&world.softint));
+        world.quick.leave_after(|| world.softint.schedule());
         world.spin.enter();
     }
 }
@@ -245,7 +236,7 @@ fn try_enter(world: Arg) {
         if !world.slow.try_enter() {
             world.slow.enter();
         }
-        schedule(&world.softint);
+        world.softint.schedule();
         world.quick.try_enter();
         world.spin.try_enter();
     }
@@ -274,7 +265,7 @@ const SLEEPERS: usize = 4;
 struct Dormitory {
     beds: [Apart; 2],
     owned: [Plain<u32>; 2],
-    softint: Plain<Option<Softint>>,
+    softint: Handler,
 }
 
 crate::fields!(Dormitory {
@@ -311,13 +302,14 @@ pub static SLEEPERS_WAKE: Scenario = Scenario {
             Dormitory {
                 beds: [Apart::new("first"), Apart::new("second")],
                 owned: [const { Plain::new(0) }; 2],
-                softint: Plain::new(None),
+                softint: Handler::new(),
             },
         );
         machine::label(dormitory, format_args!("dormitory"));
         kernel.set_data(Arg::of(dormitory));
-        let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, |_| {}, Arg::NONE);
-        dormitory.softint.set(softint);
+        dormitory
+            .softint
+            .establish(kernel, Ipl::SoftNet, |_| {}, Arg::NONE);
         let names = ["sleeper0", "sleeper1", "sleeper2", "sleeper3"];
         for (index, name) in names.into_iter().enumerate() {
             actor(kernel, name, index / 2, sleep_in_one, Arg(index));
@@ -341,9 +333,9 @@ pub static SLEEPERS_WAKE: Scenario = Scenario {
         }
     },
     teardown: |kernel| {
-        if let Some(softint) = shared::<Dormitory>(kernel.data()).softint.peek() {
-            softint::disestablish_at_rest(kernel, softint);
-        }
+        shared::<Dormitory>(kernel.data())
+            .softint
+            .disestablish(kernel);
         free_data::<Dormitory>(kernel);
     },
 };
@@ -357,8 +349,8 @@ fn sleep_in_one(index: Arg) {
         if index.0 < 2 {
             dormitory.own(mine, || kpause("bed", 1, None));
         } else {
-            dormitory.own(mine, || schedule(&dormitory.softint));
-            schedule(&dormitory.softint);
+            dormitory.own(mine, || dormitory.softint.schedule());
+            dormitory.softint.schedule();
         }
         dormitory.own(other, || {});
     }

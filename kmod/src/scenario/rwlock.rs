@@ -3,13 +3,12 @@
 use crate::kern::kthread::{Options, kthread_create, kthread_join};
 use crate::kern::lwp::{Arg, Lwp, Stat, curlwp};
 use crate::kern::rwlock::{Krw, Krwlock};
-use crate::kern::softint::{self, Softint};
 use crate::kern::spl::Ipl;
-use crate::kern::synch;
 use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{Acquire, AtomicRef, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::classics::{free_data, shared};
+use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 /// Two words that writers change together.
@@ -19,7 +18,7 @@ struct Account {
     right: Plain<u32>,
     /// How often the words were changed, as the writers count it.
     written: AtomicU32,
-    softint: Plain<Option<Softint>>,
+    softint: Handler,
 }
 
 crate::fields!(Account {
@@ -53,9 +52,9 @@ pub static EXCLUSION: Scenario = Scenario {
         account.lock.destroy();
     },
     teardown: |kernel| {
-        if let Some(softint) = shared::<Account>(kernel.data()).softint.peek() {
-            softint::disestablish_at_rest(kernel, softint);
-        }
+        shared::<Account>(kernel.data())
+            .softint
+            .disestablish(kernel);
         free_data::<Account>(kernel);
     },
 };
@@ -68,14 +67,15 @@ fn set_up_exclusion(kernel: &'static Kernel) {
             left: Plain::new(0),
             right: Plain::new(0),
             written: AtomicU32::new(0),
-            softint: Plain::new(None),
+            softint: Handler::new(),
         },
     );
     machine::label(account, format_args!("account"));
     let arg = Arg::of(account);
     kernel.set_data(arg);
-    let softint = softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, softint_reads, arg);
-    account.softint.set(softint);
+    account
+        .softint
+        .establish(kernel, Ipl::SoftNet, softint_reads, arg);
     actor(kernel, "writer", 0, write_then_read, arg);
     actor(kernel, "reader", 1, read_then_write, arg);
     actor(kernel, "third", 0, write_and_read, arg);
@@ -142,11 +142,7 @@ fn write_and_read(account: Arg) {
             change(account);
             account.lock.exit();
         }
-        if let Some(softint) = account.softint.peek() {
-            synch::kpreempt_disable();
-            softint::schedule(softint);
-            synch::kpreempt_enable();
-        }
+        account.softint.schedule();
         account.lock.enter(Krw::Reader);
         compare(account);
         account.lock.exit();

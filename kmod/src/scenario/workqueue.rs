@@ -5,14 +5,13 @@ use crate::kern::cpu::Cpu;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curlwp, pri};
 use crate::kern::mutex::Kmutex;
-use crate::kern::softint::{self, Softint};
 use crate::kern::spl::Ipl;
-use crate::kern::synch;
 use crate::kern::workqueue::{self, Work, WorkFunc, Workers, Workqueue};
 use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, AtomicU32, Plain, Relaxed};
 use crate::scenario::classics::{free_data, shared};
+use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 /// The queue of a scenario, and its actors that have not come to their end. The last of them destroys it.
@@ -83,7 +82,7 @@ struct Once {
     sent: [Plain<u32>; SENDERS],
     /// Works of each that were done: the worker's own.
     done: [Plain<u32>; SENDERS],
-    softint: Plain<Option<Softint>>,
+    softint: Handler,
     /// A work that enqueues itself until it was done [`AGAIN`] times.
     again: Work,
     rounds: Plain<u32>,
@@ -131,7 +130,7 @@ pub static ONCE: Scenario = Scenario {
                 shared: Shared::new(),
                 sent: [const { Plain::new(0) }; SENDERS],
                 done: [const { Plain::new(0) }; SENDERS],
-                softint: Plain::new(None),
+                softint: Handler::new(),
                 again: Work::new(AGAIN_ARG),
                 rounds: Plain::new(0),
                 lock: Kmutex::new("once", Ipl::SoftNet),
@@ -142,9 +141,8 @@ pub static ONCE: Scenario = Scenario {
         );
         machine::label(once, format_args!("once"));
         kernel.set_data(Arg::of(once));
-        let softint =
-            softint::establish_at_boot(kernel.cpus(), Ipl::SoftNet, softint_sends, Arg::NONE);
-        once.softint.set(softint);
+        once.softint
+            .establish(kernel, Ipl::SoftNet, softint_sends, Arg::NONE);
         once.shared.set_up(
             kernel,
             do_once,
@@ -168,9 +166,7 @@ pub static ONCE: Scenario = Scenario {
         }
     },
     teardown: |kernel| {
-        if let Some(softint) = shared::<Once>(kernel.data()).softint.peek() {
-            softint::disestablish_at_rest(kernel, softint);
-        }
+        shared::<Once>(kernel.data()).softint.disestablish(kernel);
         free_data::<Once>(kernel);
     },
 };
@@ -207,11 +203,7 @@ fn sender(number: Arg) {
     }
     for _ in 0..kernel.config().repeat {
         send(number);
-        if let Some(softint) = once.softint.peek() {
-            synch::kpreempt_disable();
-            softint::schedule(softint);
-            synch::kpreempt_enable();
-        }
+        once.softint.schedule();
         send(number);
     }
     if number.0 == 0 {

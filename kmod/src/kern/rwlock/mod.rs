@@ -70,7 +70,7 @@
 //!
 //! rwlock(9); `sys/kern/kern_rwlock.c` 1.76.
 
-use core::fmt;
+mod word;
 
 use crate::contract;
 use crate::kern::lwp::{Lwp, curlwp};
@@ -84,13 +84,10 @@ use crate::kern::{spl, synch};
 use crate::machine::{self, Described, Field, Mark};
 use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
 use crate::note;
-
-const HAS_WAITERS: usize = 1;
-const WRITE_WANTED: usize = 2;
-const WRITE_LOCKED: usize = 4;
-const FLAGS: usize = 0xf;
-const THREAD: usize = !FLAGS;
-const READ_INCR: usize = 0x10;
+use word::{
+    FLAGS, HAS_WAITERS, READ_INCR, THREAD, WRITE_LOCKED, WRITE_WANTED, Word, share, writer,
+    writer_of,
+};
 
 /// How a lock is entered (`krw_t`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,10 +137,6 @@ impl Krw {
             Krw::Writer => writer(l),
         }
     }
-}
-
-fn writer(l: &Lwp) -> usize {
-    core::ptr::from_ref(l) as usize | WRITE_LOCKED
 }
 
 /// A readers/writer lock (`krwlock_t`).
@@ -626,24 +619,6 @@ impl Krwlock {
     }
 }
 
-/// The word of a lock that `readers` share while `writers` wait.
-const fn share(readers: usize, writers: u32) -> usize {
-    let flags = if writers == 0 {
-        0
-    } else {
-        HAS_WAITERS | WRITE_WANTED
-    };
-    (readers * READ_INCR) | flags
-}
-
-fn writer_of(word: usize) -> Option<&'static Lwp> {
-    if word & WRITE_LOCKED == 0 {
-        return None;
-    }
-    // SAFETY: a word with WRITE_LOCKED has the address of an LWP; LWPs live as long as their kernel.
-    unsafe { ((word & THREAD) as *const Lwp).as_ref() }
-}
-
 /// Whether to spin: a writer that runs on a CPU, and nobody else waits (`rw_oncpu`). Preemption is off.
 #[track_caller]
 fn oncpu(word: usize) -> bool {
@@ -653,41 +628,9 @@ fn oncpu(word: usize) -> bool {
     }
 }
 
-/// A word, as text: `held by t1 for writing`.
-struct Word(usize);
-
-impl fmt::Display for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match writer_of(self.0) {
-            Some(l) => write!(f, "held by {} for writing", l.name())?,
-            None if self.0 & THREAD == 0 => write!(f, "free")?,
-            None => write!(f, "held by readers ({})", self.0 / READ_INCR)?,
-        }
-        for (flag, text) in [
-            (HAS_WAITERS, ", with waiters"),
-            (WRITE_WANTED, ", wanted by writers"),
-        ] {
-            if self.0 & flag != 0 {
-                f.write_str(text)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    extern crate std;
     use super::*;
-    use std::string::ToString;
-
-    #[test]
-    fn flags_owner_and_count_do_not_overlap() {
-        assert!(core::mem::align_of::<Lwp>() > FLAGS);
-        assert_eq!((HAS_WAITERS | WRITE_WANTED | WRITE_LOCKED) & THREAD, 0);
-        assert_eq!(READ_INCR & FLAGS, 0);
-        assert_eq!(READ_INCR >> 1 & FLAGS, READ_INCR >> 1);
-    }
 
     #[test]
     fn readers_wait_for_writers_that_hold_or_want_and_writers_for_all() {
@@ -702,20 +645,5 @@ mod tests {
             assert_eq!(word & Krw::Reader.need_wait() != 0, reader, "{word:#x}");
             assert_eq!(word & Krw::Writer.need_wait() != 0, writer, "{word:#x}");
         }
-    }
-
-    #[test]
-    fn a_shared_word_is_closed_to_readers_only_if_writers_wait() {
-        assert_eq!(share(3, 0), 3 * READ_INCR);
-        assert_eq!(share(1, 2), READ_INCR | HAS_WAITERS | WRITE_WANTED);
-    }
-
-    #[test]
-    fn a_word_is_told_as_what_it_means() {
-        assert_eq!(Word(0).to_string(), "free");
-        assert_eq!(
-            Word((2 * READ_INCR) | HAS_WAITERS | WRITE_WANTED).to_string(),
-            "held by readers (2), with waiters, wanted by writers"
-        );
     }
 }

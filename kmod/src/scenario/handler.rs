@@ -1,0 +1,53 @@
+//! The softint of a scenario: established in `setup`, scheduled by actors, given back in `teardown`.
+
+use crate::kern::lwp::Arg;
+use crate::kern::softint::{self, Softint};
+use crate::kern::spl::Ipl;
+use crate::kern::synch;
+use crate::kernel::Kernel;
+use crate::machine::{Described, Field};
+use crate::mem::Plain;
+
+/// A softint, once it is established.
+pub struct Handler(Plain<Option<Softint>>);
+
+/// A word to traces: its name is that of the field that holds it.
+impl Described for Handler {
+    const FIELDS: &'static [Field] = &[];
+}
+
+impl Handler {
+    /// One that is to be established.
+    pub const fn new() -> Self {
+        Handler(Plain::new(None))
+    }
+
+    /// Has `func(arg)` run at `level` when it is scheduled. For `setup`.
+    pub fn establish(&self, kernel: &'static Kernel, level: Ipl, func: fn(Arg), arg: Arg) {
+        self.0
+            .set(softint::establish_at_boot(kernel.cpus(), level, func, arg));
+    }
+
+    /// Schedules it on the CPU that the caller runs on.
+    #[track_caller]
+    pub fn schedule(&self) {
+        if let Some(softint) = self.0.peek() {
+            synch::kpreempt_disable();
+            softint::schedule(softint);
+            synch::kpreempt_enable();
+        }
+    }
+
+    /// Gives it back. For `teardown`.
+    pub fn disestablish(&self, kernel: &'static Kernel) {
+        if let Some(softint) = self.0.peek() {
+            softint::disestablish_at_rest(kernel, softint);
+        }
+    }
+}
+
+impl Default for Handler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
