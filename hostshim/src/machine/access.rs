@@ -37,6 +37,7 @@ impl Engine {
             Kind::Load => self.load::<FUSED>(op.addr, op.order, at),
             Kind::Store => self.store::<FUSED>(op.addr, op.order, at),
             Kind::Rmw => self.modify::<FUSED>(op.addr, op.order, at),
+            Kind::Fence => self.fence(op, at),
             kind => self.check_in_full::<FUSED>(op.addr, kind, op.order, at),
         }
     }
@@ -102,6 +103,15 @@ impl Engine {
             self.written(addr);
         } else {
             self.check_in_full::<FUSED>(addr, Kind::Rmw, order, at);
+        }
+    }
+
+    #[inline(never)]
+    fn fence(&self, op: Op, at: &'static Location<'static>) {
+        let cpu = self.cpu.get();
+        self.memory(|memory| memory.fence(cpu, op.order));
+        if self.tracing.get() {
+            self.record_fused(op, at);
         }
     }
 

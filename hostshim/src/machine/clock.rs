@@ -64,6 +64,20 @@ pub(crate) struct Clocks {
     /// How often each CPU has learned something of others. With its number in the low four bits.
     lessons: [u32; Config::MAXCPUS],
     pool: Vec<Pooled>,
+    /// What fences of each CPU still have to pass on.
+    fences: Fences,
+}
+
+/// What fences order: the part of C11's happens-before that no ordering of an access makes.
+struct Fences {
+    /// The CPUs that have made a release fence: the clocks of [`Fences::released`] that count.
+    releasing: u32,
+    /// What each CPU knew at its last release fence. Its relaxed stores pass that on.
+    released: [Clock; Config::MAXCPUS],
+    /// The CPUs whose relaxed loads have seen something released: the clocks of [`Fences::seen`] that count.
+    seeing: u32,
+    /// What relaxed loads of each CPU have seen released. Its next acquire fence learns that.
+    seen: [Clock; Config::MAXCPUS],
 }
 
 /// A clock of the pool.
@@ -100,6 +114,12 @@ impl Clocks {
             epochs: [Epoch::NONE; Config::MAXCPUS],
             lessons: [0; Config::MAXCPUS],
             pool: Vec::with_capacity(1024),
+            fences: Fences {
+                releasing: 0,
+                released: [[0; Config::MAXCPUS]; Config::MAXCPUS],
+                seeing: 0,
+                seen: [[0; Config::MAXCPUS]; Config::MAXCPUS],
+            },
         };
         clocks.reset();
         clocks
@@ -108,6 +128,7 @@ impl Clocks {
     /// Back to the beginning of a run.
     pub(crate) fn reset(&mut self) {
         self.pool.clear();
+        (self.fences.releasing, self.fences.seeing) = (0, 0);
         // So that no clock that somebody puts there has the number 0.
         self.put([0; _]);
         for cpu in 0..Config::MAXCPUS {
@@ -195,6 +216,67 @@ impl Clocks {
         self.advance(cpu);
     }
 
+    /// `cpu` has loaded, relaxed, a word with that pooled clock: an acquire fence may follow.
+    #[inline]
+    pub(crate) fn see(&mut self, cpu: usize, index: u32) {
+        if !self.knows(cpu, index) {
+            self.remember(cpu, index);
+        }
+    }
+
+    #[inline(never)]
+    fn remember(&mut self, cpu: usize, index: u32) {
+        let theirs = &self.pool[index as usize].clock;
+        let seen = &mut self.fences.seen[cpu];
+        *seen = match self.fences.seeing & 1 << cpu {
+            0 => *theirs,
+            _ => join(seen, theirs),
+        };
+        self.fences.seeing |= 1 << cpu;
+    }
+
+    /// An acquire fence: `cpu` learns everything that its relaxed loads have seen released.
+    pub(crate) fn fence_acquire(&mut self, cpu: usize) {
+        if self.fences.seeing & 1 << cpu != 0 {
+            self.fences.seeing &= !(1 << cpu);
+            self.cpus[cpu] = join(&self.cpus[cpu], &self.fences.seen[cpu]);
+            self.lessons[cpu] += 16;
+        }
+    }
+
+    /// A release fence: relaxed stores of `cpu` pass on what it knows now.
+    pub(crate) fn fence_release(&mut self, cpu: usize) {
+        self.fences.released[cpu] = self.cpus[cpu];
+        self.fences.releasing |= 1 << cpu;
+        self.advance(cpu);
+    }
+
+    /// Another LWP goes on, on `cpu`. It may have made its fences on another CPU; and a context switch is a full barrier by itself.
+    #[inline]
+    pub(crate) fn switch(&mut self, cpu: usize) {
+        self.fence_acquire(cpu);
+        if self.fences.releasing != 0 {
+            self.fence_release(cpu);
+        }
+    }
+
+    /// Whether relaxed stores of `cpu` pass anything on.
+    #[inline]
+    pub(crate) fn is_releasing(&self, cpu: usize) -> bool {
+        self.fences.releasing & 1 << cpu != 0
+    }
+
+    /// The pooled clock becomes what `cpu` knew at its last release fence; `keep` adds to what was there.
+    pub(crate) fn release_fenced(&mut self, cpu: usize, index: u32, keep: bool) {
+        let fenced = &self.fences.released[cpu];
+        let pooled = &mut self.pool[index as usize];
+        pooled.clock = match keep {
+            true => join(&pooled.clock, fenced),
+            false => *fenced,
+        };
+        (pooled.seal, pooled.copied) = (UNKNOWN, NOBODY);
+    }
+
     /// `cpu` learns everything that any CPU knows: the machine is at rest. Nobody knows more of a CPU than itself.
     pub(crate) fn acquire_all(&mut self, cpu: usize) {
         for other in 0..Config::MAXCPUS {
@@ -237,5 +319,31 @@ mod tests {
         clocks.acquire_all(0);
         clocks.release(0, clock, false);
         assert_eq!(clocks.pooled(clock)[..3], [2, 1, 1]);
+    }
+
+    #[test]
+    fn fences_go_with_an_lwp_to_another_cpu() {
+        let mut clocks = Clocks::new();
+        let (word, lock) = (clocks.put([0; _]), clocks.put([0; _]));
+        // On CPU 0 somebody sees what CPU 1 has released, and makes a release fence; then CPU 2 takes him over.
+        let before = clocks.now(1);
+        clocks.release(1, word, false);
+        clocks.see(0, word);
+        assert!(!before.before(clocks.of(0)));
+        let own = clocks.now(0);
+        clocks.fence_release(0);
+        clocks.switch(0);
+        clocks.release(0, lock, false);
+        clocks.acquire(2, lock);
+        clocks.switch(2);
+        assert!(before.before(clocks.of(2)), "what he saw is known there");
+        let stored = clocks.put([0; _]);
+        assert!(clocks.is_releasing(2));
+        clocks.release_fenced(2, stored, false);
+        clocks.acquire(3, stored);
+        assert!(
+            own.before(clocks.of(3)),
+            "and what his fence covers is passed on"
+        );
     }
 }

@@ -139,6 +139,7 @@ unsafe impl machine::Machine for Simulated {
         }
         engine.cpus[cpu].context.set(to.0);
         engine.cpus[cpu].watch.spoil();
+        engine.memory(|memory| memory.switch(cpu));
         engine.leave();
     }
 

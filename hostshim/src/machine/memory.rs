@@ -232,6 +232,17 @@ impl Memory {
             .map_err(|conflict| wrong(offset, conflict))
     }
 
+    /// `cpu` makes a fence.
+    pub(crate) fn fence(&mut self, cpu: usize, order: Ordering) {
+        self.shadow.fence(cpu, order);
+    }
+
+    /// Another LWP goes on, on `cpu`.
+    #[inline]
+    pub(crate) fn switch(&mut self, cpu: usize) {
+        self.shadow.switch(cpu);
+    }
+
     /// A cell of what was allocated in this run is touched for the first time.
     #[cold]
     fn begin(&mut self, offset: usize) -> Result<(), Wrong> {

@@ -8,9 +8,10 @@
 //!
 //! # What orders two CPUs
 //!
-//! A store with release and a load with acquire that reads it, and nothing else. A read-modify-write
-//! continues the release sequence that it finds; a relaxed store ends it, as in C++20. An
-//! inter-processor interrupt orders nothing by itself. Atomic accesses never race.
+//! A store with release and a load with acquire that reads it, and nothing else. In place of either, a fence and a relaxed
+//! access. A read-modify-write continues the release sequence that it finds; a relaxed store ends it, as in C++20. An
+//! inter-processor interrupt orders nothing by itself. Atomic accesses never race. The fences of an LWP count on the CPU that it
+//! moves to: a context switch is a full barrier.
 //!
 //! To allocate memory is to write to every cell in it, since whoever does fills it; to give it back is, too. What was
 //! allocated in the run that is under way remembers who did that and when ([`Birth`]), and each of its cells is told
@@ -231,9 +232,26 @@ impl Shadow {
             | Kind::Splx
             | Kind::Switch
             | Kind::Free
-            | Kind::Yield => {}
+            | Kind::Yield
+            | Kind::Fence => {}
         }
         Ok(())
+    }
+
+    /// `cpu` makes a fence.
+    pub(crate) fn fence(&mut self, cpu: usize, order: Ordering) {
+        if acquires(order) {
+            self.clocks.fence_acquire(cpu);
+        }
+        if releases(order) {
+            self.clocks.fence_release(cpu);
+        }
+    }
+
+    /// Another LWP goes on, on `cpu`.
+    #[inline]
+    pub(crate) fn switch(&mut self, cpu: usize) {
+        self.clocks.switch(cpu);
     }
 
     /// The birth of what `cpu` allocates now.
@@ -425,8 +443,13 @@ fn unordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> Result<(), Conflict> {
 
 #[inline(always)]
 pub(crate) fn load(clocks: &mut Clocks, cpu: usize, slot: &Slot, order: Ordering) {
-    if slot.sync & FILLED != 0 && acquires(order) {
-        clocks.acquire(cpu, slot.sync >> 1);
+    if slot.sync & FILLED != 0 {
+        let clock = slot.sync >> 1;
+        if acquires(order) {
+            clocks.acquire(cpu, clock);
+        } else {
+            clocks.see(cpu, clock);
+        }
     }
 }
 
@@ -436,6 +459,7 @@ pub(crate) fn store(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ord
         release(clocks, cpu, slot, false);
     } else {
         slot.sync &= !FILLED;
+        pass_on(clocks, cpu, slot);
     }
 }
 
@@ -445,16 +469,35 @@ pub(crate) fn modify(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Or
     load(clocks, cpu, slot, order);
     if releases(order) {
         release(clocks, cpu, slot, slot.sync & FILLED != 0);
+    } else {
+        pass_on(clocks, cpu, slot);
+    }
+}
+
+/// A relaxed store passes on what its CPU knew at its last release fence.
+#[inline(always)]
+fn pass_on(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) {
+    if clocks.is_releasing(cpu) {
+        let keep = slot.sync & FILLED != 0;
+        let clock = fill(clocks, slot);
+        clocks.release_fenced(cpu, clock, keep);
     }
 }
 
 #[inline(always)]
 fn release(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, keep: bool) {
+    let clock = fill(clocks, slot);
+    clocks.release(cpu, clock, keep);
+}
+
+/// The slot's sync clock, which is filled from now on.
+#[inline(always)]
+fn fill(clocks: &mut Clocks, slot: &mut Slot) -> u32 {
     if slot.sync == 0 {
         slot.sync = clocks.put([0; _]) << 1;
     }
     slot.sync |= FILLED;
-    clocks.release(cpu, slot.sync >> 1, keep);
+    slot.sync >> 1
 }
 
 fn acquires(order: Ordering) -> bool {

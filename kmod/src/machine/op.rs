@@ -31,6 +31,8 @@ pub enum Kind {
     Free,
     /// A step of a program that touches nothing of the kernel's: a place to be preempted.
     Yield,
+    /// A memory fence. It touches no address, and is no point.
+    Fence,
 }
 
 impl Kind {
@@ -48,11 +50,12 @@ impl Kind {
             Kind::Switch => "switch",
             Kind::Free => "free",
             Kind::Yield => "yield",
+            Kind::Fence => "fence",
         }
     }
 
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Load,
         Kind::Store,
         Kind::Rmw,
@@ -64,6 +67,7 @@ impl Kind {
         Kind::Switch,
         Kind::Free,
         Kind::Yield,
+        Kind::Fence,
     ];
 
     /// Whether the operation can change what another CPU reads at the address.

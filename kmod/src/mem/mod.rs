@@ -29,12 +29,17 @@
 //! a plain access that is not ordered by happens-before is reported although the value was right.
 
 mod atomic;
+mod fence;
 mod plain;
 
 pub use atomic::{
     AtomicBool, AtomicI64, AtomicPtr, AtomicRef, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 };
 pub use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
+pub use fence::{
+    fence, membar_acquire, membar_consumer, membar_datadep_consumer, membar_producer,
+    membar_release, membar_sync,
+};
 pub use plain::{Guarded, Local, Plain, Private};
 
 /// The object at `at`, an address that was read from shared memory.

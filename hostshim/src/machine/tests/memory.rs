@@ -4,14 +4,14 @@ use std::alloc::Layout;
 
 use super::*;
 
-const RUNS: u64 = 300;
+pub(super) const RUNS: u64 = 300;
 const ONE_CPU: Shape = Shape {
     kernels: 1,
     ncpu: 1,
     nics: 0,
 };
 
-fn wait_for(cell: &AtomicU32, value: u32, order: kmod::mem::Ordering) {
+pub(super) fn wait_for(cell: &AtomicU32, value: u32, order: kmod::mem::Ordering) {
     while cell.load(order) != value {
         machine::relax();
     }

@@ -1,6 +1,7 @@
 //! Tests of the machine, with a guest of a few lines: one thread a CPU, and no kernel.
 
 mod faults;
+mod fences;
 mod kernel;
 mod memory;
 mod schedules;
