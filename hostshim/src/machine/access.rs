@@ -147,7 +147,9 @@ impl Engine {
     #[inline(never)]
     fn access(&self, op: Op, at: &'static Location<'static>) {
         let cpu = self.cpu.get();
-        let checked = self.memory(|memory| memory.access(cpu, op.addr, op.kind, op.order));
+        let checked = self.check_local(op);
+        let checked = checked
+            .and_then(|()| self.memory(|memory| memory.access(cpu, op.addr, op.kind, op.order)));
         if let Err(wrong) = checked {
             self.wrong(wrong, op, at);
         }
@@ -211,6 +213,7 @@ impl Engine {
         let (earlier, what) = match wrong {
             Wrong::Null | Wrong::Never(_) => return None,
             Wrong::Freed(offset) => (recorder.free_site(offset), Kind::Free.name()),
+            Wrong::Gone(offset) => (recorder.free_site(offset), "end of scope"),
             Wrong::Race { offset, cpu, wrote } => match recorder.site(offset, cpu, wrote) {
                 Some(site) => (Some(site), site.kind.name()),
                 None => (recorder.birth(offset).filter(|_| wrote), "allocation"),
@@ -251,6 +254,11 @@ impl Engine {
                     self.by_whom_freed(offset)
                 ),
             ),
+            Wrong::Gone(offset) => (
+                FailureKind::UseAfterFree,
+                "use-after-return",
+                format!("{kind} of {}", self.words_for_gone(offset, &object)),
+            ),
             Wrong::Race { offset, cpu, wrote } => (
                 FailureKind::DataRace,
                 "data-race",
@@ -272,7 +280,7 @@ impl Engine {
 
     fn words_for_free(&self, wrong: Wrong) -> (FailureKind, &'static str, String, String) {
         match wrong {
-            Wrong::Null | Wrong::Never(_) => (
+            Wrong::Null | Wrong::Never(_) | Wrong::Gone(_) => (
                 FailureKind::UseAfterFree,
                 "invalid-free",
                 "memory is given back that was not allocated".to_owned(),
@@ -332,16 +340,16 @@ impl Engine {
     fn object_at(&self, offset: usize, kind: Kind) -> String {
         self.lasting_object_at(offset, kind)
             .or_else(|| {
-                self.contexts
-                    .owner(offset)
-                    .map(|name| format!("stack({name})"))
+                let (_, owner) = self.owner_of(offset)?;
+                Some(format!("stack({owner})"))
             })
             .unwrap_or_else(|| "unallocated memory".to_owned())
     }
 
     /// The name that stays as long as the labels do.
     fn lasting_object_at(&self, offset: usize, kind: Kind) -> Option<String> {
-        let labelled = self.recorder.borrow().labels.resolve(offset, kind);
+        let gone = self.memory(|memory| memory.dropped(offset).is_some());
+        let labelled = self.recorder.borrow().labels.resolve(offset, kind, gone);
         labelled.or_else(|| self.memory(|memory| memory.describe(offset)))
     }
 

@@ -13,6 +13,7 @@
 //! the run are put back.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
@@ -136,10 +137,11 @@ pub(crate) struct Contexts {
     slots: Box<[Slot]>,
     /// Bit `n` of word `w` is set if context `64 * w + n` may differ from its picture.
     touched: [Cell<u64>; CONTEXTS / 64],
-    /// Numbers that are free, the next to be used last.
-    free: RefCell<Vec<usize>>,
+    /// Numbers that are free, in the order in which they are used. The stack of an LWP that has exited is used again as late as can
+    /// be: until then whoever still touches it is found.
+    free: RefCell<VecDeque<usize>>,
     pictures: RefCell<Vec<Picture>>,
-    free_in_image: RefCell<Vec<usize>>,
+    free_in_image: RefCell<VecDeque<usize>>,
     /// How much of a stack below the place where a context left it is live: the frames that lead to the switch, or, if it
     /// never ran, what it begins with.
     below: usize,
@@ -151,7 +153,7 @@ impl Contexts {
         let mut contexts = Contexts {
             slots: (0..CONTEXTS).map(|_| Slot::new()).collect(),
             touched: [const { Cell::new(0) }; CONTEXTS / 64],
-            free: RefCell::new((0..CONTEXTS).rev().collect()),
+            free: RefCell::new((0..CONTEXTS).collect()),
             pictures: RefCell::default(),
             free_in_image: RefCell::default(),
             below: STACK_BYTES / 2,
@@ -169,7 +171,7 @@ impl Contexts {
             slot.leave();
             unreachable!("a context that was left for good goes on");
         }
-        let index = self.free.borrow().last().copied().unwrap_or(0);
+        let index = self.free.borrow().front().copied().unwrap_or(0);
         let slot = self.slot(index);
         let lowest = stack_offset(index) + GUARD_BYTES;
         // SAFETY: an offset in the region.
@@ -198,7 +200,7 @@ impl Contexts {
             slot.cpu.set(None);
             slot.word.set(None);
         }
-        self.free.replace((0..CONTEXTS).rev().collect());
+        self.free.replace((0..CONTEXTS).collect());
         self.pictures.borrow_mut().clear();
         self.free_in_image.borrow_mut().clear();
     }
@@ -214,6 +216,17 @@ impl Contexts {
         let from_first = ptr::from_ref(slot).addr() - self.slots.as_ptr().addr();
         let end = self.top(from_first / size_of::<Slot>()).get();
         end - STACK_BYTES..end
+    }
+
+    /// The addresses of the stack of this number.
+    pub(crate) fn stack_range(&self, index: usize) -> Range<usize> {
+        self.stack_of(self.slot(index))
+    }
+
+    /// The number of the stack that has this byte, by its offset in the region.
+    pub(crate) fn stack_at(offset: usize) -> Option<usize> {
+        let index = offset.checked_sub(stack_offset(0))? / STACK_BYTES;
+        (index < CONTEXTS).then_some(index)
     }
 
     /// The name that the kernel gave the context.
@@ -234,13 +247,15 @@ impl Contexts {
         }
     }
 
-    /// The context whose stack has this byte, by its offset in the region.
-    pub(crate) fn owner(&self, offset: usize) -> Option<String> {
-        let index = offset.checked_sub(stack_offset(0))? / STACK_BYTES;
-        let slot = self.slots.get(index)?;
-        slot.alive
-            .get()
-            .then(|| slot.name.get().as_str().to_owned())
+    /// Whether there is a context with this number, or else it has exited.
+    #[inline]
+    pub(crate) fn is_alive(&self, index: usize) -> bool {
+        self.slots.get(index).is_some_and(|slot| slot.alive.get())
+    }
+
+    /// The lowest address of the stack of this context that is in use, if it does not run.
+    pub(crate) fn left_at(&self, index: usize) -> usize {
+        self.slots[index].left_at.get()
     }
 
     #[inline]
@@ -256,7 +271,7 @@ impl Contexts {
         entry: fn(*const ()) -> !,
         arg: *const (),
     ) -> Option<usize> {
-        let index = self.free.borrow_mut().pop()?;
+        let index = self.free.borrow_mut().pop_front()?;
         let slot = &self.slots[index];
         self.touch(index);
         slot.alive.set(true);
@@ -284,7 +299,7 @@ impl Contexts {
     pub(crate) fn destroy(&self, index: usize) {
         self.touch(index);
         self.slots[index].alive.set(false);
-        self.free.borrow_mut().push(index);
+        self.free.borrow_mut().push_back(index);
     }
 
     /// Goes on with a context until it leaves. To be called on the machine's own stack.

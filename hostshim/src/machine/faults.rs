@@ -26,6 +26,7 @@
 use std::cell::Cell;
 
 use super::failure::FailureKind;
+use super::trace::is_ours;
 
 /// Seconds of processor time without a point after which a run ends.
 const PATIENCE: u32 = 3;
@@ -114,7 +115,7 @@ pub(crate) fn take_place() -> Option<(String, u32)> {
     backtrace::resolve(std::ptr::without_provenance_mut(at), |symbol| {
         if let (None, Some(file), Some(line)) = (&place, symbol.filename(), symbol.lineno()) {
             let file = file.to_string_lossy();
-            if !file.contains("/rustc/") && !file.contains("/registry/") {
+            if is_ours(&file) {
                 place = Some((file.into_owned(), line));
             }
         }

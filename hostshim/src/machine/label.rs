@@ -5,6 +5,8 @@ use std::fmt::Write;
 
 use kmod::machine::{Field, Kind};
 
+use super::memory::STACK_BYTES;
+
 /// Whether an operation is on the labelled structure as a whole, and not on a cell or a lock in it.
 pub(super) fn is_on_whole(kind: Kind) -> bool {
     matches!(kind, Kind::Splx | Kind::Switch | Kind::Free | Kind::Yield)
@@ -14,6 +16,8 @@ pub(super) fn is_on_whole(kind: Kind) -> bool {
 struct Label {
     name: String,
     fields: &'static [Field],
+    /// Whether it is the name of a local variable that is gone.
+    gone: bool,
 }
 
 /// The labels of a kernel, by offset and size.
@@ -29,7 +33,21 @@ impl Labels {
         name: String,
         fields: &'static [Field],
     ) {
-        self.0.insert((offset, size), Label { name, fields });
+        let label = Label {
+            name,
+            fields,
+            gone: false,
+        };
+        self.0.insert((offset, size), label);
+    }
+
+    /// A local variable at `offset` is gone, and so is what it was a part of.
+    pub(crate) fn drop_local(&mut self, offset: usize) {
+        // No label of a stack begins further below.
+        let lowest = offset.saturating_sub(STACK_BYTES);
+        for ((start, size), label) in self.0.range_mut((lowest, 0)..=(offset, usize::MAX)) {
+            label.gone |= offset < start + size;
+        }
     }
 
     /// What lies in the `size` bytes at `offset` has no name any more.
@@ -38,12 +56,12 @@ impl Labels {
             .retain(|&(start, _), _| start < offset || start >= offset + size);
     }
 
-    /// The name of the object of an operation of that kind at `offset`.
-    pub(crate) fn resolve(&self, offset: usize, kind: Kind) -> Option<String> {
+    /// The name of the object of an operation of that kind at `offset`. What is there may be gone.
+    pub(crate) fn resolve(&self, offset: usize, kind: Kind, gone: bool) -> Option<String> {
         let (&(start, _), label) = self
             .0
             .range(..=(offset, usize::MAX))
-            .filter(|&(&(start, size), _)| offset < start + size)
+            .filter(|&(&(start, size), label)| offset < start + size && (gone || !label.gone))
             .max_by_key(|&(&(start, size), _)| (start, std::cmp::Reverse(size)))?;
         let mut name = label.name.clone();
         if !is_on_whole(kind) {
@@ -121,7 +139,7 @@ mod tests {
     }
 
     fn name(labels: &Labels, offset: usize, kind: Kind) -> String {
-        labels.resolve(offset, kind).unwrap_or_default()
+        labels.resolve(offset, kind, false).unwrap_or_default()
     }
 
     #[test]
@@ -133,8 +151,8 @@ mod tests {
             "box.queues[1].lock"
         );
         assert_eq!(name(&labels, 64 + 48, Kind::Store), "box.count");
-        assert_eq!(labels.resolve(63, Kind::Load), None);
-        assert_eq!(labels.resolve(64 + 56, Kind::Load), None);
+        assert_eq!(labels.resolve(63, Kind::Load, false), None);
+        assert_eq!(labels.resolve(64 + 56, Kind::Load, false), None);
     }
 
     #[test]
@@ -150,6 +168,19 @@ mod tests {
         labels.put(64, 16, "renamed".into(), &QUEUE);
         assert_eq!(name(&labels, 72, Kind::Read), "renamed.lock");
         labels.remove(64, 56);
-        assert_eq!(labels.resolve(72, Kind::Read), None);
+        assert_eq!(labels.resolve(72, Kind::Read, false), None);
+    }
+
+    #[test]
+    fn a_name_goes_with_its_local_variable() {
+        let mut labels = labels();
+        labels.drop_local(72);
+        assert_eq!(labels.resolve(64, Kind::Read, false), None);
+        assert_eq!(
+            labels.resolve(64, Kind::Read, true).as_deref(),
+            Some("box.queue.head")
+        );
+        labels.put(64, 16, "next".into(), &QUEUE);
+        assert_eq!(name(&labels, 72, Kind::Read), "next.lock");
     }
 }

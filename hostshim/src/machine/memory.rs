@@ -21,8 +21,9 @@ use kmod::machine::Kind;
 use kmod::mem::Ordering;
 
 use super::clock::Clocks;
+use super::context::Contexts;
 use super::mapping::Mapping;
-use super::shadow::{Birth, Conflict, Shadow, Slot};
+use super::shadow::{Birth, Conflict, Dropped, Shadow, Slot};
 
 /// Bytes that a kernel can allocate.
 const ARENA_BYTES: usize = 16 << 20;
@@ -52,6 +53,20 @@ pub(crate) fn stack_offset(index: usize) -> usize {
 /// Addresses below this are those of a null pointer and what would lie behind it: no machine maps them.
 const NULL_BYTES: usize = 65_536;
 
+/// Bytes of a local variable that can be told from what is put in its place. Fewer could be the same by chance.
+const LEAST_RUINS: usize = 4;
+
+/// What a local variable at `offset` is filled with when it is gone, byte by byte: the same in every machine.
+fn ruins(offset: usize) -> impl FnMut() -> u8 {
+    let mut state = offset as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    move || {
+        state = state
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 56) as u8
+    }
+}
+
 /// What is wrong with an access or a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wrong {
@@ -61,6 +76,8 @@ pub(crate) enum Wrong {
     Never(usize),
     /// The memory at this offset was given back already.
     Freed(usize),
+    /// The local variable at this offset, in a stack, is gone.
+    Gone(usize),
     /// The cell at this offset is in a race with that CPU's write, or else read.
     Race {
         offset: usize,
@@ -187,13 +204,52 @@ impl Memory {
         access: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> bool {
         let offset = address.wrapping_sub(self.base);
-        offset < REGION_BYTES
-            && self.shadow.quick(
-                cpu,
-                offset,
-                || offset < self.fresh || offset >= ARENA_BYTES,
-                access,
-            )
+        // Stacks have checks of their own.
+        offset < ARENA_BYTES
+            && self
+                .shadow
+                .quick(cpu, offset, || offset < self.fresh, access)
+    }
+
+    /// The number of the stack that the address is in, if it is in one.
+    #[inline]
+    pub(crate) fn stack_of(&self, address: usize) -> Option<usize> {
+        Contexts::stack_at(self.offset(address)?)
+    }
+
+    /// The local variable of `size` bytes at `offset`, in a stack, is dropped by `cpu`.
+    pub(crate) fn drop_local(&mut self, cpu: usize, offset: usize, size: usize) {
+        self.shadow.drop_cell(cpu, offset, size);
+        self.local(offset, size).fill_with(ruins(offset));
+    }
+
+    /// The local variable at `offset`, if it was dropped.
+    pub(crate) fn dropped(&mut self, offset: usize) -> Option<Dropped> {
+        self.shadow.dropped(offset)
+    }
+
+    /// Whether nothing can be in the place of this variable yet that `cpu` could have the address of: `cpu` is not ordered after its
+    /// end, or its place still has the bytes that it was filled with. If they are too few to be sure, they do not count.
+    pub(crate) fn is_in_ruins(&mut self, cpu: usize, offset: usize, dropped: Dropped) -> bool {
+        if !self.shadow.knows_end(cpu, dropped) {
+            return true;
+        }
+        let mut ruins = ruins(offset);
+        let bytes = self.local(offset, dropped.size);
+        bytes.len() >= LEAST_RUINS && bytes.iter().all(|byte| *byte == ruins())
+    }
+
+    /// Another local variable has taken the place of one that is gone.
+    pub(crate) fn replace_local(&mut self, cpu: usize, offset: usize) {
+        self.shadow.replace_cell(cpu, offset);
+    }
+
+    fn local(&mut self, offset: usize, size: usize) -> &mut [u8] {
+        let size = size.min(REGION_BYTES - offset);
+        // SAFETY: an offset in the region.
+        let at = unsafe { self.region.base().as_ptr().add(offset) };
+        // SAFETY: (1) mapped, and inside the region; (2) a cell, which nobody has a reference into; (3) `self` is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(at, size) }
     }
 
     /// Offset in the region, if the address is in a stack, or in what was given out of the arena.

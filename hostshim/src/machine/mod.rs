@@ -18,6 +18,7 @@
 //! | `panics`, `faults` | panics, faults and endless loops of the kernel, as ends of a run |
 //! | `guest` | the entries of what runs |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
+//! | `locals` | cells on stacks, which are gone when their function has returned |
 //! | `cards` | network cards, and the wire that joins them |
 //! | `counters` | what a fuzzer sees of a run; for the fuzz targets only |
 //! | `label`, `trace`, `waits` | names, the trace, and who waits for whom at its end |
@@ -61,6 +62,7 @@ mod guest;
 mod host;
 mod label;
 mod lines;
+mod locals;
 mod mapping;
 mod memory;
 mod panics;

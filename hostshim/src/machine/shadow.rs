@@ -83,6 +83,15 @@ const FILLED: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Birth(u32);
 
+/// A local variable that was dropped.
+#[derive(Clone, Copy)]
+pub(crate) struct Dropped {
+    /// Bytes that it had.
+    pub(crate) size: usize,
+    /// When, and by which CPU.
+    end: Epoch,
+}
+
 /// Why an access is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Conflict {
@@ -318,6 +327,36 @@ impl Shadow {
             }
         }
         found.map_or(Ok(()), Err)
+    }
+
+    /// The local variable of `size` bytes at `offset` is dropped by `cpu`.
+    pub(crate) fn drop_cell(&mut self, cpu: usize, offset: usize, size: usize) {
+        *self.slots.at(offset) = Slot {
+            run: self.run,
+            write: FREED,
+            read: size as u32,
+            sync: self.clocks.now(cpu).0,
+        };
+    }
+
+    /// The local variable at `offset`, if it was dropped.
+    pub(crate) fn dropped(&mut self, offset: usize) -> Option<Dropped> {
+        let run = self.run;
+        let slot = self.slots.at(offset);
+        (slot.run == run && slot.write == FREED).then_some(Dropped {
+            size: slot.read as usize,
+            end: Epoch(slot.sync),
+        })
+    }
+
+    /// Whether `cpu` is ordered after the end of this variable.
+    pub(crate) fn knows_end(&self, cpu: usize, dropped: Dropped) -> bool {
+        dropped.end.before(self.clocks.of(cpu))
+    }
+
+    /// The cell at `offset` is a new one, which nobody has touched.
+    pub(crate) fn replace_cell(&mut self, cpu: usize, offset: usize) {
+        *self.slots.at(offset) = Slot::untouched(cpu, self.run);
     }
 
     /// The `size` bytes at `offset` are free in every run to come, until [`Shadow::revive`].

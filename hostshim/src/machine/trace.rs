@@ -212,8 +212,14 @@ impl Recorder {
         self.forget_objects(offset, size);
     }
 
+    /// The local variable of `size` bytes at `offset` is gone.
+    pub(crate) fn drop_local(&mut self, offset: usize, size: usize) {
+        self.labels.drop_local(offset);
+        self.forget_objects(offset, size);
+    }
+
     /// What lies in the `size` bytes at `offset` is something else than it was.
-    fn forget_objects(&mut self, offset: usize, size: usize) {
+    pub(crate) fn forget_objects(&mut self, offset: usize, size: usize) {
         let known = self.objects.range((offset, false)..(offset + size, false));
         let known: Vec<_> = known.map(|(&key, _)| key).collect();
         for key in known {
@@ -303,6 +309,11 @@ pub(crate) fn place_of(file: &str, line: u32) -> String {
         .filter_map(|folder| file.rfind(folder))
         .max();
     format!("{}:{line}", &file[begin.unwrap_or(0)..])
+}
+
+/// Whether a file of the source, as line tables name it, is neither the standard library's nor a package's from outside.
+pub(crate) fn is_ours(file: &str) -> bool {
+    !file.contains("/rustc/") && !file.contains("/registry/")
 }
 
 #[cfg(test)]

@@ -195,6 +195,8 @@ pub unsafe trait Machine {
     fn mark(_mark: Mark) {}
     /// The structure of `size` bytes at `addr` is called `name` and has these fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
+    /// The cell of `size` bytes at `addr` is dropped: a local variable, whose scope is left. Nobody may touch it any more.
+    fn dropped(_addr: usize, _size: usize) {}
     /// A packet has come to the stage of this number ([`crate::net::stages`]).
     fn stage(_stage: usize) {}
     /// Number of network cards.
@@ -344,6 +346,10 @@ macro_rules! bind_machine {
                 <Host as Machine>::label(addr, size, name, fields)
             }
             #[unsafe(no_mangle)]
+            fn kmod_machine_dropped(addr: usize, size: usize) {
+                <Host as Machine>::dropped(addr, size)
+            }
+            #[unsafe(no_mangle)]
             #[inline(always)]
             fn kmod_machine_stage(stage: usize) {
                 <Host as Machine>::stage(stage)
@@ -430,6 +436,8 @@ mod bound {
         pub(super) safe fn kmod_machine_note(text: fmt::Arguments<'_>);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_mark(mark: Mark);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_dropped(addr: usize, size: usize);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_label(
             addr: usize,
@@ -604,6 +612,13 @@ pub fn mark(mark: Mark) {
     if tracing() {
         bound::kmod_machine_mark(mark);
     }
+}
+
+/// Tells the host that a cell is dropped: what the cells do by themselves.
+#[cfg(feature = "points")]
+#[inline(always)]
+pub(crate) fn dropped(addr: usize, size: usize) {
+    bound::kmod_machine_dropped(addr, size);
 }
 
 /// A packet has come to the stage of this number. Use [`reached`](crate::net::stages::reached).

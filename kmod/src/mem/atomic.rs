@@ -121,6 +121,13 @@ macro_rules! atomic {
         impl Described for $name {
             const FIELDS: &'static [Field] = &[];
         }
+
+        #[cfg(feature = "points")]
+        impl Drop for $name {
+            fn drop(&mut self) {
+                machine::dropped(self.addr(), size_of::<Self>());
+            }
+        }
     };
     (@integer $value:ty) => {
         /// Adds, wrapping, and gives what was there, in one step.

@@ -23,6 +23,11 @@
 //! word with the `*_fused` methods: they are checked, they order memory, but they belong to the
 //! step that the announcement began.
 //!
+//! # Cells on a stack
+//!
+//! A cell may be a local variable, and others may be given its address: that is how a thread waits for an event of its own. When the
+//! function returns, the cell is dropped and tells the host. The simulated machine reports every later access to it.
+//!
 //! # Differences from the machine
 //!
 //! The simulated machine runs these sequentially consistently and *checks* with the orderings:

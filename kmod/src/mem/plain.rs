@@ -80,6 +80,13 @@ impl<T: Copy> Plain<T> {
     }
 }
 
+#[cfg(feature = "points")]
+impl<T: Copy> Drop for Plain<T> {
+    fn drop(&mut self) {
+        machine::dropped(self.addr(), size_of::<Self>());
+    }
+}
+
 #[cfg(not(feature = "points"))]
 impl Plain<i64> {
     /// Adds `DELTA`, in one piece with respect to interrupts of this CPU: for a count that only its CPU touches, with

@@ -3,6 +3,7 @@
 mod faults;
 mod fences;
 mod kernel;
+mod locals;
 mod memory;
 mod schedules;
 mod time;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU32 as Bare, Ordering::Relaxed as BareRelaxed};
 
 use kmod::entry::Idle;
 use kmod::machine::{self, Context, Line, Stop};
-use kmod::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release};
+use kmod::mem::{AcqRel, Acquire, AtomicU32, AtomicUsize, Plain, Relaxed, Release};
 use kmod::scenario::ops::Program;
 
 use super::engine::Shape;
@@ -36,6 +37,8 @@ struct Shared {
     progress: Bare,
     x: AtomicU32,
     y: AtomicU32,
+    /// Where something lies that one thread lends to another.
+    address: AtomicUsize,
     data: Plain<u32>,
 }
 

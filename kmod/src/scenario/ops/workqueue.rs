@@ -63,19 +63,10 @@ const fn item_arg(lwp: usize, item: usize) -> Arg {
 }
 
 impl Objects {
-    pub(super) const fn new() -> Self {
-        let mut items = [const { [const { Item::new(Arg::NONE) }; ITEMS] }; MAX_LWPS];
-        let mut lwp = 0;
-        while lwp < MAX_LWPS {
-            let mut item = 0;
-            while item < ITEMS {
-                items[lwp][item] = Item::new(item_arg(lwp, item));
-                item += 1;
-            }
-            lwp += 1;
-        }
+    pub(super) fn new() -> Self {
+        let items_of = |lwp| core::array::from_fn(|item| Item::new(item_arg(lwp, item)));
         Objects {
-            items,
+            items: core::array::from_fn(items_of),
             lock: Kmutex::new("queues", Ipl::None),
             queues: [const { Plain::new(None) }; QUEUES],
             sent: AtomicU32::new(0),

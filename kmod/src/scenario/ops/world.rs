@@ -294,7 +294,7 @@ crate::fields!(World {
 });
 
 impl World {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         World {
             scripts: Scripts::new(),
             mutexes: [
