@@ -70,6 +70,54 @@ macro_rules! atomic {
                 self.compare_exchange_fused(current, new, success, failure)
             }
 
+            /// [`compare_exchange`](Self::compare_exchange) for loops that try again: it may fail although the word is `current`.
+            ///
+            /// That never happens here. x86 has no such failure, and the simulated machine makes none up: a loop that is right
+            /// only because of that is not found out.
+            #[inline(always)]
+            #[track_caller]
+            pub fn compare_exchange_weak(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.compare_exchange(current, new, success, failure)
+            }
+
+            /// Stores what `update` makes of the word, unless that is nothing; gives what was there, as an error if nothing was
+            /// stored.
+            ///
+            /// A load, and a try to store for each value that `update` is asked about: each is a point. Another CPU that
+            /// changes the word in between makes it try again.
+            ///
+            /// ```
+            /// use kmod::mem::{AtomicU32, Acquire, Relaxed};
+            ///
+            /// let free = AtomicU32::new(1);
+            /// let take = |free: u32| free.checked_sub(1);
+            /// assert_eq!(free.fetch_update(Acquire, Relaxed, take), Ok(1));
+            /// assert_eq!(free.fetch_update(Acquire, Relaxed, take), Err(0));
+            /// ```
+            #[inline(always)]
+            #[track_caller]
+            pub fn fetch_update(
+                &self,
+                success: Ordering,
+                failure: Ordering,
+                mut update: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                let mut current = self.load(failure);
+                while let Some(new) = update(current) {
+                    match self.compare_exchange_weak(current, new, success, failure) {
+                        Ok(was) => return Ok(was),
+                        Err(now) => current = now,
+                    }
+                }
+                Err(current)
+            }
+
             /// [`compare_exchange`](Self::compare_exchange) in the step that is under way.
             #[inline(always)]
             #[track_caller]
@@ -130,6 +178,8 @@ macro_rules! atomic {
         }
     };
     (@integer $value:ty) => {
+        atomic!(@bits $value);
+
         /// Adds, wrapping, and gives what was there, in one step.
         #[inline(always)]
         #[track_caller]
@@ -146,20 +196,20 @@ macro_rules! atomic {
             self.0.fetch_sub(value, order)
         }
 
-        /// Sets bits and gives what was there, in one step.
+        /// Keeps the greater of the word and `value`, and gives what was there, in one step.
         #[inline(always)]
         #[track_caller]
-        pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+        pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_or(value, order)
+            self.0.fetch_max(value, order)
         }
 
-        /// Keeps the bits of `value` and gives what was there, in one step.
+        /// Keeps the smaller of the word and `value`, and gives what was there, in one step.
         #[inline(always)]
         #[track_caller]
-        pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+        pub fn fetch_min(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_and(value, order)
+            self.0.fetch_min(value, order)
         }
 
         /// [`fetch_or`](Self::fetch_or) in the step that is under way.
@@ -178,11 +228,48 @@ macro_rules! atomic {
             self.0.fetch_and(value, order)
         }
     };
+    (@bits $value:ty) => {
+        /// Sets bits and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_or(value, order)
+        }
+
+        /// Keeps the bits of `value` and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_and(value, order)
+        }
+
+        /// Turns the bits of `value` around and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_xor(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_xor(value, order)
+        }
+
+        /// Stores the complement of the bits that the word and `value` share, and gives what was there, in one step.
+        #[inline(always)]
+        #[track_caller]
+        pub fn fetch_nand(&self, value: $value, order: Ordering) -> $value {
+            machine::point(self.addr(), Kind::Rmw, order);
+            self.0.fetch_nand(value, order)
+        }
+    };
 }
 
 atomic! {
     /// An atomic byte.
     AtomicU8(bare::AtomicU8) of u8, integer
+}
+atomic! {
+    /// An atomic 16-bit word.
+    AtomicU16(bare::AtomicU16) of u16, integer
 }
 atomic! {
     /// An atomic 32-bit word.
@@ -193,16 +280,32 @@ atomic! {
     AtomicU64(bare::AtomicU64) of u64, integer
 }
 atomic! {
-    /// An atomic signed 64-bit word.
-    AtomicI64(bare::AtomicI64) of i64, integer
-}
-atomic! {
     /// An atomic word of the machine's size.
     AtomicUsize(bare::AtomicUsize) of usize, integer
 }
 atomic! {
+    /// An atomic signed byte.
+    AtomicI8(bare::AtomicI8) of i8, integer
+}
+atomic! {
+    /// An atomic signed 16-bit word.
+    AtomicI16(bare::AtomicI16) of i16, integer
+}
+atomic! {
+    /// An atomic signed 32-bit word.
+    AtomicI32(bare::AtomicI32) of i32, integer
+}
+atomic! {
+    /// An atomic signed 64-bit word.
+    AtomicI64(bare::AtomicI64) of i64, integer
+}
+atomic! {
+    /// An atomic signed word of the machine's size.
+    AtomicIsize(bare::AtomicIsize) of isize, integer
+}
+atomic! {
     /// An atomic truth value.
-    AtomicBool(bare::AtomicBool) of bool
+    AtomicBool(bare::AtomicBool) of bool, bits
 }
 atomic! {
     /// An atomic pointer to something whose type is not told.
@@ -304,6 +407,13 @@ impl<T> AtomicRef<T> {
         self.0.store_fused(Self::of(value), order);
     }
 
+    /// Stores the reference and gives what was there, in one step.
+    #[inline(always)]
+    #[track_caller]
+    pub fn swap(&self, value: Option<&'static T>, order: Ordering) -> Option<&'static T> {
+        Self::back(self.0.swap(Self::of(value), order))
+    }
+
     /// Stores `new` if the cell is `current`, in one step; says whether it did.
     #[inline(always)]
     #[track_caller]
@@ -327,4 +437,44 @@ impl<T> AtomicRef<T> {
 
 impl<T> Described for AtomicRef<T> {
     const FIELDS: &'static [Field] = &[];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::{AcqRel, Relaxed};
+
+    #[test]
+    fn each_operation_gives_what_was_there() {
+        let word = AtomicI16::new(6);
+        assert_eq!(word.fetch_xor(3, AcqRel), 6);
+        assert_eq!(word.fetch_nand(4, AcqRel), 5);
+        assert_eq!(word.fetch_max(-2, AcqRel), !4);
+        assert_eq!(word.fetch_min(-7, AcqRel), -2);
+        assert_eq!(word.fetch_sub(i16::MAX, AcqRel), -7);
+        assert_eq!(word.peek(), (-7_i16).wrapping_sub(i16::MAX));
+        let flag = AtomicBool::new(true);
+        assert!(flag.fetch_nand(true, AcqRel));
+        assert!(!flag.fetch_xor(true, AcqRel));
+        assert!(flag.peek());
+    }
+
+    #[test]
+    fn an_update_of_nothing_stores_nothing() {
+        let word = AtomicU8::new(u8::MAX);
+        let next = |word: u8| word.checked_add(1);
+        assert_eq!(word.fetch_update(AcqRel, Relaxed, next), Err(u8::MAX));
+        word.store(7, Relaxed);
+        assert_eq!(word.fetch_update(AcqRel, Relaxed, next), Ok(7));
+        assert_eq!(word.peek(), 8);
+    }
+
+    #[test]
+    fn a_reference_is_swapped() {
+        static ONE: u32 = 1;
+        let cell = AtomicRef::new();
+        assert!(cell.swap(Some(&ONE), AcqRel).is_none());
+        assert_eq!(cell.swap(None, AcqRel), Some(&ONE));
+        assert!(cell.peek().is_none());
+    }
 }

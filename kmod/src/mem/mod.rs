@@ -38,7 +38,8 @@ mod fence;
 mod plain;
 
 pub use atomic::{
-    AtomicBool, AtomicI64, AtomicPtr, AtomicRef, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicPtr, AtomicRef,
+    AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
 };
 pub use core::sync::atomic::Ordering::{self, AcqRel, Acquire, Relaxed, Release, SeqCst};
 pub use fence::{
