@@ -103,7 +103,7 @@ impl Kmutex {
     pub fn destroy(&self) {
         let owner = self.mtx_owner.load_fused(Relaxed);
         contract!(
-            owner == 0,
+            owner == free(self.mtx_ipl),
             "mutex-destroy",
             "mutex_destroy({}) by {}, while {} has it{}",
             self.mtx_name,

@@ -22,6 +22,11 @@ pub(super) static BREACHES: &[Breach] = &[
         mutex.enter();
         mutex.destroy();
     }),
+    breach!("mutex-destroy", "spin": "destroys a spin mutex that it holds", || {
+        let mutex = spin();
+        mutex.enter();
+        mutex.destroy();
+    }),
     breach!("mutex-context": "enters an adaptive mutex in a hard interrupt",
         || interrupt(|_| adaptive().enter(), Arg::NONE)),
     breach!("mutex-read-section": "enters an adaptive mutex in a read section", || {
