@@ -2,7 +2,8 @@
 
 use hostshim::hunt::{Budget, Hunt, Watch};
 use hostshim::{Failure, FailureKind};
-use kmod::kern::lwp::Arg;
+use kmod::kern::intr;
+use kmod::kern::lwp::{Arg, curcpu};
 use kmod::kern::percpu::percpu_alloc;
 use kmod::kern::softint;
 use kmod::kern::spl::Ipl;
@@ -55,6 +56,16 @@ static SOFTINT: Scenario = Scenario {
     ..SCENARIO
 };
 
+static INTERRUPT: Scenario = Scenario {
+    setup: |kernel| {
+        let forgets = |_| {
+            let _forgotten = intr::establish(curcpu(), Ipl::Vm, |_| {}, Arg::NONE);
+        };
+        actor(kernel, "forgets", 0, forgets, Arg::NONE);
+    },
+    ..SCENARIO
+};
+
 /// How the first of ten runs fails.
 fn fails(scenario: &'static Scenario) -> Option<Failure> {
     let hunt = Hunt::new(scenario, &scenario.variants[0], Budget::Schedules(10));
@@ -86,4 +97,10 @@ fn percpu_storage_that_is_not_freed_is_a_leak() {
 fn a_softint_that_is_not_disestablished_is_a_leak() {
     let failure = fails(&SOFTINT).expect("a leak");
     assert_eq!(failure.rule, "softint-leak");
+}
+
+#[test]
+fn an_interrupt_that_is_not_disestablished_is_a_leak() {
+    let failure = fails(&INTERRUPT).expect("a leak");
+    assert_eq!(failure.rule, "intr-leak");
 }

@@ -10,6 +10,7 @@ use crate::contract;
 use crate::kern::condvar::SleepqLocks;
 use crate::kern::cpu::{self, Cpu};
 use crate::kern::evcnt::Counters;
+use crate::kern::intr::Intrs;
 use crate::kern::ipi::Ipis;
 use crate::kern::kmem::Kmem;
 use crate::kern::lwp::{Arg, Lwp};
@@ -39,6 +40,7 @@ pub struct Kernel {
     pub(crate) switchpoints: Switchpoints,
     pub(crate) percpu: PercpuArena,
     pub(crate) ipis: Ipis,
+    pub(crate) intrs: Intrs,
     /// Protects the exits of LWPs that are joined.
     pub(crate) lwp_lock: Kmutex,
     pub(crate) lwps: AtomicRef<Lwp>,
@@ -70,6 +72,7 @@ crate::fields!(Kernel {
     switchpoints,
     percpu,
     ipis,
+    intrs,
     lwp_lock,
     lwps,
     actors,
@@ -225,6 +228,7 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         switchpoints: Switchpoints::new(),
         percpu: PercpuArena::new(),
         ipis: Ipis::new(),
+        intrs: Intrs::new(),
         lwp_lock: Kmutex::new("lwp_lock", Ipl::None),
         lwps: AtomicRef::new(),
         actors: AtomicU32::new(0),

@@ -494,6 +494,7 @@ impl Engine {
             }),
             hold,
         };
+        let device = |level| Layer::Device(Ipl::from_number(level));
         let softint = |level| Layer::Softint(Ipl::from_number(level));
         let what = match mark {
             Mark::Held(addr) => lock(addr, Hold::Alone),
@@ -501,6 +502,8 @@ impl Engine {
             Mark::Released(addr) => lock(addr, Hold::Released),
             Mark::Handler(line) => What::Begin(Layer::Handler(line)),
             Mark::HandlerOver(line) => What::End(Layer::Handler(line)),
+            Mark::Device(level) => What::Begin(device(level)),
+            Mark::DeviceOver(level) => What::End(device(level)),
             Mark::Softint(level) => What::Begin(softint(level)),
             Mark::SoftintOver(level) => What::End(softint(level)),
         };

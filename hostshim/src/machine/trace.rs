@@ -82,6 +82,8 @@ pub enum Hold {
 pub enum Layer {
     /// The handler of an interrupt.
     Handler(Line),
+    /// The handlers of devices at this level.
+    Device(Ipl),
     /// A softint level.
     Softint(Ipl),
 }
@@ -91,6 +93,7 @@ impl Layer {
     pub const fn name(self) -> &'static str {
         match self {
             Layer::Handler(line) => line.name(),
+            Layer::Device(_) => "device",
             Layer::Softint(level) => level.name(),
         }
     }

@@ -200,8 +200,10 @@ impl Reader {
             }
             What::Fused(access) => self.touch(event, access),
             What::Lock { object, hold } => self.lock(context, object, *hold),
-            What::Begin(Layer::Handler(_)) => *self.handlers.entry(*cpu).or_default() += 1,
-            What::End(Layer::Handler(_)) => {
+            What::Begin(Layer::Handler(_) | Layer::Device(_)) => {
+                *self.handlers.entry(*cpu).or_default() += 1;
+            }
+            What::End(Layer::Handler(_) | Layer::Device(_)) => {
                 let depth = self.handlers.entry(*cpu).or_default();
                 *depth = depth.saturating_sub(1);
             }

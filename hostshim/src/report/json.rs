@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::account::{Account, Bridge};
 use super::event;
 use super::selection::Part;
-use crate::machine::{Access, Failure, TraceEvent, WaitGraph, What};
+use crate::machine::{Access, Failure, Layer, TraceEvent, WaitGraph, What};
 
 /// The version of the form.
 const VERSION: u32 = 1;
@@ -488,8 +488,8 @@ fn runs(account: &Account<'_>) -> Vec<Run> {
 fn layers(account: &Account<'_>) -> Vec<Layered> {
     let layered = |layer: &super::account::Layered| Layered {
         layer: match layer.layer {
-            crate::machine::Layer::Handler(_) => "interrupt",
-            crate::machine::Layer::Softint(_) => "softint",
+            Layer::Handler(_) | Layer::Device(_) => "interrupt",
+            Layer::Softint(_) => "softint",
         },
         name: layer.layer.name(),
         cpu: layer.cpu,

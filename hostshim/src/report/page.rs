@@ -402,13 +402,13 @@ fn layered(
     let mut spans = Spans::new();
     for layer in &account.layers {
         let sort = match layer.layer {
-            Layer::Handler(_) => "interrupt",
+            Layer::Handler(_) | Layer::Device(_) => "interrupt",
             Layer::Softint(_) => "softint",
         };
         let name = layers.index((sort, layer.layer.name()));
         // A softint is a switch to another LWP: it begins with what follows that. An interrupt begins at once.
         let span = match layer.layer {
-            Layer::Handler(_) => Some(rows.span(layer.begin, layer.end)),
+            Layer::Handler(_) | Layer::Device(_) => Some(rows.span(layer.begin, layer.end)),
             Layer::Softint(_) => rows.run(layer.begin, layer.end),
         };
         if let Some(span) = span {

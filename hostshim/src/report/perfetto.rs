@@ -140,9 +140,9 @@ impl Tracks<'_, '_> {
 
     fn interrupts(&mut self) {
         for layer in &self.account.layers {
-            if let Layer::Handler(line) = layer.layer {
+            if let Layer::Handler(_) | Layer::Device(_) = layer.layer {
                 let track = self.track(layer.cpu, layer.below);
-                let name = format!("interrupt {}", line.name());
+                let name = format!("interrupt {}", layer.layer.name());
                 let span = (layer.begin, layer.end);
                 self.slice((layer.cpu, track), span, name, "interrupt");
             }

@@ -8,7 +8,7 @@
 //!
 //! # Contexts
 //!
-//! `reset`, `schedule`, `stop`: any. `halt`: thread or softint; may wait. Handlers run in softclock:
+//! `reset`, `schedule`, `stop`: any. `halt`, `barrier`: thread or softint; may wait. Handlers run in softclock:
 //! they may take adaptive mutexes and must not sleep otherwise.
 //!
 //! # Per-CPU operation
@@ -29,7 +29,8 @@
 //! A callout whose handler runs is not taken over by another CPU: `halt` would look for the handler
 //! there, find none and return while it runs. (NetBSD's `callout_schedule` does not look at `cc_active`.)
 //! All handlers are MP-safe; no BOUND callouts. The interlock of `halt` is typed. The wheel's
-//! size is a knob; so are its levels. A callout counts its runs ([`Callout::state`]).
+//! size is a knob; so are its levels. A callout counts its runs ([`Callout::state`]), and can be waited for without
+//! being cancelled ([`Callout::barrier`]).
 //!
 //! # Sources
 //!
@@ -381,12 +382,7 @@ impl Callout {
 
     #[track_caller]
     fn halt_unrecorded(&self, interlock: Option<&Kmutex>) -> bool {
-        contract!(
-            !spl::cpu_intr_p(),
-            "callout-context",
-            "callout_halt in a hard interrupt on {}",
-            curlwp().name()
-        );
+        assert_may_wait("callout_halt");
         contract!(
             interlock.is_none_or(Kmutex::owned),
             "callout-interlock",
@@ -400,9 +396,7 @@ impl Callout {
             let ci = self.lock();
             let cc = &ci.ci_callout;
             self.unlink(cc);
-            let running = cc.cc_active.get() == self.addr()
-                && !cc.cc_lwp.get().is_some_and(|l| core::ptr::eq(l, curlwp()));
-            if !running {
+            if !self.runs_elsewhere(cc) {
                 cc.cc_lock.spin_exit();
                 break;
             }
@@ -428,6 +422,36 @@ impl Callout {
         self.halt_unrecorded(None)
     }
 
+    /// Waits for the handler, if it runs just now; cancels nothing (`timeout_barrier` of OpenBSD, which NetBSD has not).
+    ///
+    /// A callout that is pending stays so, and one that the handler schedules again is pending when this returns. True if it
+    /// had to wait. From the handler itself it does not wait.
+    /// Context: thread or softint; no lock that the handler takes. Panics: contract `callout-context`.
+    /// [`crate::scenario::ports::timer_rearms`] has an example.
+    #[track_caller]
+    pub fn barrier(&self) -> bool {
+        assert_may_wait("callout_barrier");
+        order::halts(self, None);
+        let mut began = None;
+        loop {
+            let ci = self.lock();
+            let cc = &ci.ci_callout;
+            // A run that began later is none that it waits for.
+            let runs = self.c_runs.get();
+            if !self.runs_elsewhere(cc) || *began.get_or_insert(runs) != runs {
+                cc.cc_lock.spin_exit();
+                return began.is_some();
+            }
+            wait_for_handler(ci);
+        }
+    }
+
+    /// Whether its handler runs, and is not the caller. The callout is locked.
+    fn runs_elsewhere(&self, cc: &CalloutCpu) -> bool {
+        cc.cc_active.get() == self.addr()
+            && !cc.cc_lwp.get().is_some_and(|l| core::ptr::eq(l, curlwp()))
+    }
+
     /// Ends the use of a callout (`callout_destroy`).
     ///
     /// Who uses it afterwards is found out (contract `callout-init`).
@@ -436,8 +460,7 @@ impl Callout {
     pub fn destroy(&self) {
         let ci = self.lock();
         let cc = &ci.ci_callout;
-        let running = cc.cc_active.get() == self.addr()
-            && !cc.cc_lwp.get().is_some_and(|l| core::ptr::eq(l, curlwp()));
+        let running = self.runs_elsewhere(cc);
         contract!(
             self.c_flags.get() & PENDING == 0 && !running,
             "callout-destroy",
@@ -514,6 +537,16 @@ impl Callout {
     pub(crate) fn peek_pending(&self) -> bool {
         self.c_flags.peek() & PENDING != 0
     }
+}
+
+#[track_caller]
+fn assert_may_wait(what: &str) {
+    contract!(
+        !spl::cpu_intr_p(),
+        "callout-context",
+        "{what} in a hard interrupt on {}",
+        curlwp().name()
+    );
 }
 
 /// Sleeps until the handler that runs on `ci` has ended. `cc_lock` is held, and released.

@@ -3,14 +3,17 @@
 //! An idle LWP is bound to its CPU, cannot be preempted and never sleeps. It carries migrations
 //! out, looks for work on other CPUs, and waits for an interrupt.
 //!
-//! Sources: `sys/kern/kern_idle.c`.
+//! [`halt`] and [`halt_unless`] are the instructions by which a CPU waits, for idle loops of a scenario's own.
+//!
+//! Sources: `sys/kern/kern_idle.c`; `cpu_idle_halt` in `sys/arch/x86/x86/cpu.c`.
 
+use crate::contract;
 use crate::kern::cpu::Cpu;
-use crate::kern::lwp::{self, Arg, LP_BOUND, LP_IDLE, Lwp, Name, Spec, Stat, pri};
+use crate::kern::lwp::{self, Arg, LP_BOUND, LP_IDLE, Lwp, Name, Spec, Stat, curcpu, curlwp, pri};
 use crate::kern::{sched, spl, synch};
 use crate::kernel::Kernel;
-use crate::machine;
-use crate::mem::Relaxed;
+use crate::machine::{self, Kind};
+use crate::mem::{AtomicU32, Relaxed};
 
 /// Creates the idle LWP of a CPU and makes it what the CPU runs. A function of its own: see [`machine::Machine::word`].
 #[inline(never)]
@@ -55,4 +58,44 @@ fn idle_loop(arg: *const ()) -> ! {
         ci.ci_schedstate.spc_mutex.spin_enter();
         synch::mi_switch(l);
     }
+}
+
+/// Halts this CPU until an interrupt is taken on it (`hlt`). An interrupt that was taken before ends nothing.
+///
+/// Context: thread at level none, with preemption off. Panics: contracts `halt-spl`, `halt-preempt`.
+#[track_caller]
+pub fn halt() {
+    assert_may_halt();
+    // An interrupt can come just before the instruction.
+    machine::point(core::ptr::from_ref(curcpu()) as usize, Kind::Yield, Relaxed);
+    machine::wait_for_interrupt(AtomicU32::new(0).bare());
+}
+
+/// Halts this CPU until an interrupt is taken on it, unless `word` is not 0: `cli`, a test, and `sti; hlt`.
+///
+/// No interrupt comes between the test and the halt. What the word says is not ordered: look at it again, with a load.
+///
+/// Context: thread at level none, with preemption off. Panics: contracts `halt-spl`, `halt-preempt`.
+/// [`crate::scenario::ports::idle_halt`] has an example.
+#[track_caller]
+pub fn halt_unless(word: &AtomicU32) {
+    assert_may_halt();
+    machine::wait_for_interrupt(word.bare());
+}
+
+#[track_caller]
+fn assert_may_halt() {
+    contract!(
+        spl::ilevel() == spl::Ipl::None,
+        "halt-spl",
+        "{} halts at level {}: an interrupt that is masked would end the halt and stay pending",
+        curlwp().name(),
+        spl::ilevel().name()
+    );
+    contract!(
+        synch::kpreempt_disabled(),
+        "halt-preempt",
+        "{} halts with preemption on: it may come to halt another CPU than it looked at",
+        curlwp().name()
+    );
 }

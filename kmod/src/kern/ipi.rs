@@ -3,7 +3,7 @@
 //! # Overview
 //!
 //! The machine has one line for them; which interrupt is meant is a bit in the target's `ci_ipis`.
-//! Several of a kind that are sent before the first is served are one. The kernel has three kinds of its own; others
+//! Several of a kind that are sent before the first is served are one. The kernel has four kinds of its own; others
 //! are registered ([`ipi_register`]) with the function that they run.
 //!
 //! # Contexts
@@ -28,7 +28,7 @@ use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::{self, Ipl};
-use crate::kern::{sched, softint, synch, xcall};
+use crate::kern::{intr, sched, softint, synch, xcall};
 use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, Plain};
@@ -39,9 +39,11 @@ pub const KPREEMPT: u32 = 0;
 pub const SOFTINT: u32 = 1;
 /// Run a high-priority cross call.
 pub const XCALL: u32 = 2;
+/// A device interrupts ([`intr`]).
+pub const DEVICE: u32 = 3;
 
 /// The first number that is given out.
-const FIRST: u32 = 3;
+const FIRST: u32 = 4;
 /// Interrupts that can be registered.
 const MAXREG: usize = 4;
 
@@ -113,6 +115,16 @@ pub fn ipi_trigger(id: u32, ci: &'static Cpu) {
     }
 }
 
+/// Has the devices that were raised on `ci` taken there. In contrast to [`ipi_trigger`], a CPU may do that to itself.
+#[track_caller]
+pub(crate) fn device_trigger(ci: &'static Cpu) {
+    let old = ci.ci_ipis.fetch_or(1 << DEVICE, AcqRel);
+    if old == 0 {
+        ci.kernel().counters.ipis.incr();
+        machine::send_ipi(ci.index());
+    }
+}
+
 #[track_caller]
 fn assert_may_trigger(id: u32, ci: &'static Cpu) {
     contract!(
@@ -150,6 +162,9 @@ pub(crate) fn intr(ci: &'static Cpu) {
     }
     if wanted & (1 << XCALL) != 0 {
         xcall::ipi_handler(ci);
+    }
+    if wanted & (1 << DEVICE) != 0 {
+        intr::take(ci);
     }
     wanted >>= FIRST;
     while wanted != 0 {

@@ -1,19 +1,22 @@
 //! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
-//! down this list: [`workqueue`], [`pcq`], [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
-//! [`callout`], [`rwlock`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
+//! down this list: [`epoch`], [`completion`], [`sema`], [`workqueue`], [`pcq`], [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
+//! [`callout`], [`rwlock`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`intr`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
 //! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`shares`], [`waits`], [`order`].
 
 pub mod callout;
 pub mod circq;
 pub mod clock;
+pub mod completion;
 pub mod condvar;
 pub mod contract;
 pub mod cpu;
+pub mod epoch;
 pub mod evcnt;
 pub mod idle;
 pub mod inside;
+pub mod intr;
 pub mod ipi;
 pub mod kmem;
 pub mod kthread;
@@ -28,6 +31,7 @@ pub mod pslist;
 pub mod psref;
 pub mod rwlock;
 pub mod sched;
+pub mod sema;
 pub mod shares;
 pub mod sleepq;
 pub mod softint;

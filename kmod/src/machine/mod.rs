@@ -78,6 +78,11 @@ pub enum Mark {
     Handler(Line),
     /// That handler is over.
     HandlerOver(Line),
+    /// The handlers of devices at this level (a number of [`crate::kern::spl::Ipl`]) begin on this CPU, on top of the
+    /// running LWP.
+    Device(u8),
+    /// They are over.
+    DeviceOver(u8),
     /// A softint level (a number of [`crate::kern::spl::Ipl`]) begins on this CPU, on top of the running LWP.
     Softint(u8),
     /// The LWP below goes on: the level is done, or has blocked.

@@ -1,5 +1,6 @@
-//! The softint of a scenario: established in `setup`, scheduled by actors, given back in `teardown`.
+//! The softint or the device of a scenario: established in `setup`, scheduled or raised by actors, given back in `teardown`.
 
+use crate::kern::intr::{self, Intrhand};
 use crate::kern::lwp::Arg;
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::Ipl;
@@ -47,6 +48,55 @@ impl Handler {
 }
 
 impl Default for Handler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The interrupt of a device, once it is established.
+pub struct Device(Plain<Option<Intrhand>>);
+
+/// A word to traces: its name is that of the field that holds it.
+impl Described for Device {
+    const FIELDS: &'static [Field] = &[];
+}
+
+impl Device {
+    /// One that is to be established.
+    pub const fn new() -> Self {
+        Device(Plain::new(None))
+    }
+
+    /// Has `func(arg)` run on CPU `cpu`, at `level`, when it is raised. For `setup`.
+    pub fn establish(
+        &self,
+        kernel: &'static Kernel,
+        cpu: usize,
+        level: Ipl,
+        func: fn(Arg),
+        arg: Arg,
+    ) {
+        let ci = kernel.cpu(cpu % kernel.cpus().len());
+        self.0.set(intr::establish(ci, level, func, arg));
+    }
+
+    /// Raises it: its handler runs on its CPU at some point after this. Context: any.
+    #[track_caller]
+    pub fn raise(&self) {
+        if let Some(ih) = self.0.peek() {
+            intr::raise(ih);
+        }
+    }
+
+    /// Gives it back. For `teardown`.
+    pub fn disestablish(&self, kernel: &'static Kernel) {
+        if let Some(ih) = self.0.peek() {
+            intr::disestablish_at_rest(kernel, ih);
+        }
+    }
+}
+
+impl Default for Device {
     fn default() -> Self {
         Self::new()
     }

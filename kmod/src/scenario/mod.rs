@@ -34,14 +34,17 @@ use crate::net::mbuf;
 
 pub mod alive;
 pub mod arp;
+pub mod atomics;
 pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;
 pub mod callout;
 pub mod callout_reset_leak;
 pub mod classics;
+pub mod completion;
 pub mod condvar;
 pub mod drain_vs_perform;
+pub mod epoch;
 pub mod handler;
 pub mod held;
 pub mod ifdetach_vs_arptimer;
@@ -64,6 +67,7 @@ pub mod pslist;
 pub mod psref;
 pub mod rounds;
 pub mod rwlock;
+pub mod sema;
 pub mod softint;
 pub mod softnet;
 pub mod timeslice;
@@ -217,6 +221,10 @@ pub static ALL: &[&Scenario] = &[
     &softint::LEVELS_MASK,
     &mutex::EXCLUSION,
     &mutex::SLEEPERS_WAKE,
+    &sema::UNITS,
+    &completion::FREES,
+    &epoch::FREES,
+    &atomics::WHOLE,
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,
@@ -364,6 +372,7 @@ pub(crate) fn verify(kernel: &'static Kernel) {
     kmem::verify(kernel);
     arena::verify(kernel);
     crate::kern::softint::verify(kernel);
+    crate::kern::intr::verify(kernel);
 }
 
 /// Stops the kernel: something did not do what it promises. `promise` is a stable word.

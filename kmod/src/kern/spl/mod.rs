@@ -50,7 +50,7 @@ pub(crate) use raised::{AFTERWARDS, lower_to_then, raise_from_none, raise_furthe
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{curcpu, curlwp};
-use crate::kern::{clock, ipi, softint, synch};
+use crate::kern::{clock, intr, ipi, softint, synch};
 use crate::machine::{self, Kind, Line, Mark};
 use crate::mem::{Relaxed, SeqCst};
 
@@ -136,12 +136,12 @@ const fn line_ipl(line: Line) -> Ipl {
     }
 }
 
-// The pending word: bits 1..5 are the soft levels by their IPL, from LINE_SHIFT on the lines. Bit 0, that of no level, is a
-// preemption (`SIR_PREEMPT`).
+// The pending word: bits 1..5 are the soft levels by their IPL, 5..8 the devices' levels by theirs, from LINE_SHIFT on the
+// lines. Bit 0, that of no level, is a preemption (`SIR_PREEMPT`).
 const LINE_SHIFT: u32 = 8;
 const PREEMPT_BIT: u32 = 1 << Ipl::None as u32;
 
-const fn soft_bit(level: Ipl) -> u32 {
+const fn level_bit(level: Ipl) -> u32 {
     1 << level as u32
 }
 
@@ -154,10 +154,7 @@ const fn unmasked(level: Ipl) -> u32 {
     let mut mask = 0;
     let mut number = level as u8 + 1;
     while number < 8 {
-        let ipl = Ipl::from_number(number);
-        if ipl.is_soft() {
-            mask |= soft_bit(ipl);
-        }
+        mask |= level_bit(Ipl::from_number(number));
         number += 1;
     }
     if (level as u8) < line_ipl(Line::Clock) as u8 {
@@ -369,8 +366,64 @@ fn lower(ci: &'static Cpu, level: Ipl) {
 
 #[derive(Clone, Copy)]
 enum Pending {
-    Hard(Line),
+    Hard(Hard),
     Soft(Ipl),
+}
+
+/// What a hard interrupt is of.
+#[derive(Clone, Copy)]
+enum Hard {
+    /// A line of the machine.
+    Line(Line),
+    /// The devices at this level ([`intr`]).
+    Device(Ipl),
+}
+
+impl Hard {
+    const fn level(self) -> Ipl {
+        match self {
+            Hard::Line(line) => line_ipl(line),
+            Hard::Device(level) => level,
+        }
+    }
+
+    const fn bit(self) -> u32 {
+        match self {
+            Hard::Line(line) => line_bit(line),
+            Hard::Device(level) => level_bit(level),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Hard::Line(line) => line.name(),
+            Hard::Device(_) => "device",
+        }
+    }
+
+    const fn begins(self) -> Mark {
+        match self {
+            Hard::Line(line) => Mark::Handler(line),
+            Hard::Device(level) => Mark::Device(level as u8),
+        }
+    }
+
+    const fn is_over(self) -> Mark {
+        match self {
+            Hard::Line(line) => Mark::HandlerOver(line),
+            Hard::Device(level) => Mark::DeviceOver(level as u8),
+        }
+    }
+
+    /// All of them, highest first.
+    const BY_RANK: [Hard; 6] = [
+        Hard::Line(Line::Ipi),
+        Hard::Device(Ipl::High),
+        Hard::Line(Line::Clock),
+        Hard::Device(Ipl::Sched),
+        Hard::Line(Line::Net),
+        Hard::Device(Ipl::Vm),
+    ];
 }
 
 fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
@@ -378,9 +431,9 @@ fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
     if pending == 0 {
         return None;
     }
-    for line in [Line::Ipi, Line::Clock, Line::Net] {
-        if pending & line_bit(line) != 0 {
-            return Some(Pending::Hard(line));
+    for hard in Hard::BY_RANK {
+        if pending & hard.bit() != 0 {
+            return Some(Pending::Hard(hard));
         }
     }
     let highest = 31 - pending.leading_zeros();
@@ -389,62 +442,63 @@ fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
 
 fn run_pending(ci: &'static Cpu, pending: Pending) {
     match pending {
-        Pending::Hard(line) => {
-            ci.ci_ipending.bare().fetch_and(!line_bit(line), Relaxed);
-            handle(ci, line);
+        Pending::Hard(hard) => {
+            ci.ci_ipending.bare().fetch_and(!hard.bit(), Relaxed);
+            handle(ci, hard);
         }
         Pending::Soft(level) => {
-            ci.ci_ipending.bare().fetch_and(!soft_bit(level), Relaxed);
+            ci.ci_ipending.bare().fetch_and(!level_bit(level), Relaxed);
             softint::dispatch(ci, level);
         }
     }
 }
 
-/// Runs the handler of a line at its level.
+/// Runs the handler of a line, or the handlers of devices, at their level.
 ///
 /// Panics: contracts `intr-spl`, `intr-spin`, `intr-nopreempt`.
-fn handle(ci: &'static Cpu, line: Line) {
+fn handle(ci: &'static Cpu, hard: Hard) {
     let l = curlwp();
     let before = (ci.ci_mtx_count.get(), l.l_nopreempt.get());
     ci.ci_idepth.set(ci.ci_idepth.get() + 1);
-    set_level(ci, line_ipl(line));
-    machine::mark(Mark::Handler(line));
+    set_level(ci, hard.level());
+    machine::mark(hard.begins());
     machine::interrupts_on();
-    match line {
-        Line::Clock => clock::hardclock(ci),
-        Line::Ipi => ipi::intr(ci),
-        Line::Net => crate::net::nic::intr(),
+    match hard {
+        Hard::Line(Line::Clock) => clock::hardclock(ci),
+        Hard::Line(Line::Ipi) => ipi::intr(ci),
+        Hard::Line(Line::Net) => crate::net::nic::intr(),
+        Hard::Device(level) => intr::run(ci, level),
     }
-    check_after_interrupt(ci, line, before);
-    machine::mark(Mark::HandlerOver(line));
+    check_after_interrupt(ci, hard, before);
+    machine::mark(hard.is_over());
     ci.ci_idepth.set(ci.ci_idepth.get() - 1);
 }
 
 /// A handler leaves nothing behind. `before` it, this many spin mutexes were held, and so was preemption.
-fn check_after_interrupt(ci: &Cpu, line: Line, before: (i32, i32)) {
+fn check_after_interrupt(ci: &Cpu, hard: Hard, before: (i32, i32)) {
     let (mtx_count, nopreempt) = before;
     crate::contract!(
         ci.ci_mtx_count.get() == mtx_count,
         "intr-spin",
         "the handler of line {} returned on cpu{} with {} spin mutexes more than it was called with",
-        line.name(),
+        hard.name(),
         ci.index(),
         mtx_count - ci.ci_mtx_count.get()
     );
     crate::contract!(
-        ci.ci_ilevel.get() == line_ipl(line) as u8,
+        ci.ci_ilevel.get() == hard.level() as u8,
         "intr-spl",
         "the handler of line {} returned on cpu{} at level {}, and was called at {}",
-        line.name(),
+        hard.name(),
         ci.index(),
         Ipl::from_number(ci.ci_ilevel.get()).name(),
-        line_ipl(line).name()
+        hard.level().name()
     );
     crate::contract!(
         curlwp().l_nopreempt.get() == nopreempt,
         "intr-nopreempt",
         "the handler of line {} returned on cpu{} with preemption of {} turned off {} times more than before",
-        line.name(),
+        hard.name(),
         ci.index(),
         curlwp().name(),
         curlwp().l_nopreempt.get() - nopreempt
@@ -459,13 +513,18 @@ pub fn interrupt(line: Line) {
         ci.ci_ipending.bare().fetch_or(line_bit(line), Relaxed);
         return;
     }
-    handle(ci, line);
+    handle(ci, Hard::Line(line));
     lower(ci, old);
+}
+
+/// Marks the devices of a level pending on this CPU. From the handler of a line at [`Ipl::High`], after which they run.
+pub(crate) fn device_trigger(ci: &Cpu, level: Ipl) {
+    ci.ci_ipending.bare().fetch_or(level_bit(level), Relaxed);
 }
 
 /// Marks a soft level pending on this CPU. The level is masked, or its dispatch follows at the next [`splx`].
 pub(crate) fn softint_trigger(ci: &Cpu, level: Ipl) {
-    ci.ci_ipending.bare().fetch_or(soft_bit(level), Relaxed);
+    ci.ci_ipending.bare().fetch_or(level_bit(level), Relaxed);
 }
 
 /// The scheduler wants the running LWP off this CPU: that is pending until the CPU switches.
@@ -504,25 +563,37 @@ mod tests {
     #[test]
     fn a_level_masks_itself_and_what_is_below() {
         assert_eq!(UNMASKED[Ipl::High as usize], 0);
-        assert_eq!(UNMASKED[Ipl::Sched as usize], line_bit(Line::Ipi));
+        assert_eq!(
+            UNMASKED[Ipl::Sched as usize],
+            level_bit(Ipl::High) | line_bit(Line::Ipi)
+        );
         assert_eq!(
             UNMASKED[Ipl::SoftNet as usize],
-            soft_bit(Ipl::SoftSerial)
+            level_bit(Ipl::SoftSerial)
+                | level_bit(Ipl::Vm)
+                | level_bit(Ipl::Sched)
+                | level_bit(Ipl::High)
                 | line_bit(Line::Clock)
                 | line_bit(Line::Ipi)
                 | line_bit(Line::Net)
         );
-        assert_eq!(UNMASKED[Ipl::None as usize].count_ones(), 7);
+        assert_eq!(UNMASKED[Ipl::None as usize].count_ones(), 10);
     }
 
     #[test]
     fn what_is_to_be_done_afterwards_is_never_pending() {
         let lines = [Line::Clock, Line::Ipi, Line::Net].map(line_bit);
-        let soft = Ipl::ALL.map(soft_bit);
-        for bit in lines.into_iter().chain(soft).chain([PREEMPT_BIT]) {
+        let levels = Ipl::ALL.map(level_bit);
+        for bit in lines.into_iter().chain(levels).chain([PREEMPT_BIT]) {
             assert_eq!(bit & AFTERWARDS, 0);
         }
         assert_eq!(UNMASKED[Ipl::None as usize] & PREEMPT_BIT, 0, "no handler");
+    }
+
+    #[test]
+    fn a_level_is_left_for_what_is_higher() {
+        let levels = Hard::BY_RANK.map(Hard::level);
+        assert!(levels.is_sorted_by(|one, next| one >= next));
     }
 
     #[test]

@@ -39,6 +39,12 @@ pub(super) static BREACHES: &[Breach] = &[
         };
         interrupt(halt, Arg::of(callout()));
     }),
+    breach!("callout-context", "barrier": "waits for the handler of a callout in a hard interrupt", || {
+        let barrier = |callout| {
+            shared::<Callout>(callout).barrier();
+        };
+        interrupt(barrier, Arg::of(callout()));
+    }),
     breach!("callout-interlock": "halts a callout with an interlock that it has not entered", || {
         callout().halt(Some(&Kmutex::new("sc_lock", Ipl::None)));
     }),

@@ -1,6 +1,8 @@
-//! spl(9), ipi(9), and handlers of interrupts.
+//! spl(9), ipi(9), devices, handlers of interrupts, and the halt that waits for one.
 
-use super::{Breach, breach, interrupt, other_cpu};
+use super::{Breach, breach, interrupt, other_cpu, pause};
+use crate::kern::idle;
+use crate::kern::intr;
 use crate::kern::ipi::ipi_trigger;
 use crate::kern::lwp::{Arg, curcpu};
 use crate::kern::mutex::Kmutex;
@@ -27,4 +29,30 @@ pub(super) static BREACHES: &[Breach] = &[
         kpreempt_disable();
         ipi_trigger(5, other_cpu());
     }),
+    breach!("intr-level": "has a device interrupt at a soft level", || {
+        intr::establish(curcpu(), Ipl::SoftNet, |_| {}, Arg::NONE);
+    }),
+    breach!("intr-established": "raises the interrupt of a device after it was disestablished", || {
+        if let Some(device) = intr::establish(other_cpu(), Ipl::Vm, |_| {}, Arg::NONE) {
+            intr::disestablish(device);
+            intr::raise(device);
+        }
+    }),
+    breach!("intr-established", "twice": "disestablishes an interrupt twice", || {
+        if let Some(device) = intr::establish(other_cpu(), Ipl::Vm, |_| {}, Arg::NONE) {
+            intr::disestablish(device);
+            intr::disestablish(device);
+        }
+    }),
+    breach!("intr-spin", "device": "returns from the interrupt of a device with a spin mutex held", || {
+        let enter = |_| Kmutex::new("device", Ipl::High).enter();
+        intr::establish(curcpu(), Ipl::Vm, enter, Arg::NONE).map(intr::raise);
+        pause(1);
+    }),
+    breach!("halt-spl": "halts with interrupts masked", || {
+        kpreempt_disable();
+        spl::splhigh();
+        idle::halt();
+    }),
+    breach!("halt-preempt": "halts with preemption on", idle::halt),
 ];

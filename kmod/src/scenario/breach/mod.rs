@@ -47,6 +47,7 @@ mod pslist;
 mod psref;
 mod rwlock;
 mod sched;
+mod sema;
 mod softint;
 mod workqueue;
 mod xcall;
@@ -71,6 +72,7 @@ static ALL: &[&[Breach]] = &[
     mutex::BREACHES,
     rwlock::BREACHES,
     condvar::BREACHES,
+    sema::BREACHES,
     callout::BREACHES,
     softint::BREACHES,
     xcall::BREACHES,

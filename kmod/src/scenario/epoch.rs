@@ -1,0 +1,141 @@
+//! What epoch_call promises: a function runs when every section that was open has ended, and each function runs.
+
+use crate::kern::epoch::{Epoch, EpochContext};
+use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::lwp::{Arg, curlwp};
+use crate::kern::pserialize::{read_enter, read_exit};
+use crate::machine::{self, Stop};
+use crate::mem::{AcqRel, Acquire, AtomicRef, AtomicU32, Local, Relaxed};
+use crate::scenario::alive::Alive;
+use crate::scenario::classics::{free_data, shared};
+use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+
+struct Item {
+    alive: Alive,
+    ctx: EpochContext,
+    table: Arg,
+}
+
+crate::fields!(Item { alive, ctx });
+
+struct Table {
+    item: AtomicRef<Item>,
+    epoch: Local<Option<&'static Epoch>>,
+    freed: AtomicU32,
+    /// Writers that have not ended.
+    writers: AtomicU32,
+}
+
+crate::fields!(Table {
+    item,
+    freed,
+    writers
+});
+
+/// Items that are replaced while others read them.
+pub static FREES: Scenario = Scenario {
+    name: "epoch-frees",
+    summary: "two threads replace an item that a third reads, and leave it to epoch_call to free the old one",
+    about: "Each writer puts a new item in the place of the old one, and hands the old one over to be freed when no reader \
+            sees it any more. A reader finds its item alive. The last writer takes the last item away and waits until all \
+            were freed.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let table = share(
+            "table",
+            Table {
+                item: AtomicRef::new(),
+                epoch: Local::new(None),
+                freed: AtomicU32::new(0),
+                writers: AtomicU32::new(2),
+            },
+        );
+        machine::label(table, format_args!("table"));
+        let Some(epoch) = Epoch::create(kernel, "items") else {
+            machine::stop(
+                Stop::Contract("scenario-memory"),
+                format_args!("no memory for an epoch"),
+            );
+        };
+        table.epoch.set(Some(epoch));
+        kernel.set_data(Arg::of(table));
+        actor(kernel, "reader", 0, read, Arg::of(table));
+        actor(kernel, "writer0", 0, write, Arg::of(table));
+        actor(kernel, "writer1", 1, write, Arg::of(table));
+    },
+    verify: |kernel| {
+        let freed = shared::<Table>(kernel.data()).freed.peek();
+        let made = 2 * kernel.config().repeat;
+        if freed != made {
+            broken_promise(
+                "epoch-all",
+                format_args!("{made} items were handed over, and {freed} were freed at the end"),
+            );
+        }
+    },
+    teardown: free_data::<Table>,
+};
+
+impl Table {
+    fn replace(&self, new: Option<&'static Item>) {
+        if let Some(old) = self.item.swap(new, AcqRel)
+            && let Some(epoch) = self.epoch.look()
+        {
+            epoch.call(&old.ctx, free, Arg::of(old));
+        }
+    }
+}
+
+fn free(item: Arg) {
+    let item: &'static Item = shared(item);
+    let table: &Table = shared(item.table);
+    item.alive.end();
+    // SAFETY: (1) it came from `kmem_alloc`; (2) no reader sees it: that this holds is what is tried.
+    unsafe { kmem_free(item) };
+    table.freed.fetch_add(1, Relaxed);
+}
+
+fn read(table: Arg) {
+    let table: &Table = shared(table);
+    for _ in 0..2 * curlwp().kernel().config().repeat {
+        let s = read_enter();
+        if let Some(item) = table.item.load(Acquire) {
+            item.alive.check("epoch-alive");
+        }
+        read_exit(s);
+    }
+}
+
+fn write(at: Arg) {
+    let table: &Table = shared(at);
+    for _ in 0..curlwp().kernel().config().repeat {
+        let new = Item {
+            alive: Alive::new(),
+            ctx: EpochContext::new(),
+            table: at,
+        };
+        let Some(item) = kmem_alloc("item", new) else {
+            return;
+        };
+        table.replace(Some(item));
+    }
+    if table.writers.fetch_sub(1, AcqRel) == 1
+        && let Some(epoch) = table.epoch.look()
+    {
+        table.replace(None);
+        epoch.drain_callbacks();
+        let expected = 2 * curlwp().kernel().config().repeat;
+        let freed = table.freed.load(Relaxed);
+        if freed != expected {
+            broken_promise(
+                "epoch-drained",
+                format_args!("the epoch was drained, and {freed} of {expected} items were freed"),
+            );
+        }
+        epoch.free();
+    }
+}
