@@ -153,7 +153,7 @@ fn nothing_found_is_status_0_and_leaves_no_file() {
     let directory = scratch.0.display().to_string();
     let ran = rumplab(&["run", "all", "--schedules", "200", "--out", &directory]);
     assert_eq!(ran.status, Some(0), "{}{}", ran.out, ran.err);
-    let sound = |s: &&&kmod::scenario::Scenario| s.kind == kmod::scenario::Kind::Sound;
+    let sound = |s: &&&kmod::scenario::Scenario| s.kind.must_hold();
     let count = kmod::scenario::ALL.iter().filter(sound).count();
     assert_eq!(
         ran.out.matches("nothing found in 200 schedules").count(),

@@ -1,6 +1,6 @@
 //! What is chosen at boot: small-scope knobs of the real code, and the historical variants.
 
-use crate::history::History;
+use crate::history::{History, Own};
 
 /// How the high-priority box of [`xcall`](crate::kern::xcall) is wired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,6 +42,8 @@ pub struct Config {
     pub xcall: Wiring,
     /// Which historical variants are switched on.
     pub history: History,
+    /// Which code of the scenario's own runs.
+    pub own: Own,
     /// Buckets of one level of the callout wheel, as a power of two.
     pub callout_wheel_bits: u32,
     /// Levels of the callout wheel.
@@ -96,6 +98,7 @@ impl Config {
             ncpu,
             xcall: Wiring::Native,
             history: History::NONE,
+            own: Own::NONE,
             callout_wheel_bits: 8,
             callout_wheel_levels: 4,
             timeslice_ticks: 10,

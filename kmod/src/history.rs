@@ -3,6 +3,9 @@
 //! Each documented bug is a real code path that stands beside the fix, chosen by
 //! [`History::has`] at the one place where the two differ. Nothing else may ask: no detector, no
 //! scenario, no strategy. Without the feature `history` the test is a constant `false`.
+//!
+//! A scenario that re-creates a program of another kernel has old code of its own ([`Own`]): no other program
+//! can run it.
 
 macro_rules! bugs {
     ($($(#[$doc:meta])* $bug:ident, $name:literal, $summary:literal;)*) => {
@@ -82,7 +85,12 @@ impl Bug {
 
 /// A set of bugs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct History(u32);
+pub struct History(u64);
+
+const _: () = assert!(
+    Bug::ALL.len() <= u64::BITS as usize,
+    "a set has a bit for each bug"
+);
 
 impl History {
     /// Today's code everywhere.
@@ -91,7 +99,7 @@ impl History {
     /// The set with `bug` in it too.
     #[must_use]
     pub const fn with(self, bug: Bug) -> History {
-        History(self.0 | 1 << bug as u32)
+        History(self.0 | 1 << bug as u64)
     }
 
     /// Both sets together.
@@ -109,12 +117,37 @@ impl History {
     /// The bugs in the set, in the order of [`Bug::ALL`].
     pub fn bugs(self) -> impl Iterator<Item = Bug> {
         let all = Bug::ALL.iter().copied();
-        all.filter(move |bug| self.0 & (1 << *bug as u32) != 0)
+        all.filter(move |bug| self.0 & (1 << *bug as u64) != 0)
     }
 
     /// Whether the old code of `bug` is to run.
     #[inline(always)]
     pub const fn has(self, bug: Bug) -> bool {
-        cfg!(feature = "history") && self.0 & (1 << bug as u32) != 0
+        cfg!(feature = "history") && self.0 & (1 << bug as u64) != 0
+    }
+}
+
+/// Code of a scenario's own that a variant runs: a set of pieces, each with a number that the scenario gives it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Own(u32);
+
+impl Own {
+    /// None of it.
+    pub const NONE: Own = Own(0);
+
+    /// The piece with this number, 0 to 31.
+    pub const fn piece(number: u32) -> Own {
+        Own(1 << number)
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Own) -> Own {
+        Own(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in the set.
+    pub const fn has(self, other: Own) -> bool {
+        self.0 & other.0 == other.0
     }
 }

@@ -14,6 +14,10 @@ pub(super) fn list() -> Status {
             Kind::Sound,
             "Scenarios that must hold in the variant `fixed`:",
         ),
+        (
+            Kind::Ported,
+            "Programs after bug reports of other kernels, which must hold in the variant `fixed`:",
+        ),
         (Kind::Broken, "Broken programs, to see how a failure looks:"),
         (
             Kind::Fault,

@@ -12,7 +12,7 @@ use hostshim::report::{self, Role};
 use hostshim::suggest::nearest;
 use hostshim::wire::Frame;
 use kmod::config::{Config, Wiring};
-use kmod::scenario::{self, Kind, Scenario, Variant};
+use kmod::scenario::{self, Scenario, Variant};
 
 use super::args::RunArgs;
 use super::interrupt::Interrupt;
@@ -61,12 +61,7 @@ pub(super) fn targets(
     xcall: Option<Wiring>,
 ) -> Result<Vec<Target>, Wrong> {
     let scenarios = match scenario {
-        "all" => Vec::from_iter(
-            scenario::ALL
-                .iter()
-                .copied()
-                .filter(|s| s.kind == Kind::Sound),
-        ),
+        "all" => Vec::from_iter(scenario::ALL.iter().copied().filter(|s| s.kind.must_hold())),
         name => vec![find(name)?],
     };
     // Of all, those for which the wiring that was asked for means something; of one, what was asked for.

@@ -104,7 +104,7 @@ pub(super) fn hunt(args: &HuntArgs) -> Result<Status, Wrong> {
     save::prepare(&args.out)?;
     let interrupt = Interrupt::listen();
     let mut rows = Vec::new();
-    for scenario in scenario::ALL.iter().filter(|s| s.kind == Kind::Sound) {
+    for scenario in scenario::ALL.iter().filter(|s| s.kind.must_hold()) {
         for variant in scenario.variants {
             let Some(simulated) = simulate(scenario, variant, args, &interrupt)? else {
                 return Ok(Status::Interrupted);
@@ -278,10 +278,11 @@ fn boot_all(
     interrupt: &Interrupt,
 ) -> Result<(), Wrong> {
     // A program comes from a fuzzer or a file, and a wire is part of the simulated machine: there is none to boot.
+    // Programs of other kernels are booted by hand.
     let bootable = |row: &&mut Row| {
         let has_program = Language::of(row.scenario).is_some();
         let config = row.scenario.config(Config::small(1), row.variant);
-        !has_program && config.nics == 0
+        !has_program && config.nics == 0 && row.scenario.kind == Kind::Sound
     };
     let queue = Mutex::new(rows.iter_mut().filter(bootable));
     let next = || match interrupt.is_wanted() {

@@ -115,6 +115,8 @@ const _: fn(Config) = |config| {
         ncpu: _,
         xcall: _,
         history: _,
+        // The variant's.
+        own: _,
         // No run depends on it.
         predict: _,
         // The knobs above.

@@ -26,6 +26,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
     ],
     min_cpus: 1,

@@ -29,6 +29,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "historical-inflight",
@@ -37,6 +38,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "historical-free",
@@ -45,6 +47,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "fixed-softnet",

@@ -27,6 +27,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: Some(Wiring::Rump),
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "historical-native",
@@ -35,6 +36,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: Some(Wiring::Native),
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "fixed-use",
@@ -43,6 +45,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: false,
+            ..FIXED
         },
     ],
     min_cpus: 1,

@@ -32,6 +32,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: Some(false),
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "fixed-use",
@@ -40,6 +41,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: Some(false),
             fails: false,
+            ..FIXED
         },
         Variant {
             name: "net-mpsafe",
@@ -48,6 +50,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: Some(true),
             fails: false,
+            ..FIXED
         },
         Variant {
             name: "fixed-perform",
@@ -56,6 +59,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: Some(false),
             fails: false,
+            ..FIXED
         },
     ],
     min_cpus: 1,

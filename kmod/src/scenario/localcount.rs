@@ -68,6 +68,7 @@ pub static MIGRATES: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
     ],
     min_cpus: 1,

@@ -3,8 +3,9 @@
 //! # Overview
 //!
 //! A scenario is a few *actors* (threads of the kernel), what they share, and a check of its own.
-//! It is the same program in all worlds: simulated, fuzzed, booted. It never asks which variant
-//! runs, and it knows no outcome: it knows what the primitives promise ([`promise`]).
+//! It is the same program in all worlds: simulated, fuzzed, booted. It knows no outcome: it knows what the
+//! primitives promise ([`promise`]). It never asks which variant runs; one that re-creates a program of another
+//! kernel has the old code of that program beside the new ([`ports`], [`runs`]).
 //!
 //! # How to write one
 //!
@@ -19,9 +20,9 @@
 use core::fmt;
 
 use crate::config::{Config, Wiring};
-use crate::history::History;
+use crate::history::{History, Own};
 use crate::kern::kthread::{self, Options};
-use crate::kern::lwp::{Arg, Stat, curlwp, pri};
+use crate::kern::lwp::{Arg, Lwp, Stat, curlwp, pri};
 use crate::kern::percpu::arena;
 use crate::kern::psref::PsrefClass;
 use crate::kern::softint::LEVELS;
@@ -60,6 +61,7 @@ pub mod ops;
 pub mod pcq;
 pub mod percpu;
 pub mod perform_vs_callout;
+pub mod ports;
 pub mod promise;
 pub mod provoke;
 pub mod pserialize;
@@ -83,6 +85,8 @@ pub struct Variant {
     pub summary: &'static str,
     /// The old code that runs.
     pub history: History,
+    /// Code of the scenario's own that runs: see [`runs`].
+    pub own: Own,
     /// The wiring of cross calls with which it shows what it shows; whoever has none shows it with each.
     pub xcall: Option<Wiring>,
     /// Whether the network stack is NET_MPSAFE, where that matters to what it shows.
@@ -107,6 +111,7 @@ pub const FIXED: Variant = Variant {
     name: "fixed",
     summary: "today's code",
     history: History::NONE,
+    own: Own::NONE,
     xcall: None,
     net_mpsafe: None,
     fails: false,
@@ -125,6 +130,9 @@ pub const SOFTNET_LOCK: Variant = Variant {
 pub enum Kind {
     /// It must hold in the variant `fixed`.
     Sound,
+    /// The same, for a program after a bug report of another kernel. It is booted only where that is asked for: that it
+    /// fails there takes luck.
+    Ported,
     /// It is a broken program, for teaching and for benchmarks.
     Broken,
     /// It does on purpose what no processor lets a kernel do, or never ends: to see how that is told.
@@ -137,6 +145,11 @@ impl Kind {
     /// Whether it makes sense on the booted machine alone.
     pub const fn only_booted(self) -> bool {
         matches!(self, Kind::Net)
+    }
+
+    /// Whether it must hold in the variant `fixed`.
+    pub const fn must_hold(self) -> bool {
+        matches!(self, Kind::Sound | Kind::Ported)
     }
 }
 
@@ -172,6 +185,7 @@ impl Scenario {
     pub fn config(&self, usual: Config, variant: &Variant) -> Config {
         let mut config = usual;
         config.history = variant.history;
+        config.own = variant.own;
         config.xcall = variant.xcall.unwrap_or(config.xcall);
         config.net_mpsafe = variant.net_mpsafe.unwrap_or(config.net_mpsafe);
         (self.configure)(&mut config);
@@ -232,6 +246,22 @@ pub static ALL: &[&Scenario] = &[
     &net::ifdetach::IFDETACH,
     &net::storm::STORM,
     &softnet::SCENARIO,
+    &ports::descriptor_close::SCENARIO,
+    &ports::waiter_forgets::SCENARIO,
+    &ports::cv_references::SCENARIO,
+    &ports::work_cancel::SCENARIO,
+    &ports::interrupt_thread::SCENARIO,
+    &ports::thread_handle::SCENARIO,
+    &ports::timer_lock::SCENARIO,
+    &ports::timer_rearms::SCENARIO,
+    &ports::llentry_timer::SCENARIO,
+    &ports::percpu_refs::SCENARIO,
+    &ports::idle_halt::SCENARIO,
+    &ports::runqueue_interrupt::SCENARIO,
+    &ports::poll_list::SCENARIO,
+    &ports::spin_order::SCENARIO,
+    &ports::queue_full::SCENARIO,
+    &ports::upgrade_bit::SCENARIO,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &classics::UNRELATED_LOCK,
@@ -325,6 +355,34 @@ pub fn actor_with(kernel: &'static Kernel, name: &str, options: Options, func: f
             format_args!("no memory for the actor {name}"),
         );
     }
+}
+
+/// Whether this piece of the scenario's own code runs: for the one place where a variant of it differs from the other.
+///
+/// Context: any. No primitive and no check may ask.
+pub fn runs(piece: Own) -> bool {
+    curlwp().kernel().config().own.has(piece)
+}
+
+/// Creates a thread that runs `func(arg)`, beginning on CPU `cpu` (modulo their number): for actors, which end it with
+/// [`kthread_join`](kthread::kthread_join).
+///
+/// Context: thread, or `setup`. Panics (contract `scenario-memory`) if there is no memory. [`ports::thread_handle`] has an
+/// example.
+pub fn thread(name: &str, cpu: usize, func: fn(Arg), arg: Arg) -> &'static Lwp {
+    let options = Options {
+        begin_on: cpu,
+        must_join: true,
+        ..Options::default()
+    };
+    let kernel = curlwp().kernel();
+    let created = kthread::kthread_create(kernel, &options, func, arg, format_args!("{name}"));
+    created.unwrap_or_else(|| {
+        machine::stop(
+            Stop::Contract("scenario-memory"),
+            format_args!("no memory for the thread {name}"),
+        )
+    })
 }
 
 struct Actor {

@@ -27,6 +27,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "historical-1.13",
@@ -35,6 +36,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "fixed-use",
@@ -43,6 +45,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: false,
+            ..FIXED
         },
         Variant {
             name: "fixed-perform",
@@ -51,6 +54,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: false,
+            ..FIXED
         },
     ],
     min_cpus: 1,

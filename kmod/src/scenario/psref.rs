@@ -145,6 +145,7 @@ pub static STARVED: Scenario = Scenario {
             xcall: Some(Wiring::Native),
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
     ],
     min_cpus: 2,

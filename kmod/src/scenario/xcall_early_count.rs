@@ -29,6 +29,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
         Variant {
             name: "as-told",
@@ -37,6 +38,7 @@ pub static SCENARIO: Scenario = Scenario {
             xcall: None,
             net_mpsafe: None,
             fails: true,
+            ..FIXED
         },
     ],
     min_cpus: 1,

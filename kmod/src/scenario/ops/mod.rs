@@ -143,5 +143,6 @@ pub(crate) const fn old(name: &'static str, summary: &'static str, bugs: &[Bug])
         xcall: None,
         net_mpsafe: None,
         fails: true,
+        ..FIXED
     }
 }
