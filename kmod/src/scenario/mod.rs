@@ -256,6 +256,7 @@ pub static ALL: &[&Scenario] = &[
     &ports::timer_rearms::SCENARIO,
     &ports::llentry_timer::SCENARIO,
     &ports::percpu_refs::SCENARIO,
+    &ports::refcount_release::SCENARIO,
     &ports::idle_halt::SCENARIO,
     &ports::runqueue_interrupt::SCENARIO,
     &ports::poll_list::SCENARIO,

@@ -18,6 +18,7 @@ pub mod llentry_timer;
 pub mod percpu_refs;
 pub mod poll_list;
 pub mod queue_full;
+pub mod refcount_release;
 pub mod runqueue_interrupt;
 pub mod spin_order;
 pub mod thread_handle;
