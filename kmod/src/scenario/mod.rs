@@ -250,6 +250,7 @@ pub static ALL: &[&Scenario] = &[
     &ports::waiter_forgets::SCENARIO,
     &ports::cv_references::SCENARIO,
     &ports::work_cancel::SCENARIO,
+    &ports::flush_marker::SCENARIO,
     &ports::interrupt_thread::SCENARIO,
     &ports::thread_handle::SCENARIO,
     &ports::timer_lock::SCENARIO,

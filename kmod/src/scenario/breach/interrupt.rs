@@ -46,7 +46,9 @@ pub(super) static BREACHES: &[Breach] = &[
     }),
     breach!("intr-spin", "device": "returns from the interrupt of a device with a spin mutex held", || {
         let enter = |_| Kmutex::new("device", Ipl::High).enter();
-        intr::establish(curcpu(), Ipl::Vm, enter, Arg::NONE).map(intr::raise);
+        if let Some(device) = intr::establish(curcpu(), Ipl::Vm, enter, Arg::NONE) {
+            intr::raise(device);
+        }
         pause(1);
     }),
     breach!("halt-spl": "halts with interrupts masked", || {

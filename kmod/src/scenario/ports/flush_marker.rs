@@ -71,7 +71,12 @@ pub static SCENARIO: Scenario = Scenario {
                 use_stack();
             }
         };
-        start(kernel, "queue", queue, &[("worker", 0, work), ("flusher", 1, flush)]);
+        start(
+            kernel,
+            "queue",
+            queue,
+            &[("worker", 0, work), ("flusher", 1, flush)],
+        );
     },
     teardown: free_data::<Queue>,
     ..PORT

@@ -12,6 +12,7 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
 pub mod cv_references;
 pub mod descriptor_close;
+pub mod flush_marker;
 pub mod idle_halt;
 pub mod interrupt_thread;
 pub mod llentry_timer;
