@@ -57,6 +57,7 @@ fn a_fault_is_a_failure_and_not_the_end_of_the_program() {
     for (scenario, words) in [
         ("provoke-fault", "address 0x10, where nothing is"),
         ("provoke-overflow", "used up its stack"),
+        ("provoke-underflow", "attempt to subtract with overflow"),
     ] {
         let file = a_failure(&scratch, &[scenario]);
         let ran = rumplab(&["replay", &file]);

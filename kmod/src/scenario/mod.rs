@@ -274,6 +274,7 @@ pub static ALL: &[&Scenario] = &[
     &held::WORKQUEUE,
     &provoke::FAULT,
     &provoke::OVERFLOW,
+    &provoke::UNDERFLOW,
     &provoke::HANG,
     &provoke::LOOP,
     &nic_loop::SCENARIO,

@@ -4,7 +4,7 @@ use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::kern::synch::kpause;
-use crate::mem::{Acquire, AtomicU32, Release};
+use crate::mem::{Acquire, AtomicU32, Plain, Release};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, share};
 
@@ -69,6 +69,24 @@ fn recurse(depth: u64) -> u64 {
         return frame[0];
     }
     recurse(depth + 1) + frame[15]
+}
+
+/// A thread takes one from a count that is 0.
+pub static UNDERFLOW: Scenario = provoke(
+    "provoke-underflow",
+    "a thread takes one from a count that is 0",
+    |kernel| {
+        let count = share("count", Plain::new(0));
+        crate::machine::label(count, format_args!("count"));
+        kernel.set_data(Arg::of(count));
+        actor(kernel, "taker", 0, take_one, Arg::of(count));
+    },
+    free_data::<Plain<u32>>,
+);
+
+fn take_one(count: Arg) {
+    let count: &Plain<u32> = shared(count);
+    count.set(count.get() - 1);
 }
 
 /// A thread goes round and round, and touches nothing that others could see.
