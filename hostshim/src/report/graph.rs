@@ -223,9 +223,10 @@ impl RenderBackend for Canvas {
     ) {
         let attributes = properties.unwrap_or_default();
         // The layout puts two arrows against each other on one line.
-        let aside = match path {
-            [(from, _), .., (to, _)] if attributes.contains(PAIR) => APART.copysign(to.y - from.y),
-            _ => 0.0,
+        let aside = match (attributes.contains(PAIR), head.0) {
+            (true, true) => -APART,
+            (true, false) => APART,
+            (false, _) => 0.0,
         };
         let moved = |point: Point| Point::new(point.x + aside, point.y);
         let path = path.iter();

@@ -113,10 +113,10 @@
     .map((l, index) => ({ ...l, letter: String.fromCharCode(65 + index) }));
 
   // Colours: grey for idle threads, else hues that are far apart. None is near red, which is the failure's alone.
-  const HUES = [215, 150, 280, 185, 75, 310, 105, 250];
+  const HUES = [215, 150, 280, 75, 185, 310, 105, 250];
+  const colourOf = (i) => `${HUES[i % 8] - (i & 8 ? 17 : 0)} ${i & 8 ? 28 : 55}% var(--light)`;
   let taken = 0;
-  const hue = () => { const i = taken++; return i < HUES.length ? HUES[i] : 60 + (137.5 * i) % 255; };
-  const colours = data.lwps.map(([, role]) => (role === "idle" ? "215 8% 58%" : `${hue()} 55% var(--light)`)).map((c) => `hsl(${c})`);
+  const colours = data.lwps.map(([, role]) => `hsl(${role === "idle" ? "215 8% 58%" : colourOf(taken++)})`);
   const escape = (text) => String(text).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
   const plural = (n, what) => `${n} ${what}${n === 1 ? "" : what.endsWith("ch") ? "es" : "s"}`;
   const moments = new Map();
