@@ -22,6 +22,7 @@ pub mod strategy;
 pub mod suggest;
 pub mod tail;
 pub mod triage;
+pub mod version;
 pub mod wire;
 
 pub use machine::{

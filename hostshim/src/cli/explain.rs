@@ -1,14 +1,15 @@
 //! `rumplab replay` and `rumplab explain`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hostshim::pcap;
 use hostshim::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
-use hostshim::report::{self, Account, Detail, Story};
+use hostshim::report::{self, Account, Detail, Origin, Story};
 use hostshim::{Machine, Outcome, Verdict};
 
 use super::args::{ExplainArgs, FileArgs, Form};
+use super::run::for_shell;
 use super::{Status, Wrong, save, terminal};
 
 /// Prints every access of the run, and the verdict.
@@ -42,7 +43,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
         Form::Dot => report::dot(&account),
         Form::Svg => report::svg(&account),
         Form::Perfetto => report::perfetto(&account),
-        Form::Html => report::page(&account),
+        Form::Html => replayed.page(),
     };
     match &args.out {
         Some(path) => save::write(path, rendered.as_bytes())?,
@@ -53,6 +54,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
 
 /// A file that was run again.
 pub(super) struct Replayed {
+    path: PathBuf,
     pub(super) parsed: Parsed,
     machine: Machine,
     pub(super) outcome: Outcome,
@@ -79,6 +81,7 @@ impl Replayed {
                     pcap::write(path, &machine.sent()).map_err(Wrong)?;
                 }
                 Ok(Replayed {
+                    path: path.clone(),
                     parsed,
                     machine,
                     outcome,
@@ -109,7 +112,17 @@ impl Replayed {
 
     /// The run as a page to look at.
     pub(super) fn page(&self) -> String {
-        report::page(&self.account())
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        // A page may be sent to others: it has no path of this machine.
+        let shown = match self.path.is_absolute() {
+            true => Path::new(name),
+            false => &self.path,
+        };
+        let origin = Origin {
+            name: &name.to_string_lossy(),
+            command: &format!("rumplab replay {}", for_shell(shown)),
+        };
+        report::page(&self.account(), origin)
     }
 
     fn status(&self) -> Status {

@@ -1,34 +1,33 @@
-//! The wait-for graph in the language of Graphviz.
+//! Who waits for whom, in the language of Graphviz.
 
 use std::fmt::Write;
 
 use super::account::Account;
+use super::chart::Chart;
 use crate::machine::NodeKind;
 
-/// The graph: LWPs as ellipses, what they wait for as boxes, cycles in red, waits that can end otherwise dashed.
+/// The chart: LWPs as ellipses, what they wait for as boxes, cycles in red, waits that can end otherwise dashed.
 pub fn dot(account: &Account<'_>) -> String {
+    let chart = Chart::of(&account.waits);
     let mut text = String::from("digraph waits {\n  node [fontname=\"sans-serif\"];\n");
     // Writing to a string cannot fail.
-    for (index, node) in account.waits.nodes.iter().enumerate() {
-        let shape = match node.kind {
-            NodeKind::Lwp => "ellipse",
-            _ => "box",
-        };
-        let name = quoted(&label(&node.name, node.kind));
+    for (index, place) in chart.places.iter().enumerate() {
+        let shape = if place.is_lwp { "ellipse" } else { "box" };
+        let name = quoted(&place.text);
         let _ = writeln!(
             text,
             "  n{index} [label={name}, shape={shape}{}];",
-            colour(node.in_cycle)
+            colour(place.in_cycle)
         );
     }
-    for edge in &account.waits.edges {
-        let style = if edge.certain { "solid" } else { "dashed" };
+    for arrow in &chart.arrows {
+        let style = if arrow.certain { "solid" } else { "dashed" };
         let _ = writeln!(
             text,
             "  n{} -> n{} [style={style}{}];",
-            edge.from,
-            edge.to,
-            colour(edge.in_cycle)
+            arrow.from,
+            arrow.to,
+            colour(arrow.in_cycle)
         );
     }
     text + "}\n"
@@ -57,7 +56,8 @@ fn colour(in_cycle: bool) -> &'static str {
 }
 
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}\"", text.replace('\n', "\\n"))
 }
 
 #[cfg(test)]
@@ -67,5 +67,6 @@ mod tests {
     #[test]
     fn names_are_quoted() {
         assert_eq!(quoted(r#"a "b" \"#), r#""a \"b\" \\""#);
+        assert_eq!(quoted("a\nb"), r#""a\nb""#);
     }
 }

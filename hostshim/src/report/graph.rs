@@ -1,6 +1,6 @@
-//! The wait-for graph as a drawing.
+//! Who waits for whom, as a drawing.
 //!
-//! `layout-rs` says where the nodes go; the SVG is written here, with classes instead of colours, so that a page can show
+//! `layout-rs` says where the boxes of the chart go; the SVG is written here, with classes instead of colours, so that a page can show
 //! it in light and in dark.
 
 use std::fmt::Write;
@@ -13,8 +13,7 @@ use layout::std_shapes::shapes::{Arrow, Element, LineEndKind, ShapeKind};
 use layout::topo::layout::VisualGraph;
 
 use super::account::Account;
-use super::dot::label;
-use crate::machine::{NodeKind, WaitGraph};
+use super::chart::{self, Chart};
 
 /// Colours and lines of a drawing that stands alone, light or dark as the reader's screen is.
 const STYLE: &str = "\
@@ -26,81 +25,80 @@ const STYLE: &str = "\
 .waits .tip { fill: var(--ink) }
 .waits .bad .shape, .waits .edge.bad { stroke: var(--bad); stroke-width: 2.2 }
 .waits .tip.bad { fill: var(--bad) }
-.waits .maybe { stroke-dasharray: 5 4 }
 ";
 
+/// The class of what is part of a cycle.
+const BAD: &str = "bad";
+/// The class of an arrow that has another one against it.
+const PAIR: &str = " pair";
+/// Pixels by which each of two such arrows is moved to its side.
+const APART: f64 = 9.0;
 /// Pixels of a line of text.
 const LINE: f64 = 17.0;
 /// Pixels of a letter, on average and a little more.
 const LETTER: f64 = 7.2;
 
-/// The graph, drawn. Without nodes, a drawing that says so.
+/// The chart, drawn. Without boxes, a drawing that says so.
 pub fn svg(account: &Account<'_>) -> String {
-    drawing(&account.waits)
+    drawing(&Chart::of(&account.waits))
 }
 
-fn drawing(waits: &WaitGraph) -> String {
+fn drawing(chart: &Chart) -> String {
     let mut canvas = Canvas::default();
-    if waits.nodes.is_empty() {
+    if chart.places.is_empty() {
         canvas.words(Point::new(90.0, 20.0), "nobody waits");
         canvas.grow(Point::new(180.0, 40.0));
         return canvas.finish();
     }
     let mut graph = VisualGraph::new(Orientation::TopToBottom);
     let look = StyleAttr::simple();
-    let handles: Vec<_> = (0..waits.nodes.len())
-        .map(|index| {
-            let node = &waits.nodes[index];
-            let text = words(waits, index);
-            let longest = text.lines().map(|line| line.chars().count()).max();
-            let width = longest.unwrap_or(0) as f64 * LETTER + 30.0;
-            let height = text.lines().count() as f64 * LINE + 18.0;
-            let shape = match node.kind {
-                NodeKind::Lwp => ShapeKind::new_circle(&text),
-                _ => ShapeKind::new_box(&text),
-            };
-            let class = if node.in_cycle { "bad" } else { "" };
-            graph.add_node(Element::create_with_properties(
-                shape,
-                look.clone(),
-                Orientation::TopToBottom,
-                Point::new(width, height),
-                class,
-            ))
-        })
-        .collect();
-    for edge in &waits.edges {
-        let bad = if edge.in_cycle { "bad" } else { "" };
-        let line = if edge.certain {
+    let mut handles = Vec::new();
+    for place in &chart.places {
+        let longest = place.text.lines().map(|line| line.chars().count()).max();
+        let width = longest.unwrap_or(0) as f64 * LETTER + 30.0;
+        let height = place.text.lines().count() as f64 * LINE + 18.0;
+        let shape = match place.is_lwp {
+            true => ShapeKind::new_circle(&place.text),
+            false => ShapeKind::new_box(&place.text),
+        };
+        let class = if place.in_cycle { BAD } else { "" };
+        let name = escape(&place.name);
+        handles.push(graph.add_node(Element::create_with_properties(
+            shape,
+            look.clone(),
+            Orientation::TopToBottom,
+            Point::new(width, height),
+            format!("class=\"{class}\" data-name=\"{name}\""),
+        )));
+    }
+    for arrow in &chart.arrows {
+        let class = if arrow.in_cycle { BAD } else { "" };
+        let is_back = |other: &chart::Arrow| (other.from, other.to) == (arrow.to, arrow.from);
+        let pair = if chart.arrows.iter().any(is_back) {
+            PAIR
+        } else {
+            ""
+        };
+        let [from, to] = [arrow.from, arrow.to].map(|at| escape(&chart.places[at].name));
+        let line = if arrow.certain {
             LineStyleKind::Normal
         } else {
             LineStyleKind::Dashed
         };
-        let arrow = Arrow::with_properties(
+        let drawn = Arrow::with_properties(
             LineEndKind::None,
             LineEndKind::Arrow,
             line,
             "",
             &look,
-            bad,
+            format!("class=\"edge {class}{pair}\" data-from=\"{from}\" data-to=\"{to}\""),
             &None,
             &None,
         );
-        graph.add_edge(arrow, handles[edge.from], handles[edge.to]);
+        graph.add_edge(drawn, handles[arrow.from], handles[arrow.to]);
     }
     graph.do_it(false, false, false, &mut canvas);
     canvas.finish()
-}
-
-/// What stands in a node: of an LWP, also which operation it is in.
-fn words(waits: &WaitGraph, node: usize) -> String {
-    let mut text = label(&waits.nodes[node].name, waits.nodes[node].kind);
-    if let Some(waiter) = waits.waiters.iter().find(|waiter| waiter.node == node) {
-        for operation in &waiter.operations {
-            text += &format!("\nin {operation}");
-        }
-    }
-    text
 }
 
 /// Writes SVG as it is drawn to.
@@ -172,9 +170,9 @@ impl RenderBackend for Canvas {
         _clip: Option<ClipHandle>,
     ) {
         self.grow(Point::new(xy.x + size.x, xy.y + size.y));
-        let class = properties.unwrap_or_default();
+        let attributes = properties.unwrap_or_default();
         self.add(format_args!(
-            "<g class=\"{class}\"><rect class=\"shape\" x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"3\"/></g>",
+            "<g {attributes}><rect class=\"shape\" x=\"{:.0}\" y=\"{:.0}\" width=\"{:.0}\" height=\"{:.0}\" rx=\"3\"/></g>",
             xy.x, xy.y, size.x, size.y
         ));
     }
@@ -200,9 +198,9 @@ impl RenderBackend for Canvas {
         properties: Option<String>,
     ) {
         self.grow(Point::new(xy.x + size.x / 2.0, xy.y + size.y / 2.0));
-        let class = properties.unwrap_or_default();
+        let attributes = properties.unwrap_or_default();
         self.add(format_args!(
-            "<g class=\"{class}\"><ellipse class=\"shape\" cx=\"{:.0}\" cy=\"{:.0}\" rx=\"{:.0}\" ry=\"{:.0}\"/></g>",
+            "<g {attributes}><ellipse class=\"shape\" cx=\"{:.0}\" cy=\"{:.0}\" rx=\"{:.0}\" ry=\"{:.0}\"/></g>",
             xy.x,
             xy.y,
             size.x / 2.0,
@@ -223,11 +221,21 @@ impl RenderBackend for Canvas {
         properties: Option<String>,
         _text: &str,
     ) {
-        for &(point, control) in path {
+        let attributes = properties.unwrap_or_default();
+        // The layout puts two arrows against each other on one line.
+        let aside = match (attributes.contains(PAIR), head.0) {
+            (true, true) => -APART,
+            (true, false) => APART,
+            (false, _) => 0.0,
+        };
+        let moved = |point: Point| Point::new(point.x + aside, point.y);
+        let path = path.iter();
+        let path = Vec::from_iter(path.map(|&(point, control)| (moved(point), moved(control))));
+        for &(point, control) in &path {
             self.grow(point);
             self.grow(control);
         }
-        let [(start, leave), rest @ ..] = path else {
+        let [(start, leave), rest @ ..] = path.as_slice() else {
             return;
         };
         let mut curve = format!(
@@ -241,9 +249,15 @@ impl RenderBackend for Canvas {
                 point.x, point.y, control.x, control.y
             );
         }
-        let bad = properties.unwrap_or_default();
-        let dash = if dashed { " maybe" } else { "" };
-        let tip = if bad.is_empty() { "tip" } else { "tip-bad" };
+        let dash = if dashed {
+            " stroke-dasharray=\"5 4\""
+        } else {
+            ""
+        };
+        let tip = match attributes.starts_with(&format!("class=\"edge {BAD}")) {
+            true => "tip-bad",
+            false => "tip",
+        };
         let mut ends = String::new();
         for (is_there, end) in [(head.0, "start"), (head.1, "end")] {
             if is_there {
@@ -251,7 +265,7 @@ impl RenderBackend for Canvas {
             }
         }
         self.add(format_args!(
-            "<path class=\"edge {bad}{dash}\" d=\"{curve}\"{ends}/>"
+            "<path {attributes}{dash} d=\"{curve}\"{ends}/>"
         ));
     }
 
@@ -263,55 +277,53 @@ impl RenderBackend for Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{WaitEdge, WaitNode};
+    use crate::report::chart::Place;
 
-    fn waits() -> WaitGraph {
-        let node = |name: &str, kind| WaitNode {
-            name: name.to_owned(),
-            kind,
-            in_cycle: name != "c<d>",
+    fn chart() -> Chart {
+        let place = |text: &str, is_lwp| Place {
+            name: text.lines().next().unwrap_or("").to_owned(),
+            text: text.to_owned(),
+            is_lwp,
+            in_cycle: !is_lwp,
         };
-        let edge = |from, to, in_cycle| WaitEdge {
+        let arrow = |from, to, in_cycle| chart::Arrow {
             from,
             to,
             certain: in_cycle,
             in_cycle,
         };
-        WaitGraph {
-            nodes: vec![
-                node("t1", NodeKind::Lwp),
-                node("a", NodeKind::Mutex),
-                node("t2", NodeKind::Lwp),
-                node("b", NodeKind::Mutex),
-                node("c<d>", NodeKind::Softclock),
+        Chart {
+            places: vec![
+                place("a\n(t1)", false),
+                place("b\n(t2)", false),
+                place("c<d>", true),
             ],
-            edges: vec![
-                edge(0, 1, true),
-                edge(1, 2, true),
-                edge(2, 3, true),
-                edge(3, 0, true),
-                edge(0, 4, false),
-            ],
-            ..WaitGraph::default()
+            arrows: vec![arrow(0, 1, true), arrow(1, 0, true), arrow(2, 0, false)],
         }
     }
 
     #[test]
-    fn a_drawing_is_the_same_every_time_and_has_every_node_and_edge() {
-        let first = drawing(&waits());
+    fn a_drawing_is_the_same_every_time_and_has_every_box_and_arrow() {
+        let first = drawing(&chart());
         for _ in 0..20 {
-            assert_eq!(drawing(&waits()), first);
+            assert_eq!(drawing(&chart()), first);
         }
-        assert_eq!(first.matches("class=\"edge").count(), 5, "{first}");
-        assert_eq!(first.matches("class=\"edge bad").count(), 4, "{first}");
-        assert_eq!(first.matches(" maybe\"").count(), 1, "{first}");
-        for name in ["mutex a", "mutex b", ">t1<", ">t2<", "c&lt;d&gt;"] {
+        assert_eq!(first.matches("class=\"edge").count(), 3, "{first}");
+        assert_eq!(first.matches("class=\"edge bad").count(), 2, "{first}");
+        assert_eq!(first.matches("stroke-dasharray").count(), 1, "{first}");
+        // Those between a and b lie beside each other.
+        let lines = first.lines().filter(|line| line.contains(PAIR));
+        let begins = lines.filter_map(|line| line.split(" d=\"M ").nth(1)?.split(' ').next());
+        let begins = Vec::from_iter(begins);
+        assert_eq!(begins.len(), 2, "{first}");
+        assert_ne!(begins[0], begins[1], "{first}");
+        for name in [">a<", ">b<", ">(t1)<", ">(t2)<", "c&lt;d&gt;"] {
             assert!(first.contains(name), "{name} is not in {first}");
         }
     }
 
     #[test]
     fn without_anybody_it_says_so() {
-        assert!(drawing(&WaitGraph::default()).contains("nobody waits"));
+        assert!(drawing(&Chart::default()).contains("nobody waits"));
     }
 }

@@ -4,6 +4,7 @@
 //! as few steps as tell it. Nothing in it depends on the host: no addresses, times or paths.
 
 pub mod account;
+mod chart;
 mod columns;
 mod dot;
 mod event;
@@ -30,7 +31,7 @@ pub use explain::explain;
 pub use graph::svg;
 pub use json::json;
 pub use lines::{Detail, LEGEND, lines};
-pub use page::page;
+pub use page::{Origin, page};
 pub use perfetto::perfetto;
 pub use selection::Part;
 pub use size::{Size, size};

@@ -2,7 +2,8 @@
 //!
 //! The page is written by hand in three files beside this one; what they show is put into the page as JSON. The steps are in
 //! it as a stream of small numbers, so that a run of a hundred thousand of them is a page of a few hundred kilobytes, and the
-//! script draws what is in view of them.
+//! script draws what is in view of them. The replay file is in it too, so that whoever has the page can run it again, and
+//! lines of the kernel's source, if it is at hand.
 //!
 //! # The stream
 //!
@@ -17,7 +18,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::account::Account;
+mod source;
+
+use super::account::{Account, Moment, Weight};
 use super::event;
 use super::explain::ordering_sentences;
 use super::graph::{self, escape};
@@ -25,11 +28,27 @@ use super::json::written;
 use super::selection::Part;
 use super::text::Role;
 use super::{how, program, subject, verdict};
-use crate::machine::{Layer, TraceEvent, What};
+use kmod::machine::Kind;
+
+use crate::machine::{FailureKind, Layer, TraceEvent, What};
+use crate::version::version;
+use source::{Excerpts, excerpts};
 
 const HTML: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
+
+/// Lines of source that are shown on each side of the place where a run failed.
+const AROUND: usize = 3;
+
+/// The replay file that a page is made of, as it is named in the page.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The name of the file, without its folder.
+    pub name: &'a str,
+    /// The command that runs it again.
+    pub command: &'a str,
+}
 
 #[derive(Serialize)]
 struct Data<'a> {
@@ -54,7 +73,16 @@ struct Data<'a> {
     /// Lock, LWP, and 1 if others may hold it too.
     holders: Vec<[usize; 3]>,
     held: String,
-    moments: Vec<(usize, &'static str, &'a str)>,
+    /// Row, weight, text, and of those that wait for ever the place where they do.
+    moments: Vec<(usize, &'static str, &'a str, Option<&'a str>)>,
+    /// The row at which the run failed.
+    failed: Option<usize>,
+    /// The place that the failure names, if it names one.
+    failed_at: Option<&'a str>,
+    /// Lines of source, by file and number.
+    sources: Excerpts,
+    /// Name and text of the replay file.
+    replay: (&'a str, String),
     departures: Vec<(usize, String)>,
     /// Rows of the story; `[events, departures]` for what it leaves out.
     story: Vec<Entry>,
@@ -69,9 +97,9 @@ enum Entry {
 }
 
 /// The page.
-pub fn page(account: &Account<'_>) -> String {
+pub fn page(account: &Account<'_>, origin: Origin<'_>) -> String {
     // Nothing in a page may end the element that it stands in.
-    let data = written(&data(account)).replace('<', "\\u003c");
+    let data = written(&data(account, origin)).replace('<', "\\u003c");
     let title = format!(
         "{} {}: {}",
         account.file.scenario.name,
@@ -87,7 +115,8 @@ pub fn page(account: &Account<'_>) -> String {
             "title" => escape(&title),
             "style" => STYLE.to_owned(),
             "verdict" => verdict_html(account),
-            "subject" => subject_html(account),
+            "facts" => facts_html(account, origin),
+            "about" => about_html(account),
             "moments" => moments_html(account),
             "graph" => graph_html(account),
             "data" => data.clone(),
@@ -113,12 +142,14 @@ fn verdict_html(account: &Account<'_>) -> String {
     }
     html += "<div class=\"why\">\n";
     for (_, line) in lines {
-        let class = if line.trim_start().starts_with("cycle:") {
-            " class=\"cycle\""
-        } else {
-            ""
+        let line = line.strip_prefix("  ").unwrap_or(line);
+        let class = match line.trim_start() {
+            cycle if cycle.starts_with("cycle:") => " class=\"cycle\"",
+            // What is set in columns stays so.
+            columns if columns.contains("  ") => " class=\"columns\"",
+            _ => "",
         };
-        html += &format!("<p{class}>{}</p>\n", escape(line.trim_start()));
+        html += &format!("<p{class}>{}</p>\n", escape(line));
     }
     if let Some(ordering) = &account.ordering {
         for sentence in ordering_sentences(account, ordering) {
@@ -128,12 +159,38 @@ fn verdict_html(account: &Account<'_>) -> String {
     html + "</div>"
 }
 
-fn subject_html(account: &Account<'_>) -> String {
+/// What ran, what it was built from, and how to run it again.
+fn facts_html(account: &Account<'_>, origin: Origin<'_>) -> String {
+    let file = account.file;
+    let named = |name: &str, summary: &str| {
+        format!("<b>{}</b> <span>{}</span>", escape(name), escape(summary))
+    };
+    let text = subject(file).to_string();
+    let machine = text.lines().find_map(|line| line.strip_prefix("machine"));
+    let machine = machine.unwrap_or("").trim_start_matches([':', ' ']);
     let mut html = String::new();
-    for (role, line) in subject(account.file).lines() {
-        let tag = if role == Role::Heading { "h2" } else { "p" };
-        html += &format!("<{tag}>{}</{tag}>\n", escape(line));
+    for (term, told) in [
+        ("scenario", named(file.scenario.name, file.scenario.summary)),
+        ("variant", named(file.variant.name, file.variant.summary)),
+        ("machine", escape(machine)),
+        ("build", format!("rumplab {}", escape(&version()))),
+        (
+            "run again",
+            format!(
+                "<code id=\"command\">{}</code> <button type=\"button\" id=\"copy\">copy</button> \
+                 <a id=\"save\" download=\"{}\">save the replay file</a>",
+                escape(origin.command),
+                escape(origin.name)
+            ),
+        ),
+    ] {
+        html += &format!("<dt>{term}</dt><dd>{told}</dd>\n");
     }
+    html
+}
+
+fn about_html(account: &Account<'_>) -> String {
+    let mut html = String::from("<h2>About the scenario</h2>\n");
     for (_, line) in program(account.file).lines() {
         html += &format!("<p>{}</p>\n", escape(line));
     }
@@ -150,22 +207,38 @@ fn moments_html(account: &Account<'_>) -> String {
         escape(&how(&account.story))
     );
     for (index, moment) in account.moments.iter().enumerate() {
+        let step = account.story.trace.get(moment.event);
+        let step = step.map_or(String::new(), |event| {
+            format!(" <small>step {}</small>", event.point)
+        });
         html += &format!(
-            "<li class=\"{}\" data-moment=\"{index}\"><button type=\"button\">{}</button></li>\n",
-            moment.weight.name(),
+            "<li class=\"{}\" data-moment=\"{index}\"><button type=\"button\">{}{step}</button></li>\n",
+            weight(moment),
             escape(&moment.text)
         );
     }
     html + "</ol>"
 }
 
-fn graph_html(account: &Account<'_>) -> String {
-    if account.waits.nodes.is_empty() {
-        return String::new();
+/// What a moment is to the run, as a class of the page.
+fn weight(moment: &Moment) -> &'static str {
+    match moment.weight {
+        Weight::Departure => "forced",
+        Weight::Cause => "cause",
+        Weight::Break => "break",
     }
-    let title = match account.waits.cycles.is_empty() {
-        true => "Who waits at the end: nobody in a cycle",
-        false => "Who waits for whom at the end: the cycle is red",
+}
+
+/// Of a deadlock, the drawing; of anything else only if there is a cycle, for it is no fault to wait in the midst of a run.
+fn graph_html(account: &Account<'_>) -> String {
+    let waits = &account.waits;
+    let is_deadlock = account
+        .failure()
+        .is_some_and(|failure| failure.kind == FailureKind::Deadlock);
+    let title = match (waits.cycles.is_empty(), is_deadlock) {
+        (false, _) => "The cycle",
+        (true, true) if !waits.nodes.is_empty() => "Who waits at the end",
+        _ => return String::new(),
     };
     format!("<h2>{title}</h2>\n{}", graph::svg(account))
 }
@@ -221,7 +294,39 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn data<'a>(account: &'a Account<'_>) -> Data<'a> {
+/// Where in the source an event is; empty if it is nowhere.
+fn location<'a>(event: &'a TraceEvent) -> &'a str {
+    match &event.what {
+        What::Op(access) | What::Fused(access) => &access.location,
+        What::Spin { location } => location,
+        _ => "",
+    }
+}
+
+/// The same without the folder that all of the kernel lies in.
+fn short(location: &str) -> &str {
+    location.strip_prefix("kmod/src/").unwrap_or(location)
+}
+
+/// Where the LWP of an event waits, if it does: where it spins, or gives its CPU away, for the last time up to that event.
+fn waits_at<'a>(account: &Account<'a>, event: usize) -> Option<&'a str> {
+    let trace = account.story.trace;
+    let name = &trace.get(event)?.context;
+    let waits = |event: &&TraceEvent| match &event.what {
+        What::Op(access) => access.kind == Kind::Switch,
+        What::Spin { .. } => true,
+        _ => false,
+    };
+    let mut its = trace[..=event]
+        .iter()
+        .rev()
+        .filter(|event| event.context == *name);
+    its.find(waits)
+        .map(location)
+        .filter(|location| !location.is_empty())
+}
+
+fn data<'a>(account: &'a Account<'_>, origin: Origin<'a>) -> Data<'a> {
     let rows = Rows::of(account);
     let mut deeds = Interned::default();
     let mut places = Interned::default();
@@ -241,6 +346,30 @@ fn data<'a>(account: &'a Account<'_>) -> Data<'a> {
     let (layerings, layered) = layered(account, &rows, &mut layers);
     let (runners, runs) = runs(account, &rows);
     let row = |event: usize| rows.row(event);
+    let failure = account.failure();
+    let is_deadlock = failure.is_some_and(|failure| failure.kind == FailureKind::Deadlock);
+    let stuck = |moment: &Moment| match is_deadlock && moment.weight == Weight::Break {
+        true => waits_at(account, moment.event),
+        false => None,
+    };
+    // Whoever happened to look at last when nothing moved is no witness.
+    let failed_at = failure.filter(|_| !is_deadlock);
+    let failed_at = failed_at.map(|failure| failure.location.as_str());
+    let told = account.moments.iter();
+    let told = told.flat_map(|moment| {
+        [
+            stuck(moment),
+            account.story.trace.get(moment.event).map(location),
+        ]
+    });
+    let shown = told
+        .chain([failed_at])
+        .flatten()
+        .map(|place| (place, AROUND));
+    let sources = excerpts(shown.chain(places.list.iter().map(|place| (*place, 0))));
+    let sources = sources.into_iter();
+    let breaks = account.moments.iter().rev();
+    let mut breaks = breaks.filter(|moment| moment.weight == Weight::Break);
     Data {
         cpus: account.story.cpus,
         lwps: account
@@ -251,7 +380,7 @@ fn data<'a>(account: &'a Account<'_>) -> Data<'a> {
         levels: levels.list,
         states: states.list,
         deeds: deeds.list,
-        places: places.list,
+        places: places.list.into_iter().map(short).collect(),
         rows: rows.events.len(),
         stream: stream.base64(),
         runners,
@@ -268,11 +397,18 @@ fn data<'a>(account: &'a Account<'_>) -> Data<'a> {
             .map(|moment| {
                 (
                     row(moment.event),
-                    moment.weight.name(),
+                    weight(moment),
                     moment.text.as_str(),
+                    stuck(moment).map(short),
                 )
             })
             .collect(),
+        failed: breaks.next().map(|moment| row(moment.event)),
+        failed_at: failed_at.map(short),
+        sources: sources
+            .map(|(file, lines)| (short(&file).to_owned(), lines))
+            .collect(),
+        replay: (origin.name, account.file.to_string()),
         departures: account
             .story
             .marks()
@@ -307,7 +443,7 @@ fn stream<'a>(
     for &event in &rows.events {
         let lwp = positions.get(event.context.as_str()).copied().unwrap_or(0);
         let state = states.index([event.cpu, lwp, levels.index(event::level(event))]);
-        let place = places.index(event::place(event));
+        let place = places.index(location(event));
         let deed = deeds.index((event::deed_alone(event), place, sort(event)));
         let grown = event.point.saturating_sub(point) as usize;
         point = event.point;
@@ -508,7 +644,7 @@ mod tests {
             assert!(!part.contains("http://") && !part.contains("https://"));
         }
         for name in [
-            "title", "style", "verdict", "subject", "moments", "graph", "data", "script",
+            "title", "style", "verdict", "facts", "moments", "graph", "about", "data", "script",
         ] {
             assert_eq!(
                 HTML.matches(&format!("{{{{{name}}}}}")).count(),

@@ -2,7 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
-  const ROW = 22, AROUND = 12, MOST_LOCKS = 8, PRINTED = 4000;
+  const ROW = 21, AROUND = 12, MOST_LOCKS = 8, MOST_CHIPS = 12, PRINTED = 4000;
 
   // Numbers of seven bits a byte in base 64: see the header of page.rs.
   function numbers(text) {
@@ -31,14 +31,12 @@
     }
     return list;
   }
+
+  // Rows: the step number of each, and its kind, which is all that many rows share: who does what, and where.
   const count = data.rows;
-  const row = {
-    point: new Float64Array(count), cpu: new Uint8Array(count), lwp: new Uint16Array(count),
-    level: new Uint8Array(count), deed: new Uint32Array(count),
-  };
+  const points = new Float64Array(count), kindOf = new Uint32Array(count), kinds = [];
   {
-    const from = numbers(data.stream);
-    const next = new Map();
+    const from = numbers(data.stream), next = new Map(), known = new Map();
     let point = 0, state = -1, before = -1, foretold = from.next();
     for (let i = 0; i < count; i++) {
       let came;
@@ -55,10 +53,19 @@
       point += came[0];
       state = came[1];
       before = state * data.deeds.length + came[2];
-      const [cpu, lwp, level] = data.states[state];
-      row.point[i] = point; row.cpu[i] = cpu; row.lwp[i] = lwp; row.level[i] = level; row.deed[i] = came[2];
+      if (!known.has(before)) {
+        const [cpu, lwp, level] = data.states[state], [what, place, sort] = data.deeds[came[2]];
+        known.set(before, kinds.length);
+        kinds.push({ cpu, lwp, level, what, place: data.places[place], sort, name: data.lwps[lwp][0] });
+      }
+      points[i] = point;
+      kindOf[i] = known.get(before);
     }
   }
+  const at = (row) => kinds[kindOf[row]];
+  // How many rows before each are no work of the scheduler's own.
+  const acts = new Uint32Array(count + 1);
+  for (let i = 0; i < count; i++) acts[i + 1] = acts[i] + (at(i).sort === "scheduling" ? 0 : 1);
 
   // Spans, sorted by their first row, by what is asked for them.
   const by = (list, key, size) => {
@@ -71,100 +78,139 @@
     spans(data.layered, data.layerings, ([cpu, below, depth, name]) => ({ cpu, below, depth, name })), (s) => s.cpu, data.cpus);
   const holds = by(
     spans(data.held, data.holders, ([lock, lwp, shared]) => ({ lock, lwp, shared })), (s) => s.lock, data.locks.length);
-  // The last span that begins at this row or before; -1 if none does.
-  function before(spans, at) {
-    let low = 0, high = spans.length;
+  // How many things of a sorted list come at `place` or before.
+  function upTo(list, place, of) {
+    let low = 0, high = list.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (spans[middle].first <= at) low = middle + 1; else high = middle;
+      if (of(list[middle]) <= place) low = middle + 1; else high = middle;
     }
-    return low - 1;
+    return low;
   }
-  const runAt = (cpu, at) => runs[cpu][before(runs[cpu], at)];
-  function layersAt(cpu, at) {
+  const before = (spans, row) => upTo(spans, row, (span) => span.first) - 1;
+  const runAt = (cpu, row) => runs[cpu][before(runs[cpu], row)];
+  function layersAt(cpu, row) {
     const found = [];
-    for (let i = before(layers[cpu], at); i >= 0; i--) {
+    for (let i = before(layers[cpu], row); i >= 0; i--) {
       const layer = layers[cpu][i];
-      if (layer.end > at) found.unshift(layer);
+      if (layer.end > row) found.unshift(layer);
       if (layer.depth === 0) break;
     }
     return found;
   }
-  function holdAt(lock, at) {
+  function holdAt(lock, row) {
     const list = holds[lock];
-    for (let i = before(list, at), tries = 0; i >= 0 && tries < 6; i--, tries++) if (list[i].end > at) return list[i];
+    for (let i = before(list, row), tries = 0; i >= 0 && tries < 6; i--, tries++) if (list[i].end > row) return list[i];
     return null;
   }
 
   // The locks that have a column: those held at the end, then those held longest; the scheduler's own tell nothing.
   const dull = /ci_schedstate|sleepq_locks|tt_chain|cc_lock/;
+  const shortName = (lock) => data.locks[lock].split(".").slice(-2).join(".");
   const shownLocks = data.locks.map((name, lock) => ({
     name, lock, length: holds[lock].reduce((sum, s) => sum + s.end - s.first, 0), atEnd: holds[lock].some((s) => s.end >= count),
-  })).filter((l) => !dull.test(l.name)).sort((a, b) => b.atEnd - a.atEnd || b.length - a.length).slice(0, MOST_LOCKS);
+  })).filter((l) => !dull.test(l.name)).sort((a, b) => b.atEnd - a.atEnd || b.length - a.length).slice(0, MOST_LOCKS)
+    .map((l, index) => ({ ...l, letter: String.fromCharCode(65 + index) }));
 
-  // Colours: grey for idle LWPs, else hues far apart from one to the next.
-  let hue = 0;
-  const colours = data.lwps.map(([, role]) =>
-    role === "idle" ? "hsl(215 8% 60%)" : `hsl(${(205 + 137.5 * hue++) % 360} 62% var(--light))`);
-  const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+  // Colours: grey for idle threads, else hues that are far apart. None is near red, which is the failure's alone.
+  const HUES = [215, 150, 280, 75, 185, 310, 105, 250];
+  const colourOf = (i) => `${HUES[i % 8] - (i & 8 ? 17 : 0)} ${i & 8 ? 28 : 55}% var(--light)`;
+  let taken = 0;
+  const colours = data.lwps.map(([, role]) => `hsl(${role === "idle" ? "215 8% 58%" : colourOf(taken++)})`);
+  const escape = (text) => String(text).replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+  const plural = (n, what) => `${n} ${what}${n === 1 ? "" : what.endsWith("ch") ? "es" : "s"}`;
   const moments = new Map();
-  data.moments.forEach(([at, weight], index) => {
-    if (!moments.has(at)) moments.set(at, []);
-    moments.get(at).push({ weight, index });
+  data.moments.forEach(([row, weight, , place], index) => {
+    if (!moments.has(row)) moments.set(row, []);
+    moments.get(row).push({ weight, index, place });
   });
-  const departures = new Map();
-  data.departures.forEach(([at], index) => {
-    if (!departures.has(at)) departures.set(at, []);
-    departures.get(at).push(index);
-  });
+  const numbered = [...moments.keys()].sort((a, b) => a - b);
 
-  // What is listed: rows by number, departures as { departure }, gaps as { skipped }.
-  function listed(mode) {
-    if (mode === "story") {
-      // Every moment is in the story, whether or not the text had room for it.
-      const items = data.story.slice();
-      const have = new Set(items.filter((item) => typeof item === "number"));
-      for (const at of moments.keys()) if (!have.has(at)) insert(items, at);
-      return items;
-    }
-    const items = [];
-    for (let i = 0; i < count; i++) {
-      for (const departure of departures.get(i) || []) items.push({ departure });
-      if (mode === "all" || data.deeds[row.deed[i]][2] !== "scheduling" || moments.has(i)) items.push(i);
-    }
+  // What the reader wants to see: a view, and of it what threads and locks do.
+  const wanted = { mode: "story", threads: new Set(), locks: new Set() };
+  const story = new Set(data.story.filter((part) => typeof part === "number"));
+  for (const row of numbered) story.add(row);
+  const inStory = [...story].sort((a, b) => a - b);
+  const storySwitches = new Set(data.story.filter((part) => part.departure !== undefined).map((part) => part.departure));
+
+  // Kinds of rows that the filters let through; rows at which a lock is taken or given back are let through one by one.
+  let passes = null, edges = new Set();
+  function setFilters() {
+    const { threads, locks } = wanted;
+    edges = new Set();
+    for (const lock of locks) for (const hold of holds[lock]) edges.add(hold.first).add(hold.end - 1);
+    const names = new Set([...threads].map((lwp) => `=> ${data.lwps[lwp][0]}`));
+    const ofThread = (kind) => !threads.size || threads.has(kind.lwp) || names.has(kind.what);
+    const words = [...locks].map((lock) => ({ full: data.locks[lock], last: data.locks[lock].split(".").pop() }));
+    const has = (text, word) => text.split(/[^\w.\[\]#\/-]+/).some((part) => part === word || part.startsWith(`${word}.`));
+    const ofLock = (kind) => words.some(({ full, last }) => has(kind.what, kind.sort === "note" ? last : full));
+    passes = threads.size || locks.size
+      ? kinds.map((kind) => ofThread(kind) ? (!locks.size || ofLock(kind) ? 2 : 1) : 0) : null;
+  }
+  const isWanted = (row) => !passes || passes[kindOf[row]] === 2 || passes[kindOf[row]] === 1 && edges.has(row);
+  const isListed = (row, mode) => isWanted(row)
+    && (mode === "all" || moments.has(row) || (mode === "kernel" ? at(row).sort !== "scheduling" : story.has(row)));
+
+  // What is listed: rows by number, forced switches as { departure }, and between them gaps that say what is left out.
+  function listed() {
+    const { mode } = wanted, items = [];
+    const hidden = (from, to) => (mode === "all" ? Math.max(0, to - from) : acts[to] - acts[Math.min(from, to)]);
+    let from = 0, nextSwitch = 0, steps = 0, switches = 0;
+    const pass = (to) => { steps += hidden(from, to); from = Math.max(from, to); };
+    const flush = () => {
+      if (steps || switches) items.push({ skipped: [steps, switches], row: Math.max(0, from - 1) });
+      steps = switches = 0;
+    };
+    const switchesUpTo = (row, last) => {
+      for (; nextSwitch < data.departures.length && data.departures[nextSwitch][0] <= row; nextSwitch++) {
+        const place = data.departures[nextSwitch][0];
+        pass(Math.min(place, count));
+        const isShown = passes ? place === row && !last : mode !== "story" || storySwitches.has(nextSwitch);
+        if (!isShown) { switches++; continue; }
+        flush();
+        items.push({ departure: nextSwitch, row: place });
+      }
+    };
+    const add = (row) => {
+      switchesUpTo(row, false);
+      pass(row);
+      flush();
+      items.push(row);
+      from = row + 1;
+    };
+    if (mode === "story") for (const row of inStory) { if (isWanted(row)) add(row); }
+    else for (let row = 0; row < count; row++) if (isListed(row, mode)) add(row);
+    switchesUpTo(Infinity, true);
+    pass(count);
+    flush();
     return items;
   }
-  function insert(items, at) {
-    let place = items.findIndex((item) => typeof item === "number" && item > at);
-    if (place < 0) place = items.length;
-    const gap = items[place - 1];
-    items.splice(place, 0, at);
-    // The gap that it lay in is now two; the counts are told for the first of them, less one.
-    if (gap && gap.skipped) gap.skipped = [Math.max(gap.skipped[0] - 1, 0), gap.skipped[1]];
-  }
 
-  let mode = "story", items = [], now = -1, drawn = [-1, -1];
+  let items = [], now = -1, drawn = [-1, -1];
   const lanes = $("lanes"), rowsBox = $("rows");
-  const plural = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+  const isRow = (item) => typeof item === "number";
+  const rowOf = (item) => (isRow(item) ? item : item.row);
+  lanes.style.setProperty("--lane", `${data.cpus <= 4 ? 38 : data.cpus <= 8 ? 24 : 14}px`);
+  lanes.style.setProperty("--indent", `${Math.min(9, 40 / data.cpus)}%`);
 
   function heads() {
-    const locks = shownLocks.map((l) => `<span class="lock" title="${escape(l.name)}">${escape(l.name.split(".").slice(-2).join("."))}</span>`);
-    const cpus = Array.from({ length: data.cpus }, (_, cpu) => `<span class="lane">cpu${cpu}</span>`);
-    $("heads").innerHTML = `<span class="point">point</span><span class="marks"></span><span class="locks">${locks.join("")}</span>${cpus.join("")}<span class="where">where</span>`;
+    const locks = shownLocks.map((l) => `<span class="lock" title="${escape(l.name)}">${l.letter}</span>`).join("");
+    const cpus = Array.from({ length: data.cpus }, (_, cpu) => `<span class="lane">${data.cpus <= 4 ? "cpu" : ""}${cpu}</span>`).join("");
+    $("heads").innerHTML = `<span class="point">step</span><span class="marks"></span>${locks}${cpus}<span class="text">what happens</span><span class="where">where</span>`;
   }
 
   // One item. `above` is the row that is listed before it, -1 if none is; `fresh` that something is left out in between.
   function draw(index, above, fresh) {
-    const item = items[index], top = `top:${index * ROW}px`, chosen = index === now ? " now" : "";
-    if (typeof item !== "number") {
-      if (item.skipped) {
-        const [events, others] = item.skipped;
-        const parts = [events && plural(events, "step"), others && plural(others, "departure")].filter(Boolean);
-        return `<div class="row gap${chosen}" data-i="${index}" style="${top}">… ${parts.join(" and ") || "the scheduler"} more</div>`;
-      }
-      return `<div class="row departure${chosen}" data-i="${index}" style="${top}">&gt;&gt;&gt; ${escape(data.departures[item.departure][1])}</div>`;
+    const item = items[index];
+    const open = (sort, more) =>
+      `<div class="row${sort}${index === now ? " now" : ""}" role="option" id="i${index}" aria-selected="${index === now}" data-i="${index}"${more} style="top:${index * ROW}px">`;
+    if (!isRow(item)) {
+      if (!item.skipped) return `${open(" forced", "")}<span>&gt;&gt;&gt; ${escape(data.departures[item.departure][1])}</span></div>`;
+      const [steps, switches] = item.skipped;
+      const parts = [steps && plural(steps, "more step"), switches && plural(switches, "more forced switch")].filter(Boolean);
+      return `${open(" gap", "")}… ${parts.join(" and ")}</div>`;
     }
-    const told = moments.get(item) || [];
+    const told = moments.get(item) || [], kind = at(item);
     const breaks = told.some((m) => m.weight === "break") ? " break" : "";
     const badges = told.map((m) => `<span class="number ${m.weight}">${m.index + 1}</span>`).join("");
     const locks = shownLocks.map((l) => {
@@ -174,152 +220,331 @@
       const title = `${data.lwps[hold.lwp][0]} holds ${l.name}`;
       return `<span class="lock" title="${escape(title)}"><i class="${hold.shared ? "shared" : ""}${ends}" style="--c:${colours[hold.lwp]}"></i></span>`;
     }).join("");
-    let cells = "";
-    for (let cpu = 0; cpu < data.cpus; cpu++) cells += lane(cpu, item, above, fresh);
-    const place = data.places[data.deeds[row.deed[item]][1]];
-    return `<div class="row${breaks}${chosen}" data-i="${index}" style="${top}"><span class="point">${row.point[item]}</span><span class="marks">${badges}</span><span class="locks">${locks}</span>${cells}<span class="where">${escape(place)}</span></div>`;
+    let cpus = "";
+    for (let cpu = 0; cpu < data.cpus; cpu++) cpus += lane(cpu, item);
+    const handler = handlerAt(kind.cpu, item);
+    const last = above < 0 ? null : at(above);
+    const isNew = fresh || !last || last.lwp !== kind.lwp || last.cpu !== kind.cpu || handler !== handlerAt(kind.cpu, above);
+    const name = isNew ? `<span class="name">${escape(kind.name)}${handler ? `, interrupt ${handler}` : ""}</span>: ` : "  ";
+    const idle = data.lwps[kind.lwp][1] === "idle" && !handler ? " idle" : "";
+    const text = `<span class="text${idle}${handler ? " interrupt" : ""}" style="--cpu:${kind.cpu};--c:${colours[kind.lwp]}"><span class="pad"></span><span class="told"><span class="deed">${name}<span class="what ${kind.sort}">${escape(kind.what)}</span></span><span class="where">${escape(kind.place)}</span></span></span>`;
+    const point = `<a class="point" href="#${linkTo(item)}" tabindex="-1">${points[item]}</a>`;
+    return `${open(breaks + (isHit(item) ? " hit" : ""), ` data-row="${item}"`)}${point}<span class="marks">${badges}</span>${locks}${cpus}${text}</div>`;
   }
-
-  // What a CPU does at a row: bars for what lies below, then what runs.
-  function lane(cpu, at, above, fresh) {
-    const run = runAt(cpu, at);
+  // The interrupt that a CPU handles at a row, if it does.
+  function handlerAt(cpu, row) {
+    const stack = layersAt(cpu, row), inmost = stack[stack.length - 1];
+    return inmost && data.layers[inmost.name][0] === "interrupt" ? data.layers[inmost.name][1] : "";
+  }
+  // What runs on a CPU at a row: bars for what lies below, then what runs.
+  function lane(cpu, row) {
+    const run = runAt(cpu, row);
     if (!run) return `<span class="lane"></span>`;
-    const here = row.cpu[at] === cpu;
-    const last = above < 0 ? null : runAt(cpu, above);
-    let bars = "", inside = "", isNew = !last || last.lwp !== run.lwp || run.first > above;
+    const bar = (lwp, how) => `<span class="bar" style="--c:${colours[lwp]}" title="${escape(data.lwps[lwp][0])}${how}"></span>`;
+    let bars = "", handler = false;
     // A softint that is about to be switched to is no layer yet.
-    const stack = layersAt(cpu, at).filter((layer) => data.layers[layer.name][0] !== "softint" || layer.below !== run.lwp);
+    const stack = layersAt(cpu, row).filter((layer) => data.layers[layer.name][0] !== "softint" || layer.below !== run.lwp);
     stack.forEach((layer, index) => {
       const [sort, name] = data.layers[layer.name];
-      if (sort === "softint") {
-        bars += `<span class="bar" style="--c:${colours[layer.below]}" title="${escape(data.lwps[layer.below][0])}, below"></span>`;
-      } else {
-        // The LWP that was interrupted lies below it, unless a softint has put it there already.
-        if (index === stack.length - 1 || data.layers[stack[index + 1].name][0] !== "softint")
-          bars += `<span class="bar" style="--c:${colours[layer.below]}" title="${escape(data.lwps[layer.below][0])}, interrupted"></span>`;
-        bars += `<span class="bar interrupt" title="interrupt ${name}"></span>`;
-        inside = " interrupt";
-        isNew ||= layer.first > above;
-      }
+      handler = sort === "interrupt";
+      if (!handler) { bars += bar(layer.below, ", below"); return; }
+      // The thread that was interrupted lies below it, unless a softint has put it there already.
+      if (index === stack.length - 1 || data.layers[stack[index + 1].name][0] !== "softint") bars += bar(layer.below, ", interrupted");
+      bars += `<span class="bar interrupt" title="interrupt ${name}"></span>`;
     });
-    const inmost = stack[stack.length - 1];
-    const handler = inmost && data.layers[inmost.name][0] === "interrupt";
-    if (!handler) bars += `<span class="bar" style="--c:${colours[run.lwp]}"></span>`;
-    const [name, role] = data.lwps[run.lwp];
-    // Who runs is told once, and again where the eye has lost it.
-    const label = isNew || here && (fresh || row.cpu[above] !== cpu)
-      ? `<span class="name">${escape(name)}${handler ? `, interrupt ${data.layers[inmost.name][1]}` : ""}</span>${here ? ": " : ""}` : here ? "  " : "";
-    const [what, , sort] = data.deeds[row.deed[at]];
-    const text = here ? `<span class="what ${sort}">${escape(what)}</span>` : "";
-    const idle = role === "idle" && !handler ? " idle" : "";
-    const title = here ? ` title="${escape(`${name} on cpu${cpu}, ${what}`)}"` : "";
-    return `<span class="lane">${bars}<span class="block${idle}${inside}${here ? " here" : " other"}" style="--c:${colours[run.lwp]}"${title}>${label}${text}</span></span>`;
+    if (!handler) bars += bar(run.lwp, "");
+    return `<span class="lane${at(row).cpu === cpu ? " here" : ""}">${bars}</span>`;
   }
 
   function render(all) {
     const first = all ? 0 : Math.max(0, Math.floor(lanes.scrollTop / ROW) - AROUND);
     const last = all ? items.length : Math.min(items.length, Math.ceil((lanes.scrollTop + lanes.clientHeight) / ROW) + AROUND);
+    drawStrip();
     if (drawn[0] === first && drawn[1] === last) return;
     drawn = [first, last];
     let html = "", above = -1;
     for (let i = first; i < last; i++) {
-      const isRow = typeof items[i] === "number";
-      html += draw(i, above, typeof items[i - 1] !== "number");
-      if (isRow) above = items[i];
+      html += draw(i, above, !isRow(items[i - 1]));
+      if (isRow(items[i])) above = items[i];
     }
     rowsBox.innerHTML = html;
   }
   function redraw() { drawn = [-1, -1]; render(false); }
 
-  function setMode(next) {
-    const at = now >= 0 ? nearest(now) : 0;
-    mode = next;
-    items = listed(mode);
-    rowsBox.style.height = `${items.length * ROW}px`;
-    for (const button of document.querySelectorAll("[data-mode]")) button.classList.toggle("on", button.dataset.mode === mode);
-    const steps = items.filter((item) => typeof item === "number").length;
-    $("count").textContent = steps === count ? plural(count, "step") : `${steps} of ${plural(count, "step")}`;
-    drawn = [-1, -1];
-    if (now >= 0) select(find(at)); else render(false);
-  }
-  // The row of an item; of a departure or a gap, that of the next row.
-  function nearest(index) {
-    for (let i = index; i < items.length; i++) if (typeof items[i] === "number") return items[i];
-    return Math.max(0, count - 1);
-  }
-  // The item of a row, or of the next one that is listed.
-  function find(at) {
-    const index = items.findIndex((item) => typeof item === "number" && item >= at);
-    return index < 0 ? items.length - 1 : index;
+  // The whole run, narrow: who runs on each CPU, what is numbered, what is found, and which part is in view.
+  function drawStrip() {
+    const strip = $("strip"), scale = window.devicePixelRatio || 1;
+    const width = strip.clientWidth, height = strip.clientHeight;
+    if (!width || !height || !count) return;
+    if (strip.width !== Math.round(width * scale) || strip.height !== Math.round(height * scale)) {
+      strip.width = Math.round(width * scale);
+      strip.height = Math.round(height * scale);
+    }
+    const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(name).trim();
+    const paint = strip.getContext("2d"), light = colour("--light");
+    paint.setTransform(scale, 0, 0, scale, 0, 0);
+    paint.clearRect(0, 0, width, height);
+    const lane = (width - 18) / data.cpus, y = (row) => row / count * height;
+    for (let cpu = 0; cpu < data.cpus; cpu++) {
+      let since = 0, lwp = -1;
+      for (let line = 0; line <= height; line++) {
+        const run = line < height ? runAt(cpu, Math.floor(line / height * count)) : null;
+        const here = run && data.lwps[run.lwp][1] !== "idle" ? run.lwp : -1;
+        if (here === lwp) continue;
+        if (lwp >= 0) {
+          paint.fillStyle = colours[lwp].replace("var(--light)", light);
+          paint.fillRect(5 + cpu * lane, since, Math.max(1, lane - 1), line - since);
+        }
+        since = line;
+        lwp = here;
+      }
+    }
+    paint.fillStyle = colour("--interrupt");
+    for (const line of new Set(hits.map((row) => Math.floor(y(row))))) paint.fillRect(0, line, 4, 2);
+    for (const row of numbered) for (const { weight } of moments.get(row)) {
+      const fails = weight === "break";
+      paint.fillStyle = colour(fails ? "--bad" : weight === "forced" ? "--ink" : "--soft");
+      paint.fillRect(fails ? 0 : width - 11, Math.min(y(row), height - 3), fails ? width : 11, fails ? 3 : 2);
+    }
+    const seen = (index) => rowOf(items[Math.max(0, Math.min(items.length - 1, index))]);
+    if (!items.length) return;
+    const top = y(seen(Math.floor(lanes.scrollTop / ROW)));
+    const end = y(seen(Math.floor((lanes.scrollTop + lanes.clientHeight - $("heads").offsetHeight) / ROW) - 1) + 1);
+    paint.strokeStyle = colour("--ink");
+    paint.strokeRect(0.5, top + 0.5, width - 1, Math.max(3, end - top - 1));
   }
 
-  function select(index) {
+  function relist(row) {
+    items = listed();
+    rowsBox.style.height = `${items.length * ROW}px`;
+    for (const button of document.querySelectorAll("[data-mode]")) {
+      button.classList.toggle("on", button.dataset.mode === wanted.mode);
+      button.setAttribute("aria-pressed", button.dataset.mode === wanted.mode);
+    }
+    for (const button of document.querySelectorAll("#filters button")) {
+      const [set, ids] = chipOf(button), on = ids.every((id) => set.has(id));
+      button.classList.toggle("on", on);
+      button.setAttribute("aria-pressed", on);
+    }
+    const steps = items.filter(isRow).length;
+    $("count").textContent = steps === count ? plural(count, "step") : `${steps} of ${plural(count, "step")}`;
+    drawn = [-1, -1];
+    now = -1;
+    if (items.length) select(find(row), false); else { render(false); $("told").textContent = "No step is left by these filters."; $("source").textContent = ""; }
+  }
+  // The row that the reader is at.
+  const here = () => (now >= 0 && items[now] !== undefined ? Math.min(rowOf(items[now]), count - 1) : Math.max(0, failed));
+  // The item of a row, or of the next one that is listed.
+  function find(row) {
+    const index = upTo(items, row - 1, rowOf);
+    for (let i = index; i < items.length; i++) if (isRow(items[i])) return i;
+    for (let i = items.length - 1; i >= 0; i--) if (isRow(items[i])) return i;
+    return items.length - 1;
+  }
+  function setMode(mode) { const row = here(); wanted.mode = mode; relist(row); }
+  // Selects a row, in the narrowest view that has it.
+  function reveal(row) {
+    if (!isWanted(row)) { wanted.threads.clear(); wanted.locks.clear(); setFilters(); relist(row); }
+    if (!isListed(row, wanted.mode)) { wanted.mode = at(row).sort === "scheduling" ? "all" : "kernel"; relist(row); }
+    select(find(row));
+  }
+
+  // The part of an address that names a row: its step, and which of the rows of that step it is unless it is the first.
+  function linkTo(row) {
+    let first = row;
+    while (first > 0 && points[first - 1] === points[row]) first--;
+    return `step-${points[row]}${row > first ? `-${row - first + 1}` : ""}`;
+  }
+  function rowOfLink(hash) {
+    const parts = /^#step-(\d+)(?:-(\d+))?$/.exec(hash);
+    if (!parts || !count) return -1;
+    const first = upTo(points, Number(parts[1]) - 1, (point) => point);
+    const row = Math.min(first, count - 1), other = row + Number(parts[2] || 1) - 1;
+    return other < count && points[other] === points[row] ? other : row;
+  }
+
+  function select(index, tell = true) {
     if (!items.length) return;
     now = Math.max(0, Math.min(items.length - 1, index));
-    const top = now * ROW, head = $("heads").offsetHeight;
-    if (top < lanes.scrollTop + ROW * 2) lanes.scrollTop = Math.max(0, top - ROW * 4);
-    else if (top + head + ROW * 3 > lanes.scrollTop + lanes.clientHeight) lanes.scrollTop = top + head + ROW * 6 - lanes.clientHeight;
+    const top = now * ROW, room = lanes.clientHeight - $("heads").offsetHeight;
+    const isSeen = top >= lanes.scrollTop + ROW && top + 2 * ROW <= lanes.scrollTop + room;
+    if (!isSeen) lanes.scrollTop = Math.max(0, top - Math.max(ROW, Math.floor(room * (top < lanes.scrollTop ? 0.3 : 0.7))));
     redraw();
+    lanes.setAttribute("aria-activedescendant", `i${now}`);
     detail(now);
-    const told = typeof items[now] === "number" ? (moments.get(items[now]) || []).map((m) => m.index) : [];
+    const told = isRow(items[now]) ? (moments.get(items[now]) || []).map((m) => m.index) : [];
     for (const li of document.querySelectorAll("li[data-moment]")) li.classList.toggle("now", told.includes(+li.dataset.moment));
+    if (tell && isRow(items[now])) {
+      // Some browsers do not let a page from a file change its address.
+      try { history.replaceState(null, "", `#${linkTo(items[now])}`); } catch { /* then it has no link */ }
+    }
+  }
+
+  // Lines of source around a place, as far as the page has them.
+  function excerpt(place, isFailure, around) {
+    const [, file, line] = /^(.*):(\d+)$/.exec(place) || [];
+    const lines = data.sources[file];
+    if (!lines || lines[line] === undefined) return "";
+    let first = +line, last = +line;
+    while (first > line - around && lines[first - 1] !== undefined) first--;
+    while (last < +line + around && lines[last + 1] !== undefined) last++;
+    const numbers = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+    const indent = Math.min(...numbers.filter((n) => lines[n].trim()).map((n) => lines[n].search(/\S/)));
+    return `<div class="file">${escape(place)}</div>` + numbers.map((n) =>
+      `<div class="${isFailure ? "failed" : ""}${n === +line ? " at" : ""}"><span class="number">${n}</span>${escape(lines[n].slice(indent))}</div>`).join("");
+  }
+  function sourceOf(row) {
+    const told = moments.get(row) || [], breaks = told.filter((m) => m.weight === "break");
+    const places = breaks.map((m) => m.place || data.failed_at).filter(Boolean);
+    const failures = new Set(places);
+    if (!breaks.some((m) => m.place)) places.push(at(row).place);
+    const known = [...new Set(places)].filter((place) => excerpt(place, false, 0));
+    return known.map((place) => excerpt(place, failures.has(place), known.length > 1 ? 1 : 3)).join("");
   }
   function detail(index) {
     const item = items[index];
     if (item === undefined) return;
-    if (typeof item !== "number") {
-      $("detail").textContent = item.skipped ? "These steps are left out: click to see them."
-        : `The schedule departs from the machine's default: ${data.departures[item.departure][1]}`;
+    $("source").innerHTML = isRow(item) ? sourceOf(item) : "";
+    const line = $("source").querySelector(".at");
+    $("source").scrollTop = line ? line.offsetTop - ($("source").clientHeight - line.offsetHeight) / 2 : 0;
+    if (!isRow(item)) {
+      $("told").textContent = item.skipped ? "These steps are left out. Click to see them."
+        : `A forced switch: here the schedule differs from the default.\n${data.departures[item.departure][1]}`;
       return;
     }
-    const name = data.lwps[row.lwp[item]][0], [what, place] = data.deeds[row.deed[item]];
-    const held = data.locks.map((lock, i) => [lock, holdAt(i, item)]).filter(([, h]) => h && h.lwp === row.lwp[item]).map(([lock]) => lock);
-    const others = Array.from({ length: data.cpus }, (_, cpu) => cpu).filter((cpu) => cpu !== row.cpu[item])
-      .map((cpu) => { const run = runAt(cpu, item); return `cpu${cpu}: ${run ? data.lwps[run.lwp][0] : "nothing"}`; });
-    const lines = [
-      `point ${row.point[item]}: ${name} on cpu${row.cpu[item]}, at level ${data.levels[row.level[item]]}: ${what}${data.places[place] ? `, at ${data.places[place]}` : ""}`,
-      `${name} holds ${held.join(", ") || "no lock"}. Meanwhile ${others.join(", ") || "there is no other CPU"}.`,
-      ...(moments.get(item) || []).map((m) => `${m.index + 1}: ${data.moments[m.index][2]}`),
-    ];
-    $("detail").textContent = lines.join("\n");
-    $("detail").style.whiteSpace = "pre-wrap";
+    const kind = at(item), { cpu, lwp, name } = kind;
+    const held = data.locks.map((lock, i) => [lock, holdAt(i, item)]).filter(([, h]) => h && h.lwp === lwp).map(([lock]) => lock);
+    const others = Array.from({ length: data.cpus }, (_, other) => other).filter((other) => other !== cpu)
+      .map((other) => { const run = runAt(other, item); return `cpu${other} runs ${run ? data.lwps[run.lwp][0] : "nothing"}`; });
+    const told = (moments.get(item) || []).map((m) => `${m.index + 1}: ${data.moments[m.index][2]}`);
+    $("told").textContent = [
+      ...told,
+      `step ${points[item]}: ${name} on cpu${cpu}, at level ${data.levels[kind.level]}: ${kind.what}${kind.place ? `, at ${kind.place}` : ""}`,
+      `${name} holds ${held.join(", ") || "no lock"}. ${others.length ? `Meanwhile ${others.join(", ")}.` : "There is no other CPU."}`,
+    ].join("\n");
   }
   function moment(step) {
-    const at = now >= 0 ? nearest(now) : -1;
-    const places = [...moments.keys()].sort((a, b) => a - b);
-    const next = step > 0 ? places.find((place) => place > at) : places.reverse().find((place) => place < at);
-    if (next !== undefined) select(find(next));
+    const row = now >= 0 ? here() : -1;
+    const next = step > 0 ? numbered.find((place) => place > row) : numbered.filter((place) => place < row).pop();
+    if (next !== undefined) reveal(next);
+  }
+
+  // Search: every row in which all words occur, whether or not it is listed; a number is also the number of a step.
+  let hits = [], found = null, asked = "";
+  const isHit = (row) => found !== null && (found.kinds[kindOf[row]] || points[row] === found.point);
+  function search() {
+    asked = $("search").value;
+    const words = asked.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    hits = [];
+    found = null;
+    if (words.length) {
+      const texts = kinds.map((k) => `${k.name} cpu${k.cpu} ${k.what} ${k.place || ""}`.toLowerCase());
+      found = { kinds: texts.map((text) => words.every((word) => text.includes(word))), point: words.length === 1 ? Number(words[0]) : NaN };
+      for (let row = 0; row < count; row++) if (isHit(row) && isWanted(row)) hits.push(row);
+    }
+    $("hits").textContent = words.length ? (hits.length ? plural(hits.length, "hit") : "no hit") : "";
+    redraw();
+  }
+  function hit(step) {
+    if ($("search").value !== asked) search();
+    if (!hits.length) return;
+    const row = here(), after = upTo(hits, row, (place) => place);
+    const next = step > 0 ? after % hits.length : (upTo(hits, row - 1, (place) => place) - 1 + hits.length) % hits.length;
+    reveal(hits[next]);
+    $("hits").textContent = `${next + 1} of ${hits.length}`;
+  }
+
+  // Filters: a button for each thread and each lock that has a column, which tell the colours and letters too; a list for the rest.
+  function filters() {
+    const threads = data.lwps.map(([name, role], lwp) => ({ name, role, ids: [lwp] })).filter((t) => t.role !== "idle");
+    const idle = data.lwps.map(([, role], lwp) => (role === "idle" ? lwp : -1)).filter((lwp) => lwp >= 0);
+    if (idle.length) threads.push({ name: "idle", ids: idle });
+    const chip = (sort, ids, mark, name, title) =>
+      `<button type="button" data-sort="${sort}" data-ids="${ids}" title="${escape(title)}" aria-pressed="false">${mark}${escape(name)}</button>`;
+    const rest = (sort, what, list) => (list.length
+      ? `<select data-sort="${sort}" aria-label="more ${what}"><option value="">more …</option>${list.map((o) => `<option value="${o.id}">${escape(o.name)}</option>`).join("")}</select>` : "");
+    const others = data.locks.map((name, id) => ({ name, id })).filter((l) => !shownLocks.some((s) => s.lock === l.id));
+    $("filters").innerHTML = `<span class="term">threads</span>`
+      + threads.slice(0, MOST_CHIPS).map((t) => chip("threads", t.ids, `<i style="--c:${colours[t.ids[0]]}"></i>`, t.name, `only what ${t.name} does`)).join("")
+      + rest("threads", "threads", threads.slice(MOST_CHIPS).map((t) => ({ name: t.name, id: t.ids.join() })))
+      + (data.locks.length ? `<span class="term">locks</span>` : "")
+      + shownLocks.map((l) => chip("locks", [l.lock], `<b>${l.letter}</b>`, shortName(l.lock), `only what concerns ${l.name}`)).join("")
+      + rest("locks", "locks", others);
+  }
+  const chipOf = (element) => [wanted[element.dataset.sort], element.dataset.ids.split(",").map(Number)];
+  function toggle(set, ids) {
+    const row = here(), on = ids.every((id) => set.has(id));
+    for (const id of ids) if (on) set.delete(id); else set.add(id);
+    setFilters();
+    relist(row);
+    if (found) search();
+  }
+  function clear() {
+    const row = here();
+    $("search").value = "";
+    wanted.threads.clear();
+    wanted.locks.clear();
+    for (const list of document.querySelectorAll("#filters select")) list.value = "";
+    setFilters();
+    search();
+    relist(row);
   }
 
   const modes = ["story", "kernel", "all"];
+  const failed = data.failed === null ? count - 1 : data.failed;
   const keys = {
     j: () => select(now + 1), ArrowDown: () => select(now + 1), k: () => select(now - 1), ArrowUp: () => select(now - 1),
-    PageDown: () => select(now + 20), PageUp: () => select(now - 20), Home: () => select(0), End: () => select(items.length - 1),
-    n: () => moment(1), p: () => moment(-1), m: () => setMode(modes[(modes.indexOf(mode) + 1) % modes.length]),
+    PageDown: () => select(now + 15), PageUp: () => select(now - 15), Home: () => select(0), End: () => select(items.length - 1),
+    n: () => moment(1), p: () => moment(-1), f: () => reveal(failed), m: () => setMode(modes[(modes.indexOf(wanted.mode) + 1) % modes.length]),
+    "/": () => $("search").focus(), Escape: () => { clear(); lanes.focus({ preventScroll: true }); },
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || !keys[event.key]) return;
+    const inField = event.target.closest("input, select"), scrolls = event.target.closest("aside, #detail, header");
+    if (event.key !== "Escape" && (inField || scrolls && event.key.length > 1)) return;
     event.preventDefault();
     keys[event.key]();
   });
+  $("search").addEventListener("input", search);
+  $("search").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); hit(event.shiftKey ? -1 : 1); } });
+  $("next").addEventListener("click", () => hit(1));
+  $("previous").addEventListener("click", () => hit(-1));
+
   const indexOf = (event) => { const box = event.target.closest("[data-i]"); return box ? +box.dataset.i : -1; };
   rowsBox.addEventListener("click", (event) => {
-    const index = indexOf(event);
-    if (index < 0) return;
-    const item = items[index];
-    now = index;
-    if (typeof item !== "number" && item.skipped) {
+    const index = indexOf(event), item = items[index];
+    if (item === undefined || event.target.closest("a")) return;
+    if (!isRow(item) && item.skipped) {
       // To the first of the steps that were left out.
-      const from = typeof items[index - 1] === "number" ? items[index - 1] : 0;
-      setMode(item.skipped[0] ? "kernel" : "all");
-      select(find(from));
+      const first = isRow(items[index - 1]) ? items[index - 1] + 1 : index ? rowOf(items[index - 1]) : 0;
+      let row = first;
+      while (item.skipped[0] && row < count - 1 && wanted.mode !== "all" && at(row).sort === "scheduling") row++;
+      reveal(row);
     } else select(index);
   });
   rowsBox.addEventListener("mouseover", (event) => { const index = indexOf(event); if (index >= 0) detail(index); });
   rowsBox.addEventListener("mouseleave", () => { if (now >= 0) detail(now); });
+  addEventListener("hashchange", () => { const row = rowOfLink(location.hash); if (row >= 0) reveal(row); });
   for (const button of document.querySelectorAll("[data-mode]")) button.addEventListener("click", () => setMode(button.dataset.mode));
   for (const li of document.querySelectorAll("li[data-moment]"))
-    li.addEventListener("click", () => select(find(data.moments[+li.dataset.moment][0])));
+    li.addEventListener("click", () => reveal(data.moments[+li.dataset.moment][0]));
+  $("filters").addEventListener("click", (event) => { const button = event.target.closest("button"); if (button) toggle(...chipOf(button)); });
+  $("filters").addEventListener("change", (event) => {
+    const list = event.target;
+    if (!list.value) return;
+    toggle(wanted[list.dataset.sort], list.value.split(",").map(Number));
+    list.value = "";
+  });
+  const point = (event) => {
+    if (event.buttons & 1) select(find(Math.floor(Math.max(0, Math.min(0.9999, event.offsetY / $("strip").clientHeight)) * count)));
+  };
+  $("strip").addEventListener("pointerdown", point);
+  $("strip").addEventListener("pointermove", point);
+  $("save").href = `data:text/plain;charset=utf-8,${encodeURIComponent(data.replay[1])}`;
+  $("copy").addEventListener("click", async () => {
+    getSelection().selectAllChildren($("command"));
+    try { await navigator.clipboard.writeText($("command").textContent); $("copy").textContent = "copied"; } catch { /* it is selected */ }
+  });
   let waiting = false;
   lanes.addEventListener("scroll", () => {
     if (waiting) return;
@@ -327,18 +552,21 @@
     requestAnimationFrame(() => { waiting = false; render(false); });
   });
   addEventListener("resize", redraw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   // On paper everything that is listed is drawn, or what matters if that is too much.
-  let screenMode = mode;
+  let screenMode = wanted.mode;
   addEventListener("beforeprint", () => {
-    screenMode = mode;
+    screenMode = wanted.mode;
     if (items.length > PRINTED) setMode("story");
     drawn = [-1, -1];
     render(true);
   });
-  addEventListener("afterprint", () => { setMode(screenMode); redraw(); });
+  addEventListener("afterprint", () => { if (screenMode !== wanted.mode) setMode(screenMode); redraw(); });
 
   heads();
-  setMode("story");
-  // The reader begins where it broke.
-  select(items.length - 1);
+  filters();
+  // The reader begins where it broke, unless the address says where.
+  relist(failed);
+  const linked = rowOfLink(location.hash);
+  if (linked >= 0) reveal(linked);
 })();
