@@ -19,12 +19,12 @@ use serde::Serialize;
 
 use super::account::Account;
 use super::event;
-use super::explain::ordering_sentences;
 use super::graph::{self, escape};
 use super::json::written;
 use super::selection::Part;
 use super::text::Role;
-use super::{how, program, subject, verdict};
+use super::words::how;
+use super::{program, subject, verdict};
 use crate::machine::{Layer, TraceEvent, What};
 
 const HTML: &str = include_str!("page/page.html");
@@ -100,7 +100,7 @@ pub fn page(account: &Account<'_>) -> String {
 }
 
 fn verdict_html(account: &Account<'_>) -> String {
-    let text = verdict(account.story.outcome);
+    let text = verdict(account);
     let mut html = String::new();
     let mut lines = text.lines().peekable();
     if let Some((role, first)) = lines.next() {
@@ -119,11 +119,6 @@ fn verdict_html(account: &Account<'_>) -> String {
             ""
         };
         html += &format!("<p{class}>{}</p>\n", escape(line.trim_start()));
-    }
-    if let Some(ordering) = &account.ordering {
-        for sentence in ordering_sentences(account, ordering) {
-            html += &format!("<p>{}</p>\n", escape(&sentence));
-        }
     }
     html + "</div>"
 }
@@ -276,7 +271,7 @@ fn data<'a>(account: &'a Account<'_>) -> Data<'a> {
         departures: account
             .story
             .marks()
-            .map(|(event, departure)| (row(event), departure.to_string()))
+            .map(|(event, departure)| (row(event), super::words::switch(departure)))
             .collect(),
         story: account
             .parts()
