@@ -6,7 +6,7 @@ use std::{fs, thread};
 
 use hostshim::hunt::{Budget, Hunt, Watch};
 use hostshim::replay::{LIMITS, Parsed};
-use hostshim::report::{Story, failure};
+use hostshim::report::{Account, Story, failure};
 use hostshim::{Machine, TraceEvent};
 use insta::{assert_snapshot, glob};
 use kmod::config::Wiring;
@@ -31,10 +31,8 @@ fn replay(parsed: &Parsed) -> (String, Vec<TraceEvent>) {
         departures: &parsed.file.schedule,
         points: &points,
     };
-    (
-        failure(&parsed.file, &story).to_string(),
-        machine.trace().to_vec(),
-    )
+    let account = Account::new(&parsed.file, story, machine.wait_graph());
+    (failure(&account).to_string(), machine.trace().to_vec())
 }
 
 #[test]

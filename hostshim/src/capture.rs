@@ -12,7 +12,7 @@ use crate::machine::{Failure, Limits, Machine, Outcome, Verdict};
 use crate::minimize::{Effort, minimize};
 use crate::names::{Follower, name_schedule};
 use crate::replay::{Parsed, ReplayError, ReplayFile};
-use crate::report::{self, Size, Story, Text};
+use crate::report::{self, Account, Size, Story, Text};
 use crate::schedule::Deviation;
 use crate::wire::Wire;
 
@@ -184,6 +184,8 @@ fn tell(
         departures: &file.schedule,
         points: &points,
     };
-    let report = report::failure(file, &story);
+    let account = Account::new(file, story, machine.wait_graph());
+    let report = report::failure(&account);
+    drop(account);
     Ok((outcome, report))
 }

@@ -26,7 +26,7 @@ use crate::strategy::Portfolio;
 /// How a run failed, without what differs from run to run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Symptom {
-    /// What sort of promise was broken, and which: `contract psref-cpu`.
+    /// What sort of promise was broken, and which: `API contract psref-cpu`.
     pub rule: String,
     /// Where, and by whom, in lines.
     pub signature: Vec<String>,
@@ -212,10 +212,10 @@ fn fails(
 }
 
 fn rule(failure: &Failure) -> String {
-    let kind = failure.kind.name();
-    match failure.rule == kind.replace(' ', "-") {
-        true => kind.to_owned(),
-        false => format!("{kind} {}", failure.rule),
+    let kind = failure.kind;
+    match failure.rule == kind.name().replace(' ', "-") {
+        true => kind.words().to_owned(),
+        false => format!("{} {}", kind.words(), failure.rule),
     }
 }
 
@@ -240,7 +240,7 @@ fn signature(failure: &Failure) -> Vec<String> {
         ];
     }
     let who = match failure.context.starts_with("idle/") {
-        true => "when all had come to rest".to_owned(),
+        true => "by verify()".to_owned(),
         false => format!("by {}", alike(&failure.context)),
     };
     vec![format!("{who}, in {}", file_of(&failure.location))]
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_broken_promise_is_known_by_its_place_without_numbers() {
         let contract = failure(FailureKind::Contract, "psref-cpu", "moved from 0 to 1");
-        assert_eq!(rule(&contract), "contract psref-cpu");
+        assert_eq!(rule(&contract), "API contract psref-cpu");
         assert_eq!(signature(&contract), ["by r*, in kmod/src/x.rs"]);
     }
 

@@ -30,7 +30,7 @@ fn a_failure(scratch: &Scratch, arguments: &[&str]) -> String {
     let ran = rumplab(&[&["run", "--out", &directory], arguments].concat());
     assert_eq!(ran.status, Some(1), "{}{}", ran.out, ran.err);
     let command = ran.out.lines().last().unwrap_or("");
-    let path = command.strip_prefix("replay it with: rumplab replay ");
+    let path = command.strip_prefix("every access: rumplab replay ");
     path.unwrap_or_else(|| panic!("no command at the end: {}", ran.out))
         .to_owned()
 }
@@ -91,7 +91,9 @@ fn a_failure_is_found_kept_and_replayed() {
     let first = rumplab(&["replay", &file]);
     assert_eq!(first.status, Some(1), "{}", first.err);
     assert!(
-        first.out.contains("FAILED: contract xcall-early"),
+        first
+            .out
+            .contains("API CONTRACT xcall-early BROKEN in xcall-early-count (variant historical)"),
         "{}",
         first.out
     );
@@ -103,8 +105,8 @@ fn a_failure_is_found_kept_and_replayed() {
     let told = rumplab(&["explain", &file]);
     assert_eq!(told.status, Some(1), "{}", told.err);
     for part in [
-        "FAILED: contract xcall-early",
-        ">>> before ",
+        "API CONTRACT xcall-early BROKEN in xcall-early-count (variant historical)",
+        ">>> switch to cpu",
         "About:",
         "Every step:",
         "Who waits at the end:",
@@ -368,7 +370,7 @@ fn a_deadlock_is_predicted_from_a_run_that_had_none_and_its_file_replays() {
     }
     let last = ran.out.lines().last().unwrap_or("");
     let (_, file) = last
-        .split_once("confirmed in schedule 1: rumplab replay ")
+        .split_once("confirmed in schedule 1: rumplab explain ")
         .unwrap_or_else(|| panic!("not confirmed: {}", ran.out));
     let replayed = rumplab(&["replay", file]);
     assert_eq!(replayed.status, Some(1), "{}", replayed.err);

@@ -130,7 +130,7 @@ fn the_last_words_of_who_found_out_are_told_however_long_ago() {
     let place = |words: &str| texts.iter().position(|text| text.contains(words));
     let asked = place("r2 on cpu1: low-priority call: ticket 2");
     assert!(asked.is_some(), "{texts:?}");
-    assert!(asked < place("the schedule departs"), "{texts:?}");
+    assert!(asked < place("switch to cpu0 here"), "{texts:?}");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_report_begins_with_what_broke_who_did_it_and_the_cycle() {
         (
             "perform-vs-callout-historical.replay",
             [
-                "FAILED: deadlock",
+                "DEADLOCK in perform-vs-callout (variant historical), 2 threads, needs 1 forced switch",
                 "cycle: softnet_lock => pserialize_perform => kpause => callout => softnet_lock",
                 "softnet_lock (ifconfig)",
             ],
@@ -182,7 +182,7 @@ fn a_report_begins_with_what_broke_who_did_it_and_the_cycle() {
         (
             "bind-vs-migration-historical.replay",
             [
-                "FAILED: contract psref-cpu",
+                "API CONTRACT psref-cpu BROKEN in bind-vs-migration (variant historical)",
                 "acquired by busy on cpu0 is released on cpu1",
                 "by busy on cpu1, at kmod/src/scenario/key.rs",
             ],
@@ -449,9 +449,15 @@ fn a_file_is_minimized_to_what_is_needed_in_its_place_or_on_the_standard_output(
     assert_eq!(departures(&printed.out), 1, "{}", printed.out);
     let ran = rumplab(&["minimize", &file, "--out", &file]);
     assert_eq!(ran.status, Some(1), "{}", ran.err);
-    assert!(ran.out.contains("minimized to 1 departure"), "{}", ran.out);
     assert!(
-        ran.out.contains("FAILED: oracle lost-update"),
+        ran.out.contains("minimized to 1 forced switch"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out.contains(
+            "SCENARIO ASSERTION lost-update FAILED in lost-update, needs 1 forced switch"
+        ),
         "{}",
         ran.out
     );
@@ -504,8 +510,8 @@ fn runs_that_need_the_same_old_code_are_one_finding_whatever_they_look_like() {
     for words in [
         "   4  ops fixed: needs arptimer-pending\n",
         "the handler of a timer that is pending again returns with its reference",
-        "         2  contract llentry-references: by l*, in kmod/src/net/arp.rs",
-        "         2  contract llentry-references: by l*, in kmod/src/net/llatbl.rs",
+        "         2  API contract llentry-references: by l*, in kmod/src/net/arp.rs",
+        "         2  API contract llentry-references: by l*, in kmod/src/net/llatbl.rs",
         "1 finding in 4 files",
     ] {
         assert!(ran.out.contains(words), "`{words}` is not in:\n{}", ran.out);
@@ -523,8 +529,8 @@ fn two_bugs_are_two_findings_by_their_looks() {
     let ran = rumplab(&["triage", &directory, "--no-ablation"]);
     assert_eq!(ran.status, Some(1), "{}", ran.err);
     for words in [
-        "   6  ops fixed: contract xcall-early\n      by l*, in kmod/src/kern/xcall/owed.rs\n",
-        "   3  ops fixed: oracle bound-moved\n      by l*, in kmod/src/scenario/promise.rs\n",
+        "   6  ops fixed: API contract xcall-early\n      by l*, in kmod/src/kern/xcall/owed.rs\n",
+        "   3  ops fixed: scenario assertion bound-moved\n      by l*, in kmod/src/scenario/promise.rs\n",
         "2 findings in 9 files",
     ] {
         assert!(ran.out.contains(words), "`{words}` is not in:\n{}", ran.out);
@@ -573,8 +579,8 @@ fn a_directory_is_folded_into_findings() {
     let ran = rumplab(&["triage", &directory]);
     assert_eq!(ran.status, Some(1), "{}", ran.err);
     for words in [
-        "   2  lost-update fixed: oracle lost-update",
-        "b-short.replay (1 departure)",
+        "   2  lost-update fixed: scenario assertion lost-update",
+        "b-short.replay (1 forced switch)",
         "   1  abba fixed: deadlock",
         "cycle: b => a => b",
         "2 findings in 3 files",

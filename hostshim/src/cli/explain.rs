@@ -19,7 +19,7 @@ pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
     text.gap();
     text.append(report::lines(&replayed.story(), Detail::Accesses));
     text.gap();
-    text.append(report::verdict(&replayed.outcome));
+    text.append(report::verdict(&replayed.account()));
     terminal::print(&text);
     Ok(replayed.status())
 }

@@ -5,7 +5,7 @@ use hostshim::hunt::{Budget, Found};
 use hostshim::minimize::Effort;
 use hostshim::predict::{LuckyPair, Predicted, Prediction, Predictions, Touch};
 use hostshim::replay::LIMITS;
-use hostshim::report::{Role, Text};
+use hostshim::report::{Role, Text, title};
 use kmod::config::{Config, Wiring};
 
 use super::args::PredictArgs;
@@ -52,7 +52,7 @@ fn look(
         jobs: args.jobs.into(),
         limits: LIMITS,
     };
-    let title = format!("{} {}", scenario.name, variant.name);
+    let title = title(scenario, variant);
     let boots = |failure| Wrong(format!("{title}: the kernel does not boot: {failure}"));
     let budget = Budget::Schedules(args.schedules);
     let predictions = progress::watched(budget, &title, interrupt, |watch| prediction.run(watch))
@@ -220,7 +220,7 @@ fn say_confirmation(
         .map_err(|error| Wrong(error.to_string()))?;
     let path = save::save(&captured.file, &args.out)?;
     let line = format!(
-        "confirmed in schedule {tried}: rumplab replay {}",
+        "confirmed in schedule {tried}: rumplab explain {}",
         for_shell(&path)
     );
     terminal::say(Role::Failure, line);

@@ -35,10 +35,7 @@ pub(super) fn minimize(args: &MinimizeArgs) -> Result<Status, Wrong> {
     let was = report::size(before);
     terminal::say(Role::Heading, format!("{path}: {was}; minimized to {size}"));
     terminal::print(&capture.report);
-    let command = super::run::for_shell(out);
-    terminal::say(
-        Role::Plain,
-        format!("\nreplay it with: rumplab replay {command}"),
-    );
+    let next = super::run::next_steps(out);
+    terminal::say(Role::Plain, format!("\n{next}"));
     Ok(Status::Found)
 }

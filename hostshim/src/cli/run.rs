@@ -153,21 +153,13 @@ fn hunt(
         jobs: args.jobs.into(),
         limits: LIMITS,
     };
-    let title = format!("{} {}", scenario.name, variant.name);
+    let title = report::title(scenario, variant);
     let hunted = progress::hunt(&hunt, &title, interrupt)
         .map_err(|failure| Wrong(format!("{title}: the kernel does not boot: {failure}")))?;
     let how = format!("({}, seed {})", args.strategy, args.seed);
     let count = hunted.schedules;
     match hunted.found {
-        Some(found) => {
-            let number = found.run + 1;
-            keep(
-                &hunt,
-                &found,
-                args,
-                &format!("{title}: failed in schedule {number} {how}"),
-            )
-        }
+        Some(found) => keep(&hunt, &found, args, &how),
         None if hunted.interrupted => {
             let line =
                 format!("{title}: stopped after {count} schedules {how}, nothing found so far");
@@ -197,7 +189,7 @@ fn frames(scenario: &Scenario, nics: usize, args: &RunArgs) -> Result<Vec<Frame>
 }
 
 /// Minimizes a failure, writes its file, and prints its report.
-fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Status, Wrong> {
+fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, how: &str) -> Result<Status, Wrong> {
     let effort = match args.as_found {
         true => Effort::NONE,
         false => Effort::default(),
@@ -206,7 +198,7 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Statu
     let captured = captured.map_err(|error| Wrong(error.to_string()))?;
     let Capture {
         file,
-        report,
+        mut report,
         found: before,
         ..
     } = captured;
@@ -215,11 +207,19 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, title: &str) -> Result<Statu
         true => String::new(),
         false => format!(", minimized to {}", report::size(&file)),
     };
-    terminal::say(Role::Heading, format!("{title}: {before}{minimized}"));
+    report.extend_first(&format!(", found in schedule {}", found.run + 1));
+    report.insert(1, Role::Aside, format!("  {how} {before}{minimized}"));
     terminal::print(&report);
-    let command = format!("replay it with: rumplab replay {}", for_shell(&path));
-    terminal::say(Role::Plain, format!("\n{command}"));
+    terminal::say(Role::Plain, format!("\n{}", next_steps(&path)));
     Ok(Status::Found)
+}
+
+/// What to do with a replay file.
+pub(super) fn next_steps(path: &Path) -> String {
+    let file = for_shell(path);
+    format!(
+        "see why:      rumplab explain {file}   (as a page: --html --out FILE)\nevery access: rumplab replay {file}"
+    )
 }
 
 /// The path as one word of a command line.

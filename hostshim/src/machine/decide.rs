@@ -299,7 +299,7 @@ impl Engine {
         self.fail(
             FailureKind::Livelock,
             "livelock",
-            format!("{points} points, and the program has not come to its end"),
+            format!("no progress after {points} steps (limit)"),
             self.current().location(),
         )
     }

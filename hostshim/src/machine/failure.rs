@@ -30,7 +30,7 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// The word that reports use.
+    /// The stable word for programs.
     pub const fn name(self) -> &'static str {
         match self {
             FailureKind::Contract => "contract",
@@ -43,6 +43,15 @@ impl FailureKind {
             FailureKind::Leak => "leak",
             FailureKind::Panic => "panic",
             FailureKind::Fault => "fault",
+        }
+    }
+
+    /// The words that reports use.
+    pub const fn words(self) -> &'static str {
+        match self {
+            FailureKind::Contract => "API contract",
+            FailureKind::Oracle => "scenario assertion",
+            _ => self.name(),
         }
     }
 }

@@ -108,6 +108,16 @@ pub struct Waiter {
 }
 
 impl WaitGraph {
+    /// The LWPs that never go on, by their positions: those in a cycle, or if there is none, all that wait.
+    pub fn stuck(&self) -> impl Iterator<Item = usize> + '_ {
+        let is_stuck = |index: &usize| {
+            let node = &self.nodes[*index];
+            let waits = || self.waiters.iter().any(|waiter| waiter.node == *index);
+            node.kind == NodeKind::Lwp && (node.in_cycle || self.cycles.is_empty() && waits())
+        };
+        (0..self.nodes.len()).filter(is_stuck)
+    }
+
     /// Adds the graph of the kernel whose CPU runs.
     pub(crate) fn add(&mut self, mut other: WaitGraph, engine: &Engine) {
         let (nodes, first) = (self.nodes.len(), engine.first_cpu(engine.kernel()));

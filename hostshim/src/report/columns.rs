@@ -9,6 +9,7 @@ use super::event::{fit, place, short_deed};
 use super::selection::{Part, parts};
 use super::story::Story;
 use super::text::{Role, Text};
+use super::words::{count, switch};
 use crate::machine::{TraceEvent, What};
 use crate::names::Departure;
 
@@ -16,9 +17,11 @@ use crate::names::Departure;
 const WIDTH: usize = 92;
 /// CPUs that still can be drawn side by side.
 const MOST_CPUS: usize = 4;
-/// Draws the events around the departures, and the last ones; says how many it leaves out.
-pub fn columns(story: &Story<'_>) -> Text {
-    let parts = parts(story);
+
+/// Draws the events around the forced switches, and the last ones, in at most `most` lines if that is possible; says how many
+/// events it leaves out.
+pub fn columns(story: &Story<'_>, most: usize) -> Text {
+    let parts = parts(story, most);
     let cpus = parts.iter().filter_map(|part| match part {
         Part::Event(index) => Some(story.trace[*index].cpu),
         _ => None,
@@ -58,7 +61,7 @@ impl Drawing {
         let heads = cpus.iter().map(|cpu| fit(&format!("cpu{cpu}"), width));
         text.add(
             Role::Heading,
-            format!("  point  {}", String::from_iter(heads)),
+            format!("   step  {}", String::from_iter(heads)),
         );
         let last = vec![String::new(); cpus.len()];
         Drawing {
@@ -71,20 +74,19 @@ impl Drawing {
 
     /// Says what is left out.
     fn skip(&mut self, events: usize, departures: usize) {
-        let counted = [(events, "event"), (departures, "departure")];
+        let counted = [(events, "more event"), (departures, "more forced switch")];
         let counted = counted
             .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}{}", if *count == 1 { "" } else { "s" }));
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| count(*number, what));
         let counted = Vec::from_iter(counted).join(" and ");
-        self.text
-            .add(Role::Aside, format!("      …  {counted} more"));
+        self.text.add(Role::Aside, format!("      …  {counted}"));
         self.last.fill(String::new());
     }
 
     fn departure(&mut self, departure: &Departure) {
         self.text
-            .add(Role::Departure, format!("   >>> {departure}"));
+            .add(Role::Departure, format!("   >>> {}", switch(departure)));
     }
 
     fn event(&mut self, event: &TraceEvent) {

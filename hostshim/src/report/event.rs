@@ -87,14 +87,13 @@ fn verb(access: &Access) -> String {
     format!("{}{order}", access.kind.name())
 }
 
-/// Where in the kernel's source: without the folder that all of it lies in.
+/// Where in the source, from the root of the repository on.
 pub(super) fn place(event: &TraceEvent) -> &str {
-    let place = match &event.what {
+    match &event.what {
         What::Op(access) | What::Fused(access) => &access.location,
         What::Spin { location } => location,
         _ => "",
-    };
-    place.strip_prefix("kmod/src/").unwrap_or(place)
+    }
 }
 
 /// The priority level at which it happened.
@@ -105,11 +104,11 @@ pub(super) fn level(event: &TraceEvent) -> &'static str {
 /// Whether it is the scheduler's own work, by which nobody but the scheduler's author can tell what happens.
 pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
     let files = [
-        "kern/idle.rs",
-        "kern/sched.rs",
-        "kern/synch.rs",
-        "kern/lwp.rs",
-        "kern/sleepq.rs",
+        "kmod/src/kern/idle.rs",
+        "kmod/src/kern/sched.rs",
+        "kmod/src/kern/synch.rs",
+        "kmod/src/kern/lwp.rs",
+        "kmod/src/kern/sleepq.rs",
     ];
     let objects = [".ci_schedstate.", ".sleepq_locks."];
     match &event.what {

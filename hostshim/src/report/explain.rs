@@ -2,28 +2,27 @@
 
 use super::account::{Account, Ordering, Weight};
 use super::lines::{Detail, LEGEND, lines};
+use super::selection::MOST_LINES;
 use super::text::{Role, Text};
-use super::{columns, how, program, subject, verdict};
+use super::words::how;
+use super::{columns, program, subject, verdict};
 use crate::machine::{FailureKind, TraceEvent};
 
 /// The whole text. `waits` is the wait-for graph as the kernel writes it.
 pub fn explain(account: &Account<'_>, waits: &str) -> Text {
     let (file, story) = (account.file, &account.story);
-    let mut text = verdict(story.outcome);
-    if let Some(ordering) = &account.ordering {
-        text.append(ordering_lines(account, ordering));
-    }
+    let mut text = verdict(account);
     text.gap();
     text.append(subject(file));
     text.append(program(file));
     text.gap();
-    text.append(in_short(account));
+    text.append(in_short(account, usize::MAX));
     text.add(Role::Heading, how(story));
     text.add(
         Role::Aside,
-        "(steps of the scheduler's own are left out; they are below, under every step)",
+        "(the scheduler's own steps are left out; they are below, under \"Every step\")",
     );
-    text.append(columns(story));
+    text.append(columns(story, MOST_LINES));
     text.gap();
     text.add(Role::Heading, "About:");
     text.wrap(Role::Plain, file.scenario.about);
@@ -44,22 +43,27 @@ fn part(text: &mut Text, title: &str, role: Role, body: &str) {
     text.gap();
 }
 
-/// The moments, each with its point.
-fn in_short(account: &Account<'_>) -> Text {
+/// The moments, each with its step: at most so many, of which the last causes are the ones that are kept.
+pub(super) fn in_short(account: &Account<'_>, most: usize) -> Text {
     let mut text = Text::default();
     if account.moments.is_empty() {
         return text;
     }
     text.add(Role::Heading, "In short:");
+    let mut excess = account.moments.len().saturating_sub(most);
     for moment in &account.moments {
+        if moment.weight == Weight::Cause && excess > 0 {
+            excess -= 1;
+            continue;
+        }
         let event = account.story.trace.get(moment.event);
-        let point = event.map_or(String::new(), |event: &TraceEvent| event.point.to_string());
+        let step = event.map_or(String::new(), |event: &TraceEvent| event.point.to_string());
         let (role, sign) = match moment.weight {
             Weight::Departure => (Role::Departure, ">>>"),
             Weight::Cause => (Role::Plain, ""),
             Weight::Break => (Role::Failure, "!!!"),
         };
-        text.add(role, format!("{point:>7} {sign:3} {}", moment.text));
+        text.add(role, format!("{step:>7} {sign:3} {}", moment.text));
     }
     text.gap();
     text
@@ -109,14 +113,6 @@ pub(super) fn ordering_sentences(account: &Account<'_>, ordering: &Ordering) -> 
         });
     }
     sentences
-}
-
-fn ordering_lines(account: &Account<'_>, ordering: &Ordering) -> Text {
-    let mut text = Text::default();
-    for sentence in ordering_sentences(account, ordering) {
-        text.wrap(Role::Plain, &format!("  {sentence}"));
-    }
-    text
 }
 
 /// The graph as text, if somebody waits and the verdict does not show it already.

@@ -3,18 +3,19 @@
 use super::event::{deed, fit, is_fused, level, place};
 use super::story::Story;
 use super::text::{Role, Text};
+use super::words::switch;
 use crate::machine::{TraceEvent, What};
 
 /// What the columns and signs of [`lines`] mean.
 pub const LEGEND: &str = "\
-point    number of the decision after which it happened, counted from the release of the actors
-0 1 …    a column a CPU (in hexadecimal): * acts; ! takes an interrupt; = switches to another context
+step     number of the step, counted from the release of the actors: one shared-memory access, or one interrupt taken
+0 1 …    one column per CPU (in hexadecimal): * acts; ! takes an interrupt; = switches to another context
 level    interrupt priority level
-who      the context (LWP) on the CPU, interrupts that it takes included
-what     an operation and its object, #n: the nth time that the context does that; + belongs to the step above
-         -> takes a line; => goes on as another context; \"words\" are the kernel's own
-where    source, below kmod/src
->>>      the schedule departs here from what the machine does by itself";
+who      the thread (LWP) that runs on the CPU; the interrupts it takes included
+what     an operation and its object, #n: the nth time that the thread does that; + belongs to the step above
+         -> takes an interrupt; => switches to another thread; \"words\" are the kernel's own messages
+where    file and line
+>>>      a forced switch: here the schedule differs from the default one";
 
 /// Most columns that the name of an operation takes; longer ones push the place to the right.
 const DEED_WIDTH: usize = 48;
@@ -40,7 +41,7 @@ pub fn lines(story: &Story<'_>, detail: Detail) -> Text {
     let mut text = Text::default();
     let lanes = String::from_iter((0..story.cpus).map(|cpu| format!("{cpu:x}")));
     let header = format!(
-        " point {lanes} level      {} {} where",
+        "  step {lanes} level      {} {} where",
         fit("who", who),
         fit("what", DEED_WIDTH)
     );
@@ -48,14 +49,14 @@ pub fn lines(story: &Story<'_>, detail: Detail) -> Text {
     let mut marks = story.marks().peekable();
     for (index, event) in story.trace.iter().enumerate() {
         while let Some((_, departure)) = marks.next_if(|(mark, _)| *mark <= index) {
-            text.add(Role::Departure, format!(">>> {departure}"));
+            text.add(Role::Departure, format!(">>> {}", switch(departure)));
         }
         if detail == Detail::Accesses || !is_fused(event) || story.is_fatal(index) {
             text.add(role(event), line(event, story.cpus, who));
         }
     }
     for (_, departure) in marks {
-        text.add(Role::Departure, format!(">>> {departure}"));
+        text.add(Role::Departure, format!(">>> {}", switch(departure)));
     }
     text
 }

@@ -9,6 +9,7 @@ mod columns;
 mod dot;
 mod event;
 mod explain;
+mod failure;
 mod graph;
 mod json;
 mod lines;
@@ -20,14 +21,18 @@ mod story;
 #[cfg(test)]
 mod tests;
 mod text;
+mod verdict;
+mod words;
 
-use crate::machine::{Failure, FailureKind, Outcome, Verdict};
+use kmod::config::Config;
+
 use crate::replay::ReplayFile;
 
 pub use account::Account;
 pub use columns::columns;
 pub use dot::dot;
 pub use explain::explain;
+pub use failure::failure;
 pub use graph::svg;
 pub use json::json;
 pub use lines::{Detail, LEGEND, lines};
@@ -37,8 +42,10 @@ pub use selection::Part;
 pub use size::{Size, size};
 pub use story::Story;
 pub use text::{Role, Text};
+pub use verdict::verdict;
+pub use words::{count, title};
 
-/// What ran, in two lines.
+/// What ran: what the scenario is about, which code, and the machine as far as it is not the usual one.
 pub fn subject(file: &ReplayFile) -> Text {
     let mut text = Text::default();
     let ReplayFile {
@@ -48,99 +55,34 @@ pub fn subject(file: &ReplayFile) -> Text {
         Role::Heading,
         format!("{}: {}", scenario.name, scenario.summary),
     );
-    let s = if file.config.ncpu == 1 { "" } else { "s" };
-    let each = match file.config.kernels {
+    if words::has_versions(scenario) {
+        let line = format!("variant {}: {}", variant.name, variant.summary);
+        text.add(Role::Plain, line);
+    }
+    text.add(Role::Plain, format!("machine: {}", machine(file)));
+    text
+}
+
+fn machine(file: &ReplayFile) -> String {
+    let ReplayFile {
+        scenario,
+        variant,
+        config,
+        ..
+    } = file;
+    let each = match config.kernels {
         1 => String::new(),
         kernels => format!("{kernels} kernels, each on "),
     };
-    let mut machine = format!(
-        "{each}{} CPU{s}, xcall {}",
-        file.config.ncpu,
-        file.config.xcall.name()
-    );
+    let mut machine = each + &count(config.ncpu, "CPU");
+    let usual = scenario.config(Config::small(config.ncpu), variant);
+    if config.xcall != usual.xcall {
+        machine += &format!(", cross calls wired as {}", config.xcall.name());
+    }
     for (name, value) in file.knobs() {
         machine += &format!(", {name} {value}");
     }
-    text.add(
-        Role::Plain,
-        format!("variant  {}: {}", variant.name, variant.summary),
-    );
-    text.add(Role::Plain, format!("machine  {machine}"));
-    text
-}
-
-/// How a run ended, in a line or a few.
-pub fn verdict(outcome: &Outcome) -> Text {
-    match &outcome.verdict {
-        Verdict::Failed(failure) => failure_lines(failure),
-        Verdict::Passed => {
-            let mut text = Text::default();
-            let Outcome { steps, ticks, .. } = outcome;
-            text.add(
-                Role::Success,
-                format!("passed: {steps} steps, {ticks} clock interrupts"),
-            );
-            text
-        }
-    }
-}
-
-fn failure_lines(failure: &Failure) -> Text {
-    let mut text = Text::default();
-    let Failure {
-        kind,
-        rule,
-        message,
-        location,
-        cpu,
-        context,
-        sides: _,
-    } = failure;
-    let broke = if *rule == kind.name().replace(' ', "-") {
-        format!("FAILED: {}", kind.name())
-    } else {
-        format!("FAILED: {} {rule}", kind.name())
-    };
-    text.add(Role::Failure, broke);
-    for line in message.trim_end().lines() {
-        text.add(Role::Failure, format!("  {line}"));
-    }
-    text.add(
-        Role::Plain,
-        match kind {
-            // Whoever happened to look last is no witness.
-            FailureKind::Deadlock => return text,
-            FailureKind::Oracle | FailureKind::Leak if context.starts_with("idle/") => {
-                format!("  found at {location}, when all had come to rest")
-            }
-            _ => format!("  by {context} on cpu{cpu}, at {location}"),
-        },
-    );
-    text
-}
-
-/// The report of a run that failed: about sixty lines if its schedule is short.
-pub fn failure(file: &ReplayFile, story: &Story<'_>) -> Text {
-    let mut text = verdict(story.outcome);
-    text.gap();
-    text.append(subject(file));
-    text.append(program(file));
-    text.gap();
-    text.add(Role::Heading, how(story));
-    text.add(
-        Role::Aside,
-        "(steps of the scheduler's own are left out; `rumplab explain` has them)",
-    );
-    text.append(columns(story));
-    text
-}
-
-fn how(story: &Story<'_>) -> String {
-    match story.departures.len() {
-        0 => "it happens by itself, without any departure from the default schedule".to_owned(),
-        1 => "it takes 1 departure (>>>) from the default schedule".to_owned(),
-        count => format!("it takes {count} departures (>>>) from the default schedule"),
-    }
+    machine
 }
 
 /// What the LWPs of `ops` run.
@@ -156,7 +98,7 @@ fn program(file: &ReplayFile) -> Text {
         .filter(|(_, s)| !s.ops().is_empty())
     {
         let ops = Vec::from_iter(script.ops().iter().map(ToString::to_string)).join("; ");
-        text.add(Role::Plain, format!("l{lwp}       {ops}"));
+        text.add(Role::Plain, format!("l{lwp}: {ops}"));
     }
     text
 }

@@ -22,12 +22,12 @@ mod source;
 
 use super::account::{Account, Moment, Weight};
 use super::event;
-use super::explain::ordering_sentences;
 use super::graph::{self, escape};
 use super::json::written;
 use super::selection::Part;
 use super::text::Role;
-use super::{how, program, subject, verdict};
+use super::words::how;
+use super::{program, subject, verdict};
 use kmod::machine::Kind;
 
 use crate::machine::{FailureKind, Layer, TraceEvent, What};
@@ -129,7 +129,7 @@ pub fn page(account: &Account<'_>, origin: Origin<'_>) -> String {
 }
 
 fn verdict_html(account: &Account<'_>) -> String {
-    let text = verdict(account.story.outcome);
+    let text = verdict(account);
     let mut html = String::new();
     let mut lines = text.lines().peekable();
     if let Some((role, first)) = lines.next() {
@@ -150,11 +150,6 @@ fn verdict_html(account: &Account<'_>) -> String {
             _ => "",
         };
         html += &format!("<p{class}>{}</p>\n", escape(line));
-    }
-    if let Some(ordering) = &account.ordering {
-        for sentence in ordering_sentences(account, ordering) {
-            html += &format!("<p>{}</p>\n", escape(&sentence));
-        }
     }
     html + "</div>"
 }
@@ -412,7 +407,7 @@ fn data<'a>(account: &'a Account<'_>, origin: Origin<'a>) -> Data<'a> {
         departures: account
             .story
             .marks()
-            .map(|(event, departure)| (row(event), departure.to_string()))
+            .map(|(event, departure)| (row(event), super::words::switch(departure)))
             .collect(),
         story: account
             .parts()

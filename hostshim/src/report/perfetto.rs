@@ -195,7 +195,12 @@ impl Tracks<'_, '_> {
         }
         for (at, departure) in account.story.marks() {
             let cpu = departure.action.cpu();
-            self.instant(at, (cpu, 0), format!("departure {departure}"), "g");
+            self.instant(
+                at,
+                (cpu, 0),
+                format!("forced switch: {}", super::words::switch(departure)),
+                "g",
+            );
         }
         if let Some(failure) = account.failure() {
             let at = account.story.trace.len();
@@ -240,7 +245,7 @@ impl Tracks<'_, '_> {
             args: BTreeMap::from([
                 ("at", event::place(event).to_owned()),
                 ("level", event::level(event).to_owned()),
-                ("point", event.point.to_string()),
+                ("step", event.point.to_string()),
             ]),
             ..Entry::default()
         });

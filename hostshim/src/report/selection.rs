@@ -6,8 +6,8 @@ use super::event::{is_fused, is_landmark, is_scheduling};
 use super::story::Story;
 use crate::machine::{TraceEvent, What};
 
-/// Most lines of a drawing.
-const MOST_LINES: usize = 46;
+/// Most lines of a drawing that has a page for itself.
+pub(super) const MOST_LINES: usize = 46;
 
 /// What is worth a line wherever it is.
 #[derive(Clone, Copy)]
@@ -82,14 +82,13 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The largest selection that fits on a page.
-    pub(super) fn of(story: &Story<'_>) -> Selection {
+    /// The largest selection that is at most so many lines, or else the smallest.
+    pub(super) fn of(story: &Story<'_>, most: usize) -> Selection {
         // Of thousands of departures, what is around each of them would be collected for nothing.
-        let can_fit =
-            |choice: &&Choice| choice.departures.min(story.departures.len()) <= MOST_LINES;
+        let can_fit = |choice: &&Choice| choice.departures.min(story.departures.len()) <= most;
         let choices = CHOICES.iter().filter(can_fit);
         let mut candidates = choices.map(|choice| Selection::new(story, choice));
-        let fitting = candidates.find(|selection| selection.lines(story) <= MOST_LINES);
+        let fitting = candidates.find(|selection| selection.lines(story) <= most);
         fitting.unwrap_or_else(|| Selection::new(story, &CHOICES[CHOICES.len() - 1]))
     }
 
@@ -145,9 +144,9 @@ pub enum Part {
     },
 }
 
-/// What fits on a page, in order.
-pub(super) fn parts(story: &Story<'_>) -> Vec<Part> {
-    let Selection { events, departures } = Selection::of(story);
+/// What fits into so many lines, in order.
+pub(super) fn parts(story: &Story<'_>, most: usize) -> Vec<Part> {
+    let Selection { events, departures } = Selection::of(story, most);
     let mut parts = Vec::new();
     let mut marks = story.marks().map(|(mark, _)| mark).enumerate().peekable();
     let mut next = 0;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::words::count;
 use crate::replay::ReplayFile;
 
 /// The size of a replay file: the smaller, the easier to understand. Operations count first, then departures.
@@ -30,15 +31,13 @@ pub fn size(file: &ReplayFile) -> Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = |count: usize| if count == 1 { "" } else { "s" };
         if self.operations > 0 {
-            write!(f, "{} operation{}, ", self.operations, s(self.operations))?;
+            write!(f, "{}, ", count(self.operations, "operation"))?;
         }
         if self.on_the_wire > 0 {
             write!(f, "{} on the wire, ", self.on_the_wire)?;
         }
-        let count = self.departures;
-        write!(f, "{count} departure{}", s(count))
+        f.write_str(&count(self.departures, "forced switch"))
     }
 }
 
@@ -54,13 +53,13 @@ mod tests {
             on_the_wire: 0,
             cpus: 2,
         };
-        assert_eq!(size.to_string(), "1 departure");
+        assert_eq!(size.to_string(), "1 forced switch");
         size.operations = 3;
         size.departures = 0;
         size.on_the_wire = 2;
         assert_eq!(
             size.to_string(),
-            "3 operations, 2 on the wire, 0 departures"
+            "3 operations, 2 on the wire, 0 forced switches"
         );
     }
 

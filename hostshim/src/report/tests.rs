@@ -5,7 +5,7 @@ use kmod::mem::Ordering;
 
 use super::event::{fit, short_deed};
 use super::*;
-use crate::machine::{Access, TraceEvent, What};
+use crate::machine::{Access, Outcome, TraceEvent, Verdict, What};
 use crate::names::{Action, Departure, PointName};
 
 fn event(point: u64, cpu: usize, context: &str, what: What) -> TraceEvent {
@@ -55,14 +55,14 @@ fn passed() -> Outcome {
 fn draw(cpus: usize, trace: &[TraceEvent], points: &[u64]) -> String {
     let departures = vec![departure(1); points.len()];
     let outcome = passed();
-    columns(&Story {
+    let story = Story {
         cpus,
         outcome: &outcome,
         trace,
         departures: &departures,
         points,
-    })
-    .to_string()
+    };
+    columns(&story, 46).to_string()
 }
 
 #[test]
@@ -73,10 +73,10 @@ fn each_cpu_has_a_column_and_a_departure_stands_where_it_took_effect() {
         event(1, 1, "r1", What::Op(load("y"))),
         event(2, 1, "r1", What::Note("done".to_owned())),
     ];
-    let expected = "  point  cpu0                                          cpu1
-      0  r0: load.acquire x #1                                                                         kern/xcall.rs:7
-   >>> before r0 on cpu0 load x #1: cpu1 steps
-      1                                                r1: load.acquire y #1                           kern/xcall.rs:7
+    let expected = "   step  cpu0                                          cpu1
+      0  r0: load.acquire x #1                                                                         kmod/src/kern/xcall.rs:7
+   >>> switch to cpu1 here, just before r0 on cpu0 loads x
+      1                                                r1: load.acquire y #1                           kmod/src/kern/xcall.rs:7
       2                                                  \"done\"
 ";
     assert_eq!(draw(2, &trace, &[1]), expected);
@@ -118,7 +118,10 @@ fn so_many_departures_that_they_do_not_fit_are_counted_too() {
     let drawing = draw(2, &trace, &points);
     assert!(drawing.lines().count() <= 41, "{drawing}");
     assert_eq!(drawing.matches(">>>").count(), 8, "{drawing}");
-    assert!(drawing.contains(" and 792 departures more"), "{drawing}");
+    assert!(
+        drawing.contains(" and 792 more forced switches"),
+        "{drawing}"
+    );
 }
 
 #[test]
@@ -190,9 +193,9 @@ fn lanes_and_details() {
     };
     let text = lines(&story, Detail::Accesses).to_string();
     let expected =
-        " point 01 level      who    what                                             where
-     7 |* none       r1     load.acquire x #1                                kern/xcall.rs:7
-     7 |* none       r1     + load.acquire inside                            kern/xcall.rs:7
+        "  step 01 level      who    what                                             where
+     7 |* none       r1     load.acquire x #1                                kmod/src/kern/xcall.rs:7
+     7 |* none       r1     + load.acquire inside                            kmod/src/kern/xcall.rs:7
      8 !| none       idle/0 -> takes ipi
      9 =| none       idle/0 => r0
 ";
@@ -201,32 +204,6 @@ fn lanes_and_details() {
         lines(&story, Detail::Steps).len(),
         lines(&story, Detail::Accesses).len() - 1
     );
-}
-
-#[test]
-fn a_verdict_says_what_broke_who_found_it_and_where() {
-    let mut failure = Failure {
-        kind: FailureKind::DataRace,
-        rule: "data-race".to_owned(),
-        message: "a\nb\n".to_owned(),
-        location: "kmod/src/x.rs:1".to_owned(),
-        cpu: 1,
-        context: "r1".to_owned(),
-        sides: None,
-    };
-    let text = |failure: &Failure| failure_lines(failure).to_string();
-    assert_eq!(
-        text(&failure),
-        "FAILED: data race\n  a\n  b\n  by r1 on cpu1, at kmod/src/x.rs:1\n"
-    );
-    failure.kind = FailureKind::Deadlock;
-    failure.rule = "deadlock".to_owned();
-    assert_eq!(text(&failure), "FAILED: deadlock\n  a\n  b\n");
-    failure.kind = FailureKind::Oracle;
-    failure.rule = "xcall-early".to_owned();
-    failure.context = "idle/1".to_owned();
-    let expected = "FAILED: oracle xcall-early\n  a\n  b\n  found at kmod/src/x.rs:1, when all had come to rest\n";
-    assert_eq!(text(&failure), expected);
 }
 
 #[test]

@@ -53,6 +53,18 @@ impl Text {
         self.add(role, &line);
     }
 
+    /// Adds to the first line.
+    pub fn extend_first(&mut self, words: &str) {
+        if let Some((_, line)) = self.0.first_mut() {
+            line.push_str(words);
+        }
+    }
+
+    /// Puts a line in front of the one at `position`, or at the end if there are fewer.
+    pub fn insert(&mut self, position: usize, role: Role, line: String) {
+        self.0.insert(position.min(self.0.len()), (role, line));
+    }
+
     /// Adds an empty line.
     pub fn gap(&mut self) {
         self.add(Role::Plain, "");

@@ -153,7 +153,7 @@ impl<'a> Account<'a> {
 
     /// Events that fit on a page and what is left out between them, in order.
     pub fn parts(&self) -> Vec<Part> {
-        super::selection::parts(&self.story)
+        super::selection::parts(&self.story, super::selection::MOST_LINES)
     }
 
     /// The last event of an LWP that is a step of its own.

@@ -12,6 +12,7 @@ use crate::machine::{
 };
 use crate::report::dot::label;
 use crate::report::event::is_own_account;
+use crate::report::words::switch;
 
 /// Most departures that are named, half of them the first and half of them the last.
 const DEPARTURES: usize = 6;
@@ -103,9 +104,9 @@ fn reason(waits: &WaitGraph, on: usize) -> String {
         NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Psrefs | NodeKind::Localcount => {
             format!(", held by {keepers}")
         }
-        NodeKind::Xcall => format!(", whose request is not done before {keepers} is"),
+        NodeKind::Xcall => format!(", busy until {keepers} finishes"),
         NodeKind::Softint | NodeKind::Softclock => format!(", occupied by {keepers}"),
-        NodeKind::Workqueue => format!(", which {keepers} does"),
+        NodeKind::Workqueue => format!(", done by {keepers}"),
         NodeKind::Lwp => format!(", which waits for {keepers}"),
     };
     text
@@ -132,16 +133,7 @@ impl List<'_, '_> {
             if count > DEPARTURES && (half..count - half).contains(&index) {
                 continue;
             }
-            let at = &departure.point;
-            let about = format!("{} {}", at.what, at.object);
-            let text = format!(
-                "the schedule departs: {}, while {} on cpu{} is about to {}",
-                departure.action,
-                at.context,
-                at.cpu,
-                about.trim_end()
-            );
-            self.add(event, Weight::Departure, text);
+            self.add(event, Weight::Departure, switch(departure));
         }
     }
 
@@ -191,7 +183,10 @@ impl List<'_, '_> {
         let mut holds = self.account.holds.iter();
         let hold = holds.find(|hold| hold.at_end && hold.lwp == position && is_it(&hold.lock));
         if let Some(hold) = hold {
-            let text = format!("{lwp} on cpu{} enters {lock}, and keeps it", hold.cpu);
+            let text = format!(
+                "{lwp} on cpu{} takes {lock} and still holds it at the end",
+                hold.cpu
+            );
             self.add(hold.begin, Weight::Cause, text);
         }
     }
@@ -254,14 +249,14 @@ impl List<'_, '_> {
         let mut moves = self.account.moves.iter().rev();
         if let Some(last) = moves.find(|it| Some(it.lwp) == position) {
             let text = format!(
-                "{} goes on on cpu{}; it ran on cpu{} before",
-                failure.context, last.to, last.from
+                "{} migrates cpu{} -> cpu{}",
+                failure.context, last.from, last.to
             );
             self.add(last.event, Weight::Cause, text);
         }
         let sentence = failure.message.lines().next().unwrap_or("");
         let text = match failure.context.starts_with("idle/") {
-            true => format!("all have come to rest, and {}: {sentence}", failure.rule),
+            true => format!("all threads have exited; {}: {sentence}", failure.rule),
             false => format!("{} on cpu{}: {sentence}", failure.context, failure.cpu),
         };
         self.add(self.end(), Weight::Break, text);

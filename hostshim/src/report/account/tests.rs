@@ -188,14 +188,14 @@ fn of_a_race_it_is_told_which_ordering_is_missing() {
         (
             Order::Relaxed,
             Order::Acquire,
-            "flag would order them if the write were a release: t1 writes it after its access (flag.rs:1), t2 reads it \
-             before its own (flag.rs:1)",
+            "flag would order them if the write were a release: t1 writes it after its access (kmod/src/flag.rs:1), t2 reads it \
+             before its own (kmod/src/flag.rs:1)",
         ),
         (
             Order::Release,
             Order::Relaxed,
-            "flag would order them if the read were an acquire: t1 writes it after its access (flag.rs:1), t2 reads it \
-             before its own (flag.rs:1)",
+            "flag would order them if the read were an acquire: t1 writes it after its access (kmod/src/flag.rs:1), t2 reads it \
+             before its own (kmod/src/flag.rs:1)",
         ),
     ] {
         let (trace, verdict) = race(write, read);
@@ -237,4 +237,39 @@ fn a_run_that_passes_has_no_moments() {
         assert_eq!(account.moments, []);
         assert_eq!(account.ordering, None);
     });
+}
+
+fn verdict_of(failure: &Failure) -> String {
+    with_account(&[], Verdict::Failed(failure.clone()), |account| {
+        crate::report::verdict(account).to_string()
+    })
+}
+
+#[test]
+fn a_verdict_says_what_broke_in_what_who_found_it_and_where() {
+    let mut failure = Failure {
+        kind: FailureKind::Contract,
+        rule: "xcall-early".to_owned(),
+        message: "a\nb\n".to_owned(),
+        location: "kmod/src/x.rs:1".to_owned(),
+        cpu: 1,
+        context: "r1".to_owned(),
+        sides: None,
+    };
+    assert_eq!(
+        verdict_of(&failure),
+        "API CONTRACT xcall-early BROKEN in abba, no reordering needed\n  a\n  b\n  by r1 on cpu1, at kmod/src/x.rs:1\n"
+    );
+    failure.kind = FailureKind::DataRace;
+    failure.rule = "data-race".to_owned();
+    assert!(verdict_of(&failure).starts_with("DATA RACE in abba, "));
+    failure.kind = FailureKind::UseAfterFree;
+    failure.rule = "wild-access".to_owned();
+    assert!(verdict_of(&failure).starts_with("USE AFTER FREE (wild-access) in abba, "));
+    failure.kind = FailureKind::Oracle;
+    failure.context = "idle/1".to_owned();
+    let told = verdict_of(&failure);
+    assert!(told.starts_with("SCENARIO ASSERTION wild-access FAILED in abba, "));
+    let end = "  found by verify() at kmod/src/x.rs:1, after all threads exited\n";
+    assert!(told.ends_with(end), "{told}");
 }

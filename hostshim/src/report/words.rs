@@ -1,0 +1,117 @@
+//! The words that several reports share.
+
+use crate::names::{Action, Departure, SPIN, WAIT};
+use crate::replay::ReplayFile;
+use crate::report::Story;
+use kmod::scenario::{Kind, Scenario, Variant};
+
+/// The number and the noun, in the plural unless there is one: `1 switch`, `2 switches`.
+pub fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ if noun.ends_with("ch") => format!("{number} {noun}es"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn list<T: AsRef<str>>(names: &[T]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [all @ .., last] => {
+            let all = Vec::from_iter(all.iter().map(AsRef::as_ref)).join(", ");
+            format!("{all} and {}", last.as_ref())
+        }
+    }
+}
+
+/// What ran, as command lines name it: `perform-vs-callout historical`. A program that is broken on purpose has one
+/// version, and is not called fixed.
+pub fn title(scenario: &Scenario, variant: &Variant) -> String {
+    match has_versions(scenario) {
+        true => format!("{} {}", scenario.name, variant.name),
+        false => scenario.name.to_owned(),
+    }
+}
+
+/// The same in a sentence: `perform-vs-callout (variant historical)`.
+pub(super) fn subject_of(file: &ReplayFile) -> String {
+    let ReplayFile {
+        scenario, variant, ..
+    } = file;
+    let old = file.config.history.without(variant.history);
+    let old = Vec::from_iter(old.bugs().map(|bug| bug.name()));
+    let mut about = Vec::new();
+    if has_versions(scenario) {
+        about.push(format!("variant {}", variant.name));
+    }
+    if !old.is_empty() {
+        about.push(format!("old code {}", list(&old)));
+    }
+    match about.is_empty() {
+        true => scenario.name.to_owned(),
+        false => format!("{} ({})", scenario.name, about.join(", ")),
+    }
+}
+
+/// Whether the name of its variant says something.
+pub(super) fn has_versions(scenario: &Scenario) -> bool {
+    matches!(scenario.kind, Kind::Sound | Kind::Net) || scenario.variants.len() > 1
+}
+
+/// What the schedule of a failing run takes.
+pub(super) fn how(story: &Story<'_>) -> String {
+    match story.departures.len() {
+        0 => "fails under the default schedule (no reordering needed)".to_owned(),
+        switches => format!("needs {} (>>>)", count(switches, "forced switch")),
+    }
+}
+
+/// A forced switch, in a sentence.
+pub(super) fn switch(departure: &Departure) -> String {
+    let at = &departure.point;
+    let what = match departure.action {
+        Action::Steps(cpu) => format!("switch to cpu{cpu} here"),
+        Action::Takes(cpu, line) => format!("cpu{cpu} takes the {} interrupt here", line.name()),
+        Action::Defers(cpu, line) => {
+            format!("cpu{cpu} delays the {} interrupt here", line.name())
+        }
+    };
+    format!(
+        "{what}, just before {} on cpu{} {}",
+        at.context,
+        at.cpu,
+        does(&at.what, &at.object)
+    )
+}
+
+/// What somebody does, by the word for it.
+fn does(what: &str, object: &str) -> String {
+    match what {
+        WAIT => "waits for an interrupt".to_owned(),
+        SPIN => "spins".to_owned(),
+        "rmw" => format!("updates {object}"),
+        "mutex_enter" => format!("enters {object}"),
+        "mutex_exit" => format!("exits {object}"),
+        "splx" => "lowers its priority level".to_owned(),
+        "switch" => "switches away".to_owned(),
+        _ if object.is_empty() => format!("{what}s"),
+        _ => format!("{what}s {object}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nouns_and_lists() {
+        assert_eq!(count(1, "forced switch"), "1 forced switch");
+        assert_eq!(count(2, "forced switch"), "2 forced switches");
+        assert_eq!(count(0, "event"), "0 events");
+        assert_eq!(list(&["a"; 0]), "");
+        assert_eq!(list(&["a"]), "a");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+    }
+}
