@@ -37,6 +37,7 @@ impl Engine {
             Kind::Load => self.load::<FUSED>(op.addr, op.order, at),
             Kind::Store => self.store::<FUSED>(op.addr, op.order, at),
             Kind::Rmw => self.modify::<FUSED>(op.addr, op.order, at),
+            Kind::RmwSame => self.modify_nothing::<FUSED>(op.addr, op.order, at),
             Kind::Fence => self.fence(op, at),
             kind => self.check_in_full::<FUSED>(op.addr, kind, op.order, at),
         }
@@ -106,6 +107,23 @@ impl Engine {
         }
     }
 
+    /// A read-modify-write that has stored what it found: nobody waits for that.
+    #[inline(never)]
+    fn modify_nothing<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) {
+        let modify = quick_atomic(|clocks, cpu, slot| shadow::modify(clocks, cpu, slot, order));
+        let cpu = self.cpu.get();
+        if self.memory(|memory| memory.quick(cpu, addr, modify)) {
+            self.loaded(addr);
+        } else {
+            self.check_in_full::<FUSED>(addr, Kind::RmwSame, order, at);
+        }
+    }
+
     #[inline(never)]
     fn fence(&self, op: Op, at: &'static Location<'static>) {
         let cpu = self.cpu.get();
@@ -117,7 +135,17 @@ impl Engine {
 
     #[inline(always)]
     fn loaded(&self, address: usize) {
-        self.current().watch.note(address, self.writes.get());
+        if self.current().watch.note(address, self.writes.get()) {
+            self.suspect();
+        }
+    }
+
+    /// The CPU that runs spins, as far as its loads tell: it is held back before its next step.
+    #[cold]
+    fn suspect(&self) {
+        if !self.is_on_host() {
+            self.attention.set(0);
+        }
     }
 
     #[inline(always)]
@@ -155,7 +183,7 @@ impl Engine {
         }
         match op.kind {
             // Nobody can wait for a plain write: it would be a race.
-            Kind::Load => self.loaded(op.addr),
+            Kind::Load | Kind::RmwSame => self.loaded(op.addr),
             Kind::Store | Kind::Rmw => self.written(op.addr),
             _ => {}
         }

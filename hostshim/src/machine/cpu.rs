@@ -20,6 +20,11 @@ pub enum Pending {
 
 /// Most addresses that a spinning CPU watches. One that loads more in a round is not held back.
 const WATCHED: usize = 8;
+/// Atomic loads of a CPU, one after another, while nobody in the machine makes an atomic write, after which it is looked at which
+/// addresses it loads. After so many more, it spins.
+const PATIENCE: u32 = 64;
+/// A number of loads that no CPU comes to, from which on it is not looked at until somebody writes.
+const TRUSTED: u32 = 1 << 31;
 
 /// What a CPU loaded since it last spun.
 pub(crate) struct Watch {
@@ -28,18 +33,104 @@ pub(crate) struct Watch {
     count: Cell<usize>,
     /// Number of atomic writes that the whole machine had made before the first of them.
     writes: Cell<u64>,
+    /// Loads of this CPU since the whole machine last made an atomic write.
+    streak: Cell<u32>,
+    /// Number of atomic writes that the machine had made by then.
+    quiet_since: Cell<u64>,
+    /// The addresses of the loads after [`PATIENCE`], and how many there are.
+    rereads: [Cell<usize>; WATCHED],
+    reread: Cell<usize>,
+    /// Whether the CPU is to be held back before its next step.
+    spins: Cell<bool>,
 }
 
 impl Watch {
-    /// The CPU has loaded at this address.
+    fn new() -> Watch {
+        Watch {
+            addresses: [const { Cell::new(0) }; WATCHED],
+            count: Cell::new(0),
+            writes: Cell::new(0),
+            streak: Cell::new(0),
+            quiet_since: Cell::new(0),
+            rereads: [const { Cell::new(0) }; WATCHED],
+            reread: Cell::new(0),
+            spins: Cell::new(false),
+        }
+    }
+
+    /// The CPU has loaded at this address. Gives whether it does nothing but load the same again and again: then
+    /// [`Watch::take_spinning`] is to be asked.
     #[inline]
-    pub(crate) fn note(&self, address: usize, writes: u64) {
+    pub(crate) fn note(&self, address: usize, writes: u64) -> bool {
         let count = self.count.get();
         self.addresses[count % WATCHED].set(address);
         if count == 0 {
             self.writes.set(writes);
         }
         self.count.set(count + 1);
+        let quiet = self.quiet_since.replace(writes) == writes;
+        let streak = if quiet { self.streak.get() + 1 } else { 0 };
+        self.streak.set(streak);
+        streak >= PATIENCE && self.rereads(address, streak)
+    }
+
+    /// Looks closer at a CPU that has loaded so often. Gives whether it spins.
+    #[cold]
+    fn rereads(&self, address: usize, streak: u32) -> bool {
+        if streak >= TRUSTED {
+            return false;
+        }
+        if streak == PATIENCE {
+            self.reread.set(0);
+        }
+        let known = self.reread.get();
+        if !self.rereads[..known]
+            .iter()
+            .any(|cell| cell.get() == address)
+        {
+            let Some(next) = self.rereads.get(known) else {
+                // Too many to watch: it may be on its way through a table.
+                self.trust();
+                return false;
+            };
+            next.set(address);
+            self.reread.set(known + 1);
+        }
+        let spins = streak >= 2 * PATIENCE;
+        self.spins.set(spins);
+        spins
+    }
+
+    /// The CPU is not held back, however often it loads the same, until somebody writes.
+    pub(crate) fn trust(&self) {
+        self.streak.set(TRUSTED);
+    }
+
+    /// Whether the CPU spins, as far as its loads tell. If so, what it loads is what it watches from now on.
+    pub(crate) fn take_spinning(&self) -> bool {
+        let spins = self.spins.take();
+        if spins {
+            self.addresses
+                .iter()
+                .zip(&self.rereads)
+                .for_each(|(watched, reread)| watched.set(reread.get()));
+            self.count.set(self.reread.get());
+        }
+        spins
+    }
+
+    /// What the CPU watches.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = usize> + '_ {
+        let count = self.count.get().min(WATCHED);
+        self.addresses[..count].iter().map(Cell::get)
+    }
+
+    /// Begins a run.
+    pub(crate) fn reset(&self) {
+        self.clear();
+        self.streak.set(0);
+        self.quiet_since.set(0);
+        self.spins.set(false);
     }
 
     /// Begins a round.
@@ -60,9 +151,7 @@ impl Watch {
 
     /// Whether the CPU waits for this address to be written.
     pub(crate) fn has(&self, address: usize) -> bool {
-        self.addresses[..self.count.get().min(WATCHED)]
-            .iter()
-            .any(|watched| watched.get() == address)
+        self.watched().any(|watched| watched == address)
     }
 }
 
@@ -83,11 +172,7 @@ impl Cpu {
             context: Cell::new(0),
             pending: Cell::new(Pending::Start),
             ipl: Cell::new(0),
-            watch: Watch {
-                addresses: [const { Cell::new(0) }; WATCHED],
-                count: Cell::new(0),
-                writes: Cell::new(0),
-            },
+            watch: Watch::new(),
         }
     }
 

@@ -14,6 +14,16 @@
 //! 5. If nobody can step and nothing is asserted, the machine is at rest, and the kernel is asked what it waits for
 //!    ([`super::Machine`]).
 //!
+//! # Fairness
+//!
+//! A program whose loops end if every CPU goes on now and then must not be called a livelock because of a strategy.
+//!
+//! * A CPU that says that it spins ([`kmod::machine::relax`]), or that does nothing but load the same few addresses again and again
+//!   while nobody writes, is held back until one of them is written, or it takes an interrupt. A try of a lock that
+//!   stores what it finds counts as a load.
+//! * If nobody else can go on, who has not said that he spins is let go: his loop may end by itself.
+//! * From [`FAIR_FROM`] on no strategy is asked any more: the turn goes around, and whoever can come to his end does.
+//!
 //! # The fast way
 //!
 //! At most points nothing is asserted and nobody wants to be asked: the same CPU goes on. That is one
@@ -35,6 +45,9 @@ use crate::strategy::Strategy;
 
 /// Points without a tick after which every clock ticks.
 pub(crate) const TICK_POINTS: u64 = 4096;
+/// The point from which on no strategy is asked. Programs that end have ended long before; what is still there may be a loop that
+/// waits for somebody whom the strategy never lets go on.
+const FAIR_FROM: u64 = 50_000;
 
 /// Counts and bounds of a run.
 #[derive(Default)]
@@ -122,7 +135,16 @@ impl Engine {
         loop {
             // Taking an interrupt can move the context to another CPU: look anew each time.
             self.current().pending.set(Pending::Op(op, at));
-            match self.next_action() {
+            let spins = self.current().watch.take_spinning();
+            if spins {
+                self.hold_back();
+                self.suspects.set(self.suspects.get() | 1 << self.cpu.get());
+            }
+            let action = self.next_action();
+            if spins {
+                self.current().watch.clear();
+            }
+            match action {
                 Action::Step => return,
                 Action::Take(line) => self.take(line),
             }
@@ -202,7 +224,29 @@ impl Engine {
     pub(crate) fn set_runnable(&self, cpu: usize) {
         self.runnable.set(self.runnable.get() | 1 << cpu);
         self.spinners.set(self.spinners.get() & !(1 << cpu));
+        self.suspects.set(self.suspects.get() & !(1 << cpu));
         self.clockwork.alert();
+    }
+
+    /// The CPU that runs does not go on until something that it watches is written, or it takes an interrupt.
+    fn hold_back(&self) {
+        let me = 1 << self.cpu.get();
+        self.runnable.set(self.runnable.get() & !me);
+        self.spinners.set(self.spinners.get() | me);
+        self.clockwork.alert();
+    }
+
+    /// Lets those go on who are held back and have not said that they spin: nobody else can. Gives whether there are any.
+    pub(crate) fn trust_suspects(&self) -> bool {
+        let suspects = self.suspects.get();
+        for cpu in super::view::members(suspects) {
+            self.set_runnable(cpu);
+            self.cpus[cpu].watch.trust();
+        }
+        if suspects != 0 {
+            self.request.set(Request::Decide);
+        }
+        suspects != 0
     }
 
     /// The CPU waits for an interrupt. Returns after it took one, or was woken by the host.
@@ -222,11 +266,9 @@ impl Engine {
     /// The CPU spins. Returns after something that it read was written, or after another CPU had a turn if there is no
     /// telling; or after it took an interrupt.
     pub(crate) fn spin(&self, at: &'static Location<'static>) {
-        let cpu = self.cpu.get();
         let watch = &self.current().watch;
         if watch.settled(self.writes.get()) {
-            self.runnable.set(self.runnable.get() & !(1 << cpu));
-            self.spinners.set(self.spinners.get() | 1 << cpu);
+            self.hold_back();
         }
         self.current().pending.set(Pending::Spin(at));
         if self.recording.get() {
@@ -379,7 +421,7 @@ impl Engine {
     #[inline]
     fn asks_at(&self, cpu: usize) -> u64 {
         let masked = self.clockwork.low_only.get() && self.cpus[cpu].ipl.get() != 0;
-        if masked {
+        if masked || self.points.get() >= FAIR_FROM {
             u64::MAX
         } else {
             self.clockwork.ask_at.get()

@@ -83,6 +83,8 @@ pub(crate) struct Engine {
     pub(crate) writes: Cell<u64>,
     /// Set of the CPUs that spin and are held back.
     pub(crate) spinners: Cell<u32>,
+    /// Set of those among them that have not said so: they only load the same again and again.
+    pub(crate) suspects: Cell<u32>,
     /// Set of the CPUs that can step.
     pub(crate) runnable: Cell<u32>,
     /// Whether anything is recorded.
@@ -133,6 +135,7 @@ impl Engine {
             attention: Cell::new(0),
             writes: Cell::new(0),
             spinners: Cell::new(0),
+            suspects: Cell::new(0),
             runnable: Cell::new(0),
             recording: Cell::new(false),
             siting: Cell::new(false),
@@ -394,7 +397,7 @@ impl Engine {
             cpu.context.set(picture.context);
             cpu.pending.set(picture.pending);
             cpu.ipl.set(picture.ipl);
-            cpu.watch.clear();
+            cpu.watch.reset();
             self.words[index].set(picture.word);
         }
         self.runnable.set(image.runnable);
@@ -434,7 +437,7 @@ impl Engine {
             self.contexts.occupy(context, index);
             cpu.context.set(context);
             cpu.pending.set(Pending::Start);
-            cpu.watch.clear();
+            cpu.watch.reset();
         }
         // A CPU that begins sees what was built for it.
         self.memory(Memory::order_all);
@@ -516,6 +519,7 @@ impl Engine {
         self.points.set(0);
         self.writes.set(0);
         self.spinners.set(0);
+        self.suspects.set(0);
         self.failing.set(false);
         self.forget_stack();
         self.deviations.borrow_mut().clear();

@@ -206,6 +206,11 @@ unsafe impl machine::Machine for Simulated {
     }
 
     #[inline]
+    fn made(op: Op, at: &'static Location<'static>) {
+        engine().announced(op, at);
+    }
+
+    #[inline]
     fn ipl(level: u8) {
         engine().set_ipl(level);
     }

@@ -234,7 +234,7 @@ impl Shadow {
             Kind::Write => return write(clocks, cpu, slot),
             Kind::Load => load(clocks, cpu, slot, order),
             Kind::Store => store(clocks, cpu, slot, order),
-            Kind::Rmw => modify(clocks, cpu, slot, order),
+            Kind::Rmw | Kind::RmwSame => modify(clocks, cpu, slot, order),
             // Operations on a whole object: it must be alive, and that is all.
             Kind::MutexEnter
             | Kind::MutexExit

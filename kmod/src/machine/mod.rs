@@ -190,6 +190,10 @@ pub unsafe trait Machine {
     fn decide(op: Op, at: &'static Location<'static>);
     /// Checks `op` as part of the step that is under way.
     fn access(op: Op, at: &'static Location<'static>);
+    /// The operation that the step under way was announced with is this, now that it was made.
+    fn made(op: Op, at: &'static Location<'static>) {
+        Self::access(op, at);
+    }
     /// The interrupt priority level of this CPU is now `level` (a number of [`crate::kern::spl::Ipl`]).
     fn ipl(level: u8);
     /// Whether [`note`](Self::note) and [`label`](Self::label) are listened to.
@@ -326,6 +330,11 @@ macro_rules! bind_machine {
             }
             #[unsafe(no_mangle)]
             #[inline(always)]
+            fn kmod_machine_made(op: Op, at: At) {
+                <Host as Machine>::made(op, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline(always)]
             fn kmod_machine_ipl(level: u8) {
                 <Host as Machine>::ipl(level)
             }
@@ -433,6 +442,8 @@ mod bound {
         pub(super) safe fn kmod_machine_decide(op: Op, at: &'static Location<'static>);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_access(op: Op, at: &'static Location<'static>);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_made(op: Op, at: &'static Location<'static>);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_ipl(level: u8);
         #[cfg(feature = "points")]
@@ -582,6 +593,15 @@ pub fn decide(addr: usize, kind: Kind, order: Ordering) {
 pub fn access(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
     bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
+}
+
+/// The second half of a [`point`] whose operation was made meanwhile: `kind` is what became of it.
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub(crate) fn made(addr: usize, kind: Kind, order: Ordering) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_made(Op { addr, kind, order }, Location::caller());
 }
 
 /// Tells the host the interrupt priority level of this CPU.

@@ -33,6 +33,8 @@ pub enum Kind {
     Yield,
     /// A memory fence. It touches no address, and is no point.
     Fence,
+    /// Atomic read-modify-write that has stored what it found, as a lock that is held is tried.
+    RmwSame,
 }
 
 impl Kind {
@@ -41,7 +43,7 @@ impl Kind {
         match self {
             Kind::Load => "load",
             Kind::Store => "store",
-            Kind::Rmw => "rmw",
+            Kind::Rmw | Kind::RmwSame => "rmw",
             Kind::Read => "read",
             Kind::Write => "write",
             Kind::MutexEnter => "mutex_enter",
@@ -54,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// Every kind, in the order of their numbers.
+    /// Every kind that an operation is announced with, in the order of their numbers.
     pub const ALL: [Kind; 12] = [
         Kind::Load,
         Kind::Store,

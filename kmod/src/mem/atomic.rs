@@ -6,6 +6,12 @@ use core::sync::atomic as bare;
 use crate::machine::{self, Described, Field, Kind};
 use crate::mem::Ordering;
 
+/// What a read-modify-write was, by whether it has stored what it found.
+#[inline(always)]
+fn made_of(same: bool) -> Kind {
+    if same { Kind::RmwSame } else { Kind::Rmw }
+}
+
 macro_rules! atomic {
     ($(#[$doc:meta])* $name:ident($bare:ty) of $value:ty $(, $arithmetic:ident)?) => {
         $(#[$doc])*
@@ -52,8 +58,10 @@ macro_rules! atomic {
             #[inline(always)]
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                machine::point(self.addr(), Kind::Rmw, order);
-                self.0.swap(value, order)
+                machine::decide(self.addr(), Kind::Rmw, order);
+                let old = self.0.swap(value, order);
+                machine::made(self.addr(), made_of(old == value), order);
+                old
             }
 
             /// Stores `new` if the word is `current`, in one step; gives what was there.
@@ -233,16 +241,20 @@ macro_rules! atomic {
         #[inline(always)]
         #[track_caller]
         pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_or(value, order)
+            machine::decide(self.addr(), Kind::Rmw, order);
+            let old = self.0.fetch_or(value, order);
+            machine::made(self.addr(), made_of(old == old | value), order);
+            old
         }
 
         /// Keeps the bits of `value` and gives what was there, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_and(value, order)
+            machine::decide(self.addr(), Kind::Rmw, order);
+            let old = self.0.fetch_and(value, order);
+            machine::made(self.addr(), made_of(old == old & value), order);
+            old
         }
 
         /// Turns the bits of `value` around and gives what was there, in one step.

@@ -6,6 +6,7 @@ mod kernel;
 mod locals;
 mod memory;
 mod schedules;
+mod spinning;
 mod time;
 mod wire;
 

@@ -1,0 +1,129 @@
+//! Loops that wait for another CPU, and say nothing to the machine.
+
+use super::memory::RUNS;
+use super::*;
+use crate::strategy::Pct;
+
+/// The first failure of as many runs of every strategy.
+fn hunt_with_all(guest: &Little) -> Option<super::super::Failure> {
+    let mut machine = booted(guest, false);
+    let limits = Limits {
+        steps: 200_000,
+        ..Limits::default()
+    };
+    let mut strategies: [Box<dyn Strategy>; 3] = [
+        Box::new(Fair),
+        Box::new(Random::new(1)),
+        Box::new(Pct::new(1)),
+    ];
+    strategies.iter_mut().find_map(|strategy| {
+        (0..RUNS).find_map(|_| failure(&machine.run(&mut **strategy, &limits)))
+    })
+}
+
+/// What is made of a loop that one CPU makes until the other one has stored.
+fn waits(body: Body) -> Option<super::super::Failure> {
+    let stores: Body = |s| {
+        s.y.fetch_add(1, Relaxed);
+        s.x.store(1, Release);
+    };
+    let first = hunt_with_all(&Little::new(&[body, stores]));
+    first.or_else(|| hunt_with_all(&Little::new(&[stores, body])))
+}
+
+#[test]
+fn a_loop_that_only_loads_lets_the_others_go_on() {
+    assert_eq!(waits(|s| while s.x.load(Acquire) == 0 {}), None);
+    assert_eq!(
+        waits(|s| while s.x.load(Acquire) == 0 {
+            core::hint::spin_loop();
+        }),
+        None
+    );
+}
+
+#[test]
+fn so_does_one_that_tries_to_change_the_word() {
+    assert_eq!(
+        waits(|s| while s.x.compare_exchange(1, 2, AcqRel, Relaxed).is_err() {}),
+        None
+    );
+    assert_eq!(waits(|s| while s.x.fetch_or(0, Acquire) == 0 {}), None);
+}
+
+#[test]
+fn so_does_one_that_writes_meanwhile() {
+    // A count of its own, and one that everybody sees.
+    assert_eq!(
+        waits(|s| while s.x.load(Acquire) == 0 {
+            s.data.set(s.data.get() + 1);
+        }),
+        None
+    );
+    assert_eq!(
+        waits(|s| while s.x.load(Acquire) == 0 {
+            s.address.fetch_add(1, Relaxed);
+        }),
+        None
+    );
+}
+
+#[test]
+fn a_lock_that_is_tried_by_swapping_is_left_in_the_end() {
+    let body: Body = |s| {
+        for _ in 0..3 {
+            while s.x.swap(1, Acquire) == 1 {}
+            s.data.set(s.data.get() + 1);
+            s.x.store(0, Release);
+        }
+    };
+    assert_eq!(hunt_with_all(&Little::new(&[body, body, body])), None);
+}
+
+#[test]
+fn two_that_wait_for_each_other_in_turn_come_to_their_end() {
+    let ping: Body = |s| {
+        for round in 0..4 {
+            while s.x.load(Acquire) != 2 * round {}
+            s.x.store(2 * round + 1, Release);
+        }
+    };
+    let pong: Body = |s| {
+        for round in 0..4 {
+            while s.x.load(Acquire) != 2 * round + 1 {}
+            s.x.store(2 * round + 2, Release);
+        }
+    };
+    assert_eq!(hunt_with_all(&Little::new(&[ping, pong])), None);
+}
+
+#[test]
+fn one_that_gives_up_by_itself_is_let_go() {
+    let polls: Body = |s| {
+        let seen = (0..20_000).any(|_| s.x.load(Acquire) == 1);
+        assert!(!seen);
+    };
+    assert_eq!(hunt_with_all(&Little::new(&[polls, |_| {}])), None);
+    assert_eq!(hunt_with_all(&Little::new(&[polls, polls])), None);
+}
+
+#[test]
+fn one_that_nobody_ends_is_found() {
+    let failure = waits(|s| while s.x.load(Acquire) != 7 {}).expect("a livelock");
+    assert_eq!(failure.kind, FailureKind::Livelock);
+}
+
+#[test]
+fn whoever_is_held_back_loads_what_was_written_meanwhile() {
+    let guest = Little::new(&[
+        |s| {
+            while s.x.load(Acquire) == 0 {}
+            assert_eq!(s.data.get(), 1);
+        },
+        |s| {
+            s.data.set(1);
+            s.x.store(1, Release);
+        },
+    ]);
+    assert_eq!(hunt_with_all(&guest), None);
+}
