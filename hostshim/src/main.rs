@@ -2,6 +2,10 @@
 
 mod cli;
 
+/// What scenarios allocate is memory of the machine that runs them.
+#[global_allocator]
+static HEAP: hostshim::machine::Heap = hostshim::machine::Heap;
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }

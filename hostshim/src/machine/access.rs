@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::failure::{FailureKind, Side, Sides};
 use super::memory::{Memory, Wrong};
 use super::shadow::{self, quick_atomic};
+use super::side::Host;
 use super::trace::{Access, Hold, Layer, PointName, Site, TraceEvent, What, place};
 use super::words::Word;
 
@@ -126,6 +127,7 @@ impl Engine {
 
     #[inline(never)]
     fn fence(&self, op: Op, at: &'static Location<'static>) {
+        let _host = Host::begin();
         let cpu = self.cpu.get();
         self.memory(|memory| memory.fence(cpu, op.order));
         if self.tracing.get() {
@@ -164,6 +166,7 @@ impl Engine {
         order: Ordering,
         at: &'static Location<'static>,
     ) {
+        let _host = Host::begin();
         let op = Op { addr, kind, order };
         if FUSED && self.tracing.get() {
             self.record_fused(op, at);
@@ -477,6 +480,7 @@ impl Engine {
     /// The step that this operation was announced with begins.
     #[cold]
     pub(crate) fn record_op(&self, op: Op, at: &Location<'_>) {
+        let _host = Host::begin();
         let object = self.object_word(op);
         let context = self.context_word(self.cpu.get());
         let occurrence = {

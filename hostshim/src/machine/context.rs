@@ -24,6 +24,7 @@ use corosensei::{Coroutine, Yielder};
 
 use super::mapping::Mapping;
 use super::memory::{CONTEXTS, STACK_BYTES, stack_offset};
+use super::side::{enter_guest, leave_guest};
 use super::words::{Word, Words};
 
 /// The lowest page of a stack traps.
@@ -288,6 +289,7 @@ impl Contexts {
             // SAFETY: the slots of a machine are as old as its stacks, and this runs on one of those.
             let slot = unsafe { &*at };
             slot.yielder.set(yielder);
+            enter_guest();
             entry(arg);
         });
         // SAFETY: the slot was free, so nobody uses what is there; it need not be dropped.
@@ -312,6 +314,7 @@ impl Contexts {
         // SAFETY: as above.
         let body = unsafe { body.assume_init_mut() };
         body.resume(());
+        leave_guest();
     }
 
     /// The context is on that CPU: the machine begins.

@@ -39,6 +39,7 @@ use super::cpu::Pending;
 use super::engine::{Action, Engine, Request};
 use super::failure::{FailureKind, Limits};
 use super::lines::{BY_RANK, in_turn};
+use super::side::{Host, as_guest};
 use super::view::View;
 use crate::schedule::{Choice, Deviation};
 use crate::strategy::Strategy;
@@ -132,6 +133,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn decide_slowly(&self, op: Op, at: &'static Location<'static>) {
+        let _host = Host::begin();
         loop {
             // Taking an interrupt can move the context to another CPU: look anew each time.
             self.current().pending.set(Pending::Op(op, at));
@@ -194,7 +196,7 @@ impl Engine {
             self.cards.arrive(kernel);
             self.announce_frame(kernel);
         }
-        (self.interrupt.get())(line);
+        as_guest(|| (self.interrupt.get())(line));
         // What was read before the handler may have been forgotten in it.
         self.current().watch.spoil();
     }

@@ -27,6 +27,7 @@ use super::context::{Contexts, Slot};
 use super::cpu::{Cpu, Pending};
 use super::decide::Clockwork;
 use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
+use super::globals::Copies;
 use super::lines::{Lines, Sets};
 use super::memory::{Memory, region};
 use super::trace::{Recorder, Recording, place};
@@ -117,6 +118,8 @@ pub(crate) struct Engine {
     pub(crate) deviations: RefCell<Vec<Deviation>>,
     pub(crate) verdict: RefCell<Option<Verdict>>,
     pub(crate) recorder: RefCell<Recorder>,
+    /// What stands for global variables.
+    pub(crate) copies: RefCell<Copies>,
     /// Whether the kernel boots, or traces are kept: it is to tell its labels.
     pub(crate) listening: Cell<bool>,
     /// Whether notes and events are kept.
@@ -158,6 +161,7 @@ impl Engine {
             deviations: RefCell::default(),
             verdict: RefCell::default(),
             recorder: RefCell::default(),
+            copies: RefCell::default(),
             listening: Cell::new(false),
             tracing: Cell::new(false),
             #[cfg(feature = "sanitizer")]
@@ -367,6 +371,7 @@ pub(crate) struct Image {
     cpus: Vec<CpuImage>,
     runnable: u32,
     lines: Sets,
+    copies: Copies,
 }
 
 impl Engine {
@@ -385,6 +390,7 @@ impl Engine {
             cpus: (0..self.ncpu.get()).map(cpu).collect(),
             runnable: self.runnable.get(),
             lines: self.lines.get(),
+            copies: self.copies.borrow().clone(),
         }
     }
 
@@ -402,6 +408,7 @@ impl Engine {
         }
         self.runnable.set(image.runnable);
         self.lines.set(image.lines);
+        self.copies.borrow_mut().clone_from(&image.copies);
         self.begin();
         self.request.set(Request::Decide);
     }
@@ -417,6 +424,7 @@ impl Engine {
         self.memory(Memory::clear);
         self.contexts.clear();
         self.recorder.borrow_mut().clear();
+        self.copies.take();
         self.lines.set(Sets::default());
         self.runnable.set(0);
         self.ncpu.set(kernels * ncpu);

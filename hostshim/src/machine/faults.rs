@@ -20,7 +20,8 @@
 //!
 //! # What is not caught
 //!
-//! A fault on the host's own stack, where a kernel boots. Other systems than Linux, other processors than x86-64: there
+//! A fault in the machine's own code ([`super::side`]), for instance because the guest has overwritten what is not its own. Nothing
+//! can be asked any more then: the handler says what ran, and ends the process with status 2. Other systems than Linux, other processors than x86-64: there
 //! everything is as without this module.
 
 use std::cell::Cell;
@@ -98,6 +99,14 @@ pub fn catch_faults() {
     signals::install();
 }
 
+/// What the runs of this thread from now on are, for a message that a handler writes: at most 96 bytes of it.
+pub(crate) fn watch_as(subject: &str) {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    signals::watch_as(subject);
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    let _ = subject;
+}
+
 /// The runs of this thread are watched for loops without a point, if faults are caught.
 pub(crate) fn watch() {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -137,6 +146,7 @@ mod signals {
     use super::{CAUSE, Cause, FAULTED_AT, PATIENCE};
     use crate::machine::context::GUARD_BYTES;
     use crate::machine::host::current;
+    use crate::machine::side::in_guest;
 
     /// What a fault raises.
     const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
@@ -156,6 +166,8 @@ mod signals {
         /// The run and the point of the last ticks, and how many ticks found them.
         static SEEN: Cell<(u64, u64, u32)> = const { Cell::new((0, 0, 0)) };
         static TIMER: Timer = Timer::start();
+        /// What this thread runs, for a handler: bytes, and how many of them count.
+        pub(super) static SUBJECT: Cell<([u8; 96], usize)> = const { Cell::new(([0; 96], 0)) };
     }
 
     type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
@@ -183,6 +195,14 @@ mod signals {
             set(TICK, &action(on_tick, libc::SA_RESTART));
             FAULTS.map(|signal| set(signal, &action(on_fault, 0)))
         });
+    }
+
+    pub(super) fn watch_as(subject: &str) {
+        let mut bytes = [0; 96];
+        let length = subject.floor_char_boundary(bytes.len());
+        bytes[..length].copy_from_slice(&subject.as_bytes()[..length]);
+        SUBJECT.set((bytes, length));
+        RUNS.set(0);
     }
 
     pub(super) fn watch() {
@@ -275,15 +295,49 @@ mod signals {
         unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
     }
 
+    /// A fault that is not the guest's, while a machine runs: what it holds is held for ever, and so nothing can be
+    /// asked any more. Where other handlers have to see it, as in a fuzz target, it is left to them.
+    fn give_up() {
+        if cfg!(feature = "sanitizer") {
+            return;
+        }
+        tell("rumplab: a fault in the machine itself, and not in the program under test, in ");
+        tell_subject();
+        tell(
+            "\nThe program may have written where nothing of it is, or this is a fault of rumplab. No replay file can be written.\n",
+        );
+        // SAFETY: it ends the process, and touches nothing of it.
+        unsafe { libc::_exit(2) };
+    }
+
+    /// Says what runs.
+    fn tell_subject() {
+        let (bytes, length) = SUBJECT.get();
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        let mut rest = RUNS.get();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        tell("schedule ");
+        tell(std::str::from_utf8(&digits[first..]).unwrap_or_default());
+        tell(" of this thread: ");
+        tell(std::str::from_utf8(&bytes[..length]).unwrap_or_default());
+    }
+
     /// Allocates nothing, takes no lock, and touches what is this thread's own.
     extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         let interrupted = Interrupted(context.cast());
-        let Some(stack) = interrupted.guest_stack() else {
-            if current().is_some() {
-                tell(
-                    "rumplab: a fault of the kernel outside of any run: it boots, or a report asks it\n",
-                );
-            }
+        let guest_stack = interrupted.guest_stack();
+        if current().is_some() && !(guest_stack.is_some() && in_guest()) {
+            give_up();
+        }
+        let Some(stack) = guest_stack else {
             // It is raised again, for whoever saw to it before.
             let before = FAULTS.iter().position(|fault| *fault == signal);
             if let (Some(actions), Some(index)) = (BEFORE.get(), before) {
@@ -321,7 +375,8 @@ mod signals {
             false => 0,
         };
         SEEN.set((run, point, times));
-        if times == PATIENCE {
+        // Not in the middle of the machine's own code: that comes to its end.
+        if times >= PATIENCE && in_guest() {
             interrupted.divert(&stack, Cause::Loop);
         }
     }

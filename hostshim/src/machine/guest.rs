@@ -10,6 +10,7 @@ use kmod::machine::{Context, Line};
 use kmod::scenario::ops::{self, Program};
 
 use super::Setup;
+use super::side::as_guest;
 use super::waits::WaitGraph;
 
 /// The entries of what a machine runs; those of [`kmod::entry`], with their contexts and meanings.
@@ -60,16 +61,16 @@ impl Kmod {
 
 impl Guest for Kmod {
     fn boot(&self) {
-        self.kernel
-            .set(Some(entry::boot(&self.setup.config, self.setup.scenario)));
+        let boot = || entry::boot(&self.setup.config, self.setup.scenario);
+        self.kernel.set(Some(as_guest(boot)));
     }
 
     fn idle_context(&self, cpu: usize) -> Context {
-        entry::idle_context(self.kernel(), cpu)
+        as_guest(|| entry::idle_context(self.kernel(), cpu))
     }
 
     fn release(&self) {
-        entry::release(self.kernel());
+        as_guest(|| entry::release(self.kernel()));
     }
 
     fn interrupt(&self) -> fn(Line) {
@@ -77,15 +78,15 @@ impl Guest for Kmod {
     }
 
     fn idle(&self) -> Idle {
-        entry::idle(self.kernel())
+        as_guest(|| entry::idle(self.kernel()))
     }
 
     fn progress(&self) -> u64 {
-        entry::progress(self.kernel())
+        as_guest(|| entry::progress(self.kernel()))
     }
 
     fn verify(&self) {
-        entry::verify(self.kernel());
+        as_guest(|| entry::verify(self.kernel()));
     }
 
     fn deadlock(&self) -> ! {
@@ -105,6 +106,6 @@ impl Guest for Kmod {
     }
 
     fn load(&self, program: &Program) {
-        ops::load(self.kernel(), program);
+        as_guest(|| ops::load(self.kernel(), program));
     }
 }

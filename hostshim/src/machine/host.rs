@@ -13,6 +13,7 @@ use kmod::machine::{self, Context, Field, Kind, Line, Mark, Nic, Op, Stop};
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::{FailureKind, Verdict};
+use super::side::Host;
 
 thread_local! {
     /// The machine that runs on this thread.
@@ -64,10 +65,12 @@ bind_machine!(Simulated);
 // (4) the machine enters the kernel through `Guest` only.
 unsafe impl machine::Machine for Simulated {
     fn ncpu() -> usize {
+        let _host = Host::begin();
         engine().cpus_a_kernel()
     }
 
     fn attach(cpu: usize, word: *const ()) {
+        let _host = Host::begin();
         let engine = engine();
         engine.words[engine.own_cpu(cpu)].set(word);
     }
@@ -79,6 +82,7 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn send_ipi(cpu: usize) {
+        let _host = Host::begin();
         let engine = engine();
         engine.assert(1 << engine.own_cpu(cpu), Line::Ipi);
         if !engine.is_on_host() {
@@ -87,6 +91,7 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn wait_for_interrupt(unless: &AtomicU32) {
+        let _host = Host::begin();
         let engine = engine();
         if unless.load(Ordering::Relaxed) == 0 {
             engine.wait();
@@ -98,6 +103,7 @@ unsafe impl machine::Machine for Simulated {
     fn interrupts_on() {}
 
     fn relax(at: &'static Location<'static>) {
+        let _host = Host::begin();
         let engine = engine();
         if !engine.is_on_host() {
             engine.spin(at);
@@ -112,6 +118,7 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
+        let _host = Host::begin();
         let engine = engine();
         let created = match engine.kernel() {
             0 => engine.contexts.create(name, entry, arg),
@@ -121,6 +128,7 @@ unsafe impl machine::Machine for Simulated {
     }
 
     unsafe fn context_switch(from: Context, to: Context) {
+        let _host = Host::begin();
         let engine = engine();
         let cpu = engine.cpu.get();
         if engine.tracing.get() {
@@ -144,22 +152,27 @@ unsafe impl machine::Machine for Simulated {
     }
 
     unsafe fn context_destroy(context: Context) {
+        let _host = Host::begin();
         engine().contexts.destroy(context.0);
     }
 
     fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8 {
+        let _host = Host::begin();
         engine().alloc(layout, what, at)
     }
 
     unsafe fn free(at: *mut u8, _: Layout) {
+        let _host = Host::begin();
         engine().free(at as usize);
     }
 
     fn console(text: fmt::Arguments<'_>) {
+        let _host = Host::begin();
         Self::note(text);
     }
 
     fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
+        let _host = Host::begin();
         let engine = engine();
         // What the message looks at is no part of the run any more.
         engine.failing.set(true);
@@ -189,6 +202,7 @@ unsafe impl machine::Machine for Simulated {
 
     #[inline]
     fn decide(op: Op, at: &'static Location<'static>) {
+        let _host = Host::begin();
         let engine = engine();
         if op.kind == Kind::Free {
             // `free`, which follows, is not told its place.
@@ -221,6 +235,7 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn note(text: fmt::Arguments<'_>) {
+        let _host = Host::begin();
         let engine = engine();
         if engine.tracing.get() {
             engine.record_note(text.to_string());
@@ -228,10 +243,16 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn mark(mark: Mark) {
+        let _host = Host::begin();
         let engine = engine();
         if engine.tracing.get() {
             engine.record_mark(mark);
         }
+    }
+
+    fn own(addr: usize) -> usize {
+        let _host = Host::begin();
+        current().map_or(addr, |engine| engine.own(addr))
     }
 
     fn dropped(addr: usize, size: usize) {
@@ -242,15 +263,18 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn nics() -> usize {
+        let _host = Host::begin();
         engine().cards.count()
     }
 
     fn nic(unit: usize) -> Nic {
+        let _host = Host::begin();
         let engine = engine();
         engine.cards.card(engine.kernel(), unit)
     }
 
     fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
+        let _host = Host::begin();
         let engine = engine();
         let (point, kernel) = (engine.points.get(), engine.kernel());
         let taken = engine.cards.transmit(point, (kernel, unit), frame);
@@ -259,11 +283,13 @@ unsafe impl machine::Machine for Simulated {
     }
 
     fn nic_receive(unit: usize, _queue: usize, frame: &mut [u8]) -> Option<usize> {
+        let _host = Host::begin();
         let engine = engine();
         engine.cards.receive((engine.kernel(), unit), frame)
     }
 
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]) {
+        let _host = Host::begin();
         let engine = engine();
         if let Some(offset) = engine.memory(|memory| memory.offset(addr)) {
             let name = engine.own_name(name);

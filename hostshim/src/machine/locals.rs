@@ -22,6 +22,7 @@ use kmod::machine::{Kind, Op};
 use super::context::Contexts;
 use super::engine::Engine;
 use super::memory::Wrong;
+use super::side::Host;
 use super::trace::{Site, is_ours, place, place_of};
 
 /// What lies between the end of a scope and [`Engine::dropped`].
@@ -36,6 +37,7 @@ const BETWEEN: [&str; 5] = [
 impl Engine {
     /// A cell of `size` bytes is dropped. Those of an allocation are told of by its free.
     pub(crate) fn dropped(&self, address: usize, size: usize) {
+        let _host = Host::begin();
         if self.memory(|memory| memory.stack_of(address)).is_none() || self.failing.get() {
             return;
         }

@@ -93,6 +93,8 @@ struct Allocation {
     size: usize,
     what: &'static str,
     freed: bool,
+    /// Whether it is to be given back.
+    is_counted: bool,
     birth: Birth,
     /// Which of its [`CHUNKS`] have cells that were touched, if it was made in this run.
     touched: u64,
@@ -335,6 +337,7 @@ impl Memory {
             size,
             what,
             freed: false,
+            is_counted: true,
             birth: self.shadow.birth(cpu),
             touched: 0,
         });
@@ -343,6 +346,40 @@ impl Memory {
         // SAFETY: (1) inside the arena; (2) given out just now, so nobody else has it.
         unsafe { at.write_bytes(0, size) };
         at
+    }
+
+    /// Gives memory out that the kernel's allocator does not know of; null if the arena is full. It is as if it had been there before
+    /// the run: whoever gets its address has it from somebody, but need not be ordered after him by what the machine sees.
+    pub(crate) fn alloc_heap(&mut self, layout: Layout, what: &'static str) -> *mut u8 {
+        let at = self.alloc(0, layout, what);
+        if let Some(allocation) = self.allocations.last_mut().filter(|_| !at.is_null()) {
+            allocation.birth = Birth::BEFORE;
+            allocation.is_counted = false;
+        }
+        at
+    }
+
+    /// Takes memory of [`Memory::alloc_heap`] back. What was freed is freed, whoever may still touch it.
+    pub(crate) fn free_heap(&mut self, address: usize) {
+        let offset = self.offset(address).unwrap_or(REGION_BYTES);
+        let Ok(index) = self.allocations.binary_search_by_key(&offset, |a| a.offset) else {
+            return;
+        };
+        let allocation = &mut self.allocations[index];
+        allocation.freed = true;
+        let size = allocation.size;
+        if self
+            .image
+            .as_ref()
+            .is_some_and(|image| index < image.allocations)
+        {
+            self.freed.push(index);
+        }
+        // An error is a race with an access that came before, which an `Arc` may have ordered.
+        let _ = self.shadow.free(0, offset, size);
+        if self.image.is_none() {
+            self.shadow.bury(offset, size);
+        }
     }
 
     /// Takes memory back.
@@ -468,7 +505,8 @@ impl Memory {
     pub(crate) fn live(&self) -> BTreeMap<&'static str, usize> {
         let mark = self.image.as_ref().map_or(0, |image| image.allocations);
         let mut live = BTreeMap::new();
-        for allocation in self.allocations.iter().skip(mark).filter(|a| !a.freed) {
+        let counted = |a: &&Allocation| !a.freed && a.is_counted;
+        for allocation in self.allocations.iter().skip(mark).filter(counted) {
             *live.entry(allocation.what).or_insert(0) += 1;
         }
         live

@@ -16,7 +16,9 @@
 //! | `context` | coroutines on pooled stacks |
 //! | `host` | the hypercalls |
 //! | `panics`, `faults` | panics, faults and endless loops of the kernel, as ends of a run |
-//! | `guest` | the entries of what runs |
+//! | `guest`, `side` | the entries of what runs, and whose code does |
+//! | `globals` | global variables of the guest |
+//! | `heap` | Rust's heap inside of a run |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
 //! | `cards` | network cards, and the wire that joins them |
@@ -58,7 +60,9 @@ mod decide;
 mod engine;
 mod failure;
 mod faults;
+mod globals;
 mod guest;
+mod heap;
 mod host;
 mod label;
 mod lines;
@@ -67,6 +71,7 @@ mod mapping;
 mod memory;
 mod panics;
 mod shadow;
+mod side;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -94,6 +99,7 @@ pub use cards::Sent;
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
+pub use heap::Heap;
 pub(crate) use trace::place;
 pub use trace::{Access, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
@@ -165,6 +171,7 @@ impl Machine {
     /// If the kernel fails meanwhile: then there is nothing to run.
     pub fn boot(&mut self, setup: &Setup) -> Result<(), Failure> {
         self.recording = Recording::of_setup(setup.trace);
+        faults::watch_as(setup.scenario.name);
         let shape = Shape {
             kernels: setup.config.kernels,
             ncpu: setup.config.ncpu,
@@ -438,6 +445,7 @@ fn names_two_sides(kind: FailureKind) -> bool {
 /// stack has left its verdict in the engine.
 fn guarded(engine: &Engine, f: impl FnOnce()) -> Option<Failure> {
     let result = host::enter(engine, || catch_unwind(AssertUnwindSafe(f)));
+    side::leave_guest();
     let payload = result.err()?;
     engine.forget_stack();
     if payload.is::<Halted>() {

@@ -9,6 +9,7 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
 use super::host::current;
+use super::side::leave_guest;
 use super::trace::place;
 
 /// A panic of the kernel: its message, and its place in the source.
@@ -28,6 +29,7 @@ pub(crate) fn install() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| match current() {
             Some(engine) => {
+                leave_guest();
                 // What is unwound comes to no decision and fails no check.
                 engine.failing.set(true);
                 engine.attention.set(u64::MAX);

@@ -83,6 +83,11 @@ const FILLED: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Birth(u32);
 
+impl Birth {
+    /// Before everything that any CPU does.
+    pub(crate) const BEFORE: Birth = Birth(Epoch::NONE.0);
+}
+
 /// A local variable that was dropped.
 #[derive(Clone, Copy)]
 pub(crate) struct Dropped {

@@ -204,6 +204,10 @@ pub unsafe trait Machine {
     fn mark(_mark: Mark) {}
     /// The structure of `size` bytes at `addr` is called `name` and has these fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
+    /// The address of what stands for the global variable, or the part of one, at `addr`.
+    fn own(addr: usize) -> usize {
+        addr
+    }
     /// The cell of `size` bytes at `addr` is dropped: a local variable, whose scope is left. Nobody may touch it any more.
     fn dropped(_addr: usize, _size: usize) {}
     /// A packet has come to the stage of this number ([`crate::net::stages`]).
@@ -360,6 +364,10 @@ macro_rules! bind_machine {
                 <Host as Machine>::label(addr, size, name, fields)
             }
             #[unsafe(no_mangle)]
+            fn kmod_machine_own(addr: usize) -> usize {
+                <Host as Machine>::own(addr)
+            }
+            #[unsafe(no_mangle)]
             fn kmod_machine_dropped(addr: usize, size: usize) {
                 <Host as Machine>::dropped(addr, size)
             }
@@ -452,6 +460,8 @@ mod bound {
         pub(super) safe fn kmod_machine_note(text: fmt::Arguments<'_>);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_mark(mark: Mark);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_own(addr: usize) -> usize;
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_dropped(addr: usize, size: usize);
         #[cfg(feature = "points")]
@@ -639,6 +649,17 @@ pub fn mark(mark: Mark) {
     }
 }
 
+/// What stands for a global variable, or a part of one, on this machine.
+#[cfg(feature = "points")]
+#[cold]
+#[inline(never)]
+pub(crate) fn own<T>(global: &T) -> &T {
+    let at = core::ptr::from_ref(global);
+    let own = bound::kmod_machine_own(at.addr());
+    // SAFETY: the same bytes, and as aligned, in memory that lives as long as the machine, by the contract of `Machine::own`.
+    unsafe { &*at.with_addr(own) }
+}
+
 /// Tells the host that a cell is dropped: what the cells do by themselves.
 #[cfg(feature = "points")]
 #[inline(always)]
@@ -660,7 +681,7 @@ pub fn label<T: Described>(at: &T, name: fmt::Arguments<'_>) {
     #[cfg(feature = "points")]
     if tracing() {
         bound::kmod_machine_label(
-            core::ptr::from_ref(at) as usize,
+            bound::kmod_machine_own(core::ptr::from_ref(at) as usize),
             core::mem::size_of::<T>(),
             name,
             T::FIELDS,

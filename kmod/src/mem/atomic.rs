@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::sync::atomic as bare;
 
 use crate::machine::{self, Described, Field, Kind};
-use crate::mem::Ordering;
+use crate::mem::{Ordering, own};
 
 /// What a read-modify-write was, by whether it has stored what it found.
 #[inline(always)]
@@ -26,7 +26,12 @@ macro_rules! atomic {
             }
 
             fn addr(&self) -> usize {
-                core::ptr::from_ref(self) as usize
+                core::ptr::from_ref(own(self)) as usize
+            }
+
+            #[inline(always)]
+            fn cell(&self) -> &$bare {
+                &own(self).0
             }
 
             /// Loads the word.
@@ -34,7 +39,7 @@ macro_rules! atomic {
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
                 machine::point(self.addr(), Kind::Load, order);
-                self.0.load(order)
+                self.cell().load(order)
             }
 
             /// Stores the word.
@@ -42,7 +47,7 @@ macro_rules! atomic {
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
                 machine::point(self.addr(), Kind::Store, order);
-                self.0.store(value, order);
+                self.cell().store(value, order);
             }
 
             /// Stores the word, and does what belongs to the same step just before: nothing that is a point.
@@ -51,7 +56,7 @@ macro_rules! atomic {
             pub fn store_after(&self, value: $value, order: Ordering, before: impl FnOnce()) {
                 machine::point(self.addr(), Kind::Store, order);
                 before();
-                self.0.store(value, order);
+                self.cell().store(value, order);
             }
 
             /// Stores the word and gives what was there, in one step.
@@ -59,7 +64,7 @@ macro_rules! atomic {
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 machine::decide(self.addr(), Kind::Rmw, order);
-                let old = self.0.swap(value, order);
+                let old = self.cell().swap(value, order);
                 machine::made(self.addr(), made_of(old == value), order);
                 old
             }
@@ -136,7 +141,7 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                let outcome = self.0.compare_exchange(current, new, success, failure);
+                let outcome = self.cell().compare_exchange(current, new, success, failure);
                 match outcome {
                     Ok(_) => machine::access(self.addr(), Kind::Rmw, success),
                     Err(_) => machine::access(self.addr(), Kind::Load, failure),
@@ -149,7 +154,7 @@ macro_rules! atomic {
             #[track_caller]
             pub fn load_fused(&self, order: Ordering) -> $value {
                 machine::access(self.addr(), Kind::Load, order);
-                self.0.load(order)
+                self.cell().load(order)
             }
 
             /// Stores the word in the step that is under way.
@@ -157,18 +162,18 @@ macro_rules! atomic {
             #[track_caller]
             pub fn store_fused(&self, value: $value, order: Ordering) {
                 machine::access(self.addr(), Kind::Store, order);
-                self.0.store(value, order);
+                self.cell().store(value, order);
             }
 
             /// Reads the word unseen by the host: for reports, when the kernel has stopped.
             pub fn peek(&self) -> $value {
-                self.0.load(Ordering::Relaxed)
+                self.cell().load(Ordering::Relaxed)
             }
 
             /// The bare word, which the host does not see used: for itself ([`machine::wait_for_interrupt`]), and where no order
             /// comes of an access.
             pub fn bare(&self) -> &$bare {
-                &self.0
+                self.cell()
             }
 
             $(atomic!(@$arithmetic $value);)?
@@ -193,7 +198,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_add(value, order)
+            self.cell().fetch_add(value, order)
         }
 
         /// Subtracts, wrapping, and gives what was there, in one step.
@@ -201,7 +206,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_sub(value, order)
+            self.cell().fetch_sub(value, order)
         }
 
         /// Keeps the greater of the word and `value`, and gives what was there, in one step.
@@ -209,7 +214,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_max(value, order)
+            self.cell().fetch_max(value, order)
         }
 
         /// Keeps the smaller of the word and `value`, and gives what was there, in one step.
@@ -217,7 +222,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_min(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_min(value, order)
+            self.cell().fetch_min(value, order)
         }
 
         /// [`fetch_or`](Self::fetch_or) in the step that is under way.
@@ -225,7 +230,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_or_fused(&self, value: $value, order: Ordering) -> $value {
             machine::access(self.addr(), Kind::Rmw, order);
-            self.0.fetch_or(value, order)
+            self.cell().fetch_or(value, order)
         }
 
         /// [`fetch_and`](Self::fetch_and) in the step that is under way.
@@ -233,7 +238,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_and_fused(&self, value: $value, order: Ordering) -> $value {
             machine::access(self.addr(), Kind::Rmw, order);
-            self.0.fetch_and(value, order)
+            self.cell().fetch_and(value, order)
         }
     };
     (@bits $value:ty) => {
@@ -242,7 +247,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
             machine::decide(self.addr(), Kind::Rmw, order);
-            let old = self.0.fetch_or(value, order);
+            let old = self.cell().fetch_or(value, order);
             machine::made(self.addr(), made_of(old == old | value), order);
             old
         }
@@ -252,7 +257,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
             machine::decide(self.addr(), Kind::Rmw, order);
-            let old = self.0.fetch_and(value, order);
+            let old = self.cell().fetch_and(value, order);
             machine::made(self.addr(), made_of(old == old & value), order);
             old
         }
@@ -262,7 +267,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_xor(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_xor(value, order)
+            self.cell().fetch_xor(value, order)
         }
 
         /// Stores the complement of the bits that the word and `value` share, and gives what was there, in one step.
@@ -270,7 +275,7 @@ macro_rules! atomic {
         #[track_caller]
         pub fn fetch_nand(&self, value: $value, order: Ordering) -> $value {
             machine::point(self.addr(), Kind::Rmw, order);
-            self.0.fetch_nand(value, order)
+            self.cell().fetch_nand(value, order)
         }
     };
 }
@@ -330,7 +335,7 @@ impl AtomicU32 {
     #[inline(always)]
     pub(crate) fn look(&self) -> u32 {
         // SAFETY: the address is that of a live word, which is read in one piece. Volatile: it changes meanwhile.
-        unsafe { self.0.as_ptr().read_volatile() }
+        unsafe { self.cell().as_ptr().read_volatile() }
     }
 }
 

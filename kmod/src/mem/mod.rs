@@ -28,6 +28,11 @@
 //! A cell may be a local variable, and others may be given its address: that is how a thread waits for an event of its own. When the
 //! function returns, the cell is dropped and tells the host. The simulated machine reports every later access to it.
 //!
+//! # Cells in a `static`
+//!
+//! A cell may also be a `static`, or a part of one. Each simulated machine has its own copy, which is as the program says at the
+//! beginning of every run. A booted machine has one, which keeps its value from round to round: `setup` is to set it.
+//!
 //! # Differences from the machine
 //!
 //! The simulated machine runs these sequentially consistently and *checks* with the orderings:
@@ -64,6 +69,22 @@ pub unsafe fn object<T>(at: *const T) -> &'static T {
     }
     // SAFETY: the caller's promise.
     unsafe { &*at }
+}
+
+/// Every global variable of a program lies below this address, and no memory of a machine does.
+///
+/// A program is mapped at the bottom of the address space or in the middle of it, and Linux maps everything else at the top.
+#[cfg(feature = "points")]
+const GLOBALS_END: usize = 0x6000_0000_0000;
+
+/// The cell that stands for this one. A cell of a `static` has one in each machine: a process can have many.
+#[inline(always)]
+fn own<T>(cell: &T) -> &T {
+    #[cfg(feature = "points")]
+    if core::ptr::from_ref(cell).addr() < GLOBALS_END {
+        return crate::machine::own(cell);
+    }
+    cell
 }
 
 /// One round of a spin loop that only reads: see [`crate::machine::relax`].

@@ -3,7 +3,7 @@
 use core::cell::UnsafeCell;
 
 use crate::machine::{self, Described, Field, Kind};
-use crate::mem::Relaxed;
+use crate::mem::{Relaxed, own};
 
 /// A word that a lock or a protocol protects. Every access is a point, and is checked for data races.
 ///
@@ -25,7 +25,12 @@ impl<T: Copy> Plain<T> {
     }
 
     fn addr(&self) -> usize {
-        core::ptr::from_ref(self) as usize
+        core::ptr::from_ref(own(self)) as usize
+    }
+
+    #[inline(always)]
+    fn cell(&self) -> *mut T {
+        own(self).0.get()
     }
 
     /// Reads the word.
@@ -34,7 +39,7 @@ impl<T: Copy> Plain<T> {
     pub fn get(&self) -> T {
         machine::point(self.addr(), Kind::Read, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.0.get() }
+        unsafe { *self.cell() }
     }
 
     /// Writes the word.
@@ -43,7 +48,7 @@ impl<T: Copy> Plain<T> {
     pub fn set(&self, value: T) {
         machine::point(self.addr(), Kind::Write, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.0.get() = value }
+        unsafe { *self.cell() = value }
     }
 
     /// Writes the word and gives what was there: two points, as a load and a store are.
@@ -61,7 +66,7 @@ impl<T: Copy> Plain<T> {
     pub fn get_fused(&self) -> T {
         machine::access(self.addr(), Kind::Read, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.0.get() }
+        unsafe { *self.cell() }
     }
 
     /// Writes the word in the step that is under way.
@@ -70,13 +75,13 @@ impl<T: Copy> Plain<T> {
     pub fn set_fused(&self, value: T) {
         machine::access(self.addr(), Kind::Write, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.0.get() = value }
+        unsafe { *self.cell() = value }
     }
 
     /// Reads the word unseen by the host: for reports, when the kernel has stopped.
     pub fn peek(&self) -> T {
         // SAFETY: the kernel has stopped; a torn value can only spoil a report.
-        unsafe { self.0.get().read_volatile() }
+        unsafe { self.cell().read_volatile() }
     }
 }
 
@@ -138,7 +143,7 @@ impl<T: Copy> Local<T> {
     #[inline(always)]
     pub fn look(&self) -> T {
         // SAFETY: see the `Sync` implementation of `Plain`. Volatile: an interrupt may change it meanwhile.
-        unsafe { self.0.0.get().read_volatile() }
+        unsafe { self.0.cell().read_volatile() }
     }
 
     /// Writes the word.
@@ -182,14 +187,14 @@ impl<T: Copy> Private<T> {
     #[inline(always)]
     pub fn get(&self) -> T {
         // SAFETY: see the `Sync` implementation. Volatile: an interrupt on top of the LWP may change it meanwhile.
-        unsafe { self.0.get().read_volatile() }
+        unsafe { own(self).0.get().read_volatile() }
     }
 
     /// Writes the word.
     #[inline(always)]
     pub fn set(&self, value: T) {
         // SAFETY: as for `get`.
-        unsafe { self.0.get().write_volatile(value) }
+        unsafe { own(self).0.get().write_volatile(value) }
     }
 }
 
@@ -199,14 +204,14 @@ impl Private<i32> {
     #[inline(always)]
     pub fn increment(&self) {
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.0.get() += 1 };
+        unsafe { *own(self).0.get() += 1 };
     }
 
     /// Subtracts 1, in place, and gives what is left.
     #[inline(always)]
     pub fn decrement(&self) -> i32 {
         // SAFETY: see the `Sync` implementation.
-        let word = unsafe { &mut *self.0.get() };
+        let word = unsafe { &mut *own(self).0.get() };
         *word -= 1;
         *word
     }

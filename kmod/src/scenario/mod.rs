@@ -72,6 +72,7 @@ pub mod rwlock;
 pub mod sema;
 pub mod softint;
 pub mod softnet;
+pub mod styles;
 pub mod timeslice;
 pub mod workqueue;
 pub mod xcall_early_count;
@@ -130,7 +131,7 @@ pub const SOFTNET_LOCK: Variant = Variant {
 pub enum Kind {
     /// It must hold in the variant `fixed`.
     Sound,
-    /// The same, for a program after a bug report of another kernel. It is booted only where that is asked for: that it
+    /// The same, for a program after a bug report of another kernel, or in the style of one. It is booted only where that is asked for: that it
     /// fails there takes luck.
     Ported,
     /// It is a broken program, for teaching and for benchmarks.
@@ -264,6 +265,9 @@ pub static ALL: &[&Scenario] = &[
     &ports::spin_order::SCENARIO,
     &ports::queue_full::SCENARIO,
     &ports::upgrade_bit::SCENARIO,
+    &styles::spin_loops::SCENARIO,
+    &styles::globals::SCENARIO,
+    &styles::heap::SCENARIO,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &classics::UNRELATED_LOCK,

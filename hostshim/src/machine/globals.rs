@@ -1,0 +1,125 @@
+//! Global variables of the guest: each machine has its own.
+//!
+//! # Overview
+//!
+//! A process can have many machines, on many threads, and a `static` has one address. So the cells ask the host for what stands for
+//! them: a copy in the machine's arena, which is made when the variable is first touched, from what the program was
+//! loaded with. The variable itself is never written. The copy goes with the run, or with the image if the kernel has touched it while
+//! it booted.
+//!
+//! # What a global variable is
+//!
+//! Whatever the symbol table of this program knows as an object, in memory that can be written. Its name is the symbol's last
+//! word. A program without a symbol table cannot have global variables that are watched: the run fails, and says so.
+
+use std::alloc::Layout;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use object::{Object, ObjectSymbol, SymbolKind};
+
+use super::engine::Engine;
+use super::failure::FailureKind;
+
+/// A variable of this program.
+struct Global {
+    size: usize,
+    name: &'static str,
+}
+
+/// Where this program was loaded is told by where this is.
+#[unsafe(no_mangle)]
+static RUMPLAB_ANCHOR: u8 = 1;
+
+/// The variables of this program, by address. `None`: there is no symbol table to tell.
+fn globals() -> Option<&'static BTreeMap<usize, Global>> {
+    static GLOBALS: OnceLock<Option<BTreeMap<usize, Global>>> = OnceLock::new();
+    GLOBALS.get_or_init(read).as_ref()
+}
+
+fn read() -> Option<BTreeMap<usize, Global>> {
+    let program = std::fs::read("/proc/self/exe").ok()?;
+    let program = object::File::parse(&*program).ok()?;
+    let is_anchor = |symbol: &object::Symbol<'_, '_>| symbol.name() == Ok("RUMPLAB_ANCHOR");
+    let anchor = program.symbols().find(is_anchor)?.address() as usize;
+    let loaded_at = (&raw const RUMPLAB_ANCHOR).addr().wrapping_sub(anchor);
+    let mut globals = BTreeMap::new();
+    for symbol in program.symbols() {
+        if symbol.kind() != SymbolKind::Data || symbol.size() == 0 {
+            continue;
+        }
+        let name = format!(
+            "{:#}",
+            rustc_demangle::demangle(symbol.name().unwrap_or("static"))
+        );
+        let name = name.rsplit("::").next().unwrap_or("static").to_owned();
+        let global = Global {
+            size: symbol.size() as usize,
+            name: name.leak(),
+        };
+        globals.insert(loaded_at.wrapping_add(symbol.address() as usize), global);
+    }
+    Some(globals)
+}
+
+/// The copies that a machine has, by kernel and by the address of the variable: where each lies, and its size.
+#[derive(Clone, Default)]
+pub(crate) struct Copies(BTreeMap<(usize, usize), (usize, usize)>);
+
+impl Copies {
+    fn find(&self, kernel: usize, address: usize) -> Option<usize> {
+        let (&(of, start), &(copy, size)) = self.0.range(..=(kernel, address)).next_back()?;
+        (of == kernel && address < start + size).then(|| copy + (address - start))
+    }
+}
+
+impl Engine {
+    /// What stands for the global variable at `address`, or the part of one.
+    pub(crate) fn own(&self, address: usize) -> usize {
+        let kernel = self.kernel();
+        let known = self.copies.borrow().find(kernel, address);
+        known.unwrap_or_else(|| self.copy(kernel, address))
+    }
+
+    #[cold]
+    fn copy(&self, kernel: usize, address: usize) -> usize {
+        let Some(globals) = globals() else {
+            self.fail(
+                FailureKind::Fault,
+                "no-symbols",
+                "a cell in a static cannot be watched: this program has no symbol table. Build it without `strip`".to_owned(),
+                self.current().location(),
+            )
+        };
+        let found = globals.range(..=address).next_back();
+        let Some((&start, global)) = found.filter(|(start, global)| address < *start + global.size)
+        else {
+            // Memory of the host, such as a test has.
+            return address;
+        };
+        let layout = Layout::from_size_align(global.size, ALIGN).unwrap_or(Layout::new::<u128>());
+        let copy = self.memory(|memory| memory.alloc_heap(layout, global.name));
+        if copy.is_null() {
+            return address;
+        }
+        let original = std::ptr::with_exposed_provenance::<u8>(start);
+        // SAFETY: (1) a variable of this program, of that size; nobody writes to it; (2) fresh memory of that size.
+        unsafe { copy.copy_from_nonoverlapping(original, global.size) };
+        self.copies
+            .borrow_mut()
+            .0
+            .insert((kernel, start), (copy.addr(), global.size));
+        if self.listening.get()
+            && let Some(offset) = self.memory(|memory| memory.offset(copy.addr()))
+        {
+            let name = self.own_name(global.name);
+            self.recorder
+                .borrow_mut()
+                .put_label(offset, global.size, name, &[]);
+        }
+        copy.addr() + (address - start)
+    }
+}
+
+/// What no variable of ours wants more than.
+const ALIGN: usize = 64;

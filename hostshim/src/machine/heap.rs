@@ -1,0 +1,87 @@
+//! Rust's heap inside of a run: what the guest allocates there is memory of the machine.
+//!
+//! # Overview
+//!
+//! A scenario may use the crate `alloc`: `Box`, `Vec`, `Arc`. A program whose allocator is [`Heap`] gives it memory of the machine's
+//! arena, so that every run begins with the same, addresses are the same everywhere, and a cell in freed memory is found. All
+//! others get memory of the system.
+//!
+//! # What is not checked
+//!
+//! * That a free comes after all accesses: `Arc` orders it by a count that the machine does not see.
+//! * Leaks. Only the kernel's allocator accounts for what was given out.
+//! * Accesses to what is no cell: the elements of a `Vec<u32>`. In safe Rust only cells can be written by two threads.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use super::host::current;
+use super::side::{Host, in_guest};
+
+/// The allocator of a program that runs scenarios: the system's, but for the code of the guest.
+///
+/// ```
+/// #[global_allocator]
+/// static HEAP: hostshim::machine::Heap = hostshim::machine::Heap;
+/// ```
+pub struct Heap;
+
+/// Whether this is memory of the machine that runs on this thread.
+fn is_machines(at: *mut u8) -> bool {
+    current().is_some_and(|engine| engine.memory(|memory| memory.offset(at.addr())).is_some())
+}
+
+// SAFETY: (1) the arena gives out what the layout asks for, and nothing twice in a run; (2) whatever is not the arena's was given out
+// by the system's allocator, and goes back there.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if !in_guest() {
+            // SAFETY: the caller's promise.
+            return unsafe { System.alloc(layout) };
+        }
+        let _host = Host::begin();
+        match current() {
+            Some(engine) => engine.memory(|memory| memory.alloc_heap(layout, "heap")),
+            // SAFETY: the caller's promise.
+            None => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if in_guest() {
+            // SAFETY: the caller's promise. Memory of the arena is zeroed.
+            return unsafe { self.alloc(layout) };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !is_machines(at) {
+            // SAFETY: the caller's promise; it was given out by the system's.
+            return unsafe { System.realloc(at, layout, size) };
+        }
+        // SAFETY: the caller's promise: the size, rounded up, does not overflow.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        // SAFETY: the caller's promise: the size is not 0.
+        let new = unsafe { self.alloc(wanted) };
+        if !new.is_null() {
+            // SAFETY: both have so many bytes, and the new ones are nobody else's.
+            unsafe { new.copy_from_nonoverlapping(at, layout.size().min(size)) };
+            // SAFETY: the caller's promise.
+            unsafe { self.dealloc(at, layout) };
+        }
+        new
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        if is_machines(at) {
+            let _host = Host::begin();
+            if let Some(engine) = current() {
+                engine.memory(|memory| memory.free_heap(at.addr()));
+            }
+            return;
+        }
+        // SAFETY: the caller's promise; it was given out by the system's.
+        unsafe { System.dealloc(at, layout) };
+    }
+}

@@ -1,0 +1,43 @@
+//! Programs in the ways in which kernel code is written elsewhere: loops that wait for a word, global variables, Rust's heap.
+//!
+//! Each is correct in most variants, and must never be called wrong; in the others it has a bug of its own making.
+
+use crate::history::Own;
+use crate::scenario::{FIXED, Kind, Scenario, Variant};
+
+pub mod globals;
+pub mod heap;
+pub mod spin_loops;
+
+/// What these programs have in common.
+const STYLE: Scenario = Scenario {
+    name: "",
+    summary: "",
+    about: "",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Ported,
+    configure: |_| {},
+    setup: |_| {},
+    verify: |_| {},
+    teardown: |_| {},
+};
+
+/// A variant that is correct.
+const fn sound(name: &'static str, summary: &'static str, own: Own) -> Variant {
+    Variant {
+        name,
+        summary,
+        own,
+        ..FIXED
+    }
+}
+
+/// A variant that is not.
+const fn broken(name: &'static str, summary: &'static str, own: Own) -> Variant {
+    Variant {
+        fails: true,
+        ..sound(name, summary, own)
+    }
+}
