@@ -47,9 +47,9 @@
   function facts() {
     const told = all("#facts dd");
     const [scenario, variant] = document.title.split(": ")[0].split(" ");
-    for (const word of [scenario, variant, "rumplab replay ", "commit "]) {
-      const where = told.find((element) => text(element).includes(word));
-      check(where && isInView(where), `"${word.trim()}" is not told above the fold`);
+    for (const [what, words] of [["scenario", scenario], ["variant", variant], ["build", /^rumplab \d/], ["command", "rumplab replay "]]) {
+      const where = told.find((element) => (words.exec ? words.test(text(element)) : text(element).includes(words)));
+      check(where && isInView(where), `the ${what} is not told above the fold`);
     }
   }
 

@@ -27,7 +27,7 @@ use super::json::written;
 use super::selection::Part;
 use super::text::Role;
 use super::words::how;
-use super::{program, subject, verdict};
+use super::{machine, program, verdict};
 use kmod::machine::Kind;
 
 use crate::machine::{FailureKind, Layer, TraceEvent, What};
@@ -160,14 +160,11 @@ fn facts_html(account: &Account<'_>, origin: Origin<'_>) -> String {
     let named = |name: &str, summary: &str| {
         format!("<b>{}</b> <span>{}</span>", escape(name), escape(summary))
     };
-    let text = subject(file).to_string();
-    let machine = text.lines().find_map(|line| line.strip_prefix("machine"));
-    let machine = machine.unwrap_or("").trim_start_matches([':', ' ']);
     let mut html = String::new();
     for (term, told) in [
         ("scenario", named(file.scenario.name, file.scenario.summary)),
         ("variant", named(file.variant.name, file.variant.summary)),
-        ("machine", escape(machine)),
+        ("machine", escape(&machine(file))),
         ("build", format!("rumplab {}", escape(&version()))),
         (
             "run again",

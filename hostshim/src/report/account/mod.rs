@@ -54,7 +54,8 @@ impl Role {
 
     fn of(name: &str) -> Role {
         // The kernel's own threads are called so, and an actor's name has no slash.
-        match name.split_once('/') {
+        // Those of a second kernel have its name in front.
+        match name.strip_prefix("b/").unwrap_or(name).split_once('/') {
             Some(("idle", _)) => Role::Idle,
             Some(("xcall", _)) => Role::Xcall,
             Some((level, _)) if level.starts_with("soft") => Role::Softint,

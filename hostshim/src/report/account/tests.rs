@@ -273,3 +273,17 @@ fn a_verdict_says_what_broke_in_what_who_found_it_and_where() {
     let end = "  found by verify() at kmod/src/x.rs:1, after all threads exited\n";
     assert!(told.ends_with(end), "{told}");
 }
+
+#[test]
+fn what_an_lwp_is_does_not_depend_on_the_kernel_that_it_is_of() {
+    for (name, role) in [
+        ("idle/0", Role::Idle),
+        ("b/idle/1", Role::Idle),
+        ("b/softnet/0", Role::Softint),
+        ("b/xcall/0", Role::Xcall),
+        ("b/answerer", Role::Thread),
+        ("b", Role::Thread),
+    ] {
+        assert_eq!(Role::of(name), role, "{name}");
+    }
+}

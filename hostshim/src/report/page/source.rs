@@ -1,8 +1,8 @@
 //! Lines of the kernel's source for a page, as far as the files are at hand.
 //!
-//! A location is relative to the top of the checkout. The file is looked for below the working directory and below the
-//! program's own folder, and their parents. A file that was changed after the program was built may say something else at that line,
-//! so nothing of it is shown.
+//! A location is relative to the top of the checkout. The file is looked for in the checkout that the program was built in, and
+//! if that was moved, in the folders that the program lies in. A file that was changed after the program was built may say
+//! something else at that line, so nothing of it is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -50,14 +50,10 @@ fn split(location: &str) -> Option<(&str, usize)> {
 
 /// Where the checkout may be.
 fn folders() -> Vec<PathBuf> {
-    let program = std::env::current_exe().ok();
-    let starts = [std::env::current_dir().ok(), program];
-    let with_parents = |start: PathBuf| Vec::from_iter(start.ancestors().map(Path::to_owned));
-    starts
-        .into_iter()
-        .flatten()
-        .flat_map(with_parents)
-        .collect()
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..")];
+    let program = std::env::current_exe().unwrap_or_default();
+    folders.extend(program.ancestors().skip(1).map(Path::to_owned));
+    folders
 }
 
 /// When the program was built.
@@ -89,9 +85,9 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_file_and_what_is_not_there_is_left_out() {
-        let here = format!("hostshim/{}", "src/report/page/source.rs:1");
+        let here = "hostshim/src/report/page/source.rs:1";
         let nowhere = "hostshim/src/no_such_file.rs:1";
-        let found = excerpts([(here.as_str(), 1), (nowhere, 1)]);
+        let found = excerpts([(here, 1), (nowhere, 1)]);
         assert_eq!(found.len(), 1, "{found:?}");
         let lines = &found["hostshim/src/report/page/source.rs"];
         assert_eq!(Vec::from_iter(lines.keys()), [&1, &2]);
