@@ -158,7 +158,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             steps: 2_000_000,
-            early_ticks: 16,
+            early_ticks: 64,
         }
     }
 }

@@ -62,7 +62,7 @@ const MAGIC: (&str, u32) = ("rumplab-replay", 1);
 /// can make must be enough to call a run a livelock.
 pub const LIMITS: Limits = Limits {
     steps: 200_000,
-    early_ticks: 16,
+    early_ticks: 64,
 };
 
 /// Everything that determines a run.

@@ -15,12 +15,19 @@
 //! | [`Replay`] | a list of deviations |
 //! | [`Fair`] | the default throughout |
 //!
+//! # Time
+//!
+//! By itself the clock ticks when nothing else can happen. A seeded strategy lets it tick early: now and then once, and in
+//! some runs several times in a row at one place (a *lapse*). Without that, a timer of several ticks would
+//! never be due in the middle of a program that takes a few hundred points.
+//!
 //! # Runs and seeds
 //!
 //! What a seeded strategy does in its run number `i` depends on the seed and on `i` alone. It counts its runs;
 //! [`Strategy::seek`] says which is next, so that several machines can share the runs of one campaign.
 
 mod bytes;
+mod lapse;
 mod pct;
 mod portfolio;
 mod random;

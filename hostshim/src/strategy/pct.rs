@@ -12,12 +12,13 @@
 //!
 //! The length of the run is not known beforehand, and must not be learned from earlier runs (a run depends on the image,
 //! seed and number alone): the length of the default run is taken, times a factor that each run draws. A change point
-//! is, now and then, an early tick. A CPU that says that it spins falls to the bottom, too, or nobody would do what it waits
+//! is, now and then, an early tick, or several of them. A CPU that says that it spins falls to the bottom, too, or nobody would do what it waits
 //! for; and the clock is nobody's rival: a tick that is due is taken.
 
 use kmod::config::Config;
 use kmod::machine::Line;
 
+use super::lapse::Lapse;
 use super::{Answer, LENGTH, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
@@ -32,6 +33,10 @@ const LOW_ONLY_FOURTHS: u64 = 3;
 const DETOUR: u64 = 16;
 /// One change point in so many is an early tick.
 const TICK_ODDS: u64 = 8;
+/// One early tick in so many is followed by others, at the same place.
+const LAPSE_ODDS: u64 = 8;
+/// What lapses are drawn with, besides the seed.
+const LAPSE_SEED: u64 = 0x6c61_7073_6501;
 /// What the wire's priorities are drawn with, besides the seed.
 const WIRE_SEED: u64 = 0x7769_7265;
 /// CPUs, and their lines for interrupts from others.
@@ -57,6 +62,8 @@ pub struct Pct {
     changes: Vec<u64>,
     /// Whether changes happen only where no interrupt is masked.
     low_only: bool,
+    /// Time that passes.
+    lapse: Lapse,
 }
 
 impl Pct {
@@ -72,6 +79,7 @@ impl Pct {
             bottom: 0,
             changes: Vec::new(),
             low_only: false,
+            lapse: Lapse::default(),
         }
     }
 
@@ -136,6 +144,17 @@ impl Pct {
         true
     }
 
+    /// An early tick on one of these CPUs, or the first of several.
+    fn early_tick(&mut self, early: u32, view: &View<'_>) -> Choice {
+        let tick = Choice::Take(self.rng.member(early), Line::Clock);
+        let mut rng = Rng::new(self.seed ^ LAPSE_SEED, self.run ^ view.point() << 32);
+        if !rng.once_in(LAPSE_ODDS) {
+            return tick;
+        }
+        self.lapse = Lapse::draw(&mut rng, view);
+        self.lapse.go_on(view).unwrap_or(tick)
+    }
+
     /// For how many points after `choice` the machine by itself does what the priorities say, unless it is alerted.
     fn quiet_after(&self, choice: Choice, view: &View<'_>) -> u64 {
         match choice {
@@ -186,6 +205,7 @@ impl Strategy for Pct {
     fn begin(&mut self) {
         let depth = self.depth_of(self.run);
         self.rng = Rng::new(self.seed, self.run);
+        self.lapse = Lapse::default();
         self.run += 1;
         self.shuffle();
         self.plan(depth);
@@ -195,11 +215,14 @@ impl Strategy for Pct {
         if view.asserted(Line::Clock) != 0 || view.runnable() == 0 {
             return Answer::keep(view, 0);
         }
+        if let Some(choice) = self.lapse.go_on(view) {
+            return Answer::now(choice);
+        }
         if self.is_due(view) {
             self.changes.pop();
             let early = view.takeable(Line::Clock);
             if early != 0 && self.rng.once_in(TICK_ODDS) {
-                return Answer::now(Choice::Take(self.rng.member(early), Line::Clock));
+                return Answer::now(self.early_tick(early, view));
             }
             self.fall(self.highest(view));
         }

@@ -3,6 +3,7 @@
 use kmod::config::Config;
 use kmod::machine::Line;
 
+use super::lapse::Lapse;
 use super::{Answer, LENGTH, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
@@ -22,6 +23,10 @@ const RESTLESS_TIMES: u64 = 90;
 const RESTLESS_POINTS: std::ops::RangeInclusive<u64> = 2..=4;
 /// So many runs of four intervene only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
+/// One run in so many lets time pass at one place.
+const LAPSE_ODDS: u64 = 32;
+/// What lapses are drawn with, besides the seed.
+const LAPSE_SEED: u64 = 0x6c61_7073_6500;
 
 /// How often a walk intervenes.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +44,8 @@ enum Temper {
 ///
 /// The gaps between two such interventions are drawn from a run's own mean. Short ones find what wants many switches
 /// close together; but a walk that is always restless seldom lets one CPU get far while the others stand still,
-/// so other runs have a few interventions all in all, however long the program is.
+/// so other runs have a few interventions all in all, however long the program is. In a few runs several ticks pass at
+/// one place, too.
 #[derive(Clone, Debug)]
 pub struct Random {
     seed: u64,
@@ -52,6 +58,12 @@ pub struct Random {
     every: u64,
     /// Whether the walk leaves the machine to its default where interrupts are masked.
     low_only: bool,
+    /// The point at which time passes, if it does.
+    lapse_at: Option<u64>,
+    /// Time that passes.
+    lapse: Lapse,
+    /// For lapses alone: a run without a lapse does not depend on it.
+    lapse_rng: Rng,
 }
 
 impl Random {
@@ -65,6 +77,9 @@ impl Random {
             length: LENGTH,
             every: 1,
             low_only: false,
+            lapse_at: None,
+            lapse: Lapse::default(),
+            lapse_rng: Rng::new(seed, 0),
         }
     }
 
@@ -74,6 +89,31 @@ impl Random {
         Random {
             tick_odds: interventions.max(1),
             ..self
+        }
+    }
+
+    /// Decides whether time passes at one place of the run that begins, and at which.
+    fn plan_lapse(&mut self) {
+        self.lapse = Lapse::default();
+        self.lapse_rng = Rng::new(self.seed ^ LAPSE_SEED, self.run);
+        let wanted = self.lapse_rng.once_in(LAPSE_ODDS);
+        self.lapse_at = wanted.then(|| self.lapse_rng.below(self.length.max(1)));
+    }
+
+    /// What happens at this point for time to pass.
+    fn let_time_pass(&mut self, view: &View<'_>) -> Option<Choice> {
+        if self.lapse_at.is_some_and(|at| view.point() >= at) && view.ipl(view.current()) == 0 {
+            self.lapse_at = None;
+            self.lapse = Lapse::draw(&mut self.lapse_rng, view);
+        }
+        self.lapse.go_on(view)
+    }
+
+    /// The same gap, cut off where time is to pass.
+    fn until_lapse(&self, quiet: u64, view: &View<'_>) -> u64 {
+        match self.lapse_at {
+            Some(at) => quiet.min(at.saturating_sub(view.point() + 1)),
+            None => quiet,
         }
     }
 
@@ -137,6 +177,7 @@ impl Others {
 impl Strategy for Random {
     fn begin(&mut self) {
         self.rng = Rng::new(self.seed, self.run);
+        self.plan_lapse();
         self.run += 1;
         self.every = match TEMPERS[self.rng.below(TEMPERS.len() as u64) as usize] {
             Temper::Restless => (self.length / RESTLESS_TIMES)
@@ -148,8 +189,12 @@ impl Strategy for Random {
     }
 
     fn choose(&mut self, view: &View<'_>) -> Answer {
+        if let Some(choice) = self.let_time_pass(view) {
+            return Answer::now(choice);
+        }
         let choice = self.draw(view);
         let quiet = self.rng.below(2 * self.every - 1);
+        let quiet = self.until_lapse(quiet, view);
         Answer { choice, quiet }
     }
 

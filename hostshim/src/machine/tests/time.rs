@@ -4,7 +4,7 @@ use super::super::IDLE_TICKS;
 use super::super::decide::TICK_POINTS;
 use super::*;
 use crate::schedule::Choice;
-use crate::strategy::Answer;
+use crate::strategy::{Answer, Pct, Portfolio, Replay};
 
 #[test]
 fn a_spinning_cpu_is_held_back_until_what_it_reads_is_written() {
@@ -141,6 +141,47 @@ fn at_rest_without_a_clock_to_wait_for_is_a_deadlock() {
         (failure.kind, failure.message.as_str()),
         (FailureKind::Deadlock, "nobody goes on")
     );
+}
+
+#[test]
+fn a_window_of_a_few_points_that_takes_eight_ticks_is_reached() {
+    let mut guest = Little::new(&[
+        |s| {
+            for _ in 0..200 {
+                s.x.load(Relaxed);
+            }
+            let before = s.ticks.load(BareRelaxed);
+            for _ in 0..12 {
+                s.y.load(Relaxed);
+            }
+            let passed = s.ticks.load(BareRelaxed) - before;
+            s.progress.fetch_max(passed, BareRelaxed);
+        },
+        |_| {},
+    ]);
+    guest.verify = |s| {
+        let ticks = s.progress.load(BareRelaxed);
+        if ticks >= 8 {
+            machine::stop(Stop::Oracle("ticks"), format_args!("{ticks} ticks"));
+        }
+    };
+    for seed in 1..=3 {
+        let strategies: [Box<dyn Strategy>; 3] = [
+            Box::new(Random::new(seed)),
+            Box::new(Pct::new(seed)),
+            Box::new(Portfolio::new(seed)),
+        ];
+        for (number, mut strategy) in strategies.into_iter().enumerate() {
+            let mut machine = booted(&guest, false);
+            let reached = (0..20_000)
+                .any(|_| kind(&machine.run(&mut *strategy, &Limits::default())).is_some());
+            assert!(reached, "seed {seed}, strategy {number}");
+            let mut replay = Replay::new(machine.deviations().to_vec());
+            let again = machine.run(&mut replay, &Limits::default());
+            assert_eq!(kind(&again), Some(FailureKind::Oracle));
+            assert_eq!(replay.impossible(), None);
+        }
+    }
 }
 
 fn waits_for_ever(_: &'static Shared) {
