@@ -1,5 +1,7 @@
 //! Frames by hand: the stack has no part in them.
 
+use hostshim::strategy::Rng;
+
 /// The host whose frames are looked at, and the host that it sends them to.
 pub(crate) const FROM: ([u8; 6], [u8; 4]) = ([2, 0, 0, 0, 0, 0], [10, 0, 2, 15]);
 pub(crate) const TO: ([u8; 6], [u8; 4]) = ([2, 0, 0, 0, 0, 1], [10, 0, 2, 2]);
@@ -121,4 +123,30 @@ pub(crate) fn mend(frame: &mut [u8]) {
         }
     }
     set_sum(&mut packet[..header], 10);
+}
+
+/// A frame that is like a well-formed one, and mostly is none.
+pub(crate) fn mutant(rng: &mut Rng, sound: &[u8]) -> Vec<u8> {
+    let mut frame = sound.to_vec();
+    match rng.below(8) {
+        0 => frame.truncate(1 + rng.below(frame.len() as u64) as usize),
+        1 => frame.extend(vec![0; 1 + rng.below(20) as usize]),
+        _ => {}
+    }
+    let header = frame.len().min(70) as u64;
+    for _ in 0..rng.below(3) {
+        let at = match rng.below(4) {
+            0 => rng.below(frame.len() as u64),
+            _ => rng.below(header),
+        } as usize;
+        frame[at] = match rng.below(3) {
+            0 => rng.below(256) as u8,
+            1 => frame[at] ^ 1 << rng.below(8),
+            _ => [0, 1, 0x7f, 0x80, 0xff][rng.below(5) as usize],
+        };
+    }
+    if rng.below(4) != 0 {
+        mend(&mut frame);
+    }
+    frame
 }

@@ -13,7 +13,7 @@ use hostshim::strategy::Rng;
 use hostshim::wire::Frame;
 use kmod::scenario::net::wellformed::{Malformed, check};
 
-use crate::build::mend;
+use crate::build::mutant;
 use crate::{breaches, sound};
 
 /// Frames that are made from each well-formed one.
@@ -115,32 +115,6 @@ fn quotes_enough(frame: &[u8]) -> bool {
     let header = usize::from(quote[0] & 0xf) * 4;
     let total = usize::from(u16::from_be_bytes([quote[2], quote[3]]));
     (total.min(header + 8)..=total).contains(&quote.len())
-}
-
-/// A frame that is like a well-formed one, and mostly is none.
-fn mutant(rng: &mut Rng, sound: &[u8]) -> Vec<u8> {
-    let mut frame = sound.to_vec();
-    match rng.below(8) {
-        0 => frame.truncate(1 + rng.below(frame.len() as u64) as usize),
-        1 => frame.extend(vec![0; 1 + rng.below(20) as usize]),
-        _ => {}
-    }
-    let header = frame.len().min(70) as u64;
-    for _ in 0..rng.below(3) {
-        let at = match rng.below(4) {
-            0 => rng.below(frame.len() as u64),
-            _ => rng.below(header),
-        } as usize;
-        frame[at] = match rng.below(3) {
-            0 => rng.below(256) as u8,
-            1 => frame[at] ^ 1 << rng.below(8),
-            _ => [0, 1, 0x7f, 0x80, 0xff][rng.below(5) as usize],
-        };
-    }
-    if rng.below(4) != 0 {
-        mend(&mut frame);
-    }
-    frame
 }
 
 fn frames() -> Vec<Vec<u8>> {
