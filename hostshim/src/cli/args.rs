@@ -109,7 +109,7 @@ pub(super) struct RunArgs {
     /// Old code that runs besides the variant's, by the words of `rumplab list`
     #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
     pub(super) history: Vec<Bug>,
-    /// A pcap file of frames that network card 0 receives from outside, in every run
+    /// A pcap or pcapng file of frames that network card 0 receives from outside, in every run
     #[arg(long, value_name = "PCAP")]
     pub(super) frames: Option<PathBuf>,
     /// Keep a failure as it was found; `rumplab minimize` can make it small later

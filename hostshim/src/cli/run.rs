@@ -143,7 +143,7 @@ fn hunt(
         scenario,
         variant,
         config,
-        frames: frames(scenario, config.nics, args)?,
+        frames: frames(scenario, &config, args)?,
         plan: args.strategy,
         seed: args.seed,
         budget: match args.seconds {
@@ -175,12 +175,18 @@ fn hunt(
 }
 
 /// The frames that come from outside.
-fn frames(scenario: &Scenario, nics: usize, args: &RunArgs) -> Result<Vec<Frame>, Wrong> {
+fn frames(scenario: &Scenario, config: &Config, args: &RunArgs) -> Result<Vec<Frame>, Wrong> {
     let Some(path) = &args.frames else {
         return Ok(Vec::new());
     };
-    if nics == 0 {
-        let name = scenario.name;
+    let name = scenario.name;
+    // What each of them asks and answers is checked against the other: a frame from outside could pretend to be either.
+    if config.kernels > 1 {
+        return Err(Wrong(format!(
+            "{name} has a wire between its own kernels, on which no frames come from outside\n  help: leave --frames away"
+        )));
+    }
+    if config.nics == 0 {
         return Err(Wrong(format!(
             "{name} has no network cards to receive frames\n  help: leave --frames away"
         )));

@@ -1,15 +1,15 @@
-//! arp(4) on the wire: requests, replies, and what other hosts' packets tell.
+//! arp(4) on the wire: requests, replies, and what is learned from the packets of other hosts.
 //!
 //! # Overview
 //!
-//! A packet for a host whose Ethernet address is not known waits in the table of its interface ([`arp`]), and a request is
-//! sent; when the host answers, or says anything else of itself, the packet goes. Requests for this host's addresses are answered. A host that claims one
-//! of them for itself is counted.
+//! A packet for a host whose Ethernet address is not known waits in the table of its interface ([`arp`]), and a request is sent.
+//! The packet is sent when the host answers, or asks something itself. Requests for addresses of this host are answered. Claims of
+//! other hosts to such an address are counted.
 //!
 //! # Contexts
 //!
-//! Softint up to softnet, or thread that is bound; the interface is kept. Without NET_MPSAFE `softnet_lock` is held, but for
-//! `arpannounce`. `purge`: thread that may sleep.
+//! Softint up to softnet, or thread that is bound, with a reference to the interface. Without NET_MPSAFE the caller holds
+//! `softnet_lock`, except for `arpannounce`. `purge`: thread that may sleep.
 //!
 //! # Invariants
 //!
@@ -17,8 +17,8 @@
 //!
 //! # Differences from NetBSD
 //!
-//! The state of an entry, its timer and what waits for it are [`arp`]'s. An address is used at once, and its conflicts are
-//! counted and answered; it is not probed for before.
+//! The state of an entry, its timer and the packets that wait for it are in [`arp`]. An address is used at once: it is not probed
+//! for first. Conflicts are counted and answered.
 //!
 //! # Sources
 //!
@@ -42,7 +42,7 @@ use crate::note;
 /// Bytes of an ARP packet.
 const ARP_LEN: usize = 28;
 
-/// What the table of an interface asks of it.
+/// The functions by which the table of an interface uses the interface.
 pub(crate) static LLT_OPS: LltOps = LltOps {
     output: |ifp, m, dst| ether::ether_output(interface(ifp), m, dst.into()),
     request: |ifp, dst| arprequest(interface(ifp), dst.into()),
@@ -50,7 +50,7 @@ pub(crate) static LLT_OPS: LltOps = LltOps {
 
 /// The interface that a table was given.
 fn interface(ifp: Arg) -> &'static Ifnet {
-    // SAFETY: `if_attach` gave the interface to its own table, which asks only those who keep it.
+    // SAFETY: `if_attach` gave the interface to its own table, and callers of the table hold a reference to it.
     unsafe { ifp.get() }
 }
 
@@ -71,13 +71,13 @@ pub(crate) fn resolve(
     }
 }
 
-/// A host has told its Ethernet address. One that is not in the table comes into it if `create` says so.
+/// Learns the Ethernet address of a host. A host that is not in the table is added if `create` is set.
 #[track_caller]
 fn update(ifp: &'static Ifnet, ip: Ipv4Address, ether: EthernetAddress, create: bool) {
     arp::arp_update(&ifp.if_llt, ip.into(), ether.0, create);
 }
 
-/// Forgets the hosts of an interface that is detached (`in_domifdetach`).
+/// Deletes the entries of an interface that is detached (`in_domifdetach`).
 ///
 /// Context: thread that may sleep, without `softnet_lock`.
 #[track_caller]
@@ -99,7 +99,7 @@ fn send(ifp: &'static Ifnet, repr: &ArpRepr, to: EthernetAddress) {
     ether_send(ifp, m, to, EthernetProtocol::Arp);
 }
 
-/// Asks for the Ethernet address of a host (`arprequest`), in the name of an address that the interface has.
+/// Asks for the Ethernet address of a host (`arprequest`), with an address of the interface as the source.
 #[track_caller]
 pub(crate) fn arprequest(ifp: &'static Ifnet, ip: Ipv4Address) {
     let net = ifp.net();
@@ -113,7 +113,7 @@ pub(crate) fn arprequest(ifp: &'static Ifnet, ip: Ipv4Address) {
     request(ifp, source, ip);
 }
 
-/// Tells the others of an address (`arpannounce`): a request for it in its own name.
+/// Announces an address (`arpannounce`): a request for the address from itself.
 #[track_caller]
 pub(crate) fn arpannounce(ifp: &'static Ifnet, ip: Ipv4Address) {
     request(ifp, ip, ip);
@@ -149,7 +149,7 @@ pub(crate) fn arpintr(pq: &'static Pktqueue) {
     softnet_exit(&net.softnet_lock);
 }
 
-/// What an ARP packet says, if it can be: of Ethernet and IPv4, from a host that can send.
+/// What an ARP packet says, if it is for Ethernet and IPv4, and its sender can be a host.
 fn parse(bytes: &[u8]) -> Option<(ArpOperation, EthernetAddress, [Ipv4Address; 2])> {
     let packet = ArpPacket::new_checked(bytes).ok()?;
     let ArpRepr::EthernetIpv4 {
@@ -169,7 +169,7 @@ fn parse(bytes: &[u8]) -> Option<(ArpOperation, EthernetAddress, [Ipv4Address; 2
     sane.then_some((operation, source_hardware_addr, ips))
 }
 
-/// Handles an ARP packet (`arp_input`, `in_arpinput`). Ends it.
+/// Handles an ARP packet (`arp_input`, `in_arpinput`), and frees it.
 ///
 /// Context: softint of ARP.
 #[track_caller]
@@ -189,7 +189,7 @@ fn arp_input(net: &'static Net, m: Mbuf) {
     if_put(ifp, &psref);
 }
 
-/// What `from` says of itself is learnt, and what it asks is answered.
+/// Learns from a packet of `from`, and answers it if it is a request for an address of this host.
 #[track_caller]
 fn answer(
     ifp: &'static Ifnet,
@@ -199,7 +199,7 @@ fn answer(
 ) {
     let net = ifp.net();
     if from == ifp.lladdr() {
-        // Its own, come back.
+        // This host's own packet has come back.
         return;
     }
     let index = ifp.index();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_claim_to_be_many() {
+    fn a_group_is_no_sender() {
         assert_eq!(parse(&packet(Ipv4Address::BROADCAST, FROM)), None);
         assert_eq!(parse(&packet(SOURCE, EthernetAddress::BROADCAST)), None);
         assert_eq!(parse(&packet(SOURCE, FROM)[..ARP_LEN - 1]), None);

@@ -2,20 +2,20 @@
 //!
 //! # Overview
 //!
-//! Whoever opens a tap on an interface ([`bpf_open`]) gets a copy of every frame that the interface receives or sends
-//! while it is up, as far as the tap's queue has room, and reads them ([`BpfD::read`]) until it closes the tap
-//! ([`bpf_close`]). An interface that is detached leaves its taps: what was captured can still be read.
+//! A tap on an interface ([`bpf_open`]) gets a copy of every frame that the interface receives or sends while it is up, as long as
+//! the tap's queue has room. Its owner reads them ([`BpfD::read`]) until it closes the tap ([`bpf_close`]). When an interface is
+//! detached its taps stay, and the frames in them can still be read.
 //!
 //! # Contexts
 //!
-//! `bpf_mtap`: softint up to softnet, or thread that is bound. All else: thread that may sleep.
+//! `bpf_mtap`: softint up to softnet, or thread that is bound. Everything else: thread that may sleep.
 //!
 //! # Walking the taps
 //!
-//! A tap's mutex may be waited for, and a copy is allocated, so that is done outside of the read section, with a passive
-//! reference to the tap. To go on from there is safe only if the tap is still on the list: a removed entry keeps its
-//! pointer to the next one, which may have been removed and freed *later*. So the walk goes on in a new section only from
-//! a tap that is still listed there, and else ends: some frame is missed by some tap while taps are closed.
+//! Delivering to a tap may sleep for its mutex, and allocates a copy. So it happens outside the read section, with a passive
+//! reference to the tap. Continuing from that tap is safe only if it is still on the list: a removed entry keeps its pointer to the
+//! next one, which may have been removed and freed *later*. So the walk continues, in a new section, only from a tap that is still
+//! listed. Otherwise it ends: while taps are being closed, a tap may miss a frame.
 //!
 //! ```text
 //! walk                                  close
@@ -27,12 +27,12 @@
 //!
 //! # Lock order
 //!
-//! `bpf_mtx` (who changes lists of taps), then nothing. A tap's `bd_mtx`: nothing is taken under it.
+//! No lock is taken under `bpf_mtx`, which protects changes to the lists of taps, nor under a tap's `bd_mtx`.
 //!
 //! # Differences from NetBSD
 //!
-//! No filter programs and no time stamps; a tap keeps packets, not a buffer of bytes. NetBSD stays in one read section for
-//! all taps, and copies under a spin mutex.
+//! There are no filter programs and no time stamps. A tap keeps packets, not a buffer of bytes. NetBSD stays in one read section
+//! for all taps, and copies under a spin mutex.
 //!
 //! # Sources
 //!
@@ -53,7 +53,7 @@ use crate::net::mbuf::{End, Mbuf, Packet};
 /// Most frames that a tap keeps.
 const KEPT: u32 = 64;
 
-/// What a stack has for its taps.
+/// The taps of a stack.
 pub struct Taps {
     bpf_mtx: Kmutex,
     bpf_psz: Pserialize,
@@ -86,7 +86,7 @@ impl Taps {
 /// The taps of an interface (`struct bpf_if`).
 pub struct Bpf {
     bif_dlist: PslistHead<BpfD>,
-    /// Whether the interface takes no taps any more: changed with `bpf_mtx` held.
+    /// Whether the interface takes no more taps. Changed with `bpf_mtx` held.
     bif_detached: Plain<bool>,
 }
 
@@ -166,7 +166,7 @@ pub fn bpf_open(ifp: &'static Ifnet) -> Option<&'static BpfD> {
     )?;
     d.bd_psref.init(taps.bpf_psref_class);
     taps.bpf_mtx.enter();
-    // Who keeps an interface may come when its taps have been taken off: a tap that comes later would stay on its list.
+    // A caller with a reference to the interface may come after its taps were removed: a new tap would stay on the list.
     let detached = ifp.if_bpf.bif_detached.get();
     if !detached {
         ifp.if_bpf.bif_dlist.insert_head(d);
@@ -180,13 +180,13 @@ pub fn bpf_open(ifp: &'static Ifnet) -> Option<&'static BpfD> {
     Some(d)
 }
 
-/// Takes a tap off the list of its interface, if it is on one.
+/// Removes a tap from the list of its interface, if it is on one.
 #[track_caller]
 fn unlist(net: &'static Net, d: &'static BpfD) {
     let taps = &net.taps;
     taps.bpf_mtx.enter();
     if d.bd_listed.load(Acquire) {
-        // Before it leaves the list: who then still finds it listed is in a section that is waited for.
+        // Before it leaves the list: a reader that still finds it listed is in a section that is waited for.
         d.bd_listed.store(false, Release);
         d.bd_entry.remove();
         taps.bpf_psz.perform();
@@ -194,7 +194,7 @@ fn unlist(net: &'static Net, d: &'static BpfD) {
     taps.bpf_mtx.exit();
 }
 
-/// Closes a tap: frames it has end as [`End::Flushed`]. Nobody reads from it any more.
+/// Closes a tap. Frames in it end as [`End::Flushed`]. No thread may be reading from it.
 ///
 /// Context: thread that may sleep. Panics: contract `sleepable`.
 #[track_caller]
@@ -211,7 +211,7 @@ pub fn bpf_close(net: &'static Net, d: &'static BpfD) {
     unsafe { kmem_free(d) };
 }
 
-/// Takes all taps off an interface that is detached, and lets no others come (`bpf_detach`, which takes the interface off
+/// Removes all taps of an interface that is detached, and allows no more (`bpf_detach`, which takes the interface off
 /// the list that `bpf_setif` looks through).
 #[track_caller]
 pub(crate) fn bpf_detach_if(ifp: &'static Ifnet) {
@@ -219,7 +219,7 @@ pub(crate) fn bpf_detach_if(ifp: &'static Ifnet) {
     taps.bpf_mtx.enter();
     ifp.if_bpf.bif_detached.set(true);
     taps.bpf_mtx.exit();
-    // A tap that is closed meanwhile is taken off by its owner: its reference keeps it here.
+    // A tap that is closed meanwhile is removed by its owner; the reference keeps it alive here.
     let class = taps.bpf_psref_class;
     let bound = crate::kern::lwp::curlwp_bind();
     loop {
@@ -301,7 +301,7 @@ impl BpfD {
         self.bd_mtx.exit();
     }
 
-    /// The oldest frame that is kept. `bd_mtx` is held, or nobody captures any more.
+    /// The oldest frame. `bd_mtx` is held, or the tap captures no more.
     fn take(&self) -> Option<Mbuf> {
         let packet = self.bd_first.get()?;
         let next = packet.m_nextpkt.get();
@@ -314,7 +314,7 @@ impl BpfD {
         Some(unsafe { Mbuf::from_queue(packet) })
     }
 
-    /// The oldest frame that was captured, waited for `timeout_ticks` at most (0: not at all). For the opener.
+    /// Takes the oldest frame; waits for one at most `timeout_ticks` (0: does not wait). Only the opener may call it.
     ///
     /// Context: thread that may sleep. Panics: contract `sleepable`.
     #[track_caller]
@@ -328,7 +328,7 @@ impl BpfD {
         m
     }
 
-    /// Frames that were captured, and that found no room.
+    /// How many frames were captured, and how many found no room.
     #[track_caller]
     pub fn stats(&self) -> (u64, u64) {
         self.bd_mtx.enter();

@@ -2,16 +2,16 @@
 //!
 //! # Overview
 //!
-//! [`ether_input`] looks at the header of a frame that an interface has received, takes it off, and puts what is inside on
-//! the queue of IP or of ARP. [`ether_output`] finds the Ethernet address of the next hop, by ARP if it must, and sends.
+//! [`ether_input`] checks the header of a frame that an interface has received, removes it, and puts the packet on the queue of IP
+//! or of ARP. [`ether_output`] finds the Ethernet address of the next hop, with ARP if it is not known yet, and sends.
 //!
 //! # Contexts
 //!
-//! Softint up to softnet, or thread that is bound. The interface is kept.
+//! Softint up to softnet, or thread that is bound, with a reference to the interface.
 //!
 //! # Differences from NetBSD
 //!
-//! No VLANs, bridges, link aggregation; no promiscuous mode: frames for others end here.
+//! There are no VLANs, no bridges and no link aggregation. There is no promiscuous mode: frames for other hosts are dropped here.
 //!
 //! # Sources
 //!

@@ -1,9 +1,9 @@
-//! Bytes that no host should send, for the unit tests of parsers.
+//! Malformed input for the unit tests of parsers.
 
 extern crate std;
 use std::vec::Vec;
 
-/// Inputs that a parser is tried with.
+/// How many inputs a parser gets.
 const INPUTS: u32 = 50_000;
 
 /// Calls `parser` with random bytes, and with `valid` cut off, lengthened and changed at a few places.

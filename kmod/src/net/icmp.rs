@@ -2,8 +2,9 @@
 //!
 //! # Overview
 //!
-//! An echo request becomes its own reply: the same packet goes back, with the addresses exchanged. Datagrams for a port
-//! that nobody has, and packets of an unknown protocol, are answered by an error with the beginning of what they were.
+//! An echo request becomes its own reply: the same packet goes back with another type and with the addresses exchanged. Its code
+//! stays, whatever it is. A datagram for a port without a socket, and a packet of an unknown protocol, is answered with an error
+//! that quotes its IP header and the 8 bytes behind it, or fewer if it has fewer.
 //!
 //! # Contexts
 //!
@@ -11,18 +12,20 @@
 //!
 //! # What is not answered
 //!
-//! What was sent to many, by IP or by Ethernet; and with an error, what is itself ICMP, or comes from nowhere (RFC 1122,
-//! 3.2.2).
+//! - A packet that was sent to more than one host, by IP or by Ethernet.
+//! - A packet from an address that no answer can be sent to (`in_canforward`): of net 0, of a group, or reserved.
+//! - With an error: any ICMP message (RFC 1122, 3.2.2, which forbids it for errors).
 //!
 //! # Differences from NetBSD
 //!
-//! Errors are not limited in number. No redirects, masks or time stamps; what others report is counted and not acted on.
+//! The rate of errors is not limited. There are no redirects, masks or time stamps. Errors that other hosts report are counted
+//! and have no effect.
 //!
 //! # Sources
 //!
 //! icmp(4), RFC 792; `sys/netinet/ip_icmp.c`.
 
-use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, IpProtocol};
+use smoltcp::wire::{Icmpv4Message, Icmpv4Packet, IpProtocol, Ipv4Address};
 
 use crate::net::ip::{Header, Outgoing, ip_output};
 use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
@@ -57,7 +60,7 @@ pub(crate) fn icmp_input(net: &'static Net, mut m: Mbuf, header: &Header) {
             net.stats.count(Count::IcmpDropped);
             m.free(End::BadIcmp);
         }
-        Some(Icmpv4Message::EchoRequest) if !to_many => {
+        Some(Icmpv4Message::EchoRequest) if !to_many && is_answerable(header.src) => {
             net.stats.count(Count::EchoRequests);
             icmp_reflect(net, m, header);
         }
@@ -68,7 +71,13 @@ pub(crate) fn icmp_input(net: &'static Net, mut m: Mbuf, header: &Header) {
     }
 }
 
-/// A message to whoever sent the packet with this header, from the address that it was sent to.
+/// Whether an answer can be sent to an address (`in_canforward`). A loopback address has come from this host.
+fn is_answerable(src: Ipv4Address) -> bool {
+    // The addresses from 224.0.0.0 on are groups, and from 240.0.0.0 on reserved.
+    !matches!(src.octets()[0], 0 | 224..)
+}
+
+/// A message to the sender of the packet with this header, from the address that it was sent to.
 fn back(header: &Header) -> Outgoing {
     Outgoing {
         src: Some(header.dst),
@@ -92,7 +101,7 @@ fn icmp_reflect(net: &'static Net, mut m: Mbuf, header: &Header) {
 #[track_caller]
 pub(crate) fn icmp_error(net: &'static Net, m: &Mbuf, header: &Header, code: u8) {
     let to_many = m.flags() & (M_BCAST | M_MCAST) != 0;
-    if to_many || header.protocol == IpProtocol::Icmp || header.src.is_unspecified() {
+    if to_many || header.protocol == IpProtocol::Icmp || !is_answerable(header.src) {
         return;
     }
     let quoted_len = m.len().min(header.header_len + QUOTED_LEN);
@@ -126,6 +135,16 @@ mod tests {
             PORT_UNREACHABLE,
             u8::from(Icmpv4DstUnreachable::PortUnreachable)
         );
+    }
+
+    #[test]
+    fn groups_and_nets_that_no_host_is_on_are_not_answered() {
+        for no in [[0, 0, 0, 0], [0, 1, 2, 3], [224, 0, 0, 1], [240, 0, 0, 1]] {
+            assert!(!is_answerable(Ipv4Address::from(no)), "{no:?}");
+        }
+        for yes in [[10, 0, 2, 2], [127, 0, 0, 1], [223, 255, 255, 254]] {
+            assert!(is_answerable(Ipv4Address::from(yes)), "{yes:?}");
+        }
     }
 
     #[test]

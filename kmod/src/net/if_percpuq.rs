@@ -2,29 +2,29 @@
 //!
 //! # Overview
 //!
-//! Who has a frame for an interface and is not in the place to have it handled (a thread that wrote to the other end of a
-//! pair, with its locks and its stack) puts it on the queue of its CPU; a softint of the level of softnet, on the
-//! same CPU, takes it from there and gives it to the interface ([`if_input`]).
+//! Sometimes a frame cannot be handled where it appears: a thread that writes to the other end of a pair has locks of its own, and
+//! little stack. It puts the frame on the queue of its CPU. A softint at the level of softnet, on the same CPU, takes it out and
+//! gives it to the interface ([`if_input`]).
 //!
 //! # Contexts
 //!
-//! [`IfPercpuq::enqueue`]: thread and softint, who keep the interface from being detached. `IfPercpuq::init`: thread,
-//! or boot. `IfPercpuq::destroy`: thread that may sleep.
+//! [`IfPercpuq::enqueue`]: thread or softint, with a reference to the interface. `IfPercpuq::init`: thread, or boot.
+//! `IfPercpuq::destroy`: thread that may sleep.
 //!
 //! # Per-CPU operation
 //!
-//! A queue is touched by its own CPU alone, at IPL_VM (`splnet`). Its head lies in percpu(9) storage, which moves: nothing
-//! points back at it.
+//! Only its own CPU touches a queue, at IPL_VM (`splnet`). The head of the queue is in percpu(9) storage, which may move, so
+//! nothing points to it.
 //!
 //! # Invariants
 //!
-//! 1. After each put the softint is scheduled on the same CPU, so at rest the queues are empty.
-//! 2. The softint of an interface ends before the interface does.
+//! 1. The softint is scheduled after each put, on the same CPU. So the queues are empty at rest.
+//! 2. The softint of an interface is disestablished before the interface is freed.
 //!
 //! # Differences from NetBSD
 //!
-//! Not called in a hard interrupt: packets are not had there (see [`mbuf`](crate::net::mbuf)), so drivers of cards receive in a softint
-//! and need no queue.
+//! It is not called from a hard interrupt, which cannot allocate packets here (see [`mbuf`](crate::net::mbuf)). Drivers of cards
+//! receive in a softint, and need no such queue.
 //!
 //! # Sources
 //!

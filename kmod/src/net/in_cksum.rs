@@ -1,8 +1,8 @@
 //! Whether the checksums of a packet are right (`in_cksum`, `in4_cksum`).
 //!
-//! smoltcp computes them, but takes every one for right in a build that is to be fuzzed, so that its own fuzzers come further.
-//! A kernel must do the same in every build, or what a fuzzer finds is not found again by who replays it; so in that
-//! build they are added up here.
+//! smoltcp computes checksums. In a build for fuzzing, however, it accepts every checksum, so that its own fuzzers get further.
+//! This kernel must do the same in every build, or a failure that a fuzzer finds could not be replayed. So in a build for fuzzing
+//! the checksums are computed here.
 //!
 //! # Contexts
 //!
@@ -14,7 +14,7 @@
 
 use smoltcp::wire::{Icmpv4Packet, Ipv4Address, Ipv4Packet, UdpPacket};
 
-/// Of a header whose lengths are right.
+/// Of an IPv4 header whose lengths are right.
 #[inline]
 pub fn ip(packet: &Ipv4Packet<&[u8]>) -> bool {
     #[cfg(fuzzing)]
@@ -23,7 +23,7 @@ pub fn ip(packet: &Ipv4Packet<&[u8]>) -> bool {
     packet.verify_checksum()
 }
 
-/// Of a message: all of it.
+/// Of an ICMP message.
 #[inline]
 pub fn icmp(packet: &Icmpv4Packet<&[u8]>) -> bool {
     #[cfg(fuzzing)]
@@ -32,7 +32,7 @@ pub fn icmp(packet: &Icmpv4Packet<&[u8]>) -> bool {
     packet.verify_checksum()
 }
 
-/// Of a datagram whose length is right, between these hosts; one that has no checksum is right.
+/// Of a UDP datagram whose length is right, between these hosts. A datagram without a checksum is right.
 #[inline]
 pub fn udp(packet: &UdpPacket<&[u8]>, src: Ipv4Address, dst: Ipv4Address) -> bool {
     #[cfg(fuzzing)]
@@ -45,7 +45,7 @@ pub fn udp(packet: &UdpPacket<&[u8]>, src: Ipv4Address, dst: Ipv4Address) -> boo
 mod sum {
     use smoltcp::wire::{Icmpv4Packet, IpProtocol, Ipv4Address, Ipv4Packet, UdpPacket};
 
-    /// Whether the words of all parts add up to what they do with a right checksum among them. All but the last have an
+    /// Whether the words of all parts, with a checksum among them, have the sum of a right checksum. Each part but the last has an
     /// even length.
     fn is_right(parts: &[&[u8]]) -> bool {
         let words = parts.iter().flat_map(|part| part.chunks(2));
@@ -85,7 +85,7 @@ mod tests {
     const SRC: Ipv4Address = Ipv4Address::new(10, 0, 0, 2);
     const DST: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
 
-    /// How many of what is fed are right, which both say of the same.
+    /// How many of the inputs are right. Both functions must say the same of each.
     fn agree(bytes: &[u8], mut both: impl FnMut(&[u8]) -> Option<(bool, bool)>) -> u32 {
         let mut right = 0;
         let mut look = |bytes: &[u8]| {

@@ -2,8 +2,8 @@
 //!
 //! # Overview
 //!
-//! Addresses stand on one list, which packets read in read sections of pserialize(9); who uses an address for longer
-//! holds a passive reference to it. An address brings a route to its net with it, and takes it along when it goes.
+//! Addresses are on one list. The packet path reads it in read sections of pserialize(9), and holds a passive reference to an
+//! address that it uses for longer. Adding an address adds a route to its net; removing it removes the route.
 //!
 //! # Contexts
 //!
@@ -13,20 +13,20 @@
 //!
 //! # Invariants
 //!
-//! 1. An address belongs to one interface from its insertion to its end, and ends before that.
+//! 1. An address belongs to one interface from its insertion to its removal, and is removed before the interface is.
 //! 2. No two addresses of a host are the same.
-//! 3. A removed address is freed when all read sections that may have found it have ended, and then all references.
+//! 3. A removed address is freed after all read sections that may have found it have ended, and all references are released.
 //!
 //! # Lock order
 //!
-//! IFNET_LOCK, then `in_ifaddr_lock`, then the lock of the routes. References and readers are waited for with IFNET_LOCK
-//! held, and *never with `softnet_lock`*: a handler that holds a reference may wait for it (as `tcp_purgeif` once did, see
+//! IFNET_LOCK, then `in_ifaddr_lock`, then the lock of the routes. A thread waits for references and readers with IFNET_LOCK
+//! held, and *never with `softnet_lock`*: a handler that holds a reference may wait for that lock (as `tcp_purgeif` once did, see
 //! [the talk](crate::scenario::perform_vs_callout)).
 //!
 //! # Differences from NetBSD
 //!
-//! One list, in place of a list for each interface, a list of all and a hash table. Duplicates are noticed
-//! ([`arp_wire`]) and not searched for before an address is used.
+//! There is one list, instead of a list for each interface, a list of all and a hash table. Duplicate addresses are noticed
+//! ([`arp_wire`]), but not probed for before an address is used.
 //!
 //! # Sources
 //!
@@ -96,10 +96,10 @@ pub(crate) fn broadcast(addr: Ipv4Address, prefix: u8) -> Ipv4Address {
     Ipv4Address::from_bits(addr.to_bits() | !netmask(prefix))
 }
 
-/// What a stack has for its addresses.
+/// The addresses of a stack.
 pub struct Inet {
     in_ifaddrhead: PslistHead<InIfaddr>,
-    /// Who changes the list.
+    /// Held by whoever changes the list.
     in_ifaddr_lock: Kmutex,
     ifa_psz: Pserialize,
     ifa_psref_class: PsrefClass,
@@ -146,7 +146,7 @@ impl Inet {
         unsafe { self.ifa_psref_class.destroy_at_rest() };
     }
 
-    /// The first address that fits: in a read section, or with `in_ifaddr_lock` held.
+    /// The first address that `fits` accepts. Call it in a read section, or with `in_ifaddr_lock` held.
     fn find(&self, fits: impl Fn(&InIfaddr) -> bool) -> Option<&'static InIfaddr> {
         self.in_ifaddrhead.iter().find(|ia| fits(ia))
     }
@@ -164,7 +164,7 @@ pub fn in_control_add(ifp: &'static Ifnet, addr: Ipv4Address, prefix: u8) -> Res
     let result = ifa_insert(ifp, addr, prefix);
     ifp.unlock();
     if result.is_ok() && !ifp.is_loopback() {
-        // Those who have the address tell; those who know it with another Ethernet address learn.
+        // Another host with this address answers; hosts that know it with another Ethernet address learn the new one.
         let bound = curlwp_bind();
         arp_wire::arpannounce(ifp, addr);
         curlwp_bindx(bound);
@@ -172,7 +172,7 @@ pub fn in_control_add(ifp: &'static Ifnet, addr: Ipv4Address, prefix: u8) -> Res
     result
 }
 
-/// Takes an address away from an interface (SIOCDIFADDR). False: it does not have it.
+/// Removes an address from an interface (SIOCDIFADDR). False: the interface does not have it.
 ///
 /// Context, panics: as [`in_control_add`], and as [`ifa_remove`].
 #[track_caller]
@@ -182,7 +182,7 @@ pub fn in_control_remove(ifp: &'static Ifnet, addr: Ipv4Address) -> bool {
     inet.in_ifaddr_lock.enter();
     let ia = inet.find(|ia| ia.ia_addr == addr && core::ptr::eq(ia.ia_ifp, ifp));
     inet.in_ifaddr_lock.exit();
-    // Nobody else removes it: IFNET_LOCK is held.
+    // No other thread removes it: IFNET_LOCK is held.
     if let Some(ia) = ia {
         ifa_remove(ifp, ia);
     }
@@ -190,7 +190,7 @@ pub fn in_control_remove(ifp: &'static Ifnet, addr: Ipv4Address) -> bool {
     ia.is_some()
 }
 
-/// Lets an address be found (`ifa_insert`). IFNET_LOCK is held.
+/// Adds an address to the list (`ifa_insert`). IFNET_LOCK is held.
 ///
 /// Panics: contract `ifnet-lock`.
 #[track_caller]
@@ -240,7 +240,7 @@ pub fn ifa_insert(ifp: &'static Ifnet, addr: Ipv4Address, prefix: u8) -> Result<
     Ok(())
 }
 
-/// Ends an address: nobody finds it, all who did are done with it (`ifa_remove`). IFNET_LOCK is held.
+/// Removes an address, and waits until no reader and no reference is left (`ifa_remove`). IFNET_LOCK is held.
 ///
 /// Context: thread that may sleep, without a reference to it and without `softnet_lock`. Panics: contracts `ifnet-lock`,
 /// `softnet-lock`, `sleepable`.
@@ -289,7 +289,7 @@ pub fn in_purgeif(ifp: &'static Ifnet) {
     ifp.unlock();
 }
 
-/// Finds the address that fits and takes a reference (`in_get_ia_psref`).
+/// Finds the first address that `fits` accepts, and takes a reference (`in_get_ia_psref`).
 ///
 /// Context: softint up to softnet, or thread that is bound, until [`ia_put`]. Panics: contracts `psref-context`,
 /// `psref-unbound`, `psref-twice`.
@@ -308,7 +308,7 @@ pub fn in_ifaddr_get(
     ia
 }
 
-/// Gives a reference back (`ia4_release`). Context: as [`Psref::release`].
+/// Releases a reference (`ia4_release`). Context: as [`Psref::release`].
 #[track_caller]
 pub fn ia_put(net: &'static Net, ia: &'static InIfaddr, psref: &Psref) {
     psref.release(&ia.ia_psref, net.inet.ifa_psref_class);

@@ -11,19 +11,19 @@
 //!
 //! # Fragments
 //!
-//! Nothing is put together again and nothing is fragmented. *Every* fragment that comes, the first included, ends as
-//! [`End::Fragment`]; what is larger than its interface sends ends as [`End::TooBig`]; and all that is sent says that it
-//! must not be fragmented, so that a router on the way says so too.
+//! Fragments are not reassembled, and nothing is fragmented. *Every* fragment that arrives, the first one included, ends as
+//! [`End::Fragment`]. A packet that is larger than the MTU of its interface ends as [`End::TooBig`]. Each packet that is sent has
+//! the flag "don't fragment", so that a router on the way reports it too.
 //!
 //! # Lock order
 //!
-//! With NET_MPSAFE none is held when a protocol is called. Without it, `softnet_lock` is held all the way, from the
-//! softint's beginning.
+//! With NET_MPSAFE no lock is held when a protocol is called. Without it, the softint holds `softnet_lock` from its beginning to
+//! its end.
 //!
 //! # Differences from NetBSD
 //!
-//! No forwarding, options (they are skipped), multicast, filters, IPsec, fragments. A packet with an address of this host
-//! as its source is sent only while the host has it. An address is looked for on a list.
+//! There is no forwarding, no multicast, no filter, no IPsec and no fragmentation. Options are skipped. A packet is sent only while
+//! its source is an address of this host. Addresses are on a list, not in a hash table.
 //!
 //! # Sources
 //!
@@ -45,14 +45,14 @@ use crate::net::{Net, icmp, in_cksum, softnet_enter, softnet_exit, udp};
 /// Hops that a packet may make (`IPDEFTTL`).
 const TTL: u8 = 64;
 
-/// What the header of a packet says, and what is left of the packet.
+/// What the header of a packet says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// Who sent it.
+    /// Its source.
     pub src: Ipv4Address,
-    /// Whom it is for.
+    /// Its destination.
     pub dst: Ipv4Address,
-    /// What is inside.
+    /// The protocol of its data.
     pub protocol: IpProtocol,
     /// Bytes of the header.
     pub header_len: usize,
@@ -126,7 +126,7 @@ fn ip_input(net: &'static Net, mut m: Mbuf) {
             return m.free(end);
         }
     };
-    // What Ethernet padded.
+    // Ethernet may have padded it.
     m.truncate(header.total_len);
     match header.protocol {
         IpProtocol::Icmp => {
@@ -176,14 +176,14 @@ fn accept(net: &'static Net, m: &Mbuf) -> Result<Header, End> {
     is_ours.then_some(header).ok_or(End::NotOurs)
 }
 
-/// What is to be sent (an outline of `struct ip`).
+/// A packet to be sent (an outline of `struct ip`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Outgoing {
-    /// Whose address it is sent from; `None`: that of the route.
+    /// The address that it is sent from; `None`: that of the route.
     pub src: Option<Ipv4Address>,
-    /// Whom it is for.
+    /// Its destination.
     pub dst: Ipv4Address,
-    /// What is inside.
+    /// The protocol of its data.
     pub protocol: IpProtocol,
 }
 
@@ -242,7 +242,7 @@ fn send(
 ) {
     stages::reached(Stage::Routed);
     if !in_is_local(net, src) {
-        // It was removed since the packet came that this answers, or since the route was found.
+        // The address was removed after the request came that this answers, or after the route was found.
         return m.free(End::NoAddress);
     }
     let psref = Psref::new();

@@ -1,9 +1,9 @@
-//! Who listens to network cards in place of a stack.
+//! A softint that uses network cards without a stack.
 //!
 //! # Overview
 //!
-//! An interrupt of a card schedules the listener's softint on the CPU that took it. What the softint does with the
-//! cards is its own affair: it sees frames as they are ([`machine::nic_receive`](crate::machine::nic_receive)).
+//! An interrupt of a card schedules the listener's softint on the CPU that took the interrupt. The softint reads the frames itself
+//! ([`machine::nic_receive`](crate::machine::nic_receive)).
 //!
 //! # Contexts
 //!
@@ -13,7 +13,7 @@ use crate::kern::lwp::curlwp;
 use crate::kern::softint::{self, Softint};
 use crate::mem::{Acquire, AtomicRef, Release};
 
-/// What a kernel has for it.
+/// The listener of a kernel.
 pub(crate) struct Listener(AtomicRef<Softint>);
 
 impl Listener {
@@ -22,9 +22,9 @@ impl Listener {
     }
 }
 
-/// Lets every interrupt of a card schedule `softint`; `None`: nobody is told any more.
+/// Makes every interrupt of a card schedule `softint`; `None`: no interrupt does any more.
 ///
-/// An interrupt that is being taken may still use the one of before: a cross call of low priority comes behind it.
+/// An interrupt under way may still schedule the previous softint. A low-priority cross call runs after it.
 pub fn listen(softint: Option<&'static Softint>) {
     curlwp().kernel().nic_listener.0.store(softint, Release);
 }

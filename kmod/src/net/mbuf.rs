@@ -142,7 +142,7 @@ ends! {
     NoProtocol, true, "dropped: unknown protocol";
     /// An ICMP message that is too short, or has a wrong checksum.
     BadIcmp, true, "dropped: bad ICMP message";
-    /// An UDP datagram that is too short, or has a wrong checksum.
+    /// A UDP datagram that is too short, is for port 0, or has a wrong checksum.
     BadUdp, true, "dropped: bad UDP datagram";
     /// Nobody listens on its port.
     NoPort, true, "dropped: no port";
@@ -150,7 +150,7 @@ ends! {
     SocketFull, true, "dropped: socket full";
     /// There is no route to its destination, or it is just being changed.
     NoRoute, true, "dropped: no route";
-    /// No address of this host fits as its source, or the address has been removed.
+    /// No address of this host fits as its source, the address has been removed, or its destination is port 0 or 0.0.0.0.
     NoAddress, true, "dropped: no address";
     /// The Ethernet address of the next hop is not known, and it could not wait.
     Unresolved, true, "dropped: unresolved";

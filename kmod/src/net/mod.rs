@@ -12,17 +12,17 @@
 //!                                                                   └─ udp_input ═ socket ═ thread
 //! ```
 //!
-//! A double line is a queue: what is behind it runs later, in another context. At each of them a packet keeps nothing
-//! alive: it names the interface that it came by, and who takes it out looks whether that is still there.
+//! A double line is a queue: the code behind it runs later, in another context. A packet in a queue keeps nothing alive. It names
+//! the interface that it came by, and whoever takes it out checks that the interface is still there.
 //!
 //! # How to read it
 //!
-//! A packet is an [`mbuf`]. [`nic`] takes it from a network card, or [`pair`] from a wire inside of the kernel; [`if_percpuq`]
-//! and [`pktqueue`] bring it to the protocols: [`ether`], [`arp_wire`], [`ip`], [`icmp`], [`udp`]. [`ifnet`], [`inet`] and [`route`] are
-//! what they look up, each with the rules by which it ends; [`llatbl`] is the table that tells link addresses by network
-//! addresses, [`arp`] the protocol that fills it, and [`lleref`] the account of who keeps an entry of the table alive. [`bpf`]
-//! taps an interface; a [`listener`] has the cards without a stack. [`stats`] says where packets went, [`stages`] how far one has
-//! come.
+//! A packet is an [`mbuf`]. [`nic`] takes it from a network card, or [`pair`] from a wire inside the kernel. [`if_percpuq`] and
+//! [`pktqueue`] bring it to the protocols: [`ether`], [`arp_wire`], [`ip`], [`icmp`], [`udp`]. The protocols look up an
+//! [`ifnet`], an address ([`inet`]) and a [`route`]; each module describes how these are removed safely. [`llatbl`] is the table from
+//! network addresses to link addresses, [`arp`] the protocol that fills it, and [`lleref`] records the references to its entries.
+//! [`bpf`] taps an interface. A [`listener`] uses the cards without a stack. [`stats`] counts where packets went, and [`stages`]
+//! marks how far one has come.
 //!
 //! # Contexts
 //!
@@ -30,9 +30,9 @@
 //!
 //! # The two schemes of locking
 //!
-//! With NET_MPSAFE (`net_mpsafe` of the configuration, the default) the protocols run on all CPUs at once; only sockets
-//! take `softnet_lock`. Without it the softints of IP and ARP take it around all that they do, and so does who sends from a
-//! socket: then one CPU at a time is in the protocols.
+//! With NET_MPSAFE (`net_mpsafe` of the configuration, the default) the protocols run on all CPUs at once, and only sockets
+//! take `softnet_lock`. Without it, the softints of IP and ARP hold `softnet_lock` for as long as they run, and so does a thread
+//! that sends from a socket: only one CPU at a time is in the protocols.
 //!
 //! # Lock order
 //!
@@ -44,13 +44,13 @@
 //!              └ IF_AFDATA_LOCK ─ lle_lock ─ the lock of a CPU's callouts
 //! ```
 //!
-//! `softnet_lock` and IFNET_LOCK are never held together. Nobody waits for readers, references or queues with
-//! `softnet_lock` held (contract `softnet-lock`): a handler that has what is waited for may want it.
+//! `softnet_lock` and IFNET_LOCK are never held together. No thread waits for readers, references or queues with `softnet_lock`
+//! held (contract `softnet-lock`): the handler that it waits for may need that lock.
 //!
 //! # Differences from NetBSD
 //!
-//! Each file has its own. No KERNEL_LOCK, which NetBSD takes after `softnet_lock` without NET_MPSAFE. The stack is built
-//! for a scenario, and taken down again.
+//! Each module lists its own. There is no KERNEL_LOCK, which NetBSD takes after `softnet_lock` without NET_MPSAFE. The stack is
+//! built for a scenario, and taken down at its end.
 //!
 //! # Sources
 //!

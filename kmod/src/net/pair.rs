@@ -1,10 +1,10 @@
-//! pair: two interfaces on one wire inside of the kernel.
+//! pair: two interfaces on one wire inside the kernel.
 //!
 //! # Overview
 //!
-//! What `pair0` sends `pair1` receives, and the other way round: the sender puts the frame on the input queue of the other
-//! end ([`if_percpuq`](crate::net::if_percpuq)), on its own CPU. So a scenario has a wire on every machine: the stack
-//! listens at one end, the scenario at the other, with an input function of its own.
+//! `pair1` receives what `pair0` sends, and the other way round: the sender puts the frame on the input queue of the other end
+//! ([`if_percpuq`](crate::net::if_percpuq)), on its own CPU. So scenarios have a wire on every machine. The stack listens at one end,
+//! and the scenario at the other, with an input function of its own.
 //!
 //! # Contexts
 //!
@@ -12,12 +12,12 @@
 //!
 //! # Invariants
 //!
-//! The sender holds a reference to the other end while it puts the frame: so who waited for the references of an end knows
-//! that no frame comes any more.
+//! The sender holds a reference to the other end while it enqueues the frame. So once the references of an end have been waited
+//! for, it gets no more frames.
 //!
 //! # Differences from NetBSD
 //!
-//! It has no such driver (its `shmif(4)` is a wire between processes; FreeBSD's is `epair(4)`).
+//! NetBSD has no such driver: its `shmif(4)` is a wire between processes. FreeBSD has `epair(4)`.
 
 use crate::kern::lwp::{Arg, Name};
 use crate::kern::psref::Psref;

@@ -1,9 +1,9 @@
-//! Stages: how far a packet has come, for who counts what each part of its way costs.
+//! Stages: marks on the path of a packet, to measure what each part of the path costs.
 //!
 //! # Overview
 //!
-//! The way of an ICMP echo through the stack has marks ([`reached`]). With the feature `stages` each tells the host
-//! (`machine::stage`); without it they are nothing. The cost kernel counts the instructions from one to the next.
+//! The path of an ICMP echo through the stack has marks ([`reached`]). With the feature `stages` each mark tells the host
+//! (`machine::stage`); without it, marks compile to nothing. The cost kernel counts the instructions between marks.
 //!
 //! # Contexts
 //!
@@ -12,8 +12,8 @@
 #[cfg(feature = "stages")]
 use crate::machine;
 
-/// A mark on the way of an echo, in the order of the way. Those of an interface are come by twice: the reply goes over a
-/// wire, too.
+/// A mark on the path of an echo, in the order of the path. An echo passes the marks of an interface twice, because the reply goes
+/// over a wire too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub enum Stage {
@@ -33,7 +33,7 @@ pub enum Stage {
     Icmp,
     /// It has become the reply.
     Output,
-    /// The reply's way is known.
+    /// The route of the reply is known.
     Routed,
     /// It has its IP header.
     Resolve,
@@ -47,7 +47,7 @@ pub enum Stage {
     Delivered,
 }
 
-/// A packet has come so far.
+/// Notes that a packet has come this far.
 #[inline(always)]
 #[cfg_attr(not(feature = "stages"), allow(unused_variables))]
 pub fn reached(stage: Stage) {

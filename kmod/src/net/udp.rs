@@ -2,8 +2,15 @@
 //!
 //! # Overview
 //!
-//! A [`Socket`] has a port. A datagram for it is kept, with its headers, until a thread takes it ([`recvfrom`]); what
-//! is for a port that nobody has is answered by an ICMP error. [`sendto`] sends.
+//! A [`Socket`] has a port. It keeps each datagram for that port, with its headers, until a thread takes it ([`recvfrom`]). A
+//! datagram for a port without a socket is answered with an ICMP error. [`sendto`] sends.
+//!
+//! # Port 0 and address 0.0.0.0
+//!
+//! A datagram *to* port 0 is dropped like one with a wrong checksum, and gets no ICMP error, as in `udp_input`. A datagram *from*
+//! port 0 is received: RFC 768 lets a sender that wants no answer leave the source port 0. Whoever answers it all the same is
+//! refused, because [`sendto`] does not send to port 0 (`in_pcbconnect` fails with `EADDRNOTAVAIL`). Nor does it send to
+//! 0.0.0.0, which is no destination (RFC 1122, 3.2.1.3).
 //!
 //! # Contexts
 //!
@@ -15,22 +22,23 @@
 //! # Invariants
 //!
 //! 1. A port has one socket.
-//! 2. What is in a socket's queue is counted as delivered, and has no other owner.
+//! 2. A datagram in a socket's queue is counted as delivered, and has no other owner.
 //!
 //! # Lock order
 //!
-//! `softnet_lock` protects all sockets, with NET_MPSAFE too, as in NetBSD; it is taken before all locks of the layers
-//! below, and given back before an error is sent. Without NET_MPSAFE the softint that calls `udp_input` has it already,
-//! and [`sendto`] takes it.
+//! `softnet_lock` protects all sockets, with NET_MPSAFE too, as in NetBSD. It is taken before all locks of the layers below,
+//! and released before an ICMP error is sent. Without NET_MPSAFE the softint that calls `udp_input` already holds it, and
+//! [`sendto`] takes it.
 //!
 //! # Differences from NetBSD
 //!
-//! No file descriptors, no connected sockets, no options. Sockets stand on a list. A socket keeps so many datagrams, and
-//! not so many bytes.
+//! There are no file descriptors, no connected sockets and no options. Sockets are on a list, not in a hash table. A socket's
+//! queue is limited by the number of datagrams, not of bytes. A datagram for 0.0.0.0 is dropped; NetBSD sends it to an address
+//! of the host itself.
 //!
 //! # Sources
 //!
-//! udp(4), RFC 768; `sys/netinet/udp_usrreq.c`, `sys/kern/uipc_socket.c`.
+//! udp(4), RFC 768; `sys/netinet/udp_usrreq.c`, `sys/netinet/in_pcb.c`, `sys/kern/uipc_socket.c`.
 
 use smoltcp::wire::{IpAddress, IpProtocol, Ipv4Address, UdpPacket};
 
@@ -214,10 +222,12 @@ impl Socket {
     }
 }
 
-/// The port that a datagram is for, if it is whole.
+/// The port that a datagram is for, if the datagram is whole and the port is not 0.
 fn parse(bytes: &[u8], header: &Header) -> Option<u16> {
     let packet = UdpPacket::new_checked(bytes).ok()?;
-    in_cksum::udp(&packet, header.src, header.dst).then(|| packet.dst_port())
+    let port = packet.dst_port();
+    let right = port != 0 && in_cksum::udp(&packet, header.src, header.dst);
+    right.then_some(port)
 }
 
 /// Handles a datagram that was received (`udp_input`). The IP header is still in front.
@@ -302,7 +312,8 @@ fn datagram(mut m: Mbuf) -> Datagram {
     }
 }
 
-/// Sends a datagram (`sosend`, `udp_output`), from the address `src`, or from that of the route.
+/// Sends a datagram (`sosend`, `udp_output`) from the address `src`, or from that of the route. A datagram for port 0 or for
+/// 0.0.0.0 ends as [`End::NoAddress`] (`EADDRNOTAVAIL`).
 ///
 /// Context: thread that may sleep, without `softnet_lock`. Panics: contracts `sleepable`, `softnet-lock`.
 #[track_caller]
@@ -314,6 +325,9 @@ pub fn sendto(
 ) {
     assert_sleepable("sosend");
     net.assert_no_softnet_lock("sosend");
+    if dst_port == 0 || dst.is_unspecified() {
+        return m.free(End::NoAddress);
+    }
     let bound = curlwp_bind();
     softnet_enter(&net.softnet_lock);
     match src.or_else(|| ip::in_selectsrc(net, dst)) {
@@ -379,6 +393,20 @@ mod tests {
         assert_eq!(parse(&bytes, &HEADER), Some(7));
         bytes[11] ^= 1;
         assert_eq!(parse(&bytes, &HEADER), None);
+    }
+
+    #[test]
+    fn a_datagram_may_come_from_port_0_and_not_go_to_it() {
+        let with_ports = |from, to| {
+            let mut bytes = datagram();
+            let mut packet = UdpPacket::new_unchecked(&mut bytes[..]);
+            packet.set_src_port(from);
+            packet.set_dst_port(to);
+            packet.fill_checksum(&IpAddress::Ipv4(HEADER.src), &IpAddress::Ipv4(HEADER.dst));
+            bytes
+        };
+        assert_eq!(parse(&with_ports(0, 7), &HEADER), Some(7));
+        assert_eq!(parse(&with_ports(1000, 0), &HEADER), None);
     }
 
     #[test]

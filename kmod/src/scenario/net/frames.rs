@@ -4,7 +4,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
     Icmpv4Message, Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Address, Ipv4Packet,
-    Ipv4Repr, UdpPacket, UdpRepr,
+    Ipv4Repr, UdpPacket,
 };
 
 use crate::kern::lwp::{curlwp_bind, curlwp_bindx};
@@ -263,51 +263,4 @@ fn parse_ip(packet: &[u8]) -> Option<Seen> {
         }
         _ => None,
     }
-}
-
-/// Whether a frame is as the protocols want it: its lengths and its checksums.
-pub fn is_sound(frame: &[u8]) -> bool {
-    let Ok(frame) = EthernetFrame::new_checked(frame) else {
-        return false;
-    };
-    match frame.ethertype() {
-        EthernetProtocol::Arp => {
-            ArpPacket::new_checked(frame.payload()).is_ok_and(|arp| ArpRepr::parse(&arp).is_ok())
-        }
-        EthernetProtocol::Ipv4 => ip_is_sound(frame.payload()).is_some(),
-        _ => false,
-    }
-}
-
-fn ip_is_sound(packet: &[u8]) -> Option<()> {
-    let all = ChecksumCapabilities::default();
-    let ip = Ipv4Packet::new_checked(packet).ok()?;
-    let repr = Ipv4Repr::parse(&ip, &all).ok()?;
-    if !in_cksum::ip(&ip) {
-        return None;
-    }
-    match ip.next_header() {
-        IpProtocol::Icmp => {
-            let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
-            // An error quotes a header and eight bytes, of a packet that may have been longer.
-            let quotes = icmp.msg_type() == Icmpv4Message::DstUnreachable;
-            let whole = quotes && icmp.data().len() >= IP_LEN + 8;
-            if !in_cksum::icmp(&icmp) {
-                return None;
-            }
-            if !whole {
-                Icmpv4Repr::parse(&icmp, &all).ok()?;
-            }
-        }
-        IpProtocol::Udp => {
-            let udp = UdpPacket::new_checked(ip.payload()).ok()?;
-            let (src, dst) = (repr.src_addr.into(), repr.dst_addr.into());
-            UdpRepr::parse(&udp, &src, &dst, &all).ok()?;
-            if !in_cksum::udp(&udp, repr.src_addr, repr.dst_addr) {
-                return None;
-            }
-        }
-        _ => return None,
-    }
-    Some(())
 }

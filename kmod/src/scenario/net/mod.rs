@@ -8,4 +8,5 @@ pub mod serve;
 pub mod steady;
 pub mod storm;
 pub mod two_kernels;
+pub mod wellformed;
 pub mod wire;

@@ -17,6 +17,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::net::echo::no_memory;
 use crate::scenario::net::frames::{self, Host, Seen};
 use crate::scenario::net::serve::Server;
+use crate::scenario::net::wellformed;
 use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, share};
 
 /// The Ethernet address of a card of the simulated machine.
@@ -164,15 +165,7 @@ fn look(world: &World, frame: &[u8]) {
     if frame.get(6..12) != Some(&STACK.ether) {
         return;
     }
-    if !frames::is_sound(frame) {
-        broken_promise(
-            "net-sound",
-            format_args!(
-                "the stack has sent a malformed frame of {} bytes",
-                frame.len()
-            ),
-        );
-    }
+    wellformed::assert_sent(frame);
     let count = match frames::look(frame) {
         Seen::EchoReply(..) => &world.echoes,
         Seen::Datagram(_, Server::ECHO_PORT, _) => &world.datagrams,

@@ -4,18 +4,12 @@ use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetPro
 
 use crate::net::ifnet::{Ifnet, if_transmit};
 use crate::net::mbuf::{End, Mbuf};
-use crate::scenario::broken_promise;
-use crate::scenario::net::frames;
+use crate::scenario::net::{frames, wellformed};
 use crate::scenario::softnet::world::{other, own};
 
 /// What it receives: in the softint of its end of the wire. Everything that comes was sent by the stack.
 pub(super) fn input(ifp: &'static Ifnet, m: Mbuf) {
-    if !frames::is_sound(m.bytes()) {
-        broken_promise(
-            "net-sound",
-            format_args!("the stack has sent a malformed frame of {} bytes", m.len()),
-        );
-    }
+    wellformed::assert_sent(m.bytes());
     let asked = is_asked(m.bytes());
     m.free(End::Delivered);
     if asked && let Some(reply) = frames::arp_reply(other(0, 0), own(0)) {

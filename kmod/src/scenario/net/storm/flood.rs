@@ -16,6 +16,7 @@ use crate::scenario::classics::shared;
 use crate::scenario::net::echo::no_memory;
 use crate::scenario::net::frames::{self, Host, Seen};
 use crate::scenario::net::serve::Server;
+use crate::scenario::net::wellformed;
 
 /// Hosts at the other end of the wire: they have one interface, and an address each.
 const HOSTS: u32 = 3;
@@ -179,13 +180,8 @@ impl Heard {
 pub(super) fn sink(remote: &'static Ifnet, m: Mbuf) {
     let world: &World = shared(curlwp().kernel().data());
     let heard = &world.heard;
-    let (seen, sound) = (frames::look(m.bytes()), frames::is_sound(m.bytes()));
-    if !sound {
-        broken_promise(
-            "net-sound",
-            format_args!("the stack has sent a malformed frame of {} bytes", m.len()),
-        );
-    }
+    wellformed::assert_sent(m.bytes());
+    let seen = frames::look(m.bytes());
     m.free(End::Delivered);
     match seen {
         Seen::ArpRequest(asks, target) => {
