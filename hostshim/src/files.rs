@@ -1,49 +1,179 @@
-//! Files that are there whole or not at all.
+//! Writing the files that a user names.
+//!
+//! A regular file is there whole or not at all: the text is written beside it and renamed. Anything else is written to, and
+//! never replaced: a device, a FIFO, an open file of a process (`/dev/stdout`). A symbolic link stays, and what it leads to
+//! is treated by the same rule.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process;
 
-/// Writes beside the file and renames, so that no reader and no accident ever sees half of it.
+/// How a path is written.
+#[derive(PartialEq, Eq, Debug)]
+enum Target {
+    /// As a whole: there is a regular file, or nothing yet.
+    Regular(PathBuf),
+    /// As a stream of bytes.
+    Stream(PathBuf),
+}
+
+/// The most symbolic links that are followed, as in the kernel of the host.
+const LINKS: usize = 40;
+
+/// Writes a file. A regular file has either its old content or the new one, whatever happens; other files get the bytes
+/// as a program that writes to them would give them. A FIFO is waited for until it has a reader.
 ///
 /// # Errors
 ///
-/// What the host says if it does not let the file be written or renamed. Then nothing is left of it.
+/// What the host says if the file cannot be written. A regular file is then what it was before.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.tmp", process::id()));
-    let beside = PathBuf::from(beside);
-    let written = File::create(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let result = written.and_then(|()| fs::rename(&beside, path));
-    if result.is_err() {
-        // What is left of it is of no use; the first error is the one to tell.
-        let _ = fs::remove_file(&beside);
+    match target(path)? {
+        Target::Regular(path) => replace(&path, bytes),
+        Target::Stream(path) => append(&path, bytes),
     }
-    result
+}
+
+/// Where the links of `path` lead to, and how that is written.
+fn target(path: &Path) -> io::Result<Target> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let kind = match fs::symlink_metadata(&path) {
+            Ok(found) => found.file_type(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Target::Regular(path)),
+            Err(error) => return Err(error),
+        };
+        if kind.is_dir() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        if kind.is_file() {
+            return Ok(Target::Regular(path));
+        }
+        // The links of /proc stand for open files: by its name, such a file would be another one.
+        if !kind.is_symlink() || is_open_file(&path) {
+            return Ok(Target::Stream(path));
+        }
+        let next = fs::read_link(&path)?;
+        path = folder(&path).join(next);
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
+}
+
+fn is_open_file(link: &Path) -> bool {
+    fs::canonicalize(folder(link)).is_ok_and(|folder| folder.starts_with("/proc"))
+}
+
+/// The folder of a path.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Puts a new file in the place of a regular one, or of none.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let old = match File::options().write(true).open(path) {
+        Ok(old) => Some(old.metadata()?.permissions()),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let anyone = fs::Permissions::from_mode(0o666);
+    let beside = tempfile::Builder::new()
+        .prefix(".rumplab-")
+        .suffix(".tmp")
+        // Less what the umask takes away, as for any new file.
+        .permissions(anyone)
+        .tempfile_in(folder(path))
+        // The name of the temporary file means nothing to its reader.
+        .map_err(|error| io::Error::from(error.kind()))?;
+    let mut file = beside.as_file();
+    file.write_all(bytes)?;
+    if let Some(permissions) = old {
+        file.set_permissions(permissions)?;
+    }
+    file.sync_all()?;
+    beside.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Writes to what is there.
+fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut stream = File::options()
+        .append(true)
+        // A terminal does not become that of this process.
+        .custom_flags(libc::O_NOCTTY)
+        .open(path)?;
+    stream.write_all(bytes)?;
+    stream.flush()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
+    /// The names in a folder, in order.
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("the folder is there").flatten();
+        let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        let mut names = Vec::from_iter(entries.map(name));
+        names.sort();
+        names
+    }
+
     #[test]
-    fn a_file_is_written_whole_and_nothing_is_left_beside_it() {
-        let directory = std::env::temp_dir().join(format!("rumplab-files-{}", process::id()));
-        assert!(fs::create_dir_all(&directory).is_ok());
-        let path = directory.join("x.replay");
+    fn a_regular_file_is_written_whole_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("x.replay");
         assert!(write_whole(&path, b"old").is_ok());
+        let mode = fs::Permissions::from_mode(0o640);
+        fs::set_permissions(&path, mode).expect("the file is ours");
         assert!(write_whole(&path, b"new").is_ok());
         assert_eq!(fs::read(&path).ok().as_deref(), Some(&b"new"[..]));
+        let mode = fs::metadata(&path).map(|data| data.permissions().mode() & 0o777);
+        assert_eq!(mode.ok(), Some(0o640));
         // A directory in the way: an error, and no remains.
-        let blocked = directory.join("blocked");
+        let blocked = folder.path().join("blocked");
         assert!(fs::create_dir_all(blocked.join("full")).is_ok());
         assert!(write_whole(&blocked, b"never").is_err());
-        let names = fs::read_dir(&directory).map(|entries| entries.count());
-        assert_eq!(names.ok(), Some(2));
-        assert!(fs::remove_dir_all(&directory).is_ok());
+        assert_eq!(names(folder.path()), ["blocked", "x.replay"]);
+    }
+
+    #[test]
+    fn a_link_stays_and_the_file_that_it_leads_to_is_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("deep")).expect("a folder");
+        symlink("deep/file", at("one")).expect("a link");
+        symlink(at("one"), at("two")).expect("a link");
+        // Once for a file that is not there yet, once for one that is.
+        for text in [&b"first"[..], b"second"] {
+            assert!(write_whole(&at("two"), text).is_ok());
+            assert_eq!(fs::read(at("deep/file")).ok().as_deref(), Some(text));
+        }
+        assert_eq!(fs::read_link(at("one")).ok(), Some("deep/file".into()));
+        assert_eq!(fs::read_link(at("two")).ok(), Some(at("one")));
+        symlink("ring", at("ring")).expect("a link");
+        assert!(write_whole(&at("ring"), b"never").is_err());
+        assert_eq!(names(folder.path()), ["deep", "one", "ring", "two"]);
+    }
+
+    #[test]
+    fn an_open_file_is_written_to_and_not_its_name() {
+        use std::os::fd::AsRawFd;
+
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("log");
+        fs::write(&path, "before, ").expect("a file");
+        let open = File::options().append(true).open(&path).expect("a file");
+        fs::remove_file(&path).expect("its name goes");
+        fs::write(&path, "another").expect("another file");
+        let link = PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()));
+        assert!(write_whole(&link, b"after").is_ok());
+        let written = fs::read_to_string(&link);
+        assert_eq!(written.ok().as_deref(), Some("before, after"));
+        assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("another"));
     }
 }

@@ -1,48 +1,102 @@
 //! What somebody may have meant.
 
-/// The name nearest to a word, and all names.
+/// Names that are suggested at once, at most.
+const SUGGESTED: usize = 3;
+/// Names that are listed, at most.
+const LISTED: usize = 20;
+
+/// The names nearest to a word, and all names.
 pub struct Suggestion {
-    nearest: Option<String>,
+    /// Those near enough to be meant, the nearest first.
+    near: Vec<String>,
+    /// The nearest ones, however far.
+    nearest: Vec<String>,
     all: Vec<String>,
 }
 
 /// Compares `word` with each of `names`.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Suggestion {
     let all: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    let apart = |name: &str| match name.strip_prefix(word) {
-        // Somebody wrote only the beginning.
-        Some(_) if word.len() >= 3 => 0,
-        _ => distance(word, name),
-    };
-    let distances = all.iter().map(|name| (apart(name), name));
+    let distances = all.iter().map(|name| (apart(word, name), name));
+    let mut distances = Vec::from_iter(distances);
+    // Where they are equally far, the shorter ones first, in the order of the list.
+    distances.sort_by_key(|(distance, name)| (*distance, name.len()));
     // A third of the letters may be wrong; beyond that, a guess helps nobody.
-    let near = distances.filter(|(d, name)| *d <= name.chars().count().max(3) / 3);
-    let nearest = near.min_by_key(|(d, _)| *d).map(|(_, name)| name.clone());
-    Suggestion { nearest, all }
+    let is_near =
+        |(distance, name): &&(usize, &String)| *distance <= name.chars().count().max(3) / 3;
+    let names = |(_, name): &(usize, &String)| (*name).clone();
+    let best = distances.first().map(|(distance, _)| *distance);
+    // A name that fits is not told together with others that could fit, too.
+    let fits = |(distance, _): &&(usize, &String)| match best {
+        None | Some(0) => *distance == 0,
+        Some(best) => *distance <= best + 1,
+    };
+    let mut near: Vec<String> = Vec::new();
+    for (_, name) in distances.iter().filter(is_near).filter(fits) {
+        // A longer form of a name that is told already says nothing new.
+        if !near.iter().any(|told| name.starts_with(told)) {
+            near.push((*name).clone());
+        }
+    }
+    near.truncate(SUGGESTED);
+    Suggestion {
+        near,
+        nearest: distances.iter().take(SUGGESTED).map(names).collect(),
+        all,
+    }
 }
 
 impl Suggestion {
-    /// A sentence: the nearest name if one is near, else all of them.
+    /// The names near enough to be meant, the nearest first: three at most.
+    pub fn names(&self) -> &[String] {
+        &self.near
+    }
+
+    /// A sentence: the names that are near; else all of them, or if these are many, the nearest.
     pub fn help(&self) -> String {
-        match &self.nearest {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("it can be {}", self.all.join(", ")),
+        match self.near.is_empty() {
+            false => format!("did you mean {}?", list(&self.near, "or")),
+            true if self.all.len() <= LISTED => format!("it can be {}", self.all.join(", ")),
+            true => format!("the nearest are {}", list(&self.nearest, "and")),
         }
     }
 }
 
-/// How many letters must be changed, added or taken away to make one word of the other.
+/// `a`, `b` or `c`.
+fn list(names: &[String], or: &str) -> String {
+    let quoted = Vec::from_iter(names.iter().map(|name| format!("`{name}`")));
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} {or} {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// How far a name is from a word.
+fn apart(word: &str, name: &str) -> usize {
+    // Somebody wrote only a part of it.
+    match word.len() >= 3 && name.contains(word) {
+        true => 0,
+        false => distance(word, name),
+    }
+}
+
+/// How many letters must be changed, added or taken away, or changed with their neighbour, to make one word of the other.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+    for i in 0..a.len() {
+        let mut next = vec![i + 1];
+        for j in 0..b.len() {
+            let changed = row[j] + usize::from(a[i] != b[j]);
+            let mut least = changed.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[b.len()]
 }
@@ -53,30 +107,55 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, expected) in [("", "abc", 3), ("abc", "abc", 0), ("kitten", "sitting", 3)] {
+        for (a, b, expected) in [
+            ("", "abc", 3),
+            ("abc", "abc", 0),
+            ("kitten", "sitting", 3),
+            ("rnu", "run", 1),
+            ("abab", "abba", 1),
+        ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
             assert_eq!(distance(b, a), expected, "{b} {a}");
         }
     }
 
     #[test]
-    fn a_near_name_is_suggested_and_a_far_one_is_not() {
-        let names = ["abba", "lost-update", "xcall-early-count"];
+    fn near_names_are_suggested_and_far_ones_are_not() {
+        let names = [
+            "abba",
+            "lost-update",
+            "xcall-early-count",
+            "xcall-late",
+            "historical-1.13",
+            "historical",
+        ];
+        for (word, help) in [
+            ("xcall-erly-cuont", "did you mean `xcall-early-count`?"),
+            ("abab", "did you mean `abba`?"),
+            ("xcall", "did you mean `xcall-late` or `xcall-early-count`?"),
+            ("hist", "did you mean `historical`?"),
+            ("update", "did you mean `lost-update`?"),
+            (
+                "?",
+                "it can be abba, lost-update, xcall-early-count, xcall-late, historical-1.13, historical",
+            ),
+        ] {
+            assert_eq!(nearest(word, names).help(), help);
+        }
+    }
+
+    #[test]
+    fn of_many_names_the_three_nearest_are_told() {
+        let names = Vec::from_iter((0..100).map(|number| format!("number-{number:02}")));
+        let names = || names.iter().map(String::as_str);
         assert_eq!(
-            nearest("xcall-erly-cuont", names).help(),
-            "did you mean `xcall-early-count`?"
+            nearest("number-7", names()).help(),
+            "did you mean `number-70`, `number-71` or `number-72`?"
         );
+        let help = nearest("?", names()).help();
         assert_eq!(
-            nearest("abab", names).help(),
-            "it can be abba, lost-update, xcall-early-count"
-        );
-        assert_eq!(
-            nearest("xcall", names).help(),
-            "did you mean `xcall-early-count`?"
-        );
-        assert_eq!(
-            nearest("?", names).help(),
-            "it can be abba, lost-update, xcall-early-count"
+            help,
+            "the nearest are `number-00`, `number-01` and `number-02`"
         );
     }
 }

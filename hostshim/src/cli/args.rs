@@ -1,14 +1,20 @@
-//! What can be asked for.
+//! The arguments of each command, and its help.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use hostshim::hunt::Plan;
 use hostshim::minimize::Effort;
+use hostshim::replay;
 use hostshim::suggest::nearest;
-use kmod::config::{Config, Wiring};
+use kmod::config::Wiring;
 use kmod::history::Bug;
+
+use super::numbers;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -16,196 +22,294 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default())
     .placeholder(AnsiColor::Yellow.on_default());
 
+/// What `--version` prints behind the name.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "{} (commit {}, replay format {})",
+        env!("CARGO_PKG_VERSION"),
+        hostshim::version::COMMIT.unwrap_or("unknown"),
+        replay::VERSION
+    )
+});
+
+// Lines of examples stay below 80 columns: paragraphs are wrapped to the terminal, commands cannot be.
 const EXAMPLES: &str = "\
 Examples:
-  rumplab list                                          what there is to run
-  rumplab run xcall-early-count --variant historical    how the old code failed
-  rumplab run xcall-early-count                         that today's code does not
-  rumplab run all --seconds 60 --jobs 2                 a minute on each scenario, on two host CPUs
-  rumplab predict perform-vs-callout --variant historical    a deadlock, from runs that had none
-  rumplab replay FILE                                   the same run again, step by step
-  rumplab explain FILE                                  the same, told for people
-  rumplab explain FILE --html --out report.html         the same, to look at
-  rumplab minimize FILE --out FILE                      the same failure with less of everything
-  rumplab triage DIR                                    which failures the files of a directory show
+  rumplab list
+      What there is to run
+  rumplab run xcall-early-count --variant historical
+      See how the old code fails
+  rumplab run xcall-early-count
+      See that today's code does not
+  rumplab run all --seconds 60 --jobs 2
+      A minute for each scenario, on two host CPUs
+  rumplab explain FILE
+      What happened in a failing run, as text
+  rumplab explain FILE --html --out report.html
+      The same as a page
+  rumplab triage DIR
+      Which bugs the replay files of a directory show
 
 Exit status:
-  0    nothing found        2    wrong usage or input
-  1    a failure found      130  stopped by Ctrl-C";
+  0    nothing found
+  1    a failure found
+  2    wrong usage or input, or output that could not be written
+  130  stopped by Ctrl-C
+  143  stopped by SIGTERM
+
+The help of each command says what these mean for it.";
 
 /// Finds, replays and explains concurrency failures of a kernel on a simulated SMP machine.
 ///
-/// A scenario is a small program on the kernel's primitives. `run` lets it run under many schedules, each chosen by a
-/// strategy, until something breaks: a data race, a use after free, a deadlock, a broken contract or promise. What
-/// breaks is minimized and kept as a replay file: text that gives the same run again, on any machine.
+/// A scenario is a small program on the kernel's primitives. `run` executes it under many schedules until something
+/// breaks: a data race, a use after free, a deadlock, a broken contract or assertion. The failing run is minimized and
+/// kept as a replay file: text that gives the same run again, on any machine.
 #[derive(Debug, Parser)]
-#[command(name = "rumplab", version, styles = STYLES, after_help = EXAMPLES)]
+#[command(name = "rumplab", version = VERSION.as_str(), styles = STYLES, max_term_width = 100, after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) screen: Screen,
+}
+
+/// What every command takes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Screen {
+    /// No progress and no speeds on the standard error
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// When to use colours; `auto`: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", global = true, default_value_t = ColorChoice::Auto)]
+    pub(super) color: ColorChoice,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Lists the scenarios and their variants.
-    List,
-    /// Runs a scenario under many schedules until something breaks.
+    /// Lists the scenarios and their variants
+    List(ListArgs),
+    /// Describes a scenario: what it does, its variants, how to run it
+    Describe(DescribeArgs),
+    /// Runs scenarios under many schedules until something breaks
     Run(RunArgs),
-    /// Runs every scenario in every variant and prints the table: the old code must fail, today's must hold.
+    /// Runs scenarios in every variant and prints a table: old code must fail, today's must hold
     Hunt(HuntArgs),
-    /// Warns of deadlocks and races that runs which did not fail could have had.
+    /// Predicts deadlocks and races from runs that did not fail
     Predict(PredictArgs),
-    /// Makes a run again from its file: prints every step, and how it ends.
-    Replay(FileArgs),
-    /// Tells the story of a run, as text, as a page to look at, or for other programs.
+    /// Executes a replay file again and prints every step
+    Replay(ReplayArgs),
+    /// Explains a replay file as text, as a page, or as data for other programs
     Explain(ExplainArgs),
-    /// Shortens the run of a file: the same failure with less of everything.
+    /// Shortens a replay file: the same failure with fewer steps, CPUs and operations
     Minimize(MinimizeArgs),
-    /// Folds a directory of replay files into findings: how many show each, and the best file of it.
+    /// Groups replay files by bug; prints a count and the smallest file for each
     Triage(TriageArgs),
+    /// Prints a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Prints the manual page of rumplab or of one command
+    Man(ManArgs),
 }
 
-const RUN_EXAMPLES: &str = "\
-Examples:
-  rumplab run xcall-early-count --variant historical --seed 7
-  rumplab run xcall-early-count --variant all --schedules 1000000
-  rumplab run abba --cpus 4 --strategy pct:2 --out /tmp/replays
+/// Which form the results have.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Form {
+    /// Print the results as one JSON document (docs/cli.md) instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
-The same arguments find the same failure, whatever --jobs says. Of a failure, the shortest schedule that still shows
-it is kept; the last line printed is the command that replays it.";
+const LIST_STATUS: &str = "\
+Exit status:
+  0    it was printed
+  2    wrong usage, or output that could not be written";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = RUN_EXAMPLES)]
-pub(super) struct RunArgs {
-    /// The scenario, or `all` for every one that must hold (`rumplab list`)
+#[command(after_help = LIST_STATUS)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) form: Form,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = LIST_STATUS)]
+pub(super) struct DescribeArgs {
+    /// The scenario (`rumplab list`)
     pub(super) scenario: String,
-    /// The code that runs: `fixed` is today's, the others are historical; `all` for each of them
+    #[command(flatten)]
+    pub(super) form: Form,
+}
+
+/// What is run, and how: the arguments that `run` and `predict` have in common.
+#[derive(Debug, clap::Args)]
+pub(super) struct Campaign {
+    /// Names or patterns (`mutex-*`) of scenarios, or `all` for every one that must hold
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub(super) scenarios: Vec<String>,
+    /// Which code runs: `fixed` is today's, others have old bugs; `all` for each of them
     #[arg(long, value_name = "NAME", default_value = "fixed")]
     pub(super) variant: String,
-    /// Who chooses the schedules: portfolio, random, pct, or pct:DEPTH
+    /// How schedules are chosen: portfolio, random, pct, or pct:DEPTH
     #[arg(long, default_value_t = Plan::Portfolio)]
     pub(super) strategy: Plan,
-    /// How many schedules, unless something breaks before [default: 100000]
-    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(super) schedules: Option<u64>,
-    /// How long, unless something breaks before, for each scenario and variant
-    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub(super) seconds: Option<u64>,
-    /// Which of all sequences of schedules
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Random seed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::count, allow_negative_numbers = true)]
     pub(super) seed: u64,
     /// CPUs of the simulated machine [default: what the scenario says]
-    #[arg(long, value_name = "N", value_parser = parse_cpus)]
+    #[arg(long, value_name = "N", value_parser = numbers::cpus, allow_negative_numbers = true)]
     pub(super) cpus: Option<usize>,
     /// Host threads to use
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(super) jobs: u16,
-    /// How high-priority cross calls are wired [default: what the scenario says, which is native mostly]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::jobs, allow_negative_numbers = true)]
+    pub(super) jobs: usize,
+    /// How high-priority cross calls are wired [default: what the scenario says, usually native]
     #[arg(long, value_enum)]
     pub(super) xcall: Option<XcallArg>,
-    /// Whether the network stack does without softnet_lock where it can [default: what the scenario says]
-    #[arg(long, value_name = "BOOL")]
-    pub(super) net_mpsafe: Option<bool>,
-    /// Old code that runs besides the variant's, by the words of `rumplab list`
+    /// Old bugs to switch on besides the variant's, by their names in `rumplab list`
     #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
     pub(super) history: Vec<Bug>,
+<<<<<<< HEAD
     /// A pcap or pcapng file of frames that network card 0 receives from outside, in every run
-    #[arg(long, value_name = "PCAP")]
-    pub(super) frames: Option<PathBuf>,
-    /// Keep a failure as it was found; `rumplab minimize` can make it small later
-    #[arg(long)]
-    pub(super) as_found: bool,
-    /// Where replay files go
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(super) out: PathBuf,
+=======
+    /// Directory for replay files, created if needed [default: rumplab in CARGO_TARGET_DIR or target]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) form: Form,
 }
 
+const RUN_HELP: &str = "\
+Examples:
+  rumplab run xcall-early-count --variant historical --seed 7
+  rumplab run 'mutex-*' condvar-signal --schedules 1m
+  rumplab run abba --cpus 4 --strategy pct:2 --out /tmp/replays
+  rumplab run all --junit target/junit.xml
+
+The same arguments find the same failure, with any number of --jobs. The failing run is reduced to the shortest schedule \
+that still fails. The last lines printed are the commands that explain and replay it.
+
+Numbers can be written as 5000, 100k, 2m or 1e6, durations as 30, 1.5s, 2m or 1h.
+
+Exit status:
+  0    nothing found
+  1    a failure found, or a variant that has a bug did not show it
+  2    wrong usage or input, a kernel that does not boot, or output that could not be written
+  130  stopped by Ctrl-C; 143 by SIGTERM";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = RUN_HELP)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) campaign: Campaign,
+    /// Maximum number of schedules; stops at the first failure [default: 100000]
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = numbers::some, allow_negative_numbers = true)]
+    pub(super) schedules: Option<u64>,
+    /// Maximum time for each scenario and variant; stops at the first failure
+    #[arg(long, value_name = "TIME", value_parser = numbers::duration, allow_negative_numbers = true)]
+    pub(super) seconds: Option<Duration>,
+    /// Run the network stack with NET_MPSAFE, or with softnet_lock [default: what the scenario says]
+    #[arg(long, value_name = "BOOL")]
+    pub(super) net_mpsafe: Option<bool>,
+    /// A pcap file of frames that network card 0 receives from outside, in every run
+>>>>>>> cli
+    #[arg(long, value_name = "PCAP")]
+    pub(super) frames: Option<PathBuf>,
+    /// Keep a failure as it was found; `rumplab minimize` can shorten it later
+    #[arg(long)]
+    pub(super) as_found: bool,
+    /// Also write the results to this file as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+}
+
+const HUNT_HELP: &str = "\
+Examples:
+  rumplab hunt --jobs 2
+  rumplab hunt 'psref-*' --schedules 1000 --json
+  scripts/hunt
+
+The last lines name every variant that did not do what it must. A variant that has a bug and did not show it counts among \
+them, on either machine.
+
+Exit status:
+  0    every variant with a bug failed, every other one held
+  1    some did not, or could not be booted
+  2    wrong usage or input, or output that could not be written
+  130  stopped by Ctrl-C; 143 by SIGTERM";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = HUNT_HELP)]
 pub(super) struct HuntArgs {
-    /// How many schedules of each variant, and of each wiring of one that must hold; fewer of those that are long
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Names or patterns (`mutex-*`) of scenarios; every one that must hold if none is given
+    #[arg(value_name = "SCENARIO")]
+    pub(super) scenarios: Vec<String>,
+    /// Schedules for each variant, and for each wiring of one that must hold; fewer if its schedules are long
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = numbers::some, allow_negative_numbers = true)]
     pub(super) schedules: u64,
-    /// Which of all sequences of schedules
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Random seed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::count, allow_negative_numbers = true)]
     pub(super) seed: u64,
     /// Host threads to use
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(super) jobs: u16,
-    /// Boots each variant on 4 CPUs too, with this script (scripts/boot)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::jobs, allow_negative_numbers = true)]
+    pub(super) jobs: usize,
+    /// Also boot each variant on 4 CPUs, with this script (scripts/boot)
     #[arg(long, value_name = "SCRIPT")]
     pub(super) boot: Option<PathBuf>,
     /// How long today's code of a documented bug must hold on the booted machine; other scenarios a sixth of it
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(super) boot_seconds: u64,
-    /// Where replay files and pages go
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(super) out: PathBuf,
+    #[arg(long, value_name = "TIME", default_value = "20", value_parser = numbers::duration, allow_negative_numbers = true)]
+    pub(super) boot_seconds: Duration,
+    /// Directory for replay files and pages, created if needed [default: rumplab in CARGO_TARGET_DIR or target]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Also write the results to this file as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) form: Form,
 }
 
-const PREDICT_EXAMPLES: &str = "\
+const PREDICT_HELP: &str = "\
 Examples:
   rumplab predict perform-vs-callout --variant historical --schedules 1
   rumplab predict all --variant all --jobs 2
-  rumplab predict ops --schedules 10000                 10,000 programs, a schedule each
+  rumplab predict ops --schedules 10k
+      10,000 random programs, one schedule each
 
-Recorded is, in every run, who held or occupied what when it waited for something else: locks, the slot of a cross call,
-softint levels, softclocks, references. Dependencies that close a cycle, by threads that can all be there at the same
-time, are printed with their witnesses. Then schedules are tried in which these threads meet: one that ends in that very
-cycle confirms it and is kept as a replay file. Accesses with no lock in common are tried likewise, and reported if
-they were shown to be a race. docs/predict.md says what is and what is not seen.
+Each run records which resources a thread held when it blocked: locks, cross calls, softint levels, softclocks, \
+references. Dependencies that form a cycle, by threads that can exist at the same time, are printed with the places where \
+they were seen. Then schedules are tried that bring these threads together. A schedule that ends in this cycle confirms \
+it and is kept as a replay file. Pairs of accesses without a common lock are tried in the same way, and reported only if a \
+schedule shows a race. docs/predict.md says what can and what cannot be predicted.
 
 Exit status:
-  0    nothing predicted    2    wrong usage or input
-  1    something predicted  130  stopped by Ctrl-C";
+  0    nothing predicted
+  1    something predicted
+  2    wrong usage or input, or output that could not be written
+  130  stopped by Ctrl-C; 143 by SIGTERM";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = PREDICT_EXAMPLES)]
+#[command(after_help = PREDICT_HELP)]
 pub(super) struct PredictArgs {
-    /// The scenario, or `all` for every one that must hold (`rumplab list`)
-    pub(super) scenario: String,
-    /// The code that runs: `fixed` is today's, the others are historical; `all` for each of them
-    #[arg(long, value_name = "NAME", default_value = "fixed")]
-    pub(super) variant: String,
-    /// Who chooses the schedules: portfolio, random, pct, or pct:DEPTH
-    #[arg(long, default_value_t = Plan::Portfolio)]
-    pub(super) strategy: Plan,
-    /// How many schedules; of `ops`, each has a program of its own
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[command(flatten)]
+    pub(super) campaign: Campaign,
+    /// Number of schedules to observe; for `ops` and `softnet` each has a program of its own
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = numbers::some, allow_negative_numbers = true)]
     pub(super) schedules: u64,
-    /// In how many schedules each prediction is tried; 0: in none
-    #[arg(long, value_name = "N", default_value_t = 2000)]
+    /// Number of schedules in which each prediction is tried; 0 to try none
+    #[arg(long, value_name = "N", default_value_t = 2000, value_parser = numbers::count, allow_negative_numbers = true)]
     pub(super) tries: u64,
-    /// Of how many schedules the accesses are looked at, for pairs that luck alone orders; 0: of none
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    /// Number of schedules whose memory accesses are searched for possible races; 0 to search none
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = numbers::count, allow_negative_numbers = true)]
     pub(super) races: u64,
-    /// Which of all sequences of schedules
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) seed: u64,
-    /// CPUs of the simulated machine [default: what the scenario says]
-    #[arg(long, value_name = "N", value_parser = parse_cpus)]
-    pub(super) cpus: Option<usize>,
-    /// Host threads to use
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(super) jobs: u16,
-    /// How high-priority cross calls are wired [default: what the scenario says, which is native mostly]
-    #[arg(long, value_enum)]
-    pub(super) xcall: Option<XcallArg>,
-    /// Old code that runs besides the variant's, by the words of `rumplab list`
-    #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
-    pub(super) history: Vec<Bug>,
-    /// Where replay files go
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(super) out: PathBuf,
 }
 
+/// A replay file, and what every command that reads one can do with it.
 #[derive(Debug, clap::Args)]
 pub(super) struct FileArgs {
     /// The replay file
     pub(super) file: PathBuf,
-    /// Refuse the file unless it is for so many CPUs
-    #[arg(long, value_name = "N", value_parser = parse_cpus)]
+    /// Refuse the file unless it is for this number of CPUs
+    #[arg(long, value_name = "N", value_parser = numbers::cpus, allow_negative_numbers = true)]
     pub(super) cpus: Option<usize>,
-    /// Write what the network cards send and receive in it to this file, in pcap form
+    /// Also write the frames that the network cards send to this file, in pcap form
     #[arg(long, value_name = "PCAP")]
     pub(super) pcap: Option<PathBuf>,
 }
@@ -221,41 +325,63 @@ impl FileArgs {
     }
 }
 
-const EXPLAIN_EXAMPLES: &str = "\
-Examples:
-  rumplab explain FILE                                  as text
-  rumplab explain FILE --html --out report.html         as a page: CPUs as lanes, time downward
-  rumplab explain FILE --json | jq .moments             for programs (docs/reports.md)
-  rumplab explain FILE --perfetto --out trace.json      for https://ui.perfetto.dev
-
+const REPLAY_STATUS: &str = "\
 Exit status:
-  0    the run passes       1    it fails as told       2    wrong usage or input";
+  0    the run passes
+  1    the run fails as recorded
+  2    wrong usage or input, or output that could not be written";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXPLAIN_EXAMPLES)]
+#[command(after_help = REPLAY_STATUS)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    pub(super) of: FileArgs,
+}
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  rumplab explain FILE
+      As text
+  rumplab explain FILE --html --out report.html
+      As a page: CPUs as lanes, time downward
+  rumplab explain FILE --json | jq .moments
+      For programs (docs/reports.md)
+  rumplab explain FILE --perfetto --out trace.json
+      For https://ui.perfetto.dev
+
+Exit status:
+  0    it was explained; with --exit-code: the run passes
+  1    with --exit-code only: the run fails as recorded
+  2    wrong usage or input, or output that could not be written";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_HELP)]
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub(super) of: FileArgs,
     #[command(flatten)]
-    form: Forms,
-    /// Write it to this file, whole or not at all, instead of the standard output
+    account: Accounts,
+    /// End with status 1 if the run fails, as `rumplab replay` does
+    #[arg(long)]
+    pub(super) exit_code: bool,
+    /// Write to this file instead of the standard output
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
-struct Forms {
-    /// One page that asks nobody for anything: lanes, what holds which lock, who waits for whom
+struct Accounts {
+    /// Self-contained HTML page: CPUs as lanes, locks and their holders, the wait graph
     #[arg(long)]
     html: bool,
-    /// Everything that is known of the run, as JSON
+    /// Everything that is known about the run, as JSON
     #[arg(long)]
     json: bool,
-    /// Who waits for whom, as an SVG drawing
+    /// The wait graph as an SVG drawing
     #[arg(long)]
     svg: bool,
-    /// Who waits for whom, in the language of Graphviz
+    /// The wait graph in the language of Graphviz
     #[arg(long)]
     dot: bool,
     /// A trace for the Perfetto viewer
@@ -263,53 +389,93 @@ struct Forms {
     perfetto: bool,
 }
 
-const MINIMIZE_EXAMPLES: &str = "\
+const MINIMIZE_HELP: &str = "\
 Examples:
-  rumplab minimize FILE                                 prints the shorter file
-  rumplab minimize FILE --out FILE                      puts it in the place of the longer one
+  rumplab minimize FILE
+      Print the shorter file
+  rumplab minimize FILE --out FILE
+      Put it in the place of the longer one
 
-What `rumplab run` does with what it finds by itself. The same file gives the same result; if the runs do not suffice,
-the best one so far.
+`rumplab run` does the same with what it finds. The same file gives the same result. If the limit on runs is reached, the \
+best file so far is given.
 
 Exit status:
-  1    it fails, and so does what was made of it        2    wrong usage or input, or a run that passes";
+  1    the run fails, and the shorter file was made
+  2    wrong usage or input, a run that passes, or output that could not be written";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = MINIMIZE_EXAMPLES)]
+#[command(after_help = MINIMIZE_HELP)]
 pub(super) struct MinimizeArgs {
     #[command(flatten)]
     pub(super) of: FileArgs,
-    /// Write it to this file, whole or not at all, and print its report
+    /// Write the shorter file here, and print its report
     #[arg(long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// How many runs it may take
-    #[arg(long, value_name = "N", default_value_t = Effort::default().runs, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Maximum number of runs
+    #[arg(long, value_name = "N", default_value_t = Effort::default().runs, value_parser = numbers::runs, allow_negative_numbers = true)]
     pub(super) runs: u32,
 }
 
-const TRIAGE_EXAMPLES: &str = "\
-Two files are one finding if they have the same scenario, broke the same promise, and look alike where it broke: the same
-cycle, the same two places of a race, the same place and LWP. Of a run that was made with old code (--variant, --history),
-each piece of that is left out in turn: files that need the same pieces to fail are one finding, however they fail. The
-best file is the smallest.
+const TRIAGE_HELP: &str = "\
+Two files show one bug if they have the same scenario, broke the same rule, and failed alike: the same cycle, the same two \
+places of a race, the same place and kind of thread. If a run had old bugs switched on (--variant, --history), it is \
+executed again without each of them: files that need the same old bugs to fail are grouped together, however they fail. \
+The smallest file of each group is named.
 
 Exit status:
-  0    no file fails        1    there are findings     2    wrong usage or input";
+  0    no file fails
+  1    some files fail
+  2    wrong usage or input, or output that could not be written";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = TRIAGE_EXAMPLES)]
+#[command(after_help = TRIAGE_HELP)]
 pub(super) struct TriageArgs {
-    /// The directory; files *.replay in it are looked at
+    /// The directory; its files *.replay are read
     #[arg(value_name = "DIR")]
     pub(super) directory: PathBuf,
-    /// Do not run files again without their old code: fold them by looks alone
+    /// Do not run files again without their old bugs: group them by how they fail
     #[arg(long)]
     pub(super) no_ablation: bool,
+    #[command(flatten)]
+    pub(super) form: Form,
+}
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  rumplab completions bash > ~/.local/share/bash-completion/completions/rumplab
+  rumplab completions fish > ~/.config/fish/completions/rumplab.fish
+
+Exit status:
+  0    it was printed
+  2    wrong usage, or output that could not be written";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = COMPLETIONS_HELP)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: Shell,
+}
+
+const MAN_HELP: &str = "\
+Examples:
+  rumplab man | man -l -
+  rumplab man run > rumplab-run.1
+
+Exit status:
+  0    it was printed
+  2    wrong usage, or output that could not be written";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = MAN_HELP)]
+pub(super) struct ManArgs {
+    /// The command whose page to print
+    pub(super) command: Option<String>,
 }
 
 /// The form of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Form {
+pub(super) enum AccountForm {
     Text,
     Json,
     Dot,
@@ -320,32 +486,32 @@ pub(super) enum Form {
 
 impl ExplainArgs {
     /// The form that was asked for.
-    pub(super) fn form(&self) -> Form {
-        let Forms {
+    pub(super) fn account(&self) -> AccountForm {
+        let Accounts {
             html,
             json,
             svg,
             dot,
             perfetto,
-        } = self.form;
+        } = self.account;
         let asked = [
-            (html, Form::Html),
-            (json, Form::Json),
-            (svg, Form::Svg),
-            (dot, Form::Dot),
-            (perfetto, Form::Perfetto),
+            (html, AccountForm::Html),
+            (json, AccountForm::Json),
+            (svg, AccountForm::Svg),
+            (dot, AccountForm::Dot),
+            (perfetto, AccountForm::Perfetto),
         ];
         let found = asked.into_iter().find(|(is_asked, _)| *is_asked);
-        found.map_or(Form::Text, |(_, form)| form)
+        found.map_or(AccountForm::Text, |(_, form)| form)
     }
 }
 
 /// `--xcall`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum XcallArg {
-    /// A box for each priority, as on hardware
+    /// A mailbox for each priority, as on hardware
     Native,
-    /// High priority is carried by the low box, as in a rump kernel
+    /// High priority is carried by the low mailbox, as in a rump kernel
     Rump,
 }
 
@@ -359,13 +525,18 @@ impl From<XcallArg> for Wiring {
 }
 
 fn parse_bug(text: &str) -> Result<Bug, String> {
-    Bug::find(text).ok_or_else(|| nearest(text, Bug::ALL.iter().map(|bug| bug.name())).help())
+    let help = || nearest(text, Bug::ALL.iter().map(|bug| bug.name())).help();
+    Bug::find(text).ok_or_else(|| format!("{}; `rumplab list` has all of them", help()))
 }
 
-fn parse_cpus(text: &str) -> Result<usize, String> {
-    let cpus = text
-        .parse()
-        .ok()
-        .filter(|cpus| (1..=Config::MAXCPUS).contains(cpus));
-    cpus.ok_or_else(|| format!("a machine has 1 to {} CPUs", Config::MAXCPUS))
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        Args::command().debug_assert();
+    }
 }

@@ -8,13 +8,14 @@ use hostshim::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
 use hostshim::report::{self, Account, Detail, Origin, Story};
 use hostshim::{Machine, Outcome, Verdict};
 
-use super::args::{ExplainArgs, FileArgs, Form};
+use super::args::{AccountForm, ExplainArgs, FileArgs};
 use super::run::for_shell;
 use super::{Status, Wrong, save, terminal};
 
 /// Prints every access of the run, and the verdict.
 pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
     let replayed = Replayed::new(args)?;
+    replayed.write_pcap(args);
     let mut text = report::subject(&replayed.parsed.file);
     text.gap();
     text.append(report::lines(&replayed.story(), Detail::Accesses));
@@ -24,32 +25,37 @@ pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
     Ok(replayed.status())
 }
 
-/// Tells the run in the form that was asked for, on the standard output or in a file.
+/// Tells the run in the form that was asked for, on the standard output or in a file. If that cannot be
+/// written, the text goes to the standard error.
 pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
     let replayed = Replayed::new(&args.of)?;
-    let account = replayed.account();
-    let rendered = match args.form() {
-        Form::Text => {
-            let text = report::explain(&account, &replayed.machine.waits());
-            match &args.out {
-                Some(_) => text.to_string(),
-                None => {
-                    terminal::print(&text);
-                    return Ok(replayed.status());
-                }
-            }
-        }
-        Form::Json => report::json(&account),
-        Form::Dot => report::dot(&account),
-        Form::Svg => report::svg(&account),
-        Form::Perfetto => report::perfetto(&account),
-        Form::Html => replayed.page(),
+    replayed.write_pcap(&args.of);
+    let status = match args.exit_code {
+        true => replayed.status(),
+        false => Status::Nothing,
     };
-    match &args.out {
-        Some(path) => save::write(path, rendered.as_bytes())?,
+    let account = replayed.account();
+    let text = || report::explain(&account, &replayed.machine.waits());
+    let rendered = match args.account() {
+        AccountForm::Text if args.out.is_none() => {
+            terminal::print(&text());
+            return Ok(status);
+        }
+        AccountForm::Text => text().to_string(),
+        AccountForm::Json => report::json(&account),
+        AccountForm::Dot => report::dot(&account),
+        AccountForm::Svg => report::svg(&account),
+        AccountForm::Perfetto => report::perfetto(&account),
+        AccountForm::Html => replayed.page(),
+    };
+    let written = match &args.out {
+        Some(path) => save::write(path, rendered.as_bytes(), "--out"),
         None => terminal::raw(&rendered),
+    };
+    if !written {
+        terminal::spill(&text().to_string());
     }
-    Ok(replayed.status())
+    Ok(status)
 }
 
 /// A file that was run again.
@@ -76,23 +82,29 @@ impl Replayed {
         }
         let mut machine = Machine::new();
         match parsed.replay(&mut machine, &LIMITS) {
-            Ok((outcome, points)) => {
-                if let Some(path) = &args.pcap {
-                    pcap::write(path, &machine.sent()).map_err(Wrong)?;
-                }
-                Ok(Replayed {
-                    path: path.clone(),
-                    parsed,
-                    machine,
-                    outcome,
-                    points,
-                })
-            }
+            Ok((outcome, points)) => Ok(Replayed {
+                path: path.clone(),
+                parsed,
+                machine,
+                outcome,
+                points,
+            }),
             Err(ReplayError::Misfit(wrong)) => Err(located(wrong)),
             Err(ReplayError::Boot(failure)) => Err(Wrong(format!(
                 "{}: the kernel does not boot: {failure}",
                 path.display()
             ))),
+        }
+    }
+
+    /// Writes what the network cards sent, if that was asked for.
+    pub(super) fn write_pcap(&self, args: &FileArgs) {
+        if let Some(path) = &args.pcap
+            && let Err(why) = pcap::write(path, &self.machine.sent())
+        {
+            terminal::lose(format!(
+                "{why}\n  help: give a place that can be written, with --pcap"
+            ));
         }
     }
 

@@ -1,26 +1,33 @@
 //! The command line.
 //!
 //! Commands write what they found to the standard output: the same bytes for the same arguments, unless the arguments say
-//! how long. What depends on the host (speed, progress, complaints) goes to the standard error.
+//! how long. What depends on the host (speed, progress, complaints) goes to the standard error. What cannot be written is
+//! said, and makes the status 2.
 
 mod args;
+mod boots;
 mod explain;
+mod hunt;
 mod interrupt;
+mod junit;
 mod list;
+mod numbers;
 mod predict;
 mod progress;
 mod reduce;
+mod results;
 mod run;
 mod save;
+mod shell;
 mod table;
+mod targets;
 mod terminal;
 mod triage;
+mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command};
+use args::Command;
 
 /// How the program ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,22 +36,26 @@ enum Status {
     Nothing,
     /// A failure was found.
     Found,
-    /// The user stopped it.
-    Interrupted,
+    /// Something could not be run.
+    Broken,
+    /// The user stopped it: the number that a shell has for this.
+    Interrupted(u8),
 }
 
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> ExitCode {
-        ExitCode::from(match status {
+impl Status {
+    /// The number, if the program ended now.
+    fn code(self) -> u8 {
+        match self {
+            _ if terminal::lost() => WRONG,
             Status::Nothing => 0,
             Status::Found => 1,
-            // What a shell makes of a program that SIGINT ended.
-            Status::Interrupted => 130,
-        })
+            Status::Broken => WRONG,
+            Status::Interrupted(number) => number,
+        }
     }
 }
 
-/// The status for wrong usage or input.
+/// The status for wrong usage or input, and for output that could not be written.
 const WRONG: u8 = 2;
 
 /// Wrong usage or input, in words: what is wrong, and what to do.
@@ -54,21 +65,29 @@ struct Wrong(String);
 /// The program.
 pub(crate) fn main() -> ExitCode {
     hostshim::machine::catch_faults();
-    let result = match Args::parse().command {
-        Command::List => Ok(list::list()),
+    let args = match usage::parse() {
+        Ok(args) => args,
+        Err(status) => return status,
+    };
+    terminal::prepare(args.screen);
+    let result = match args.command {
+        Command::List(args) => Ok(list::list(&args)),
+        Command::Describe(args) => list::describe(&args),
         Command::Run(args) => run::run(&args),
-        Command::Hunt(args) => table::hunt(&args),
+        Command::Hunt(args) => hunt::hunt(&args),
         Command::Predict(args) => predict::predict(&args),
-        Command::Replay(args) => explain::replay(&args),
+        Command::Replay(args) => explain::replay(&args.of),
         Command::Explain(args) => explain::explain(&args),
         Command::Minimize(args) => reduce::minimize(&args),
         Command::Triage(args) => triage::triage(&args),
+        Command::Completions(args) => Ok(shell::completions(&args)),
+        Command::Man(args) => shell::man(&args),
     };
     match result {
-        Ok(status) => status.into(),
+        Ok(status) => status.code().into(),
         Err(Wrong(message)) => {
             terminal::complain(&message);
-            ExitCode::from(WRONG)
+            WRONG.into()
         }
     }
 }

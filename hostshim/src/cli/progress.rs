@@ -1,4 +1,4 @@
-//! How far a hunt is, for whoever looks at the terminal.
+//! How far a campaign is: a bar on a terminal, else a line on the standard error every few seconds.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -13,6 +13,9 @@ use super::interrupt::Interrupt;
 use super::terminal;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often a line is written where there is no terminal.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs a hunt and shows its progress; stops it if the user wants.
 pub(super) fn hunt(hunt: &Hunt, title: &str, interrupt: &Interrupt) -> Result<Hunted, Failure> {
@@ -29,6 +32,7 @@ pub(super) fn watched<T: Send>(
     let watch = Watch::default();
     let clock = Stopwatch::start();
     let bar = bar_of(budget, title);
+    let mut beat = Beat::default();
     let watcher = thread::current();
     let result = thread::scope(|scope| {
         let hunter = scope.spawn(|| {
@@ -40,15 +44,33 @@ pub(super) fn watched<T: Send>(
             if interrupt.is_wanted() {
                 watch.stop.store(true, Relaxed);
             }
-            show(&bar, &watch, &clock, budget);
+            match bar.is_hidden() {
+                false => show(&bar, &watch, &clock, budget),
+                true if beat.is_due(clock.elapsed()) => {
+                    terminal::remark(format!("{title}: {} so far", speed(&watch, &clock)));
+                }
+                true => {}
+            }
             thread::park_timeout(LOOK_EVERY);
         }
         hunter.join()
     });
     bar.finish_and_clear();
     let done = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    terminal::remark(speed(&watch, &clock));
+    terminal::remark(format!("{title}: {}", speed(&watch, &clock)));
     Ok(done)
+}
+
+/// When the next line is due.
+#[derive(Default)]
+struct Beat(u32);
+
+impl Beat {
+    /// Whether one is due, so long after the start. It is so once for each interval.
+    fn is_due(&mut self, elapsed: Duration) -> bool {
+        let intervals = (elapsed.as_secs() / TELL_EVERY.as_secs()) as u32;
+        std::mem::replace(&mut self.0, intervals) < intervals
+    }
 }
 
 fn bar_of(budget: Budget, title: &str) -> ProgressBar {
@@ -59,8 +81,11 @@ fn bar_of(budget: Budget, title: &str) -> ProgressBar {
     bar(length, title)
 }
 
-/// A bar on the terminal, if there is one, for something of this length.
+/// A bar on the terminal, if there is one and the user wants it, for something of this length.
 pub(super) fn bar(length: u64, title: &str) -> ProgressBar {
+    if terminal::is_quiet() {
+        return ProgressBar::hidden();
+    }
     let bar = ProgressBar::new(length);
     // A template without mistakes in it: the test below reads it.
     if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
@@ -98,5 +123,13 @@ mod tests {
     #[test]
     fn the_template_is_well_formed() {
         assert!(ProgressStyle::with_template(TEMPLATE).is_ok());
+    }
+
+    #[test]
+    fn a_line_is_due_once_in_ten_seconds() {
+        let mut beat = Beat::default();
+        let tenths = |tenths: u64| Duration::from_millis(100 * tenths);
+        let due = (0..350).filter(|&now| beat.is_due(tenths(now)));
+        assert_eq!(Vec::from_iter(due), [100, 200, 300]);
     }
 }

@@ -12,6 +12,7 @@ use super::{Status, Wrong, save, terminal};
 /// Minimizes a file; prints the shorter one, or writes it and says what became of it.
 pub(super) fn minimize(args: &MinimizeArgs) -> Result<Status, Wrong> {
     let replayed = Replayed::new(&args.of)?;
+    replayed.write_pcap(&args.of);
     let path = args.of.file.display();
     let Verdict::Failed(failure) = &replayed.outcome.verdict else {
         return Err(Wrong(format!(
@@ -28,14 +29,17 @@ pub(super) fn minimize(args: &MinimizeArgs) -> Result<Status, Wrong> {
     let capture = capture.map_err(|error| Wrong(error.to_string()))?;
     let (text, size) = (capture.file.to_string(), report::size(&capture.file));
     let Some(out) = &args.out else {
-        terminal::raw(&text);
+        if !terminal::raw(&text) {
+            // It may have taken long to find.
+            terminal::spill(&text);
+        }
         return Ok(Status::Found);
     };
-    save::write(out, text.as_bytes())?;
     let was = report::size(before);
     terminal::say(Role::Heading, format!("{path}: {was}; minimized to {size}"));
     terminal::print(&capture.report);
-    let next = super::run::next_steps(out);
-    terminal::say(Role::Plain, format!("\n{next}"));
+    if save::write_replay(out, &text) {
+        super::run::say_next_steps(out);
+    }
     Ok(Status::Found)
 }

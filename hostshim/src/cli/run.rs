@@ -1,177 +1,199 @@
 //! `rumplab run`.
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use hostshim::capture::Capture;
-use hostshim::hunt::{Budget, Found, Hunt};
+use hostshim::hunt::{Budget, Found, Hunt, Hunted};
 use hostshim::minimize::Effort;
 use hostshim::pcap;
 use hostshim::replay::LIMITS;
 use hostshim::report::{self, Role};
-use hostshim::suggest::nearest;
 use hostshim::wire::Frame;
 use kmod::config::{Config, Wiring};
-use kmod::scenario::{self, Scenario, Variant};
+use kmod::scenario::Scenario;
+use serde::Serialize;
 
-use super::args::RunArgs;
+use super::args::{Campaign, RunArgs};
 use super::interrupt::Interrupt;
+use super::junit::{self, Case};
+use super::results::{self, Kept, Outcome, Subject};
+use super::targets::{Target, check_cpus, targets};
 use super::{Status, Wrong, progress, save, terminal};
 
 /// Schedules if nobody says how many, nor how long. The help of `--schedules` says so too.
 const SCHEDULES: u64 = 100_000;
 
-pub(super) type Target = (&'static Scenario, &'static Variant);
+/// What came of one scenario and variant.
+#[derive(Serialize)]
+struct Ran {
+    #[serde(flatten)]
+    subject: Subject,
+    /// The scenario and the variant for people.
+    #[serde(skip)]
+    title: String,
+    outcome: Outcome,
+    /// Schedules that were run; if one failed, up to that one.
+    schedules: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    found: Option<Kept>,
+    /// Why it is broken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
 
 /// Hunts in every scenario and variant that was asked for.
 pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
-    let targets = targets(&args.scenario, &args.variant, args.xcall.map(Wiring::from))?;
-    each(targets, args.cpus, &args.out, |target, interrupt| {
-        hunt(target, args, interrupt)
-    })
-}
-
-/// Does something with each target, unless Ctrl-C ends it. Gives whether any of them found something.
-pub(super) fn each(
-    targets: Vec<Target>,
-    cpus: Option<usize>,
-    out: &Path,
-    mut part: impl FnMut(Target, &Interrupt) -> Result<Status, Wrong>,
-) -> Result<Status, Wrong> {
-    for (scenario, _) in &targets {
-        check_cpus(scenario, cpus)?;
-    }
-    save::prepare(out)?;
+    let campaign = &args.campaign;
+    let targets = campaign.targets()?;
+    let hunts = targets.iter().map(|target| hunt_of(*target, args));
+    let hunts = hunts.collect::<Result<Vec<Hunt>, Wrong>>()?;
+    let out = save::directory(campaign.out.as_deref())?;
+    terminal::leave_to_document(campaign.form);
     let interrupt = Interrupt::listen();
-    let mut status = Status::Nothing;
-    for target in targets {
-        match part(target, &interrupt)? {
-            Status::Nothing => {}
-            Status::Found => status = Status::Found,
-            Status::Interrupted => return Ok(Status::Interrupted),
+    let mut all = Vec::new();
+    for hunt in &hunts {
+        all.push(hunt_one(hunt, args, &out, &interrupt));
+        if interrupt.is_wanted() {
+            break;
         }
     }
-    Ok(status)
+    if hunts.len() > 1 {
+        summary(&all, hunts.len());
+    }
+    if let Some(path) = &args.junit {
+        junit::write(path, vec![("run", all.iter().map(case).collect())]);
+    }
+    let has = |outcome| all.iter().any(|ran: &Ran| ran.outcome == outcome);
+    let status = if has(Outcome::Broken) {
+        Status::Broken
+    } else if has(Outcome::Stopped) || all.len() < hunts.len() {
+        interrupt.status()
+    } else if has(Outcome::Failed) || has(Outcome::NotReproduced) {
+        Status::Found
+    } else {
+        Status::Nothing
+    };
+    Ok(results::print(campaign.form, "run", status, &all))
 }
 
-/// What `SCENARIO` and `--variant` name, in the order of the list.
-pub(super) fn targets(
-    scenario: &str,
-    variant: &str,
-    xcall: Option<Wiring>,
-) -> Result<Vec<Target>, Wrong> {
-    let scenarios = match scenario {
-        "all" => Vec::from_iter(scenario::ALL.iter().copied().filter(|s| s.kind.must_hold())),
-        name => vec![find(name)?],
-    };
-    // Of all, those for which the wiring that was asked for means something; of one, what was asked for.
-    let fits = |v: &Variant| scenario != "all" || xcall.is_none_or(|x| v.wirings().contains(&x));
-    let matching = |s: &'static Scenario| {
-        let wanted = move |v: &&Variant| (variant == "all" || v.name == variant) && fits(v);
-        s.variants.iter().filter(wanted).map(move |v| (s, v))
-    };
-    let targets: Vec<Target> = scenarios.iter().copied().flat_map(matching).collect();
-    if targets.is_empty() {
-        let mut names = Vec::new();
-        for name in scenarios.iter().flat_map(|s| s.variants).map(|v| v.name) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
+impl Campaign {
+    /// What is to be run, each on a machine that it can have.
+    pub(super) fn targets(&self) -> Result<Vec<Target>, Wrong> {
+        let wiring = self.xcall.map(Wiring::from);
+        let targets = targets(&self.scenarios, &self.variant, wiring)?;
+        for (scenario, _) in &targets {
+            check_cpus(scenario, self.cpus)?;
         }
-        names.push("all");
-        let help = nearest(variant, names).help();
-        return Err(Wrong(format!(
-            "{scenario} has no variant `{variant}`\n  help: {help}"
-        )));
+        Ok(targets)
     }
-    Ok(targets)
-}
 
-fn find(name: &str) -> Result<&'static Scenario, Wrong> {
-    let Some(found) = scenario::find(name) else {
-        let names = scenario::ALL.iter().map(|s| s.name).chain(["all"]);
-        let help = nearest(name, names).help();
-        return Err(Wrong(format!(
-            "there is no scenario `{name}`\n  help: {help}"
-        )));
-    };
-    if found.kind.only_booted() {
-        let boot = format!("scripts/boot --scenario {name}");
-        return Err(Wrong(format!(
-            "{name} runs on the booted machine only\n  help: {boot}"
-        )));
-    }
-    Ok(found)
-}
-
-/// Whether the scenario runs on so many CPUs, if somebody says how many.
-fn check_cpus(scenario: &Scenario, cpus: Option<usize>) -> Result<(), Wrong> {
-    match cpus {
-        Some(cpus) if cpus < scenario.min_cpus => Err(Wrong(format!(
-            "{} does not run on {cpus} CPUs\n  help: give it {} at least, with --cpus",
-            scenario.name, scenario.min_cpus
-        ))),
-        Some(cpus) => {
-            let config = scenario.config(Config::small(cpus), &scenario.variants[0]);
-            if config.cpus() <= Config::MAXCPUS {
-                return Ok(());
-            }
-            Err(Wrong(format!(
-                "{} has {} kernels: {cpus} CPUs for each are too many\n  help: give it {} at most, with --cpus",
-                scenario.name,
-                config.kernels,
-                Config::MAXCPUS / config.kernels
-            )))
+    /// The kernel that was asked for.
+    pub(super) fn config(&self, (scenario, variant): Target) -> Config {
+        let cpus = self.cpus.unwrap_or(scenario.default_cpus);
+        let mut config = scenario.config(Config::small(cpus), variant);
+        config.xcall = self.xcall.map_or(config.xcall, Wiring::from);
+        for bug in &self.history {
+            config.history = config.history.with(*bug);
         }
-        None => Ok(()),
+        config
     }
 }
 
-fn hunt(
-    (scenario, variant): Target,
-    args: &RunArgs,
-    interrupt: &Interrupt,
-) -> Result<Status, Wrong> {
-    let cpus = args.cpus.unwrap_or(scenario.default_cpus);
-    let mut config = scenario.config(Config::small(cpus), variant);
-    config.xcall = args.xcall.map_or(config.xcall, Wiring::from);
+fn hunt_of(target: Target, args: &RunArgs) -> Result<Hunt, Wrong> {
+    let campaign = &args.campaign;
+    let (scenario, variant) = target;
+    let mut config = campaign.config(target);
     config.net_mpsafe = args.net_mpsafe.unwrap_or(config.net_mpsafe);
-    for bug in &args.history {
-        config.history = config.history.with(*bug);
-    }
-    let hunt = Hunt {
+    Ok(Hunt {
         scenario,
         variant,
         config,
+<<<<<<< HEAD
         frames: frames(scenario, &config, args)?,
         plan: args.strategy,
         seed: args.seed,
+=======
+        frames: frames(scenario, config.nics, args)?,
+        plan: campaign.strategy,
+        seed: campaign.seed,
+>>>>>>> cli
         budget: match args.seconds {
-            Some(seconds) => Budget::Time(Duration::from_secs(seconds)),
+            Some(time) => Budget::Time(time),
             None => Budget::Schedules(args.schedules.unwrap_or(SCHEDULES)),
         },
-        jobs: args.jobs.into(),
+        jobs: campaign.jobs,
         limits: LIMITS,
+    })
+}
+
+fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> Ran {
+    let title = report::title(hunt.scenario, hunt.variant);
+    let target = (hunt.scenario, hunt.variant);
+    let ran = |outcome, schedules, found, error| Ran {
+        subject: Subject::new(target, &hunt.config, hunt.plan, hunt.seed),
+        title: title.clone(),
+        outcome,
+        schedules,
+        found,
+        error,
     };
-    let title = report::title(scenario, variant);
-    let hunted = progress::hunt(&hunt, &title, interrupt)
-        .map_err(|failure| Wrong(format!("{title}: the kernel does not boot: {failure}")))?;
-    let how = format!("({}, seed {})", args.strategy, args.seed);
-    let count = hunted.schedules;
-    match hunted.found {
-        Some(found) => keep(&hunt, &found, args, &how),
-        None if hunted.interrupted => {
-            let line =
-                format!("{title}: stopped after {count} schedules {how}, nothing found so far");
-            terminal::say(Role::Plain, line);
-            Ok(Status::Interrupted)
-        }
-        None => {
-            let line = format!("{title}: nothing found in {count} schedules {how}");
-            terminal::say(Role::Success, line);
-            Ok(Status::Nothing)
-        }
+    let broken = |why: String| {
+        terminal::complain(&why);
+        ran(Outcome::Broken, 0, None, Some(why))
+    };
+    let hunted = match progress::hunt(hunt, &title, interrupt) {
+        Ok(hunted) => hunted,
+        Err(failure) => return broken(format!("{title}: the kernel does not boot: {failure}")),
+    };
+    let Hunted {
+        found,
+        schedules,
+        interrupted,
+    } = hunted;
+    if let Some(found) = found {
+        let number = found.run + 1;
+        return match keep(hunt, &found, args, out) {
+            Ok(kept) => ran(Outcome::Failed, number, Some(kept), None),
+            Err(Wrong(why)) => broken(format!("{title}: {why}")),
+        };
     }
+    let outcome = match (interrupted, hunt.variant.fails) {
+        (true, _) => Outcome::Stopped,
+        (false, true) => Outcome::NotReproduced,
+        (false, false) => Outcome::Held,
+    };
+    let how = how(hunt);
+    match outcome {
+        Outcome::Stopped => terminal::say(
+            Role::Plain,
+            format!("{title}: stopped after {schedules} schedules {how}, nothing found so far"),
+        ),
+        Outcome::NotReproduced => {
+            let line = format!(
+                "{title}: nothing found in {schedules} schedules {how}, but this variant has a bug: it was not reproduced"
+            );
+            terminal::say(Role::Failure, line);
+            terminal::say(Role::Plain, format!("  help: {}", advice(args)));
+        }
+        _ => terminal::say(
+            Role::Success,
+            format!("{title}: nothing found in {schedules} schedules {how}"),
+        ),
+    }
+    ran(outcome, schedules, None, None)
+}
+
+/// What may show a bug that did not show itself.
+fn advice(args: &RunArgs) -> &'static str {
+    let Campaign { cpus, xcall, .. } = &args.campaign;
+    match cpus.is_some() || xcall.is_some() || args.net_mpsafe.is_some() {
+        true => "try more schedules, or leave --cpus, --xcall and --net-mpsafe to the scenario",
+        false => "try more schedules, another seed, or another strategy",
+    }
+}
+
+fn how(hunt: &Hunt) -> String {
+    format!("({}, seed {})", hunt.plan, hunt.seed)
 }
 
 /// The frames that come from outside.
@@ -194,8 +216,8 @@ fn frames(scenario: &Scenario, config: &Config, args: &RunArgs) -> Result<Vec<Fr
     pcap::read(path, 0).map_err(Wrong)
 }
 
-/// Minimizes a failure, writes its file, and prints its report.
-fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, how: &str) -> Result<Status, Wrong> {
+/// Minimizes a failure, prints its report, and writes its file.
+fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, out: &Path) -> Result<Kept, Wrong> {
     let effort = match args.as_found {
         true => Effort::NONE,
         false => Effort::default(),
@@ -204,28 +226,113 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, how: &str) -> Result<Status,
     let captured = captured.map_err(|error| Wrong(error.to_string()))?;
     let Capture {
         file,
-        mut report,
+        report,
         found: before,
         ..
     } = captured;
-    let path = save::save(&file, &args.out)?;
+    let number = found.run + 1;
     let minimized = match args.as_found {
         true => String::new(),
         false => format!(", minimized to {}", report::size(&file)),
     };
-    report.extend_first(&format!(", found in schedule {}", found.run + 1));
-    report.insert(1, Role::Aside, format!("  {how} {before}{minimized}"));
-    terminal::print(&report);
-    terminal::say(Role::Plain, format!("\n{}", next_steps(&path)));
-    Ok(Status::Found)
+    let mut told = report.clone();
+    told.extend_first(&format!(", found in schedule {number}"));
+    told.insert(
+        1,
+        Role::Aside,
+        format!("  {} {before}{minimized}", how(hunt)),
+    );
+    terminal::print(&told);
+    let path = save::save(&file, out);
+    if let Some(path) = &path {
+        say_next_steps(path);
+    }
+    let failure = &found.failure;
+    Ok(Kept::new(number, failure, &file, path.as_deref(), &report))
 }
 
-/// What to do with a replay file.
-pub(super) fn next_steps(path: &Path) -> String {
-    let file = for_shell(path);
-    format!(
-        "see why:      rumplab explain {file}   (as a page: --html --out FILE)\nevery access: rumplab replay {file}"
-    )
+/// What to do with a replay file: the shortest account first.
+pub(super) fn say_next_steps(file: &Path) {
+    let page = for_shell(&file.with_extension("html"));
+    let file = for_shell(file);
+    terminal::say(
+        Role::Plain,
+        format!(
+            "\nsee why:      rumplab explain {file}\nas a page:    rumplab explain {file} --html --out {page}\n\
+             every access: rumplab replay {file}"
+        ),
+    );
+}
+
+/// What came of all of them.
+fn summary(all: &[Ran], wanted: usize) {
+    let count = |outcome| all.iter().filter(|ran| ran.outcome == outcome).count();
+    let mut line = format!("summary: {} of {wanted} run", all.len());
+    for (outcome, what) in [
+        (Outcome::Held, "held"),
+        (Outcome::Failed, "failed"),
+        (
+            Outcome::NotReproduced,
+            "did not show the bug that they have",
+        ),
+        (Outcome::Stopped, "stopped"),
+        (Outcome::Broken, "could not be run"),
+    ] {
+        if count(outcome) > 0 {
+            line += &format!(", {} {what}", count(outcome));
+        }
+    }
+    let all_held = count(Outcome::Held) == wanted;
+    let role = if all_held {
+        Role::Success
+    } else {
+        Role::Failure
+    };
+    terminal::say(role, format!("\n{line}"));
+    for ran in all.iter().filter(|ran| ran.outcome != Outcome::Held) {
+        terminal::say(Role::Plain, format!("  {}: {}", ran.title, ran.line()));
+    }
+}
+
+impl Ran {
+    /// What came of it, in a line.
+    fn line(&self) -> String {
+        let schedules = self.schedules;
+        match (self.outcome, &self.found, &self.error) {
+            (Outcome::Failed, Some(kept), _) => {
+                let rule = &kept.failure.rule;
+                let next = kept
+                    .replay
+                    .as_ref()
+                    .map(|path| format!(": rumplab explain {}", for_shell(&PathBuf::from(path))));
+                format!("{rule} in schedule {schedules}{}", next.unwrap_or_default())
+            }
+            (Outcome::Broken, _, Some(why)) => why.lines().next().unwrap_or_default().to_owned(),
+            (Outcome::NotReproduced, ..) => {
+                format!("this variant has a bug, and {schedules} schedules did not reproduce it")
+            }
+            (Outcome::Stopped, ..) => format!("stopped after {schedules} schedules"),
+            _ => format!("nothing found in {schedules} schedules"),
+        }
+    }
+}
+
+fn case(ran: &Ran) -> Case {
+    let Subject {
+        scenario, variant, ..
+    } = ran.subject;
+    Case {
+        scenario,
+        variant,
+        outcome: ran.outcome,
+        is_right: ran.outcome == Outcome::Held,
+        message: ran.line(),
+        details: ran
+            .found
+            .as_ref()
+            .map(|kept| kept.report.clone())
+            .unwrap_or_default(),
+    }
 }
 
 /// The path as one word of a command line.

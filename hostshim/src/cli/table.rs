@@ -1,367 +1,177 @@
-//! `rumplab hunt`: every scenario in every variant, on the simulated machine and, if asked, on the booted one.
-//!
-//! The table says, for each variant, what was found or over how much it held. It is as it should be if every
-//! variant that must fail fails and every other one holds, in both worlds. Where somebody waits in a cycle, the cycle
-//! is told for each world.
+//! The table of `rumplab hunt`, and the rows that are not as they should be.
 
-use std::fmt;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::thread;
 
-use hostshim::Failure;
-use hostshim::capture::Capture;
-use hostshim::hunt::{Budget, Hunt, Hunted};
-use hostshim::minimize::Effort;
-use hostshim::replay::LIMITS;
-use hostshim::report::Role;
-use kmod::config::{Config, Wiring};
-use kmod::scenario::ops::Language;
-use kmod::scenario::{self, Kind, Scenario, Variant};
+use hostshim::report::{Role, Text};
 
-use super::args::{FileArgs, HuntArgs};
-use super::explain::Replayed;
-use super::interrupt::Interrupt;
+use super::hunt::{Row, World};
+use super::results::Outcome;
 use super::run::for_shell;
-use super::{Status, Wrong, progress, save, terminal};
+use super::terminal;
 
-/// Machines that are booted at once, at most: each has 4 CPUs.
-const BOOTS_AT_ONCE: usize = 2;
-
-/// What came of one variant in one world.
-enum Outcome {
-    /// It failed; if somebody waited in a cycle, with that.
-    Found { what: String, cycle: Option<String> },
-    /// It held.
-    Held(String),
-    /// Nobody tried.
-    Skipped,
-    /// It ended in a way that says nothing about the variant.
-    Broken(String),
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Outcome::Found { what: text, .. } | Outcome::Held(text) | Outcome::Broken(text) => {
-                f.pad(text)
-            }
-            Outcome::Skipped => f.pad("-"),
-        }
+/// Prints the table of the rows that were made of `wanted`, and in words what is wrong: that comes last.
+pub(super) fn print(rows: &[Row], wanted: usize, out: &Path, stopped: bool) {
+    let mut text = Text::default();
+    text.gap();
+    table(rows, &mut text);
+    rows.iter().for_each(|row| cycles(row, &mut text));
+    if rows.iter().any(|row| row.simulated.page.is_some()) {
+        let line = format!("a page for each failure: {}/*.html", for_shell(out));
+        text.add(Role::Plain, line);
     }
-}
-
-impl Outcome {
-    /// Whether this is what the variant must come to.
-    fn as_it_should(&self, variant: &Variant) -> bool {
-        match self {
-            Outcome::Found { .. } => variant.fails,
-            Outcome::Held(_) => !variant.fails,
-            Outcome::Skipped => true,
-            Outcome::Broken(_) => false,
-        }
+    if stopped {
+        let line = format!(
+            "stopped: {} of {wanted} variants were tried on the simulated machine",
+            rows.len()
+        );
+        text.add(Role::Plain, line);
     }
-
-    fn cycle(&self) -> Option<&str> {
-        match self {
-            Outcome::Found { cycle, .. } => cycle.as_deref(),
-            _ => None,
-        }
-    }
-}
-
-/// The first cycle that a report of who waits for whom tells.
-fn cycle_in(text: &str) -> Option<String> {
-    let cycle = |line: &str| line.trim().strip_prefix("cycle: ").map(str::to_owned);
-    text.lines().find_map(cycle)
-}
-
-/// A row of the table.
-struct Row {
-    scenario: &'static Scenario,
-    variant: &'static Variant,
-    simulated: Outcome,
-    booted: Outcome,
-}
-
-impl Row {
-    fn as_it_should(&self) -> bool {
-        self.simulated.as_it_should(self.variant) && self.booted.as_it_should(self.variant)
-    }
-
-    fn has_page(&self) -> bool {
-        matches!(self.simulated, Outcome::Found { .. })
-    }
-
-    fn name(&self) -> String {
-        format!("{} {}", self.scenario.name, self.variant.name)
-    }
-}
-
-/// Hunts everything and prints the table.
-pub(super) fn hunt(args: &HuntArgs) -> Result<Status, Wrong> {
-    save::prepare(&args.out)?;
-    let interrupt = Interrupt::listen();
-    let mut rows = Vec::new();
-    for scenario in scenario::ALL.iter().filter(|s| s.kind.must_hold()) {
-        for variant in scenario.variants {
-            let Some(simulated) = simulate(scenario, variant, args, &interrupt)? else {
-                return Ok(Status::Interrupted);
-            };
-            rows.push(Row {
-                scenario,
-                variant,
-                simulated,
-                booted: Outcome::Skipped,
-            });
-        }
-    }
-    if let Some(script) = &args.boot {
-        boot_all(script, &mut rows, args, &interrupt)?;
-        // Ctrl-C reaches the boots, too.
-        if interrupt.is_wanted() {
-            return Ok(Status::Interrupted);
-        }
-    }
-    print(&rows, &args.out);
-    if rows.iter().all(Row::as_it_should) {
-        Ok(Status::Nothing)
-    } else {
-        Ok(Status::Found)
-    }
+    verdict(rows, stopped, &mut text);
+    terminal::print(&text);
 }
 
 /// The width of a column.
-fn width<'a>(head: &str, cells: impl Iterator<Item = &'a dyn fmt::Display>) -> usize {
-    let cells = cells.map(|cell| cell.to_string().chars().count());
-    cells.fold(head.len(), usize::max)
+fn width<'a>(head: &str, cells: impl Iterator<Item = &'a str>) -> usize {
+    cells.fold(head.len(), |width, cell| width.max(cell.chars().count()))
 }
 
-fn print(rows: &[Row], out: &Path) {
-    terminal::say(Role::Plain, String::new());
+fn table(rows: &[Row], text: &mut Text) {
     let heads = ["scenario", "variant", "simulated"];
-    let scenarios = width(heads[0], rows.iter().map(|row| &row.scenario.name as _));
-    let variants = width(heads[1], rows.iter().map(|row| &row.variant.name as _));
-    let simulated = width(heads[2], rows.iter().map(|row| &row.simulated as _));
+    let scenarios = width(heads[0], rows.iter().map(|row| row.scenario.name));
+    let variants = width(heads[1], rows.iter().map(|row| row.variant.name));
+    let simulated = width(heads[2], rows.iter().map(|row| &*row.simulated.text));
     let [head0, head1, head2] = heads;
-    terminal::say(
+    text.add(
         Role::Heading,
         format!("{head0:scenarios$}  {head1:variants$}  {head2:simulated$}  booted on 4 CPUs"),
     );
     for row in rows {
         let line = format!(
             "{:scenarios$}  {:variants$}  {:simulated$}  {}",
-            row.scenario.name, row.variant.name, row.simulated, row.booted
+            row.scenario.name, row.variant.name, row.simulated.text, row.booted.text
         );
-        let role = match row.as_it_should() {
-            true => Role::Plain,
-            false => Role::Failure,
-        };
-        terminal::say(role, line.trim_end());
-    }
-    rows.iter().for_each(print_cycles);
-    if rows.iter().any(Row::has_page) {
-        let line = format!("a page for each failure: {}/*.html", for_shell(out));
-        terminal::say(Role::Plain, line);
-    }
-    let wrong = rows.iter().filter(|row| !row.as_it_should()).count();
-    if wrong == 0 {
-        let line = "every variant that must fail fails, every other one holds";
-        terminal::say(Role::Success, line);
-    } else {
-        let line = format!("{wrong} of {} are not as they should be", rows.len());
-        terminal::say(Role::Failure, line);
+        let line = line.trim_end();
+        match row.is_right() {
+            true => text.add(Role::Plain, line),
+            false => text.add(Role::Failure, format!("{line}  <- not as it should be")),
+        }
     }
 }
 
-/// The cycles of a row, once if both worlds have the same.
-fn print_cycles(row: &Row) {
-    let say = |world: &str, cycle: &str| {
-        terminal::say(Role::Plain, format!("{}, {world}: {cycle}", row.name()));
+/// The cycles of a row, once if both machines have the same.
+fn cycles(row: &Row, text: &mut Text) {
+    let mut say = |worlds: &str, cycle: &str| {
+        text.add(Role::Plain, format!("{}, {worlds}: {cycle}", row.name()));
     };
-    match (row.simulated.cycle(), row.booted.cycle()) {
+    match (&row.simulated.cycle, &row.booted.cycle) {
         (Some(one), Some(other)) if one == other => say("both worlds", one),
         (simulated, booted) => {
-            simulated
-                .into_iter()
-                .for_each(|cycle| say("simulated", cycle));
-            booted.into_iter().for_each(|cycle| say("booted", cycle));
+            simulated.iter().for_each(|cycle| say("simulated", cycle));
+            booted.iter().for_each(|cycle| say("booted", cycle));
         }
     }
 }
 
-/// Steps that are made for a variant and a wiring, at most: of schedules that are longer than most there are fewer.
-const STEPS: u64 = 100_000_000;
-
-/// Runs a variant on the simulated machine, in both wirings if it is a fixed one. `None` if it was stopped.
-fn simulate(
-    scenario: &'static Scenario,
-    variant: &'static Variant,
-    args: &HuntArgs,
-    interrupt: &Interrupt,
-) -> Result<Option<Outcome>, Wrong> {
-    let usual = Hunt {
-        seed: args.seed,
-        jobs: args.jobs.into(),
-        ..Hunt::new(scenario, variant, Budget::Schedules(args.schedules))
-    };
-    // To fail once is enough.
-    let enough = if variant.fails { 1 } else { Wiring::ALL.len() };
-    let mut schedules = 0;
-    for &xcall in variant.wirings().iter().take(enough) {
-        let mut hunt = usual.clone();
-        hunt.config.xcall = xcall;
-        let title = format!("{} {}, xcall {}", scenario.name, variant.name, xcall.name());
-        let hunt = match variant.fails {
-            true => hunt,
-            false => hunt
-                .within(STEPS)
-                .map_err(|failure| no_boot(&title, &failure))?,
+/// Whether all is as it should be; if not, what is not, each in a line.
+fn verdict(rows: &[Row], stopped: bool, text: &mut Text) {
+    let wrong = Vec::from_iter(rows.iter().filter(|row| !row.is_right()));
+    if wrong.is_empty() {
+        let line = match stopped {
+            true => "what was tried is as it should be",
+            false => "every variant that must fail fails, every other one holds",
         };
-        let hunted = progress::hunt(&hunt, &title, interrupt)
-            .map_err(|failure| no_boot(&title, &failure))?;
-        if hunted.interrupted {
-            return Ok(None);
-        }
-        schedules += hunted.schedules;
-        if hunted.found.is_some() {
-            return keep(&hunt, &hunted, args).map(Some);
-        }
+        return text.add(Role::Success, line);
     }
-    Ok(Some(Outcome::Held(format!(
-        "held over {schedules} schedules"
-    ))))
-}
-
-fn no_boot(title: &str, failure: &Failure) -> Wrong {
-    Wrong(format!("{title}: the kernel does not boot: {failure}"))
-}
-
-/// Minimizes a failure, and keeps its file and a page about it.
-fn keep(hunt: &Hunt, hunted: &Hunted, args: &HuntArgs) -> Result<Outcome, Wrong> {
-    let Some(found) = &hunted.found else {
-        return Ok(Outcome::Skipped);
-    };
-    let captured = hunt.catch(found).capture(&LIMITS, Effort::default());
-    let Capture { file, report, .. } = captured.map_err(|error| Wrong(error.to_string()))?;
-    let path = save::save(&file, &args.out)?;
-    let page = path.with_extension("html");
-    let replayed = Replayed::new(&FileArgs::of(&path))?;
-    save::write(&page, replayed.page().as_bytes())?;
-    let number = found.run + 1;
-    if !hunt.variant.fails {
-        terminal::print(&report);
-    }
-    terminal::say(
-        Role::Plain,
+    let are = if wrong.len() == 1 { "is" } else { "are" };
+    text.add(
+        Role::Failure,
         format!(
-            "{} {}: {} after {number} schedules; rumplab explain {}, or look at {}",
-            hunt.scenario.name,
-            hunt.variant.name,
-            found.failure.rule,
-            for_shell(&path),
-            for_shell(&page)
+            "{} of {} variants {are} not as they should be:",
+            wrong.len(),
+            rows.len()
         ),
     );
-    Ok(Outcome::Found {
-        what: format!("{} after {number} schedules", found.failure.rule),
-        cycle: cycle_in(&found.failure.message),
-    })
-}
-
-/// Boots every variant of every scenario that can be booted, a few at once.
-fn boot_all(
-    script: &Path,
-    rows: &mut [Row],
-    args: &HuntArgs,
-    interrupt: &Interrupt,
-) -> Result<(), Wrong> {
-    // A program comes from a fuzzer or a file, and a wire is part of the simulated machine: there is none to boot.
-    // Programs of other kernels are booted by hand.
-    let bootable = |row: &&mut Row| {
-        let has_program = Language::of(row.scenario).is_some();
-        let config = row.scenario.config(Config::small(1), row.variant);
-        !has_program && config.nics == 0 && row.scenario.kind == Kind::Sound
-    };
-    let queue = Mutex::new(rows.iter_mut().filter(bootable));
-    let next = || match interrupt.is_wanted() {
-        true => None,
-        // A boot that panics takes the hunt with it.
-        false => queue.lock().ok()?.next(),
-    };
-    let worker = || {
-        while let Some(row) = next() {
-            row.booted = boot(script, row.scenario, row.variant, args)?;
+    for row in wrong {
+        for (machine, world) in row.worlds() {
+            if !world.is_right(row.variant) {
+                let line = format!("  {}, {machine}: {}", row.name(), reason(world));
+                text.add(Role::Failure, line);
+            }
         }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let workers = usize::from(args.jobs).min(BOOTS_AT_ONCE);
-        let workers = Vec::from_iter((0..workers).map(|_| scope.spawn(worker)));
-        workers.into_iter().try_for_each(|worker| {
-            let result = worker.join();
-            result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    })
-}
-
-/// How long a variant is booted, in seconds, if nothing is found: the code of a documented bug for as long as was asked
-/// for, other scenarios a sixth of it.
-fn boot_seconds(scenario: &Scenario, variant: &Variant, args: &HuntArgs) -> u64 {
-    match (variant.fails, scenario.variants.iter().any(|v| v.fails)) {
-        (true, _) => 60,
-        (false, true) => args.boot_seconds,
-        (false, false) => args.boot_seconds.div_ceil(6),
     }
 }
 
-/// Boots a variant, and reads the line of the test in what it says.
-fn boot(
-    script: &Path,
-    scenario: &'static Scenario,
-    variant: &'static Variant,
-    args: &HuntArgs,
-) -> Result<Outcome, Wrong> {
-    let seconds = boot_seconds(scenario, variant, args);
-    terminal::remark(format!(
-        "booting {} {} for {seconds} s at most",
-        scenario.name, variant.name
-    ));
-    let output = Command::new(script)
-        .args(["--cpus", "4", "--scenario", scenario.name])
-        .args(["--variant", variant.name, "--seconds", &seconds.to_string()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| {
-            Wrong(format!(
-                "--boot {}: {error}\n  help: give the path of scripts/boot",
-                script.display()
-            ))
-        })?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let after = |start: &str| {
-        let line = said.lines().find(|line| line.starts_with(start))?;
-        let (_, comment) = line.split_once("# ").unwrap_or_default();
-        Some(comment.to_owned())
-    };
-    let field = |key: &str| said.lines().find_map(|line| line.trim().strip_prefix(key));
-    Ok(
-        match (output.status.code(), after("ok 1"), after("not ok 1")) {
-            (Some(0), Some(comment), _) => Outcome::Held(format!("held: {comment}")),
-            // A broken rule, or a hang.
-            (Some(1 | 4), _, Some(comment)) => {
-                let rule = field("rule: ").or_else(|| field("kind: "));
-                Outcome::Found {
-                    what: format!("{} {comment}", rule.unwrap_or("failed")),
-                    cycle: cycle_in(&said),
-                }
-            }
-            (status, _, _) => {
-                terminal::complain(&said);
-                Outcome::Broken(format!("the boot ended with status {status:?}"))
-            }
-        },
-    )
+/// What is wrong with what came of a variant.
+fn reason(world: &World) -> String {
+    let what = &world.text;
+    match world.outcome {
+        Outcome::NotReproduced => format!("the bug of this variant was {what}"),
+        Outcome::Failed => format!("{what}, but this variant must hold"),
+        _ => what.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kmod::scenario;
+
+    use super::*;
+
+    fn row(variant: &str, simulated: World, booted: World) -> Row {
+        let scenario = scenario::find("xcall-early-count").expect("it is there");
+        let variant = scenario.variant(variant).expect("it has it");
+        Row {
+            scenario,
+            variant,
+            must_fail: variant.fails,
+            simulated,
+            booted,
+        }
+    }
+
+    fn lines(rows: &[Row]) -> Vec<String> {
+        let mut text = Text::default();
+        verdict(rows, false, &mut text);
+        text.lines().map(|(_, line)| line.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_last_lines_name_each_row_that_is_wrong_and_why() {
+        let held = || World::new(Outcome::Held, "held over 100 schedules");
+        let failed = || World::failed("deadlock after 3 schedules", "");
+        let good = [
+            row("fixed", held(), World::skipped()),
+            row("historical", failed(), failed()),
+        ];
+        assert_eq!(
+            lines(&good),
+            ["every variant that must fail fails, every other one holds"]
+        );
+        let quiet = World::quiet(
+            good[1].variant,
+            "held: 5 rounds".to_owned(),
+            "not reproduced in 60 s: 5 rounds".to_owned(),
+        );
+        let [fixed, _] = good;
+        let broken = World::new(Outcome::Broken, "the boot ended with status 3");
+        let bad = [
+            fixed,
+            row("historical", failed(), quiet),
+            row("fixed", failed(), broken),
+        ];
+        assert_eq!(
+            lines(&bad),
+            [
+                "2 of 3 variants are not as they should be:",
+                "  xcall-early-count historical, booted: the bug of this variant was not reproduced in 60 s: 5 rounds",
+                "  xcall-early-count fixed, simulated: deadlock after 3 schedules, but this variant must hold",
+                "  xcall-early-count fixed, booted: the boot ended with status 3",
+            ]
+        );
+        let mut table_text = Text::default();
+        table(&bad, &mut table_text);
+        let marked = table_text.lines();
+        let marked = marked.filter(|(_, line)| line.ends_with("<- not as it should be"));
+        assert_eq!(marked.count(), 2);
+    }
 }

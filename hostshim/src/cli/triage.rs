@@ -9,13 +9,16 @@ use hostshim::report::{Role, Text};
 use hostshim::triage::{Finding, Findings, Symptom, needed};
 use hostshim::{Machine, Verdict};
 use kmod::history::History;
+use serde::Serialize;
 
 use super::args::TriageArgs;
+use super::results::{self, Size};
 use super::run::for_shell;
 use super::{Status, Wrong, progress, terminal};
 
-/// Folds the files of a directory into findings, and prints them.
+/// Groups the files of a directory by bug, and prints the groups.
 pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
+    terminal::leave_to_document(args.form);
     let directory = &args.directory;
     let files = replay_files(directory)?;
     if files.is_empty() {
@@ -44,12 +47,73 @@ pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
     }
     bar.finish_and_clear();
     terminal::print(&table(&findings, &others));
-    match findings.list().next() {
-        Some(_) => Ok(Status::Found),
-        None if damaged > 0 => Err(Wrong(format!(
-            "{damaged} of the files do not replay, and no other fails\n  help: `rumplab replay FILE` says where a file is wrong"
-        ))),
-        None => Ok(Status::Nothing),
+    let status = match findings.list().next() {
+        Some(_) => Status::Found,
+        None if damaged > 0 => {
+            terminal::complain(format!(
+                "{damaged} of the files do not replay, and no other fails\n  help: `rumplab replay FILE` says where a \
+                 file is wrong"
+            ));
+            Status::Broken
+        }
+        None => Status::Nothing,
+    };
+    let entries = findings.list().map(Entry::from);
+    let others = others.iter().map(|(path, why)| Entry::Other {
+        file: path.display().to_string(),
+        why: why.clone(),
+    });
+    let entries = Vec::from_iter(entries.chain(others));
+    Ok(results::print(args.form, "triage", status, &entries))
+}
+
+/// A finding, or a file that is none, for programs.
+#[derive(Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+enum Entry {
+    Finding {
+        scenario: &'static str,
+        variants: Vec<&'static str>,
+        /// The old bugs without which none of the files fails so.
+        needs: Vec<&'static str>,
+        /// How many files show it.
+        files: usize,
+        symptoms: Vec<Face>,
+        /// The smallest file.
+        best: String,
+        size: Size,
+    },
+    Other {
+        file: String,
+        why: String,
+    },
+}
+
+/// A way to fail.
+#[derive(Serialize)]
+struct Face {
+    rule: String,
+    signature: Vec<String>,
+    files: usize,
+}
+
+impl From<&Finding> for Entry {
+    fn from(finding: &Finding) -> Entry {
+        let symptoms = finding.symptoms().into_iter();
+        let face = |(symptom, files): (&Symptom, usize)| Face {
+            rule: symptom.rule.clone(),
+            signature: symptom.signature.clone(),
+            files,
+        };
+        Entry::Finding {
+            scenario: finding.scenario,
+            variants: finding.variants.clone(),
+            needs: finding.needs.iter().map(|bug| bug.name()).collect(),
+            files: finding.count,
+            symptoms: symptoms.map(face).collect(),
+            best: finding.best.display().to_string(),
+            size: finding.size.into(),
+        }
     }
 }
 

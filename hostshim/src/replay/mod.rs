@@ -55,8 +55,11 @@ mod wire;
 
 pub use diagnostic::{Diagnostic, Position};
 
+/// The version of the form.
+pub const VERSION: u32 = 1;
+
 /// The first word of every file, and the version of the form.
-const MAGIC: (&str, u32) = ("rumplab-replay", 1);
+const MAGIC: (&str, u32) = ("rumplab-replay", VERSION);
 
 /// What bounds a run that is replayed, and a run that is to be. Traces are kept of these, so fewer steps than a machine
 /// can make must be enough to call a run a livelock.
