@@ -166,9 +166,6 @@ pub(super) struct Campaign {
     /// Old bugs to switch on besides the variant's, by their names in `rumplab list`
     #[arg(long, value_name = "BUG,...", value_delimiter = ',', value_parser = parse_bug)]
     pub(super) history: Vec<Bug>,
-<<<<<<< HEAD
-    /// A pcap or pcapng file of frames that network card 0 receives from outside, in every run
-=======
     /// Directory for replay files, created if needed [default: rumplab in CARGO_TARGET_DIR or target]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -208,8 +205,7 @@ pub(super) struct RunArgs {
     /// Run the network stack with NET_MPSAFE, or with softnet_lock [default: what the scenario says]
     #[arg(long, value_name = "BOOL")]
     pub(super) net_mpsafe: Option<bool>,
-    /// A pcap file of frames that network card 0 receives from outside, in every run
->>>>>>> cli
+    /// A pcap or pcapng file of frames that network card 0 receives from outside, in every run
     #[arg(long, value_name = "PCAP")]
     pub(super) frames: Option<PathBuf>,
     /// Keep a failure as it was found; `rumplab minimize` can shorten it later

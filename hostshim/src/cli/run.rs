@@ -108,15 +108,9 @@ fn hunt_of(target: Target, args: &RunArgs) -> Result<Hunt, Wrong> {
         scenario,
         variant,
         config,
-<<<<<<< HEAD
         frames: frames(scenario, &config, args)?,
-        plan: args.strategy,
-        seed: args.seed,
-=======
-        frames: frames(scenario, config.nics, args)?,
         plan: campaign.strategy,
         seed: campaign.seed,
->>>>>>> cli
         budget: match args.seconds {
             Some(time) => Budget::Time(time),
             None => Budget::Schedules(args.schedules.unwrap_or(SCHEDULES)),
