@@ -207,8 +207,13 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, how: &str) -> Result<Status,
         true => String::new(),
         false => format!(", minimized to {}", report::size(&file)),
     };
+    let how = how.trim_matches(['(', ')']);
     report.extend_first(&format!(", found in schedule {}", found.run + 1));
-    report.insert(1, Role::Aside, format!("  {how} {before}{minimized}"));
+    report.insert(
+        1,
+        Role::Aside,
+        format!("  ({how}; found with {before}{minimized})"),
+    );
     terminal::print(&report);
     terminal::say(Role::Plain, format!("\n{}", next_steps(&path)));
     Ok(Status::Found)
