@@ -222,8 +222,8 @@ fn rule(failure: &Failure) -> String {
 fn signature(failure: &Failure) -> Vec<String> {
     if failure.kind == FailureKind::Deadlock {
         let lines = failure.message.lines();
-        let cycles =
-            lines.filter(|line| line.starts_with("cycle: ") || line.starts_with("no cycle"));
+        let tells = ["cycle: ", "no cycle", "lost wake-up: "];
+        let cycles = lines.filter(|line| tells.iter().any(|tell| line.starts_with(tell)));
         let mut cycles = Vec::from_iter(cycles.map(str::to_owned));
         cycles.sort();
         return cycles;

@@ -111,7 +111,7 @@ fn a_failure_is_found_kept_and_replayed() {
         ">>> switch to cpu",
         "About:",
         "Every step:",
-        "Who waits at the end:",
+        "Other threads blocked at the end:",
     ] {
         assert!(told.out.contains(part), "`{part}` is not in:\n{}", told.out);
     }

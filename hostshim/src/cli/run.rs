@@ -234,7 +234,10 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, out: &Path) -> Result<Kept, 
     told.insert(
         1,
         Role::Aside,
-        format!("  {} {before}{minimized}", how(hunt)),
+        format!(
+            "  ({}; found with {before}{minimized})",
+            how(hunt).trim_matches(['(', ')'])
+        ),
     );
     terminal::print(&told);
     let path = save::save(&file, out);

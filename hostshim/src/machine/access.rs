@@ -13,7 +13,7 @@ use super::failure::{FailureKind, Side, Sides};
 use super::memory::{Memory, Wrong};
 use super::shadow::{self, quick_atomic};
 use super::side::Host;
-use super::trace::{Access, Hold, Layer, PointName, Site, TraceEvent, What, place};
+use super::trace::{Access, Act, Hold, Layer, PointName, Site, TraceEvent, What, place};
 use super::words::Word;
 
 impl Engine {
@@ -368,8 +368,30 @@ impl Engine {
         }
     }
 
+    /// A name for the lock, or whatever has no parts, at this address.
+    pub(crate) fn object_of(&self, addr: usize) -> String {
+        self.object(Op {
+            addr,
+            kind: Kind::MutexEnter,
+            order: Ordering::Relaxed,
+        })
+    }
+
+    /// A name for the structure at this address, without the first of its fields.
+    pub(crate) fn structure_of(&self, addr: usize) -> String {
+        let mut name = self.object_of(addr);
+        for first in [".next", ".c_link", ".prt_class", ".lc_totalp"] {
+            if let Some(whole) = name.strip_suffix(first) {
+                name.truncate(whole.len());
+            }
+        }
+        name
+    }
+
     fn object_at(&self, offset: usize, kind: Kind) -> String {
-        self.lasting_object_at(offset, kind)
+        let buried = || self.recorder.borrow().buried(offset, kind);
+        buried()
+            .or_else(|| self.lasting_object_at(offset, kind))
             .or_else(|| {
                 let (_, owner) = self.owner_of(offset)?;
                 Some(format!("stack({owner})"))
@@ -518,15 +540,16 @@ impl Engine {
     /// Something begins or ends in the step under way.
     #[cold]
     pub(crate) fn record_mark(&self, mark: Mark) {
+        let object = |addr| self.structure_of(addr);
         let lock = |addr, hold| What::Lock {
-            object: self.object(Op {
-                addr,
-                kind: Kind::MutexEnter,
-                order: Ordering::Relaxed,
-            }),
+            object: object(addr),
             hold,
         };
         let device = |level| Layer::Device(Ipl::from_number(level));
+        let condvar = |addr, act| What::Condvar {
+            object: object(addr),
+            act,
+        };
         let softint = |level| Layer::Softint(Ipl::from_number(level));
         let what = match mark {
             Mark::Held(addr) => lock(addr, Hold::Alone),
@@ -538,6 +561,17 @@ impl Engine {
             Mark::DeviceOver(level) => What::End(device(level)),
             Mark::Softint(level) => What::Begin(softint(level)),
             Mark::SoftintOver(level) => What::End(softint(level)),
+            Mark::Sleeps { cv, interlock } => {
+                let interlock = object(interlock);
+                condvar(cv, Act::Sleep { interlock })
+            }
+            Mark::Signals(cv, sleepers) => condvar(cv, Act::Signal { sleepers }),
+            Mark::Broadcasts(cv, sleepers) => condvar(cv, Act::Broadcast { sleepers }),
+            Mark::Fires(callout, scheduled) => {
+                let by = scheduled.map(|at| format!(", scheduled at {}", place(at)));
+                let callout = self.structure_of(callout);
+                What::Note(format!("runs callout {callout}{}", by.unwrap_or_default()))
+            }
         };
         self.record(what, 0);
     }
@@ -599,7 +633,7 @@ impl Engine {
             .memory(|memory: &mut Memory| memory.extent(offset))
             .unwrap_or(0);
         let mut recorder = self.recorder.borrow_mut();
-        recorder.remove_labels(offset, size);
+        recorder.bury_labels(offset, size);
         if let Some(at) = at.filter(|_| self.siting.get()) {
             recorder.freed(offset, size, self.site(Kind::Free, at));
         }

@@ -262,6 +262,26 @@ unsafe impl machine::Machine for Simulated {
         }
     }
 
+    fn takes_turns() -> bool {
+        true
+    }
+
+    fn halts(cpu: usize) -> bool {
+        let _host = Host::begin();
+        let engine = engine();
+        let cpu = &engine.cpus[engine.own_cpu(cpu)];
+        matches!(cpu.pending.get(), Pending::Wait)
+    }
+
+    fn moved(from: usize, to: usize, size: usize) {
+        let _host = Host::begin();
+        let engine = engine();
+        let offset = |address| engine.memory(|memory| memory.offset(address));
+        if let (Some(from), Some(to)) = (offset(from), offset(to)) {
+            engine.recorder.borrow_mut().move_labels(from, to, size);
+        }
+    }
+
     fn nics() -> usize {
         let _host = Host::begin();
         engine().cards.count()

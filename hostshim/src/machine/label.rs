@@ -56,6 +56,19 @@ impl Labels {
             .retain(|&(start, _), _| start < offset || start >= offset + size);
     }
 
+    /// The labels of what lies in the `size` bytes at `offset`.
+    pub(crate) fn within(&self, offset: usize, size: usize) -> Labels {
+        let inside = self.0.range((offset, 0)..(offset + size, 0));
+        Labels(inside.map(|(&at, label)| (at, label.clone())).collect())
+    }
+
+    /// Adds what `others` has, `from` being `to` here.
+    pub(crate) fn add_moved(&mut self, others: Labels, from: usize, to: usize) {
+        let moved = others.0.into_iter();
+        self.0
+            .extend(moved.map(|((at, size), label)| ((at - from + to, size), label)));
+    }
+
     /// The name of the object of an operation of that kind at `offset`. What is there may be gone.
     pub(crate) fn resolve(&self, offset: usize, kind: Kind, gone: bool) -> Option<String> {
         let (&(start, _), label) = self
@@ -182,5 +195,17 @@ mod tests {
         );
         labels.put(64, 16, "next".into(), &QUEUE);
         assert_eq!(name(&labels, 72, Kind::Read), "next.lock");
+    }
+
+    #[test]
+    fn labels_move_with_what_they_name() {
+        let mut labels = labels();
+        let inside = labels.within(64, 56);
+        labels.remove(64, 56);
+        labels.add_moved(inside, 64, 640);
+        assert_eq!(name(&labels, 648, Kind::Read), "box.queue.lock");
+        assert_eq!(labels.resolve(72, Kind::Read, false), None);
+        let nothing = labels.within(0, 640);
+        assert_eq!(nothing.resolve(640, Kind::Read, false), None);
     }
 }

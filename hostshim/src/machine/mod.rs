@@ -101,9 +101,9 @@ pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
 pub use heap::Heap;
 pub(crate) use trace::place;
-pub use trace::{Access, Hold, Layer, PointName, Recording, TraceEvent, What};
+pub use trace::{Access, Act, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
-pub use waits::{Cycle, NodeKind, WaitEdge, WaitGraph, WaitNode, Waiter};
+pub use waits::{Callout, Cycle, NodeKind, Running, Until, WaitEdge, WaitGraph, WaitNode, Waiter};
 pub use words::Word;
 
 /// Ticks at rest, without any actor going on, after which the machine believes that none ever will.

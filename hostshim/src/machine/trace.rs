@@ -64,6 +64,33 @@ pub enum What {
     Begin(Layer),
     /// It has ended, or given the CPU back.
     End(Layer),
+    /// Something is done with a condition variable. Belongs to the step under way.
+    Condvar {
+        /// Which one, as accesses call it.
+        object: String,
+        /// What is done.
+        act: Act,
+    },
+}
+
+/// What is done with a condition variable.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Act {
+    /// The context goes to sleep on it, and releases this mutex.
+    Sleep {
+        /// The mutex, as accesses call it.
+        interlock: String,
+    },
+    /// The context signals it.
+    Signal {
+        /// Whether somebody sleeps there.
+        sleepers: bool,
+    },
+    /// It broadcasts.
+    Broadcast {
+        /// Whether somebody sleeps there.
+        sleepers: bool,
+    },
 }
 
 /// How a lock is held.
@@ -161,6 +188,8 @@ pub(crate) struct Site {
 #[derive(Default)]
 pub(crate) struct Recorder {
     pub(crate) labels: Labels,
+    /// What the labels were of memory that was given back in this run.
+    buried: Labels,
     pub(crate) events: Vec<TraceEvent>,
     /// Last access by cell, CPU, and whether it was a write.
     sites: BTreeMap<(usize, usize, bool), Site>,
@@ -189,6 +218,7 @@ impl Recorder {
     /// Begins to record a run.
     pub(crate) fn restore(&mut self) {
         self.labels.clone_from(&self.labels_of_image);
+        self.buried = Labels::default();
         self.events.clear();
         self.sites.clear();
         self.frees.clear();
@@ -209,8 +239,10 @@ impl Recorder {
         self.forget_objects(offset, size);
     }
 
-    /// What lies in the `size` bytes at `offset` has no name any more.
-    pub(crate) fn remove_labels(&mut self, offset: usize, size: usize) {
+    /// What lay in the `size` bytes at `offset` was given back. Points are not named after it any more; messages are.
+    pub(crate) fn bury_labels(&mut self, offset: usize, size: usize) {
+        let gone = self.labels.within(offset, size);
+        self.buried.add_moved(gone, offset, offset);
         self.labels.remove(offset, size);
         self.forget_objects(offset, size);
     }
@@ -219,6 +251,20 @@ impl Recorder {
     pub(crate) fn drop_local(&mut self, offset: usize, size: usize) {
         self.labels.drop_local(offset);
         self.forget_objects(offset, size);
+    }
+
+    /// What lay at `from` lies at `to` from now on.
+    pub(crate) fn move_labels(&mut self, from: usize, to: usize, size: usize) {
+        let moved = self.labels.within(from, size);
+        self.labels.add_moved(moved, from, to);
+        self.labels.remove(from, size);
+        self.forget_objects(from, size);
+        self.forget_objects(to, size);
+    }
+
+    /// The name that an object had which was given back in this run.
+    pub(crate) fn buried(&self, offset: usize, kind: Kind) -> Option<String> {
+        self.buried.resolve(offset, kind, true)
     }
 
     /// What lies in the `size` bytes at `offset` is something else than it was.
@@ -367,7 +413,7 @@ mod tests {
         assert_eq!(recorder.known_object(64, Kind::Load), None);
         assert_eq!(recorder.known_object(64, Kind::Switch), None);
         assert_eq!(recorder.known_object(72, Kind::Load), Some(y));
-        recorder.remove_labels(0, 1000);
+        recorder.bury_labels(0, 1000);
         assert_eq!(recorder.known_object(72, Kind::Load), None);
     }
 }

@@ -1,10 +1,17 @@
 //! The wait-for graph of a kernel, as nodes and edges that outlive it.
 
+use std::panic::Location;
+use std::ptr;
+
 use kmod::kern::lwp::Lwp;
-use kmod::kern::waits::{self, Node, Visitor, Wait};
+use kmod::kern::sleepq::SyncObj;
+use kmod::kern::waits::{self, How, Node, Visitor, Wait};
 use kmod::kernel::Kernel;
 
+use super::cpu::Pending;
 use super::engine::Engine;
+use super::host;
+use super::trace::place;
 
 /// Who waits for whom.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -19,17 +26,43 @@ pub struct WaitGraph {
     pub alike: usize,
     /// The LWPs that wait.
     pub waiters: Vec<Waiter>,
+    /// The LWPs that are on a CPU, and not for want of others.
+    pub running: Vec<Running>,
 }
 
 /// A node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitNode {
-    /// What it is called: names need not be unique.
+    /// What it is called. Of several locks of one name each is called as accesses call it, or has a number.
     pub name: String,
     /// What it is.
     pub kind: NodeKind,
     /// Whether it lies on a cycle.
     pub in_cycle: bool,
+    /// Of a lock: what accesses call it.
+    pub object: Option<String>,
+    /// Of the callout thread of a CPU: what it runs.
+    pub callout: Option<Callout>,
+}
+
+/// A callout that runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Callout {
+    /// What accesses call it.
+    pub object: String,
+    /// Where in the source it was scheduled.
+    pub scheduled: Option<String>,
+}
+
+/// An LWP that is on a CPU.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Running {
+    /// Its name.
+    pub name: String,
+    /// The CPU.
+    pub cpu: usize,
+    /// What the CPU does: `halts`, `spins at kmod/src/mem/mod.rs:62`, `runs`.
+    pub does: String,
 }
 
 /// What a node is.
@@ -92,6 +125,8 @@ pub struct Cycle {
     pub certain: bool,
     /// Resources and operations, each with the LWP that keeps it or is in it. The last closes the cycle.
     pub stations: Vec<(String, Option<String>)>,
+    /// The nodes of the stations that are resources.
+    pub nodes: Vec<Option<usize>>,
 }
 
 /// An LWP that waits.
@@ -105,17 +140,94 @@ pub struct Waiter {
     pub how: String,
     /// The operations that it is inside of, the outermost first.
     pub operations: Vec<&'static str>,
+    /// What ends the wait.
+    pub until: Until,
+    /// What it sleeps on, as accesses call it.
+    pub object: Option<String>,
+    /// Whether it sleeps on a condition variable, and nothing in the graph will signal it.
+    pub is_lost: bool,
+}
+
+/// What ends a wait.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Whatever it waits for in the graph.
+    Free,
+    /// A signal on the condition variable of this name.
+    Signal(String),
+    /// The end of a sleep for a time.
+    Time,
+    /// The end of a callout's handler.
+    Handler,
 }
 
 impl WaitGraph {
-    /// The LWPs that never go on, by their positions: those in a cycle, or if there is none, all that wait.
-    pub fn stuck(&self) -> impl Iterator<Item = usize> + '_ {
-        let is_stuck = |index: &usize| {
-            let node = &self.nodes[*index];
-            let waits = || self.waiters.iter().any(|waiter| waiter.node == *index);
-            node.kind == NodeKind::Lwp && (node.in_cycle || self.cycles.is_empty() && waits())
+    /// The LWPs that never go on, by their nodes: those in a cycle, or that a cycle is told to begin with; without one, those
+    /// that nobody is left to signal; without those, all that wait.
+    pub fn stuck(&self) -> Vec<usize> {
+        let mut stuck = Vec::new();
+        let mut add = |node: usize| {
+            if self.nodes[node].kind == NodeKind::Lwp && !stuck.contains(&node) {
+                stuck.push(node);
+            }
         };
-        (0..self.nodes.len()).filter(is_stuck)
+        let named = self.cycles.iter().flat_map(|cycle| &cycle.stations);
+        for name in named.filter_map(|(_, lwp)| lwp.as_deref()) {
+            self.node_of(name).into_iter().for_each(&mut add);
+        }
+        let in_cycle = |node: &usize| self.nodes[*node].in_cycle;
+        (0..self.nodes.len()).filter(in_cycle).for_each(&mut add);
+        if self.cycles.is_empty() {
+            let lost = self.waiters.iter().filter(|waiter| waiter.is_lost);
+            lost.for_each(|waiter| add(waiter.node));
+        }
+        if stuck.is_empty() {
+            stuck.extend(self.waiters.iter().map(|waiter| waiter.node));
+        }
+        stuck
+    }
+
+    /// Whether it is a wake-up that is missing: there is no cycle, nobody is on a CPU, and somebody waits for a signal.
+    pub fn is_lost_wakeup(&self) -> bool {
+        let lost = self.waiters.iter().any(|waiter| waiter.is_lost);
+        self.cycles.is_empty() && self.running.is_empty() && lost
+    }
+
+    /// The node of an LWP.
+    pub fn node_of(&self, name: &str) -> Option<usize> {
+        let mut nodes = self.nodes.iter();
+        nodes.position(|node| node.kind == NodeKind::Lwp && node.name == name)
+    }
+
+    /// Gives every lock a name of its own.
+    fn tell_apart(&mut self) {
+        let is_lock = |node: &WaitNode| matches!(node.kind, NodeKind::Mutex | NodeKind::Rwlock);
+        let names = Vec::from_iter(self.nodes.iter().map(|node| node.name.clone()));
+        for index in 0..names.len() {
+            let alike =
+                |other: &usize| is_lock(&self.nodes[*other]) && names[*other] == names[index];
+            let all = Vec::from_iter((0..names.len()).filter(alike));
+            if all.len() < 2 || !is_lock(&self.nodes[index]) {
+                continue;
+            }
+            let object = |node: usize| self.nodes[node].object.as_ref();
+            let unique = object(index).filter(|own| {
+                let mut others = all.iter().filter(|other| **other != index);
+                others.all(|other| object(*other) != Some(*own))
+            });
+            let number = all.iter().position(|other| *other == index).unwrap_or(0) + 1;
+            self.nodes[index].name = match unique {
+                Some(object) => object.clone(),
+                None => format!("{}#{number}", names[index]),
+            };
+        }
+        for cycle in &mut self.cycles {
+            for (station, node) in cycle.stations.iter_mut().zip(&cycle.nodes) {
+                if let Some(node) = node.filter(|node| is_lock(&self.nodes[*node])) {
+                    station.0.clone_from(&self.nodes[node].name);
+                }
+            }
+        }
     }
 
     /// Adds the graph of the kernel whose CPU runs.
@@ -132,10 +244,19 @@ impl WaitGraph {
             waiter.node += nodes;
             waiter.cpu += first;
         }
+        for running in &mut other.running {
+            running.name = engine.own_name(&running.name);
+            running.cpu += first;
+        }
+        other.tell_apart();
+        for node in other.cycles.iter_mut().flat_map(|cycle| &mut cycle.nodes) {
+            *node = node.map(|node| node + nodes);
+        }
         self.nodes.append(&mut other.nodes);
         self.edges.append(&mut other.edges);
         self.cycles.append(&mut other.cycles);
         self.waiters.append(&mut other.waiters);
+        self.running.append(&mut other.running);
         self.alike += other.alike;
     }
 
@@ -147,8 +268,49 @@ impl WaitGraph {
             graph: std::mem::take(self),
         };
         waits::tell(kernel, &mut drawing);
+        for l in waits::unsignalled(kernel) {
+            let node = drawing.node(Node::Lwp(l));
+            let mut waiters = drawing.graph.waiters.iter_mut();
+            if let Some(waiter) = waiters.find(|waiter| waiter.node == node) {
+                waiter.is_lost = true;
+            }
+        }
+        let running = waits::running(kernel).map(|l| {
+            let cpu = waits::cpu_of(l);
+            Running {
+                name: l.name().to_string(),
+                cpu,
+                does: does(cpu),
+            }
+        });
+        drawing.graph.running = running.collect();
         *self = drawing.graph;
     }
+}
+
+/// What a CPU of the kernel that is asked does.
+fn does(cpu: usize) -> String {
+    let pending = host::current().map(|engine| engine.cpus[engine.own_cpu(cpu)].pending.get());
+    match pending {
+        Some(Pending::Wait) => "halts".to_owned(),
+        Some(Pending::Spin(at)) => format!("spins at {}", place(at)),
+        _ => "runs".to_owned(),
+    }
+}
+
+/// What accesses call the lock, or whatever has no parts, that lies there.
+fn object_at(address: usize) -> Option<String> {
+    host::current().map(|engine| engine.structure_of(address))
+}
+
+fn object<T>(of: &T) -> Option<String> {
+    object_at(ptr::from_ref(of).addr())
+}
+
+fn callout((address, scheduled): (usize, Option<&'static Location<'static>>)) -> Option<Callout> {
+    let object = host::current()?.structure_of(address);
+    let scheduled = scheduled.map(place);
+    Some(Callout { object, scheduled })
 }
 
 struct Drawing {
@@ -180,6 +342,17 @@ impl Drawing {
             name: node.to_string(),
             kind,
             in_cycle: false,
+            object: match node {
+                Node::Mutex(mutex) => object(mutex),
+                Node::Rwlock(rwlock) => object(rwlock),
+                Node::Psrefs(target) => object(target),
+                Node::Localcount(count) => object(count),
+                _ => None,
+            },
+            callout: match node {
+                Node::Softclock(ci) => waits::active_callout(ci).and_then(callout),
+                _ => None,
+            },
         });
         // What it waits for is part of the graph too; it ends, for a node is drawn once.
         let from = self.known.len() - 1;
@@ -200,14 +373,22 @@ impl Drawing {
 
 impl Visitor for Drawing {
     fn cycle(&mut self, cycle: waits::Cycle<'_>) {
-        let mut stations = Vec::new();
+        let (mut stations, mut of_stations) = (Vec::new(), Vec::new());
         let name = |l: &'static Lwp| l.name().to_string();
         cycle.stations(cycle.requester(), &mut |station| {
             stations.push((station.place.to_string(), station.lwp.map(name)));
+            of_stations.push(match station.place {
+                waits::Place::Resource(node, _) => Some(node),
+                waits::Place::Operation(_) => None,
+            });
         });
+        let of_stations = of_stations.into_iter();
+        let of_stations = of_stations.map(|node| node.map(|node| self.node(node)));
+        let of_stations = of_stations.collect();
         self.graph.cycles.push(Cycle {
             certain: cycle.certain,
             stations,
+            nodes: of_stations,
         });
         let nodes = Vec::from_iter(cycle.nodes().map(|node| self.node(node)));
         for (position, &from) in nodes.iter().enumerate() {
@@ -231,6 +412,16 @@ impl Visitor for Drawing {
             cpu: waiter.cpu,
             how: waiter.how.to_string(),
             operations: waiter.lwp.operations().names().to_vec(),
+            until: match (waiter.syncobj, waiter.how) {
+                (_, How::SleepsOnCv(name)) => Until::Signal(name.to_owned()),
+                (SyncObj::Kpause, _) => Until::Time,
+                (SyncObj::Callout, _) => Until::Handler,
+                _ => Until::Free,
+            },
+            object: (waiter.wchan != 0)
+                .then(|| object_at(waiter.wchan))
+                .flatten(),
+            is_lost: false,
         });
     }
 }

@@ -148,13 +148,15 @@ fn place_of(waits: &WaitGraph, node: usize) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Cycle, WaitEdge, WaitNode, Waiter};
+    use crate::machine::{Cycle, Until, WaitEdge, WaitNode, Waiter};
 
     fn node(name: &str, kind: NodeKind, in_cycle: bool) -> WaitNode {
         WaitNode {
             name: name.to_owned(),
             kind,
             in_cycle,
+            object: None,
+            callout: None,
         }
     }
 
@@ -173,6 +175,9 @@ mod tests {
             cpu: 0,
             how: String::new(),
             operations: Vec::new(),
+            until: Until::Free,
+            object: None,
+            is_lost: false,
         }
     }
 
@@ -196,9 +201,11 @@ mod tests {
                     station("localcount", Some("t2")),
                     station("mtx", None),
                 ],
+                nodes: vec![Some(3), None, Some(1), Some(3)],
             }],
             alike: 0,
             waiters: vec![waiter(0), waiter(2), waiter(4)],
+            running: Vec::new(),
         }
     }
 

@@ -37,8 +37,8 @@ pub fn dot(account: &Account<'_>) -> String {
 pub(super) fn label(name: &str, kind: NodeKind) -> String {
     match kind {
         NodeKind::Mutex | NodeKind::Rwlock => format!("{} {name}", kind.name()),
-        NodeKind::Xcall => format!("slot of {name}"),
-        NodeKind::Localcount => "references of a localcount".to_owned(),
+        NodeKind::Xcall => format!("cross-call box {name}"),
+        NodeKind::Localcount => "localcount references".to_owned(),
         NodeKind::Lwp
         | NodeKind::Softint
         | NodeKind::Softclock

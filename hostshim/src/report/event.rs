@@ -4,7 +4,7 @@ use kmod::kern::spl::Ipl;
 use kmod::machine::Kind;
 use kmod::mem::Ordering;
 
-use crate::machine::{Access, Hold, TraceEvent, What};
+use crate::machine::{Access, Act, Hold, TraceEvent, What};
 
 /// What happened, without who and where.
 pub(super) fn deed(event: &TraceEvent) -> String {
@@ -31,6 +31,11 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
         },
         What::Begin(layer) => format!("+ {} begins", layer.name()),
         What::End(layer) => format!("+ {} ends", layer.name()),
+        What::Condvar { object, act } => match act {
+            Act::Sleep { interlock } => format!("+ sleeps on {object}, releases {interlock}"),
+            Act::Signal { .. } => format!("+ signals {object}"),
+            Act::Broadcast { .. } => format!("+ broadcasts on {object}"),
+        },
     }
 }
 
@@ -101,20 +106,26 @@ pub(super) fn level(event: &TraceEvent) -> &'static str {
     Ipl::from_number(event.ipl).name()
 }
 
+/// The scheduler's source.
+const SCHEDULER: [&str; 5] = [
+    "kmod/src/kern/idle.rs",
+    "kmod/src/kern/sched.rs",
+    "kmod/src/kern/synch.rs",
+    "kmod/src/kern/lwp.rs",
+    "kmod/src/kern/sleepq.rs",
+];
+
+/// Whether it happens in the scheduler's own source.
+pub(super) fn is_of_scheduler(event: &TraceEvent) -> bool {
+    SCHEDULER.iter().any(|file| place(event).starts_with(file))
+}
+
 /// Whether it is the scheduler's own work, by which nobody but the scheduler's author can tell what happens.
 pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
-    let files = [
-        "kmod/src/kern/idle.rs",
-        "kmod/src/kern/sched.rs",
-        "kmod/src/kern/synch.rs",
-        "kmod/src/kern/lwp.rs",
-        "kmod/src/kern/sleepq.rs",
-    ];
     let objects = [".ci_schedstate.", ".sleepq_locks."];
     match &event.what {
         What::Op(access) | What::Fused(access) => {
-            files.iter().any(|file| place(event).starts_with(file))
-                || objects.iter().any(|object| access.object.contains(object))
+            is_of_scheduler(event) || objects.iter().any(|object| access.object.contains(object))
         }
         What::Wait => true,
         _ => false,
@@ -146,7 +157,7 @@ pub(super) fn is_own_account(event: &TraceEvent) -> bool {
 pub(super) fn is_fused(event: &TraceEvent) -> bool {
     matches!(
         event.what,
-        What::Fused(_) | What::Lock { .. } | What::Begin(_) | What::End(_)
+        What::Fused(_) | What::Lock { .. } | What::Begin(_) | What::End(_) | What::Condvar { .. }
     )
 }
 

@@ -32,7 +32,12 @@ pub fn explain(account: &Account<'_>, waits: &str) -> Text {
     let waits = waits_worth_telling(account, waits);
     if !waits.is_empty() {
         text.gap();
-        part(&mut text, "Who waits at the end", Role::Plain, &waits);
+        part(
+            &mut text,
+            "Other threads blocked at the end",
+            Role::Plain,
+            &waits,
+        );
     }
     text
 }
@@ -120,7 +125,9 @@ fn waits_worth_telling(account: &Account<'_>, waits: &str) -> String {
     match account.failure() {
         Some(failure) if failure.kind != FailureKind::Deadlock => {
             // In the midst of a run it is no fault to wait without being in a cycle.
-            let lines = waits.lines().filter(|line| !line.starts_with("no cycle"));
+            let is_waiter =
+                |line: &&str| !line.starts_with("no cycle") && !line.starts_with("lost wake-up");
+            let lines = waits.lines().filter(is_waiter);
             Vec::from_iter(lines).join("\n")
         }
         _ => String::new(),

@@ -31,6 +31,31 @@ struct Document<'a> {
     holds: Vec<Held<'a>>,
     moves: Vec<Move>,
     waits: Waits<'a>,
+    participants: Vec<Participant<'a>>,
+}
+
+#[derive(Serialize)]
+struct Participant<'a> {
+    name: &'a str,
+    facts: Vec<Fact<'a>>,
+    sentence: &'a str,
+}
+
+#[derive(Serialize)]
+struct Fact<'a> {
+    verb: &'a str,
+    what: &'a str,
+    more: &'a str,
+    how: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Running<'a> {
+    name: &'a str,
+    cpu: usize,
+    does: &'a str,
 }
 
 #[derive(Serialize)]
@@ -204,6 +229,7 @@ struct Waits<'a> {
     cycles: Vec<Cycle<'a>>,
     alike: usize,
     waiters: Vec<Waiter<'a>>,
+    running: Vec<Running<'a>>,
 }
 
 #[derive(Serialize)]
@@ -263,6 +289,7 @@ pub fn json(account: &Account<'_>) -> String {
         holds: holds(account),
         moves: moves(account),
         waits: waits(&account.waits),
+        participants: account.participants.iter().map(participant).collect(),
     }) + "\n"
 }
 
@@ -458,7 +485,7 @@ fn of<'a>(
             ..base
         },
         // What belongs to a step is told by the spans.
-        What::Lock { .. } | What::Begin(_) | What::End(_) => base,
+        What::Lock { .. } | What::Begin(_) | What::End(_) | What::Condvar { .. } => base,
     }
 }
 
@@ -537,6 +564,32 @@ fn waits(graph: &WaitGraph) -> Waits<'_> {
         cycles: graph.cycles.iter().map(Cycle::from).collect(),
         alike: graph.alike,
         waiters: graph.waiters.iter().map(Waiter::from).collect(),
+        running: graph.running.iter().map(Running::from).collect(),
+    }
+}
+
+impl<'a> From<&'a crate::machine::Running> for Running<'a> {
+    fn from(running: &'a crate::machine::Running) -> Running<'a> {
+        Running {
+            name: &running.name,
+            cpu: running.cpu,
+            does: &running.does,
+        }
+    }
+}
+
+fn participant(participant: &super::account::Participant) -> Participant<'_> {
+    let facts = participant.facts.iter().map(|fact| Fact {
+        verb: fact.verb,
+        what: &fact.what,
+        more: &fact.more,
+        how: &fact.how,
+        event: fact.event,
+    });
+    Participant {
+        name: &participant.name,
+        facts: facts.collect(),
+        sentence: &participant.sentence,
     }
 }
 

@@ -53,6 +53,16 @@ impl Text {
         self.add(role, &line);
     }
 
+    /// Adds an indented paragraph, as [`Text::wrap`] does; from the second line on it is indented further.
+    pub fn wrap_hanging(&mut self, role: Role, paragraph: &str) {
+        let first = self.0.len();
+        self.wrap(role, paragraph);
+        for (index, (_, line)) in self.0[first..].iter_mut().enumerate() {
+            let indent = if index == 0 { "  " } else { "    " };
+            line.insert_str(0, indent);
+        }
+    }
+
     /// Adds to the first line.
     pub fn extend_first(&mut self, words: &str) {
         if let Some((_, line)) = self.0.first_mut() {

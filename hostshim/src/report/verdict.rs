@@ -1,10 +1,10 @@
 //! How a run ended: what broke in which scenario, on the first line, and then who found it and where.
 
-use super::account::Account;
+use super::account::{Account, Participant};
 use super::explain::ordering_sentences;
 use super::text::{Role, Text};
-use super::words::{count, subject_of};
-use crate::machine::{Failure, FailureKind, Outcome, Verdict};
+use super::words::{count, list, subject_of};
+use crate::machine::{Failure, FailureKind, Outcome, Running, Until, Verdict, Waiter};
 
 /// How a run ended, in a line or a few.
 pub fn verdict(account: &Account<'_>) -> Text {
@@ -30,9 +30,13 @@ pub fn verdict(account: &Account<'_>) -> Text {
 
 /// What broke, in which scenario, and what its schedule takes.
 fn headline(account: &Account<'_>, failure: &Failure) -> String {
-    let mut line = format!("{} in {}", broke(failure), subject_of(account.file));
+    let broke = match failure.kind == FailureKind::Deadlock && account.waits.is_lost_wakeup() {
+        true => "LOST WAKE-UP".to_owned(),
+        false => broke(failure),
+    };
+    let mut line = format!("{broke} in {}", subject_of(account.file));
     if failure.kind == FailureKind::Deadlock {
-        line += &format!(", {}", count(account.waits.stuck().count(), "thread"));
+        line += &format!(", {}", count(account.waits.stuck().len(), "thread"));
     }
     line + &match account.story.departures.len() {
         0 => ", no reordering needed".to_owned(),
@@ -53,8 +57,15 @@ fn broke(failure: &Failure) -> String {
 
 fn body(account: &Account<'_>, failure: &Failure) -> Text {
     let mut text = Text::default();
-    for line in failure.message.trim_end().lines() {
-        text.add(Role::Failure, format!("  {line}"));
+    match failure.kind {
+        FailureKind::Deadlock if !account.participants.is_empty() => {
+            text.append(deadlock(account));
+        }
+        _ => {
+            for line in failure.message.trim_end().lines() {
+                text.add(Role::Failure, format!("  {line}"));
+            }
+        }
     }
     if let Some(found) = found_by(failure) {
         text.add(Role::Plain, format!("  {found}"));
@@ -65,6 +76,136 @@ fn body(account: &Account<'_>, failure: &Failure) -> Text {
         }
     }
     text
+}
+
+/// Most columns that the object of a fact is filled up to.
+const WHAT: usize = 44;
+/// Most participants that are told.
+const PARTICIPANTS: usize = 6;
+
+/// Who holds what and waits for what, and where; then the same in a line.
+fn deadlock(account: &Account<'_>) -> Text {
+    let mut text = Text::default();
+    let graph = &account.waits;
+    if graph.is_lost_wakeup() {
+        text.add(Role::Failure, format!("  {}", lost_wakeup(account)));
+    }
+    for Running { name, cpu, does } in &graph.running {
+        // Who spins for a lock waits.
+        if !account.participants.iter().any(|it| it.name == *name) {
+            text.add(Role::Failure, format!("  {name} {does} on cpu{cpu}"));
+        }
+    }
+    let told = &account.participants[..account.participants.len().min(PARTICIPANTS)];
+    text.append(table(told));
+    if let Some(more @ 1..) = account.participants.len().checked_sub(told.len()) {
+        text.add(Role::Plain, format!("  and {}", count(more, "more thread")));
+    }
+    for line in also_blocked(account) {
+        text.add(Role::Plain, format!("  {line}"));
+    }
+    for cycle in &graph.cycles {
+        let stations = Vec::from_iter(cycle.stations.iter().map(|(what, _)| what.as_str()));
+        text.add(Role::Failure, format!("  cycle: {}", stations.join(" => ")));
+    }
+    if graph.alike > 0 {
+        let more = count(graph.alike, "more cycle");
+        text.add(Role::Plain, format!("  and {more} like these"));
+    }
+    if !graph.is_lost_wakeup() {
+        let sentences = Vec::from_iter(told.iter().map(|it| it.sentence.as_str()));
+        text.wrap_hanging(
+            Role::Plain,
+            &format!("In one line: {}.", sentences.join("; ")),
+        );
+    }
+    text
+}
+
+/// The facts of each participant, in columns.
+fn table(told: &[Participant]) -> Text {
+    let mut text = Text::default();
+    let facts = || told.iter().flat_map(|participant| &participant.facts);
+    let who = told.iter().map(|it| it.name.chars().count());
+    let who = who.max().unwrap_or(0) + 3;
+    let verb = facts().map(|fact| fact.verb.len()).max().unwrap_or(0);
+    let lengths = facts().map(|fact| fact.what.chars().count());
+    let what = lengths.filter(|length| *length <= WHAT).max().unwrap_or(0);
+    for (index, participant) in told.iter().enumerate() {
+        let mut head = format!("{}. {}", index + 1, participant.name);
+        for fact in &participant.facts {
+            let does = match fact.verb {
+                "" => String::new(),
+                does => format!("{does:verb$} "),
+            };
+            let line = format!("  {head:who$}  {does}{:what$}  {}", fact.what, fact.how);
+            text.add(Role::Failure, line);
+            head.clear();
+            if !fact.more.is_empty() {
+                let blank = "";
+                text.add(
+                    Role::Plain,
+                    format!("  {blank:who$}  {blank:verb$} {}", fact.more),
+                );
+            }
+        }
+    }
+    text
+}
+
+/// Who sleeps on what, for ever.
+fn lost_wakeup(account: &Account<'_>) -> String {
+    let graph = &account.waits;
+    let lost = || graph.waiters.iter().filter(|waiter| waiter.is_lost);
+    let names = Vec::from_iter(lost().map(|waiter| graph.nodes[waiter.node].name.as_str()));
+    let mut cvs = Vec::new();
+    for waiter in lost() {
+        if let Until::Signal(cv) = &waiter.until
+            && !cvs.contains(&format!("`{cv}`"))
+        {
+            cvs.push(format!("`{cv}`"));
+        }
+    }
+    let (sleep, whom) = match names.len() {
+        1 => ("sleeps", "it"),
+        _ => ("sleep", "them"),
+    };
+    format!(
+        "{} {sleep} on {}; no thread, timer or interrupt can wake {whom}",
+        list(&names),
+        list(&cvs)
+    )
+}
+
+/// Most threads that are told of those that wait outside of the cycle.
+const OTHERS: usize = 3;
+
+/// Who waits for them.
+fn also_blocked(account: &Account<'_>) -> Vec<String> {
+    let graph = &account.waits;
+    let is_told = |waiter: &&Waiter| {
+        let name = &graph.nodes[waiter.node].name;
+        !account.participants.iter().any(|told| told.name == *name)
+    };
+    let others = Vec::from_iter(graph.waiters.iter().filter(is_told));
+    let mut lines = Vec::new();
+    for waiter in others.iter().take(OTHERS) {
+        let on = graph.edges.iter().find(|edge| edge.from == waiter.node);
+        let what = match (on, &waiter.until) {
+            (Some(edge), _) => format!("waits for {}", graph.nodes[edge.to].name),
+            (None, Until::Signal(cv)) => format!("sleeps on `{cv}`"),
+            (None, _) => "waits".to_owned(),
+        };
+        let name = &graph.nodes[waiter.node].name;
+        lines.push(format!("also blocked: {name} {what}"));
+    }
+    if others.len() > OTHERS {
+        lines.push(format!(
+            "also blocked: {}",
+            count(others.len() - OTHERS, "more thread")
+        ));
+    }
+    lines
 }
 
 /// Who found it, and where. Of a deadlock nobody: whoever happened to look last is no witness.

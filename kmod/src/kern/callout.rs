@@ -36,6 +36,9 @@
 //!
 //! callout(9); `sys/kern/kern_timeout.c` 1.79.
 
+use core::fmt;
+use core::panic::Location;
+
 use crate::config::Config;
 use crate::contract;
 use crate::kern::circq::Link;
@@ -47,8 +50,8 @@ use crate::kern::order;
 use crate::kern::sleepq::{self, Sleepq, SyncObj};
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
-use crate::mem::{Acquire, AtomicRef, AtomicU32, Guarded, Local, Relaxed, Release};
-use crate::note;
+use crate::machine::{self, Mark};
+use crate::mem::{Acquire, AtomicRef, AtomicU32, Guarded, Local, Private, Relaxed, Release};
 
 const PENDING: u32 = 1 << 0;
 const FIRED: u32 = 1 << 1;
@@ -63,6 +66,8 @@ pub struct CalloutCpu {
     cc_ticks: Guarded<u32>,
     /// The callout whose handler runs.
     cc_active: Guarded<usize>,
+    /// Where that was scheduled: for reports, with contracts.
+    cc_scheduled: Private<Option<&'static Location<'static>>>,
     /// The LWP that runs handlers, while it does.
     cc_lwp: Guarded<Option<&'static Lwp>>,
     /// LWPs that wait in `halt`.
@@ -97,6 +102,7 @@ impl CalloutCpu {
             cc_todo: Link::new(),
             cc_ticks: Guarded::new(0),
             cc_active: Guarded::new(0),
+            cc_scheduled: Private::new(None),
             cc_lwp: Guarded::new(None),
             cc_sleepq: Sleepq::new(),
             cc_nwait: Guarded::new(0),
@@ -111,6 +117,21 @@ impl CalloutCpu {
     /// Whether any callout is pending: at rest.
     pub(crate) fn pending(&self) -> bool {
         self.cc_npending.peek() > 0
+    }
+
+    /// The address of the callout whose handler runs, and where it was scheduled, if that is known: for reports.
+    pub fn peek_active(&self) -> Option<(usize, Option<&'static Location<'static>>)> {
+        let active = self.cc_active.peek();
+        (active != 0).then(|| (active, self.cc_scheduled.get()))
+    }
+
+    /// The first callout that is pending here and lies in the `size` bytes at `at`.
+    fn pending_in(&self, at: usize, size: usize) -> Option<&'static Callout> {
+        let lists = core::iter::once(&self.cc_todo).chain(self.cc_wheel.peek());
+        lists.flat_map(Link::peek).find_map(|link| {
+            let inside = (at..at + size).contains(&link);
+            inside.then(|| Callout::at(link))
+        })
     }
 
     /// Who runs handlers here just now: for reports.
@@ -184,6 +205,24 @@ pub struct Callout {
     c_arg: Guarded<Arg>,
     /// How often it has run.
     c_runs: Guarded<u32>,
+    /// Where it was scheduled last: for reports, with contracts. The lock protects it, too.
+    c_scheduled: Private<Option<&'static Location<'static>>>,
+}
+
+/// A place in the source, as text.
+pub(crate) struct At(pub(crate) Option<&'static Location<'static>>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(at) => {
+                let file = at.file();
+                let begin = file.rfind("kmod/").unwrap_or(0);
+                write!(f, "{}:{}", &file[begin..], at.line())
+            }
+            None => f.write_str("an unknown place"),
+        }
+    }
 }
 
 /// What a callout is up to, at one moment.
@@ -226,6 +265,7 @@ impl Callout {
             c_func: Guarded::new(None),
             c_arg: Guarded::new(Arg::NONE),
             c_runs: Guarded::new(0),
+            c_scheduled: Private::new(None),
         }
     }
 
@@ -315,6 +355,9 @@ impl Callout {
             curlwp().name(),
             i32::MAX
         );
+        if cfg!(feature = "contracts") {
+            self.c_scheduled.set(Some(Location::caller()));
+        }
         let mut ci = ci;
         let flags = self.c_flags.get() & !(FIRED | INVOKING);
         if flags & PENDING != 0 {
@@ -549,6 +592,46 @@ fn assert_may_wait(what: &str) {
     );
 }
 
+/// Sees to it that no callout is pending in the `size` bytes at `at`, which are freed next.
+///
+/// Panics (contract `callout-freed`) if one is: softclock would look at freed memory.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
+    if cfg!(feature = "contracts") && size >= size_of::<Callout>() {
+        let kernel = curcpu().kernel();
+        for ci in kernel.cpus().iter().filter(|ci| ci.ci_callout.pending()) {
+            assert_none_pending_on(ci, at, size, what);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_none_pending_on(ci: &'static Cpu, at: usize, size: usize, what: &'static str) {
+    let cc = &ci.ci_callout;
+    // Where CPUs take turns the lists are whole at every step, and the lock would order what it is not meant to order.
+    let locks = !machine::takes_turns();
+    if locks {
+        cc.cc_lock.spin_enter();
+    }
+    if let Some(callout) = cc.pending_in(at, size) {
+        let what = what.rsplit("::").next().unwrap_or(what);
+        machine::stop(
+            machine::Stop::Contract("callout-freed"),
+            format_args!(
+                "{} frees a {what} with a pending callout: scheduled at {}, on cpu{}, due in {} of its ticks",
+                curlwp().name(),
+                At(callout.c_scheduled.get()),
+                ci.index(),
+                callout.c_time.peek().wrapping_sub(cc.cc_ticks.peek())
+            ),
+        );
+    }
+    if locks {
+        cc.cc_lock.spin_exit();
+    }
+}
+
 /// Sleeps until the handler that runs on `ci` has ended. `cc_lock` is held, and released.
 #[track_caller]
 fn wait_for_handler(ci: &'static Cpu) {
@@ -644,9 +727,11 @@ fn fire(ci: &'static Cpu, c: &'static Callout) {
     let addr = c.addr();
     cc.cc_active.set(addr);
     let (func, arg) = (c.c_func.get(), c.c_arg.get());
+    let scheduled = c.c_scheduled.get();
+    cc.cc_scheduled.set(scheduled);
     cc.cc_lock.spin_exit();
     ci.kernel().counters.callouts.incr();
-    note!("softclock on cpu{} runs a callout", ci.index());
+    machine::mark(Mark::Fires(addr, scheduled));
     order::callout_begins(addr);
     match func {
         Some(func) => func(arg),

@@ -59,6 +59,14 @@ impl Link {
         (next != self.addr()).then_some(next)
     }
 
+    /// The addresses of the elements, unseen by the host: for contracts and reports.
+    pub(crate) fn peek(&self) -> impl Iterator<Item = usize> + '_ {
+        let element = |addr: usize| Some(addr).filter(|addr| *addr != self.addr() && *addr != 0);
+        core::iter::successors(element(self.next.peek()), move |addr| {
+            element(self.at(*addr).next.peek())
+        })
+    }
+
     /// Puts `element` behind the last.
     pub(crate) fn append(&self, element: &Link) {
         let last = self.prev.get();

@@ -31,6 +31,7 @@ use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::{self, Sleepq, SyncObj, Woken};
 use crate::kern::spl::{self, Ipl};
+use crate::machine::{self, Mark};
 
 /// Locks for the queues of condition variables, by hash. A power of two.
 const LOCKS: usize = 8;
@@ -145,6 +146,10 @@ impl Kcondvar {
         l.lock();
         l.unlock_to(lock);
         sleepq::enqueue(Some(self.queue()), self.addr(), self.cv_wmesg, SyncObj::Cv);
+        machine::mark(Mark::Sleeps {
+            cv: self.addr(),
+            interlock: core::ptr::from_ref(interlock).addr(),
+        });
         interlock.exit();
     }
 
@@ -182,7 +187,9 @@ impl Kcondvar {
     /// Context: the interlock is held, or was released just now.
     #[track_caller]
     pub fn signal(&self) {
-        if self.cv_sleepq.has_sleepers() {
+        let sleepers = self.cv_sleepq.has_sleepers();
+        machine::mark(Mark::Signals(self.addr(), sleepers));
+        if sleepers {
             let lock = self.hashlock();
             lock.spin_enter();
             if let Some(l) = self.cv_sleepq.first() {
@@ -197,7 +204,9 @@ impl Kcondvar {
     /// Context: as [`signal`](Self::signal).
     #[track_caller]
     pub fn broadcast(&self) {
-        if self.cv_sleepq.has_sleepers() {
+        let sleepers = self.cv_sleepq.has_sleepers();
+        machine::mark(Mark::Broadcasts(self.addr(), sleepers));
+        if sleepers {
             let lock = self.hashlock();
             lock.spin_enter();
             while let Some(l) = self.cv_sleepq.first() {

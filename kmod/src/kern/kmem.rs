@@ -18,6 +18,7 @@ use core::alloc::Layout;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use crate::contract;
+use crate::kern::callout;
 use crate::kern::lwp::{curcpu, curlwp};
 use crate::kern::order;
 use crate::kern::spl;
@@ -57,7 +58,7 @@ pub fn kmem_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
 
 /// Gives the memory of `object` back.
 ///
-/// Context: as [`kmem_alloc`].
+/// Context: as [`kmem_alloc`]. Panics: contracts `kmem-context`, and `callout-freed` if a callout in it is pending.
 ///
 /// # Safety
 ///
@@ -75,6 +76,7 @@ pub unsafe fn kmem_free<T>(object: &'static T) {
     let at = core::ptr::from_ref(object).cast_mut();
     machine::decide(at as usize, Kind::Free, mem::Relaxed);
     order::forgets(at as usize, size_of::<T>());
+    callout::assert_none_pending(at as usize, size_of::<T>(), core::any::type_name::<T>());
     // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
     unsafe { machine::free(at.cast(), Layout::new::<T>()) }
 }
@@ -114,6 +116,11 @@ pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
     let at = objects.as_ptr().cast_mut();
     machine::decide(at as usize, Kind::Free, mem::Relaxed);
     order::forgets(at as usize, size_of_val(objects));
+    callout::assert_none_pending(
+        at as usize,
+        size_of_val(objects),
+        core::any::type_name::<[T]>(),
+    );
     // SAFETY: (1) the layout is that of the allocation; (2) the caller's promise.
     unsafe { machine::free(at.cast(), Layout::for_value(objects)) }
 }

@@ -81,6 +81,7 @@ use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
+use crate::machine::{self, Mark};
 use crate::mem::{self, AtomicPtr, Local, Plain, Relaxed};
 use crate::note;
 
@@ -224,6 +225,7 @@ impl Localcount {
                 curlwp().name()
             );
         }
+        machine::mark(Mark::Shared(core::ptr::from_ref(self).addr()));
         synch::kpreempt_disable();
         adjust::<1>(self.percpu());
         synch::kpreempt_enable();
@@ -244,6 +246,7 @@ impl Localcount {
         self.assert_may_release(interlock);
         order::returns(self.resource());
         shares::give_back_anyones(self);
+        machine::mark(Mark::Released(core::ptr::from_ref(self).addr()));
         if self.lc_totalp.load(Relaxed).is_null() {
             adjust::<-1>(self.percpu());
         } else {

@@ -87,6 +87,19 @@ pub enum Mark {
     Softint(u8),
     /// The LWP below goes on: the level is done, or has blocked.
     SoftintOver(u8),
+    /// The running LWP goes to sleep on the condition variable, and is about to release the interlock.
+    Sleeps {
+        /// The address of the condition variable.
+        cv: usize,
+        /// That of the mutex.
+        interlock: usize,
+    },
+    /// The running LWP signals the condition variable at this address, on which somebody sleeps, or nobody.
+    Signals(usize, bool),
+    /// It broadcasts on the condition variable at this address, on which somebody sleeps, or nobody.
+    Broadcasts(usize, bool),
+    /// The callout at this address begins to run. It was scheduled at this place, if that is known.
+    Fires(usize, Option<&'static Location<'static>>),
 }
 
 /// Why the kernel stops.
@@ -202,6 +215,17 @@ pub unsafe trait Machine {
     fn note(text: fmt::Arguments<'_>);
     /// Something begins or ends in this step. Asked for only while [`tracing`](Self::tracing).
     fn mark(_mark: Mark) {}
+    /// Whether CPUs take turns, so that no other CPU runs between two points of this one.
+    fn takes_turns() -> bool {
+        false
+    }
+    /// Whether CPU `cpu` waits for an interrupt, as far as the machine knows: for reports, when the kernel has stopped.
+    fn halts(_cpu: usize) -> bool {
+        false
+    }
+    /// The `size` bytes at `from` lie at `to` from now on: their names go with them. Asked for only while
+    /// [`tracing`](Self::tracing).
+    fn moved(_from: usize, _to: usize, _size: usize) {}
     /// The structure of `size` bytes at `addr` is called `name` and has these fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
     /// The address of what stands for the global variable, or the part of one, at `addr`.
@@ -355,6 +379,18 @@ macro_rules! bind_machine {
                 <Host as Machine>::mark(mark)
             }
             #[unsafe(no_mangle)]
+            fn kmod_machine_takes_turns() -> bool {
+                <Host as Machine>::takes_turns()
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_halts(cpu: usize) -> bool {
+                <Host as Machine>::halts(cpu)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_moved(from: usize, to: usize, size: usize) {
+                <Host as Machine>::moved(from, to, size)
+            }
+            #[unsafe(no_mangle)]
             fn kmod_machine_label(
                 addr: usize,
                 size: usize,
@@ -411,6 +447,7 @@ mod bound {
         pub(super) safe fn kmod_machine_attach(cpu: usize, word: *const ());
         pub(super) safe fn kmod_machine_word() -> *const ();
         pub(super) safe fn kmod_machine_send_ipi(cpu: usize);
+        pub(super) safe fn kmod_machine_halts(cpu: usize) -> bool;
         pub(super) safe fn kmod_machine_wait_for_interrupt(unless: &core::sync::atomic::AtomicU32);
         pub(super) safe fn kmod_machine_context_create(
             name: &str,
@@ -464,6 +501,10 @@ mod bound {
         pub(super) safe fn kmod_machine_own(addr: usize) -> usize;
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_dropped(addr: usize, size: usize);
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_takes_turns() -> bool;
+        #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_moved(from: usize, to: usize, size: usize);
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_label(
             addr: usize,
@@ -665,6 +706,30 @@ pub(crate) fn own<T>(global: &T) -> &T {
 #[inline(always)]
 pub(crate) fn dropped(addr: usize, size: usize) {
     bound::kmod_machine_dropped(addr, size);
+}
+
+/// Whether CPU `cpu` waits for an interrupt, as far as the machine knows: for reports, when the kernel has stopped.
+pub fn halts(cpu: usize) -> bool {
+    bound::kmod_machine_halts(cpu)
+}
+
+/// Whether CPUs take turns, so that no other CPU runs between two points of this one.
+#[inline(always)]
+pub fn takes_turns() -> bool {
+    #[cfg(feature = "points")]
+    return bound::kmod_machine_takes_turns();
+    #[cfg(not(feature = "points"))]
+    return false;
+}
+
+/// Says that the `size` bytes at `from` lie at `to` from now on: their names go with them.
+#[inline(always)]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn moved(from: usize, to: usize, size: usize) {
+    #[cfg(feature = "points")]
+    if tracing() {
+        bound::kmod_machine_moved(from, to, size);
+    }
 }
 
 /// A packet has come to the stage of this number. Use [`reached`](crate::net::stages::reached).

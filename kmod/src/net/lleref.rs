@@ -226,7 +226,7 @@ impl References {
         contract!(
             usize::try_from(account.refcnt) == Ok(known),
             "llentry-references",
-            "the entry {} counts {} references when {} lets go of it, and there should be {known}{}",
+            "reference count of {} is {}, expected {known}, when {} releases the entry's lock{}",
             account.entry,
             account.refcnt,
             curlwp().name(),
@@ -258,9 +258,7 @@ impl fmt::Display for Told<'_> {
             write!(f, "\n  {reference}: ")?;
             match reference.holder {
                 Holder::Table if account.linked => f.write_str("it is linked")?,
-                Holder::Table => {
-                    f.write_str("nobody answers for this one: it is not linked any more")?
-                }
+                Holder::Table => f.write_str("LEAKED: the entry is not linked any more")?,
                 Holder::Timer if forgotten > 0 => {
                     forgotten -= 1;
                     self.write_fate(f, reference, index)?;
@@ -300,22 +298,26 @@ impl Told<'_> {
     fn write_fate(&self, f: &mut fmt::Formatter<'_>, lost: Reference, index: usize) -> fmt::Result {
         let Told(references, account) = self;
         let mut later = references.iter().skip(index + 1);
-        f.write_str("nobody answers for this one: ")?;
+        f.write_str("LEAKED: ")?;
         match later.find(|r| r.holder == Holder::Timer) {
             Some(next) if next.runs == lost.runs => {
                 write!(
                     f,
-                    "its schedule was replaced before it ran, in {}",
+                    "the timer was rearmed before this reference's run (in {}), so nothing will release it",
                     Taker(next)
                 )
             }
             Some(next) => write!(
                 f,
-                "its handler returned with it, for the timer had been armed again, in {}",
+                "the handler returned without releasing it, because the timer had been rearmed (in {})",
                 Taker(next)
             ),
-            None if account.timer.runs != lost.runs => f.write_str("its handler returned with it"),
-            None => f.write_str("its schedule was taken off before it ran"),
+            None if account.timer.runs != lost.runs => {
+                f.write_str("the handler returned without releasing it")
+            }
+            None => f.write_str(
+                "the timer was stopped before this reference's run, so nothing will release it",
+            ),
         }
     }
 }
@@ -364,7 +366,7 @@ mod tests {
         let text = Told(references, account).to_string();
         let fate = |line: &str| {
             let (_, rest) = line.split_once("): ").unwrap_or(("", line));
-            rest.split(", in ").next().unwrap_or("").to_string()
+            rest.split(" (in ").next().unwrap_or("").to_string()
         };
         text.lines().skip(1).map(fate).collect()
     }
@@ -378,7 +380,7 @@ mod tests {
             ..NOTHING
         };
         let expected = [
-            "nobody answers for this one: its schedule was replaced before it ran",
+            "LEAKED: the timer was rearmed before this reference's run",
             "it is pending",
         ];
         assert_eq!(fates(&references, account(timer, false)), expected);
@@ -394,7 +396,7 @@ mod tests {
             ..NOTHING
         };
         let expected = [
-            "nobody answers for this one: its handler returned with it, for the timer had been armed again",
+            "LEAKED: the handler returned without releasing it, because the timer had been rearmed",
             "it is pending",
         ];
         assert_eq!(fates(&references, account(timer, false)), expected);
@@ -408,8 +410,8 @@ mod tests {
             (Holder::Other("arp"), 0),
         ]);
         let expected = [
-            "nobody answers for this one: it is not linked any more",
-            "nobody answers for this one: its schedule was taken off before it ran",
+            "LEAKED: the entry is not linked any more",
+            "LEAKED: the timer was stopped before this reference's run, so nothing will release it",
             "held",
         ];
         assert_eq!(fates(&references, account(NOTHING, false)), expected);

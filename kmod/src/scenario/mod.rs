@@ -53,6 +53,7 @@ pub mod inet;
 pub mod key;
 pub mod localcount;
 pub mod lookup;
+pub mod lost_wakeup;
 pub mod mutex;
 pub mod neighbour;
 pub mod net;
@@ -271,6 +272,7 @@ pub static ALL: &[&Scenario] = &[
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &classics::UNRELATED_LOCK,
+    &lost_wakeup::LOST_WAKEUP,
     &rwlock::ABBA,
     &held::RWLOCK,
     &held::LOCALCOUNT,

@@ -41,6 +41,13 @@ struct Counts {
     visible: AtomicI64,
 }
 
+crate::fields!(Counts {
+    owner,
+    by_threads,
+    by_softints,
+    visible
+});
+
 // SAFETY: (1) zero is a value of all; (2) four cells of eight bytes; (3) nothing points at them.
 unsafe impl PercpuData for Counts {}
 
@@ -108,6 +115,7 @@ fn setup(kernel: &'static Kernel) -> &'static World {
     world
         .counts
         .set(percpu_create(ctor, Some(dtor), Arg::of(world)));
+    world.counts().label("counts");
     world
 }
 

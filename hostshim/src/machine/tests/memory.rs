@@ -169,6 +169,20 @@ fn freed_memory_is_never_touched_unnoticed() {
 }
 
 #[test]
+fn what_was_freed_keeps_its_name_in_messages() {
+    let guest = Little::new(&[|_| {
+        let cell: &'static AtomicU32 = place("victim", AtomicU32::new(0));
+        kmod::machine::label(cell, format_args!("entry"));
+        cell.store(1, Relaxed);
+        give_back(cell);
+        cell.load(Relaxed);
+    }]);
+    let failure = failure(&fair(&guest)).expect("a use after free");
+    let told = "load of entry, which was freed by t0 on cpu0 at ";
+    assert!(failure.message.starts_with(told), "{}", failure.message);
+}
+
+#[test]
 fn memory_freed_before_the_image_stays_freed() {
     fn victim(s: &Shared) -> &'static AtomicU32 {
         let at = std::ptr::from_ref(s) as usize + size_of::<Shared>().next_multiple_of(16);

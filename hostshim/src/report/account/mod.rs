@@ -7,6 +7,7 @@
 //!
 //! * `spans`: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
 //! * `moments`: the few steps that tell it in short;
+//! * `participants`: of a deadlock, who holds what and waits for what, and where;
 //! * `ordering`: of a race, what could have ordered its sides.
 //!
 //! Times are positions in the trace: a span begins with the event at `begin` and ends before the one at `end`.
@@ -15,17 +16,19 @@ use std::collections::BTreeMap;
 
 use super::selection::Part;
 use super::story::Story;
-use crate::machine::{Failure, TraceEvent, Verdict, WaitGraph, What};
+use crate::machine::{Failure, FailureKind, TraceEvent, Verdict, WaitGraph, What};
 use crate::replay::ReplayFile;
 
 mod moments;
 mod ordering;
+mod participants;
 mod spans;
 #[cfg(test)]
 mod tests;
 
 pub use moments::{Moment, Weight};
 pub use ordering::{Bridge, Ordering};
+pub use participants::{Fact, Participant};
 pub use spans::{Held, Layered, Move, Run};
 
 /// What an LWP is.
@@ -97,6 +100,8 @@ pub struct Account<'a> {
     pub moments: Vec<Moment>,
     /// Of a race: what could have ordered its sides.
     pub ordering: Option<Ordering>,
+    /// Of a deadlock or a lost wake-up: who never goes on.
+    pub participants: Vec<Participant>,
 }
 
 impl<'a> Account<'a> {
@@ -126,7 +131,14 @@ impl<'a> Account<'a> {
             moves,
             moments: Vec::new(),
             ordering: ordering::of(&story),
+            participants: Vec::new(),
         };
+        if account
+            .failure()
+            .is_some_and(|f| f.kind == FailureKind::Deadlock)
+        {
+            account.participants = participants::of(&account);
+        }
         account.moments = moments::of(&account);
         account
     }

@@ -6,11 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Account;
-use crate::machine::{
-    Failure, FailureKind, NodeKind, TraceEvent, WaitEdge, WaitGraph, WaitNode, What,
-};
-use crate::report::dot::label;
+use super::{Account, Participant};
+use crate::machine::{Failure, FailureKind, NodeKind, TraceEvent, WaitEdge, WaitGraph, What};
 use crate::report::event::is_own_account;
 use crate::report::words::switch;
 
@@ -89,29 +86,6 @@ fn said(event: &TraceEvent, words: &str) -> String {
     }
 }
 
-/// What an LWP waits for, and on whom that depends.
-fn reason(waits: &WaitGraph, on: usize) -> String {
-    let WaitNode { name, kind, .. } = &waits.nodes[on];
-    let the = if *kind == NodeKind::Lwp { "" } else { "the " };
-    let mut text = format!(": it waits for {the}{}", label(name, *kind));
-    let keepers = waits.edges.iter().filter(|keeps| keeps.from == on);
-    let keepers = keepers.map(|keeps| waits.nodes[keeps.to].name.as_str());
-    let keepers = Vec::from_iter(keepers).join(" and ");
-    if keepers.is_empty() {
-        return text;
-    }
-    text += &match kind {
-        NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Psrefs | NodeKind::Localcount => {
-            format!(", held by {keepers}")
-        }
-        NodeKind::Xcall => format!(", busy until {keepers} finishes"),
-        NodeKind::Softint | NodeKind::Softclock => format!(", occupied by {keepers}"),
-        NodeKind::Workqueue => format!(", done by {keepers}"),
-        NodeKind::Lwp => format!(", which waits for {keepers}"),
-    };
-    text
-}
-
 struct List<'a, 'b> {
     account: &'a Account<'b>,
     moments: Vec<Moment>,
@@ -151,13 +125,22 @@ impl List<'_, '_> {
             let name = &waits.nodes[waiter.node].name;
             told.insert(name.clone());
             self.last_word(name);
-            let mut text = format!("{name} on cpu{} {}", waiter.cpu, waiter.how);
-            for operation in &waiter.operations {
-                text += &format!(", in {operation}");
-            }
-            for edge in waits.edges.iter().filter(|edge| edge.from == waiter.node) {
-                text += &reason(waits, edge.to);
-            }
+            let participants = &self.account.participants;
+            let own = participants
+                .iter()
+                .find(|participant| participant.name == *name);
+            let wait = own.and_then(Participant::wait);
+            let text = match wait {
+                Some(wait) => {
+                    let does = wait.verb.to_lowercase();
+                    let more = match wait.more.as_str() {
+                        "" => String::new(),
+                        more => format!(", {more}"),
+                    };
+                    format!("{name} on cpu{} {does} {}{more}", waiter.cpu, wait.what)
+                }
+                None => format!("{name} on cpu{} {}", waiter.cpu, waiter.how),
+            };
             if let Some(event) = self.account.last_event_of(name) {
                 self.add(event, Weight::Break, text);
             }
@@ -257,6 +240,7 @@ impl List<'_, '_> {
         let sentence = failure.message.lines().next().unwrap_or("");
         let text = match failure.context.starts_with("idle/") {
             true => format!("all threads have exited; {}: {sentence}", failure.rule),
+            false if sentence.starts_with(&failure.context) => sentence.to_owned(),
             false => format!("{} on cpu{}: {sentence}", failure.context, failure.cpu),
         };
         self.add(self.end(), Weight::Break, text);

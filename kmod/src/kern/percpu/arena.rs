@@ -238,6 +238,11 @@ pub(crate) fn swap(ci: Arg, spare: Arg) {
             to.set(from.get());
         }
         ci.ci_percpu.pcc_data.set(new);
+        machine::moved(
+            old.as_ptr().addr(),
+            new.as_ptr().addr(),
+            core::mem::size_of_val(old),
+        );
         spl::splx(s);
         spare.data.set(old);
         kernel.counters.percpu_moves.incr();

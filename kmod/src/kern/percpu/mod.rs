@@ -74,6 +74,7 @@ use crate::kern::rwlock::Krw;
 use crate::kern::synch;
 use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
+use crate::machine::{self, Described};
 use crate::mem::{AtomicI64, AtomicU64, Local, Plain};
 
 /// A cell of a buffer, whatever is in it. Uninitialized as far as the compiler knows, so that pointers survive a copy.
@@ -357,6 +358,20 @@ impl<T: PercpuData> Percpu<T> {
     /// The storage of a CPU, unseen by the host: for reports, when the kernel has stopped.
     pub fn peek(&self, ci: &Cpu) -> &'static T {
         self.pc_offset.at(ci.ci_percpu.pcc_data.peek())
+    }
+
+    /// Names the storage in traces and reports: that of CPU 0 is called `cpu0.NAME`, wherever it moves.
+    ///
+    /// Context: as [`percpu_alloc`].
+    pub fn label(&self, name: &str)
+    where
+        T: Described,
+    {
+        if machine::tracing() {
+            for ci in curlwp().kernel().cpus() {
+                machine::label(self.peek(ci), format_args!("cpu{}.{name}", ci.index()));
+            }
+        }
     }
 
     /// Visits the words of every CPU under the swap lock.

@@ -10,6 +10,7 @@ use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, curcpu, curlwp};
 use crate::kern::order;
 use crate::kern::spl;
+use crate::machine::{self, Mark};
 use crate::mem::{Local, Plain, Relaxed, SeqCst};
 
 /// A passive reference (`struct psref`): memory of its holder's, often on the stack.
@@ -91,6 +92,7 @@ impl Psref {
         });
         count_psref(curlwp(), 1);
         order::holds(target.resource(class), true);
+        machine::mark(Mark::Shared(core::ptr::from_ref(target).addr()));
     }
 
     /// Releases the reference (`psref_release`). The target may be gone when it returns.
@@ -114,6 +116,7 @@ impl Psref {
             }
         );
         self.assert_holder("released", class);
+        machine::mark(Mark::Released(core::ptr::from_ref(target).addr()));
         spl::raised!(
             class.prc_ipl,
             |ci| {

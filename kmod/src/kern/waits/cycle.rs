@@ -101,8 +101,8 @@ fn waits_for_a_keeper(l: &Lwp) -> bool {
 /// What a station of a cycle is.
 #[derive(Clone, Copy)]
 pub enum Place {
-    /// Something that is waited for.
-    Resource(Node),
+    /// Something that is waited for; and if another one in the cycle has the same name, which of them it is, from 2 on.
+    Resource(Node, Option<usize>),
     /// An operation that an LWP is inside of, or sleeps in.
     Operation(&'static str),
 }
@@ -110,8 +110,9 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Resource(Node::Softclock(_)) => f.write_str("callout"),
-            Place::Resource(node) => write!(f, "{node}"),
+            Place::Resource(Node::Softclock(_), _) => f.write_str("callout"),
+            Place::Resource(node, None) => write!(f, "{node}"),
+            Place::Resource(node, Some(number)) => write!(f, "{node}#{number}"),
             Place::Operation(name) => f.write_str(name),
         }
     }
@@ -144,6 +145,19 @@ impl Cycle<'_> {
         after.iter().chain(before).flatten().copied()
     }
 
+    /// Which of several locks of one name it is, in the order of the telling: none for the first.
+    fn namesakes_before(&self, node: Node) -> Option<usize> {
+        let name = |node: Node| match node {
+            Node::Mutex(mutex) => Some(mutex.name()),
+            Node::Rwlock(rwlock) => Some(rwlock.name()),
+            _ => None,
+        };
+        let own = name(node)?;
+        let before = self.nodes().take_while(|other| *other != node);
+        let alike = before.filter(|other| name(*other) == Some(own)).count();
+        (alike > 0).then_some(alike + 1)
+    }
+
     /// Who made the cross call whose slot it is, if he does not wait in the cycle himself.
     pub fn requester(&self) -> Option<&'static Lwp> {
         let requester = match self.nodes().next() {
@@ -172,7 +186,7 @@ impl Cycle<'_> {
                     Some(Node::Lwp(l)) => Some(*l),
                     _ => None,
                 };
-                let place = Place::Resource(node);
+                let place = Place::Resource(node, self.namesakes_before(node));
                 visit(Station { place, lwp });
                 continue;
             };
@@ -185,7 +199,7 @@ impl Cycle<'_> {
             }
         }
         if let Some(node) = self.nodes().next() {
-            let place = Place::Resource(node);
+            let place = Place::Resource(node, None);
             visit(Station { place, lwp: None });
         }
     }

@@ -42,7 +42,7 @@ mod cycle;
 mod tell;
 
 pub use cycle::{Cycle, Place, Station, deadlocked};
-pub use tell::{Graph, How, Visitor, Waiter, running, tell};
+pub use tell::{Graph, How, Visitor, Waiter, active_callout, cpu_of, running, tell, unsignalled};
 
 /// A node of the graph.
 #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ impl fmt::Display for Node {
             Node::Rwlock(rw) => f.write_str(rw.name()),
             Node::Xcall(name, _) => f.write_str(name),
             Node::Softint(level, ci) => write!(f, "softint {} of cpu{}", level.name(), ci.index()),
-            Node::Softclock(ci) => write!(f, "softclock of cpu{}", ci.index()),
+            Node::Softclock(ci) => write!(f, "callout thread of cpu{}", ci.index()),
             Node::Psrefs(target) => {
                 let class = psref::class_of(target).map_or("?", |class| class.name());
                 write!(f, "psref of class {class}")

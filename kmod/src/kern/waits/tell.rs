@@ -1,11 +1,16 @@
 //! The graph told: to a visitor, who gets it typed, and as text.
 
 use core::fmt::{self, Write};
+use core::panic::Location;
 
 use super::cycle::{Cycle, Station, cycles};
 use super::{Node, Wait, edges, wanted};
+use crate::kern::callout::At;
+use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
+use crate::kern::sleepq::SyncObj;
 use crate::kernel::Kernel;
+use crate::machine;
 
 /// Kinds of cycles that a report tells apart.
 const KINDS: usize = 16;
@@ -27,8 +32,10 @@ pub enum How {
     SpinsForMutex,
     /// It spins for an rwlock.
     SpinsForRwlock,
-    /// It sleeps, and this is the word for what on.
+    /// It sleeps on something else than a condition variable, and this is the word for what.
     Sleeps(&'static str),
+    /// It sleeps on a condition variable that has this name.
+    SleepsOnCv(&'static str),
 }
 
 impl fmt::Display for How {
@@ -36,7 +43,7 @@ impl fmt::Display for How {
         match self {
             How::SpinsForMutex => f.write_str("spins for a mutex"),
             How::SpinsForRwlock => f.write_str("spins for an rwlock"),
-            How::Sleeps(word) => write!(f, "sleeps on {word}"),
+            How::Sleeps(word) | How::SleepsOnCv(word) => write!(f, "sleeps on {word}"),
         }
     }
 }
@@ -50,6 +57,10 @@ pub struct Waiter {
     pub cpu: usize,
     /// How.
     pub how: How,
+    /// On what kind of thing it sleeps, if it does.
+    pub syncobj: SyncObj,
+    /// The address of that.
+    pub wchan: usize,
 }
 
 /// Tells `visitor` the cycles, then every LWP that waits.
@@ -64,15 +75,49 @@ pub fn tell(kernel: &'static Kernel, visitor: &mut dyn Visitor) {
     for lwp in kernel.lwps() {
         if let Some(how) = how(kernel, lwp) {
             let cpu = lwp.cpu_unlocked().index();
-            visitor.waiter(Waiter { lwp, cpu, how });
+            visitor.waiter(Waiter {
+                lwp,
+                cpu,
+                how,
+                syncobj: lwp.l_syncobj.peek(),
+                wchan: lwp.l_wchan.peek(),
+            });
         }
     }
+}
+
+/// The LWPs that sleep on a condition variable and that nothing in the graph will wake: actors, if some of those are. A
+/// thread that waits for work sleeps so, too.
+pub fn unsignalled(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
+    let of_actors = move |actors: bool| {
+        let all = kernel.lwps().filter(move |l| !actors || l.l_actor.peek());
+        all.filter(move |l| wants_signal(kernel, l))
+    };
+    let actors = of_actors(true).next().is_some();
+    of_actors(actors)
+}
+
+/// Whether it sleeps on a condition variable, and nothing that the graph knows ends that: only a signal.
+fn wants_signal(kernel: &'static Kernel, l: &'static Lwp) -> bool {
+    let mut alone = matches!(how(kernel, l), Some(How::SleepsOnCv(_)));
+    edges(kernel, Node::Lwp(l), &mut |_| alone = false);
+    alone
 }
 
 /// The LWPs that are on a CPU, and not for want of others.
 pub fn running(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
     let runs = |l: &&Lwp| l.l_stat.peek() == Stat::Onproc && !l.is_idle();
     kernel.lwps().filter(runs)
+}
+
+/// The CPU that an LWP is on.
+pub fn cpu_of(l: &Lwp) -> usize {
+    l.cpu_unlocked().index()
+}
+
+/// The address of the callout whose handler runs on a CPU, and where that was scheduled, if it is known.
+pub fn active_callout(ci: &Cpu) -> Option<(usize, Option<&'static Location<'static>>)> {
+    ci.ci_callout.peek_active()
 }
 
 /// How the LWP waits, if it does and not merely for requests: threads that have nothing to do wait, too.
@@ -86,7 +131,10 @@ fn how(kernel: &'static Kernel, l: &'static Lwp) -> Option<How> {
         _ if rests => None,
         Some(Node::Rwlock(_)) => Some(How::SpinsForRwlock),
         Some(_) => Some(How::SpinsForMutex),
-        None => sleeps.then(|| How::Sleeps(l.l_wmesg.peek())),
+        None => sleeps.then(|| match l.l_syncobj.peek() {
+            SyncObj::Cv => How::SleepsOnCv(l.l_wmesg.peek()),
+            _ => How::Sleeps(l.l_wmesg.peek()),
+        }),
     }
 }
 
@@ -193,24 +241,48 @@ impl Visitor for Text<'_, '_> {
 }
 
 impl Text<'_, '_> {
+    /// Without a cycle: who is on a CPU and does not go on; or who sleeps for a signal that nobody is left to send.
     fn write_no_cycle(&mut self) -> fmt::Result {
+        let (kernel, out) = (self.kernel, &mut *self.out);
         let mut before = "no cycle: ";
-        for l in running(self.kernel) {
-            write!(
-                self.out,
-                "{before}{} runs on cpu{}",
-                l.name(),
-                l.cpu_unlocked().index()
-            )?;
+        for l in running(kernel) {
+            let cpu = l.cpu_unlocked().index();
+            let does = if machine::halts(cpu) { "halts" } else { "runs" };
+            write!(out, "{before}{} {does} on cpu{cpu}", l.name())?;
             before = ", ";
         }
-        match before {
-            ", " => writeln!(self.out),
-            _ => writeln!(
-                self.out,
-                "{before}somebody waits for a wake-up that nobody owes"
-            ),
+        if before == ", " {
+            return writeln!(out);
         }
+        let sleepers = || unsignalled(kernel);
+        let count = sleepers().count();
+        if count == 0 {
+            return writeln!(out, "no cycle");
+        }
+        let (sleep, whom) = match count {
+            1 => ("sleeps", "it"),
+            _ => ("sleep", "them"),
+        };
+        write!(out, "lost wake-up: ")?;
+        for (index, l) in sleepers().enumerate() {
+            let between = match index {
+                0 => "",
+                _ if index + 1 == count => " and ",
+                _ => ", ",
+            };
+            write!(out, "{between}{}", l.name())?;
+        }
+        write!(out, " {sleep} on ")?;
+        // Each name once.
+        let mut between = "";
+        for (index, l) in sleepers().enumerate() {
+            let word = l.l_wmesg.peek();
+            if sleepers().take(index).all(|l| l.l_wmesg.peek() != word) {
+                write!(out, "{between}`{word}`")?;
+                between = ", ";
+            }
+        }
+        writeln!(out, "; no thread, timer or interrupt can wake {whom}")
     }
 
     fn write_cycle(&mut self, cycle: Cycle<'_>) -> fmt::Result {
@@ -222,36 +294,57 @@ impl Text<'_, '_> {
         self.out.write_char('\n')?;
         for node in cycle.nodes() {
             match node {
-                Node::Softclock(ci) => writeln!(
-                    self.out,
-                    "  callout: the softclock of cpu{}, which runs callouts one after another",
-                    ci.index()
-                )?,
-                Node::Xcall(name, _) => writeln!(
-                    self.out,
-                    "  {name}: one request at a time; cross calls are wired {}",
-                    self.kernel.config().xcall.name()
-                )?,
+                Node::Softclock(ci) => {
+                    write!(
+                        self.out,
+                        "  callout: the callout thread of cpu{} runs one callout at a time",
+                        ci.index()
+                    )?;
+                    if let Some((_, at)) = ci.ci_callout.peek_active() {
+                        write!(self.out, ", now the one that was scheduled at {}", At(at))?;
+                    }
+                    self.out.write_char('\n')?;
+                }
+                Node::Xcall(name, _) => writeln!(self.out, "  {name}: one cross call at a time")?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn write_waiter(&mut self, Waiter { lwp: l, cpu, how }: Waiter) -> fmt::Result {
+    fn write_waiter(&mut self, waiter: Waiter) -> fmt::Result {
+        let Waiter {
+            lwp: l, cpu, how, ..
+        } = waiter;
         let (kernel, out) = (self.kernel, &mut *self.out);
-        write!(out, "{} on cpu{cpu} {how}", l.name())?;
+        write!(out, "{} on cpu{cpu}", l.name())?;
         for operation in l.operations().names() {
             write!(out, ", in {operation}")?;
         }
+        let does = match how {
+            How::SpinsForMutex | How::SpinsForRwlock => " spins for",
+            How::Sleeps(_) | How::SleepsOnCv(_) => " waits for",
+        };
+        let mut between = does;
         let mut result = Ok(());
         edges(kernel, Node::Lwp(l), &mut |Wait { on, .. }| {
-            result = result.and_then(|()| write!(out, " => {on}"));
+            result = result.and_then(|()| write!(out, "{between} {on}"));
+            between = " or";
+            let mut before = " (";
             edges(kernel, on, &mut |Wait { on: keeper, .. }| {
-                result = result.and_then(|()| write!(out, " ({keeper})"));
+                result = result.and_then(|()| write!(out, "{before}{keeper}"));
+                before = ", ";
             });
+            if before == ", " {
+                result = result.and_then(|()| out.write_char(')'));
+            }
         });
         result?;
-        writeln!(out)
+        match how {
+            How::Sleeps(word) | How::SleepsOnCv(word) if between == does => {
+                writeln!(out, " sleeps on `{word}`")
+            }
+            _ => writeln!(out),
+        }
     }
 }
