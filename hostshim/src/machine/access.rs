@@ -607,14 +607,19 @@ impl Engine {
 
     #[cold]
     fn record_site(&self, op: Op, at: &Location<'_>) {
-        let plain = matches!(op.kind, Kind::Read | Kind::Write);
-        if let Some(offset) = self
-            .memory(|memory| memory.offset(op.addr))
-            .filter(|_| plain)
-        {
-            self.recorder
-                .borrow_mut()
-                .touched(offset, self.site(op.kind, at));
+        let Some(offset) = self.memory(|memory| memory.offset(op.addr)) else {
+            return;
+        };
+        match op.kind {
+            Kind::Read | Kind::Write => {
+                let site = self.site(op.kind, at);
+                self.recorder.borrow_mut().touched(offset, site);
+            }
+            Kind::Store | Kind::Rmw => {
+                let site = self.site(op.kind, at);
+                self.recorder.borrow_mut().stored(offset, site);
+            }
+            _ => {}
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Watch {
     reread: Cell<usize>,
     /// Whether the CPU is to be held back before its next step.
     spins: Cell<bool>,
+    /// The context that was held back here last, and the place in the source where it was.
+    spun: Cell<Option<(usize, &'static Location<'static>)>>,
 }
 
 impl Watch {
@@ -55,6 +57,7 @@ impl Watch {
             rereads: [const { Cell::new(0) }; WATCHED],
             reread: Cell::new(0),
             spins: Cell::new(false),
+            spun: Cell::new(None),
         }
     }
 
@@ -119,6 +122,18 @@ impl Watch {
         spins
     }
 
+    /// This context is held back, before its step at that place.
+    pub(crate) fn remember(&self, context: usize, at: &'static Location<'static>) {
+        self.spun.set(Some((context, at)));
+    }
+
+    /// Whether this context was held back before its step at that place: if it is there again, it spins still.
+    pub(crate) fn spun(&self, context: usize, at: Option<&'static Location<'static>>) -> bool {
+        self.spun
+            .get()
+            .is_some_and(|(spun, there)| spun == context && at == Some(there))
+    }
+
     /// What the CPU watches.
     pub(crate) fn watched(&self) -> impl Iterator<Item = usize> + '_ {
         let count = self.count.get().min(WATCHED);
@@ -131,6 +146,7 @@ impl Watch {
         self.streak.set(0);
         self.quiet_since.set(0);
         self.spins.set(false);
+        self.spun.set(None);
     }
 
     /// Begins a round.
@@ -147,6 +163,11 @@ impl Watch {
     /// and all of the loads are known.
     pub(crate) fn settled(&self, writes: u64) -> bool {
         (1..=WATCHED).contains(&self.count.get()) && self.writes.get() == writes
+    }
+
+    /// What the CPU loaded when it was held back last.
+    pub(crate) fn reread(&self) -> impl Iterator<Item = usize> + '_ {
+        self.rereads[..self.reread.get()].iter().map(Cell::get)
     }
 
     /// Whether the CPU waits for this address to be written.

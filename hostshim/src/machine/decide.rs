@@ -141,6 +141,9 @@ impl Engine {
             if spins {
                 self.hold_back();
                 self.suspects.set(self.suspects.get() | 1 << self.cpu.get());
+                self.current()
+                    .watch
+                    .remember(self.current().context.get(), at);
             }
             let action = self.next_action();
             if spins {
@@ -340,6 +343,10 @@ impl Engine {
 
     fn livelock(&self) -> ! {
         let points = self.clockwork.max_points.get();
+        if let Some(deadlock) = self.spins().deadlock() {
+            let at = self.current().location();
+            self.fail(FailureKind::Deadlock, "deadlock", deadlock, at);
+        }
         self.fail(
             FailureKind::Livelock,
             "livelock",

@@ -23,6 +23,7 @@
 //! | `locals` | cells on stacks, which are gone when their function has returned |
 //! | `cards` | network cards, and the wire that joins them |
 //! | `counters` | what a fuzzer sees of a run; for the fuzz targets only |
+//! | `spins` | who spins for what at the end of a run |
 //! | `label`, `trace`, `waits` | names, the trace, and who waits for whom at its end |
 //!
 //! # What is checked
@@ -72,6 +73,7 @@ mod memory;
 mod panics;
 mod shadow;
 mod side;
+mod spins;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -250,11 +252,16 @@ impl Machine {
         let outcome = self.execute(strategy, limits, self.recording);
         let repeats = self.recording == Recording::Nothing;
         match &outcome.verdict {
-            Verdict::Failed(failure) if repeats && names_two_sides(failure.kind) => {
+            Verdict::Failed(failure) if repeats && self.has_another_side(failure.kind) => {
                 self.explain(outcome, limits)
             }
             _ => outcome,
         }
+    }
+
+    /// Whether more is to be known of a failure of that kind if the run is repeated and recorded.
+    fn has_another_side(&self, kind: FailureKind) -> bool {
+        names_two_sides(kind) || kind == FailureKind::Livelock && self.engine.has_spinners()
     }
 
     /// How many points a run by the default has.
@@ -393,6 +400,7 @@ impl Machine {
                 graph.add(own, engine);
             });
         });
+        engine.spins().add_to(&mut graph);
         match failed {
             Some(_) => WaitGraph::default(),
             None => graph,

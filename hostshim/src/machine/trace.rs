@@ -193,6 +193,8 @@ pub(crate) struct Recorder {
     pub(crate) events: Vec<TraceEvent>,
     /// Last access by cell, CPU, and whether it was a write.
     sites: BTreeMap<(usize, usize, bool), Site>,
+    /// Last atomic write by cell.
+    stores: BTreeMap<usize, Site>,
     /// Who gave the memory from here to there back.
     frees: Vec<(usize, usize, Site)>,
     /// Who allocated the memory from here to there.
@@ -221,6 +223,7 @@ impl Recorder {
         self.buried = Labels::default();
         self.events.clear();
         self.sites.clear();
+        self.stores.clear();
         self.frees.clear();
         self.births.clear();
         self.occurrences.clear();
@@ -311,6 +314,16 @@ impl Recorder {
             .insert((offset, site.cpu, site.kind.writes()), site);
     }
 
+    /// Remembers who wrote the atomic cell at `offset`.
+    pub(crate) fn stored(&mut self, offset: usize, site: Site) {
+        self.stores.insert(offset, site);
+    }
+
+    /// The last atomic write of the cell at `offset`, if there was one in this run.
+    pub(crate) fn last_store(&self, offset: usize) -> Option<&Site> {
+        self.stores.get(&offset)
+    }
+
     /// Remembers who allocated memory.
     pub(crate) fn born(&mut self, offset: usize, size: usize, site: Site) {
         self.births.push((offset, size, site));
@@ -360,9 +373,9 @@ pub(crate) fn place_of(file: &str, line: u32) -> String {
     format!("{}:{line}", &file[begin.unwrap_or(0)..])
 }
 
-/// Whether a file of the source, as line tables name it, is neither the standard library's nor a package's from outside.
+/// Whether a file of the source, as line tables name it, is Rust, and neither the standard library's nor a package's from outside.
 pub(crate) fn is_ours(file: &str) -> bool {
-    !file.contains("/rustc/") && !file.contains("/registry/")
+    file.ends_with(".rs") && !file.contains("/rustc/") && !file.contains("/registry/")
 }
 
 #[cfg(test)]

@@ -86,6 +86,10 @@ pub enum NodeKind {
     Localcount,
     /// The work of a workqueue.
     Workqueue,
+    /// A word that somebody spins for.
+    Word,
+    /// A CPU that somebody occupies.
+    Cpu,
 }
 
 impl NodeKind {
@@ -101,6 +105,8 @@ impl NodeKind {
             NodeKind::Psrefs => "psrefs",
             NodeKind::Localcount => "localcount",
             NodeKind::Workqueue => "workqueue",
+            NodeKind::Word => "word",
+            NodeKind::Cpu => "cpu",
         }
     }
 }
@@ -191,6 +197,31 @@ impl WaitGraph {
     pub fn is_lost_wakeup(&self) -> bool {
         let lost = self.waiters.iter().any(|waiter| waiter.is_lost);
         self.cycles.is_empty() && self.running.is_empty() && lost
+    }
+
+    /// Adds an edge for a wait that nothing else can end.
+    pub(super) fn connect(&mut self, from: usize, to: usize) {
+        let known = |edge: &WaitEdge| edge.from == from && edge.to == to;
+        if !self.edges.iter().any(known) {
+            self.edges.push(WaitEdge {
+                from,
+                to,
+                certain: true,
+                in_cycle: false,
+            });
+        }
+    }
+
+    /// These nodes, each of which waits for the next, and the last for the first, are a cycle.
+    pub(super) fn mark_cycle(&mut self, nodes: &[usize]) {
+        for (position, &from) in nodes.iter().enumerate() {
+            let to = nodes[(position + 1) % nodes.len()];
+            self.nodes[from].in_cycle = true;
+            let between = |edge: &&mut WaitEdge| edge.from == from && edge.to == to;
+            if let Some(edge) = self.edges.iter_mut().find(between) {
+                edge.in_cycle = true;
+            }
+        }
     }
 
     /// The node of an LWP.
@@ -391,14 +422,7 @@ impl Visitor for Drawing {
             nodes: of_stations,
         });
         let nodes = Vec::from_iter(cycle.nodes().map(|node| self.node(node)));
-        for (position, &from) in nodes.iter().enumerate() {
-            let to = nodes[(position + 1) % nodes.len()];
-            self.graph.nodes[from].in_cycle = true;
-            let between = |edge: &&mut WaitEdge| edge.from == from && edge.to == to;
-            if let Some(edge) = self.graph.edges.iter_mut().find(between) {
-                edge.in_cycle = true;
-            }
-        }
+        self.graph.mark_cycle(&nodes);
     }
 
     fn cycles_end(&mut self, _kinds: usize, alike: usize) {

@@ -36,14 +36,17 @@ pub fn dot(account: &Account<'_>) -> String {
 /// What a node is called in drawings: its name, and what it is unless that says so.
 pub(super) fn label(name: &str, kind: NodeKind) -> String {
     match kind {
-        NodeKind::Mutex | NodeKind::Rwlock => format!("{} {name}", kind.name()),
+        NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Word => {
+            format!("{} {name}", kind.name())
+        }
         NodeKind::Xcall => format!("cross-call box {name}"),
         NodeKind::Localcount => "localcount references".to_owned(),
         NodeKind::Lwp
         | NodeKind::Softint
         | NodeKind::Softclock
         | NodeKind::Psrefs
-        | NodeKind::Workqueue => name.to_owned(),
+        | NodeKind::Workqueue
+        | NodeKind::Cpu => name.to_owned(),
     }
 }
 

@@ -114,6 +114,8 @@ impl Teller<'_, '_> {
                 NodeKind::Xcall => self.cross_call(name, of),
                 NodeKind::Softint => Fact::bare("RUNS", of.clone()),
                 NodeKind::Workqueue => Fact::bare("RUNS", format!("the work of {of}")),
+                NodeKind::Word => self.stored(name, of),
+                NodeKind::Cpu => Fact::bare("OCCUPIES", of.clone()),
                 NodeKind::Lwp => continue,
             });
         }
@@ -159,6 +161,22 @@ impl Teller<'_, '_> {
             if is_its && !is_internal(&hold.lock) && !told.contains(&Some(hold.begin)) {
                 facts.push(self.held(&hold.lock, hold));
             }
+        }
+    }
+
+    /// A word that others spin for, and that this one has stored to last.
+    fn stored(&self, lwp: &str, word: &str) -> Fact {
+        let stores = |event: &TraceEvent| match &event.what {
+            What::Op(access) | What::Fused(access) => {
+                access.object == word && access.kind.writes() && event.context == lwp
+            }
+            _ => false,
+        };
+        let event = self.trace.iter().rposition(stores);
+        Fact {
+            how: event.map_or(String::new(), |event| self.at("", event)),
+            event,
+            ..Fact::bare("STORED TO", word.to_owned())
         }
     }
 
@@ -310,6 +328,11 @@ impl Teller<'_, '_> {
                 format!("the work of {name}"),
                 told(format!("which {keepers} does")),
             ),
+            NodeKind::Word => (
+                name.clone(),
+                told(format!("which {keepers} stored to last")),
+            ),
+            NodeKind::Cpu => (name.clone(), told(format!("which {keepers} occupies"))),
             NodeKind::Lwp => (format!("{name} to exit"), String::new()),
         }
     }

@@ -4,7 +4,7 @@ mod churn;
 mod flood;
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed as Bare};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed as Bare}; // not watched: counts for the report, and nothing is decided by them
 
 use smoltcp::wire::Ipv4Address;
 

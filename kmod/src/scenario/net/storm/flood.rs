@@ -1,6 +1,6 @@
 //! What is sent in the storm, and what the other host hears.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed}; // not watched: counts for the report, and nothing is decided by them
 
 use smoltcp::wire::Ipv4Address;
 
