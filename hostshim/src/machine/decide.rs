@@ -343,13 +343,9 @@ impl Engine {
 
     fn livelock(&self) -> ! {
         let points = self.clockwork.max_points.get();
-        if let Some(deadlock) = self.spins().deadlock() {
-            let at = self.current().location();
-            self.fail(FailureKind::Deadlock, "deadlock", deadlock, at);
-        }
         self.fail(
             FailureKind::Livelock,
-            "livelock",
+            super::LIVELOCK,
             format!("no progress after {points} steps (limit)"),
             self.current().location(),
         )

@@ -111,6 +111,9 @@ pub use words::Word;
 /// Ticks at rest, without any actor going on, after which the machine believes that none ever will.
 pub const IDLE_TICKS: u64 = 20_000;
 
+/// The rule of a run that came to no end.
+const LIVELOCK: &str = "livelock";
+
 /// Points after which it no longer matters how much longer a run is.
 const LONGEST: u64 = 20_000;
 
@@ -251,12 +254,27 @@ impl Machine {
         }
         let outcome = self.execute(strategy, limits, self.recording);
         let repeats = self.recording == Recording::Nothing;
-        match &outcome.verdict {
+        let outcome = match &outcome.verdict {
             Verdict::Failed(failure) if repeats && self.has_another_side(failure.kind) => {
                 self.explain(outcome, limits)
             }
             _ => outcome,
+        };
+        self.name_deadlock(outcome)
+    }
+
+    /// A run that came to no end because CPUs spin for what others of them keep has failed with a deadlock.
+    fn name_deadlock(&self, mut outcome: Outcome) -> Outcome {
+        if let Verdict::Failed(failure) = &mut outcome.verdict
+            && failure.rule == LIVELOCK
+            && self.engine.has_spinners()
+            && let (_, Some(message)) = self.waits_and_spins()
+        {
+            failure.kind = FailureKind::Deadlock;
+            failure.rule = "deadlock".to_owned();
+            failure.message = message;
         }
+        outcome
     }
 
     /// Whether more is to be known of a failure of that kind if the run is repeated and recorded.
@@ -390,6 +408,11 @@ impl Machine {
 
     /// The wait-for graph of the kernels as the last run left them. Empty if a kernel failed to tell it.
     pub fn wait_graph(&self) -> WaitGraph {
+        self.waits_and_spins().0
+    }
+
+    /// The wait-for graph, and why nobody of a circle of CPUs that spin goes on, if there is one.
+    fn waits_and_spins(&self) -> (WaitGraph, Option<String>) {
         let mut graph = WaitGraph::default();
         let engine = &*self.engine;
         engine.failing.set(true);
@@ -400,10 +423,10 @@ impl Machine {
                 graph.add(own, engine);
             });
         });
-        engine.spins().add_to(&mut graph);
+        let deadlock = engine.spins().add_to(&mut graph);
         match failed {
-            Some(_) => WaitGraph::default(),
-            None => graph,
+            Some(_) => (WaitGraph::default(), None),
+            None => (graph, deadlock),
         }
     }
 

@@ -75,19 +75,26 @@ impl Engine {
 }
 
 impl Spins {
-    /// Who spins and keeps the one from going on that stored last to what this one spins for: by spinning for
-    /// something itself, or on top of it.
-    fn next(&self, spin: &Spin) -> Option<&Spin> {
+    /// The one that keeps the LWP from going on which stored last to what this one spins for: by spinning for something itself,
+    /// or on top of it.
+    fn next(&self, spin: &Spin, graph: &WaitGraph) -> Option<&Spin> {
         let (writer, cpu) = spin.by.as_ref()?;
         let spins = self.0.iter().find(|other| other.context == *writer);
-        spins.or_else(|| self.0.iter().find(|other| other.cpu == *cpu))
+        let on_top = || {
+            let is_below = graph.running.iter().any(|running| running.name == *writer);
+            let mut others = self.0.iter();
+            is_below
+                .then(|| others.find(|other| other.cpu == *cpu))
+                .flatten()
+        };
+        spins.or_else(on_top)
     }
 
     /// Those that wait for each other in a circle, if any do.
-    fn cycle(&self) -> Vec<&Spin> {
+    fn cycle(&self, graph: &WaitGraph) -> Vec<&Spin> {
         for first in &self.0 {
             let mut path = vec![first];
-            while let Some(next) = path.last().and_then(|last| self.next(last)) {
+            while let Some(next) = path.last().and_then(|last| self.next(last, graph)) {
                 if next == first {
                     return path;
                 }
@@ -100,83 +107,79 @@ impl Spins {
         Vec::new()
     }
 
-    /// Why nobody of a circle goes on, if there is one.
-    pub(crate) fn deadlock(&self) -> Option<String> {
-        let cycle = self.cycle();
-        let clauses = cycle.iter().map(|spin| {
-            let Spin {
-                cpu, context, word, ..
-            } = spin;
-            let writer = spin.by.as_ref().map_or("", |(writer, _)| writer.as_str());
-            let spins = format!("{context} spins on cpu{cpu} for {word}");
-            match self.0.iter().any(|other| other.context == writer) {
-                true if writer == context => format!("{spins}, which it has taken itself"),
-                true => format!("{spins}, which {writer} has taken"),
-                false => format!("{spins}, which {writer} has taken, on top of {writer}"),
-            }
-        });
-        let clauses = Vec::from_iter(clauses);
-        (!clauses.is_empty()).then(|| clauses.join("; "))
-    }
-
-    /// Adds what is known of these to the graph of the kernels.
-    pub(crate) fn add_to(&self, graph: &mut WaitGraph) {
-        for spin in &self.0 {
-            let Some((writer, cpu)) = &spin.by else {
+    /// Adds what is known of these to the graph of the kernels. Gives why nobody of a circle goes on, if there is one.
+    pub(crate) fn add_to(&self, graph: &mut WaitGraph) -> Option<String> {
+        let cycle = self.cycle(graph);
+        let on_top = |spin: &Spin| self.next(spin, graph).filter(|next| !spin.is_by(next));
+        let links = self.0.iter().map(|spin| (spin, on_top(spin).cloned()));
+        let links = Vec::from_iter(links);
+        let mut clauses = Vec::new();
+        let (mut stations, mut around) = (Vec::new(), Vec::new());
+        for (spin, on_top) in links {
+            let Some((writer, _)) = &spin.by else {
                 continue;
             };
-            let (lwp, word) = (
+            let (spins, word) = (
                 lwp(graph, &spin.context),
                 node(graph, NodeKind::Word, &spin.word),
             );
-            graph.connect(lwp, word);
-            wait(graph, lwp, spin.cpu, "spins");
-            let writes = self::lwp(graph, writer);
-            graph.connect(word, writes);
-            let is_below = self.0.iter().any(|other| other.cpu == *cpu)
-                && self.0.iter().all(|other| other.context != *writer)
-                && graph.waiters.iter().all(|waiter| waiter.node != writes);
-            if is_below {
-                let occupied = node(graph, NodeKind::Cpu, &format!("cpu{cpu}"));
-                graph.connect(writes, occupied);
-                wait(graph, writes, *cpu, "is interrupted");
-                for other in self.0.iter().filter(|other| other.cpu == *cpu) {
-                    let on_top = self::lwp(graph, &other.context);
-                    graph.connect(occupied, on_top);
+            let stored = lwp(graph, writer);
+            graph.connect(spins, word);
+            graph.connect(word, stored);
+            wait(graph, spins, spin.cpu, "spins");
+            let mut path = vec![(spin.word.clone(), word, stored)];
+            if let Some(on_top) = &on_top {
+                let name = format!("cpu{}", on_top.cpu);
+                let occupied = node(graph, NodeKind::Cpu, &name);
+                let occupies = lwp(graph, &on_top.context);
+                graph.connect(stored, occupied);
+                graph.connect(occupied, occupies);
+                wait(graph, stored, on_top.cpu, "is interrupted");
+                path.push((name, occupied, occupies));
+            }
+            if cycle.contains(&spin) {
+                clauses.push(spin.clause(on_top.as_ref()));
+                for (name, resource, keeper) in path {
+                    let kept_by = graph.nodes[keeper].name.clone();
+                    stations.push(((name, Some(kept_by)), Some(resource)));
+                    around.extend([resource, keeper]);
                 }
             }
         }
-        let cycle = self.cycle();
-        let mut stations = Vec::new();
-        let mut nodes = Vec::new();
-        for spin in &cycle {
-            let Some((writer, cpu)) = &spin.by else {
-                continue;
-            };
-            stations.push((spin.word.clone(), Some(writer.clone())));
-            nodes.push(Some(node(graph, NodeKind::Word, &spin.word)));
-            if self.0.iter().all(|other| other.context != *writer) {
-                let on_top = self.next(spin).map(|next| next.context.clone());
-                stations.push((format!("cpu{cpu}"), on_top));
-                nodes.push(Some(node(graph, NodeKind::Cpu, &format!("cpu{cpu}"))));
-            }
-        }
-        let Some(first) = stations.first().cloned() else {
-            return;
-        };
-        let mut around = Vec::new();
-        for ((_, keeper), resource) in stations.iter().zip(&nodes) {
-            around.extend(*resource);
-            around.extend(keeper.as_ref().map(|keeper| lwp(graph, keeper)));
-        }
+        let ((first, _), resource) = stations.first()?.clone();
+        stations.push(((first, None), resource));
+        let (stations, nodes) = stations.into_iter().unzip();
         graph.mark_cycle(&around);
-        stations.push((first.0, None));
-        nodes.push(nodes[0]);
         graph.cycles.push(Cycle {
             certain: true,
             stations,
             nodes,
         });
+        Some(clauses.join("; "))
+    }
+}
+
+impl Spin {
+    fn is_by(&self, other: &Spin) -> bool {
+        self.by
+            .as_ref()
+            .is_some_and(|(writer, _)| *writer == other.context)
+    }
+
+    fn clause(&self, on_top: Option<&Spin>) -> String {
+        let Spin {
+            cpu, context, word, ..
+        } = self;
+        let writer = self.by.as_ref().map_or("", |(writer, _)| writer.as_str());
+        let spins = format!("{context} spins on cpu{cpu} for {word}");
+        match on_top {
+            Some(on_top) => format!(
+                "{spins}, which {writer} stored to last, and {} interrupts {writer}",
+                on_top.context
+            ),
+            None if writer == context => format!("{spins}, which it stored to itself"),
+            None => format!("{spins}, which {writer} stored to last"),
+        }
     }
 }
 

@@ -269,6 +269,7 @@ pub static ALL: &[&Scenario] = &[
     &styles::spin_loops::SCENARIO,
     &styles::globals::SCENARIO,
     &styles::heap::SCENARIO,
+    &styles::lent_words::SCENARIO,
     &classics::LOST_UPDATE,
     &classics::ABBA,
     &classics::UNRELATED_LOCK,

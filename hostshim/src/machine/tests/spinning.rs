@@ -114,6 +114,37 @@ fn one_that_nobody_ends_is_found() {
 }
 
 #[test]
+fn locks_of_a_program_that_are_taken_in_both_orders_are_a_deadlock() {
+    fn both(first: &AtomicU32, second: &AtomicU32) {
+        for lock in [first, second] {
+            while lock.swap(1, Acquire) == 1 {}
+        }
+        for lock in [second, first] {
+            lock.store(0, Release);
+        }
+    }
+    let guest = Little::new(&[|s| both(&s.x, &s.y), |s| both(&s.y, &s.x)]);
+    let failure = hunt_with_all(&guest).expect("a deadlock");
+    assert_eq!(failure.kind, FailureKind::Deadlock, "{failure}");
+    let told = failure.message.matches("stored to last").count();
+    assert_eq!(told, 2, "{failure}");
+}
+
+#[test]
+fn a_lock_that_its_owner_takes_again_is_a_deadlock() {
+    let guest = Little::new(&[|s| {
+        while s.x.swap(1, Acquire) == 1 {}
+        while s.x.swap(1, Acquire) == 1 {}
+    }]);
+    let failure = hunt_with_all(&guest).expect("a deadlock");
+    assert_eq!(failure.kind, FailureKind::Deadlock, "{failure}");
+    assert!(
+        failure.message.ends_with("which it stored to itself"),
+        "{failure}"
+    );
+}
+
+#[test]
 fn whoever_is_held_back_loads_what_was_written_meanwhile() {
     let guest = Little::new(&[
         |s| {

@@ -1,4 +1,5 @@
-//! Programs in the ways in which kernel code is written elsewhere: loops that wait for a word, global variables, Rust's heap.
+//! Programs in the ways in which kernel code is written elsewhere: loops that wait for a word, global variables, Rust's heap,
+//! words on a stack.
 //!
 //! Each is correct in most variants, and must never be called wrong; in the others it has a bug of its own making.
 
@@ -7,6 +8,7 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant};
 
 pub mod globals;
 pub mod heap;
+pub mod lent_words;
 pub mod spin_loops;
 
 /// What these programs have in common.
