@@ -3,7 +3,7 @@
 /// Names that are suggested at once, at most.
 const SUGGESTED: usize = 3;
 /// Names that are listed, at most.
-const LISTED: usize = 20;
+const LISTED: usize = 32;
 
 /// The names nearest to a word, and all names.
 pub struct Suggestion {

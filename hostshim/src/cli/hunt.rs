@@ -258,11 +258,7 @@ fn keep(hunt: &Hunt, found: &Found, out: &Path) -> Result<World, Wrong> {
         terminal::print(&report);
     }
     let path = save::save(&file, out);
-    let page = path
-        .as_deref()
-        .map(|path| write_page(path))
-        .transpose()?
-        .flatten();
+    let page = path.as_deref().map(write_page).transpose()?.flatten();
     let title = format!("{} {}", hunt.scenario.name, hunt.variant.name);
     let next = match (&path, &page) {
         (Some(path), None) => format!("; rumplab explain {}", for_shell(path)),

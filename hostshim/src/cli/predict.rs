@@ -103,6 +103,7 @@ pub(super) fn predict(args: &PredictArgs) -> Result<Status, Wrong> {
     let out = save::directory(campaign.out.as_deref())?;
     terminal::leave_to_document(campaign.form);
     let interrupt = Interrupt::listen();
+    let wanted = targets.len();
     let mut all = Vec::new();
     for target in targets {
         let mut looking = Looking::new(target, args, &out, &interrupt);
@@ -113,6 +114,11 @@ pub(super) fn predict(args: &PredictArgs) -> Result<Status, Wrong> {
         looking.looked.stopped = interrupt.is_wanted();
         all.push(looking.looked);
         if interrupt.is_wanted() {
+            let line = format!(
+                "stopped: {} of {wanted} looked at, the last in part",
+                all.len()
+            );
+            terminal::say(Role::Plain, line);
             break;
         }
     }
