@@ -1,4 +1,4 @@
-//! Arbitrary programs over the network stack: what an input of the target `softnet` means.
+//! The inputs of the target `softnet`: arbitrary programs over the network stack.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use hostshim::wire::{Frame, Mishap, Wire};
@@ -10,15 +10,15 @@ use kmod::scenario::softnet::HOST;
 use crate::frames::liken;
 use crate::program::{WHOLE, program};
 
-/// Cards of a machine that has any.
+/// How many cards a machine has, if it has any.
 const CARDS: usize = 2;
-/// Mishaps on a wire, and frames from outside, at most.
+/// Most mishaps on a wire, and most frames from outside.
 const MISHAPS: u8 = 4;
 const FRAMES: u8 = 3;
-/// A mishap befalls one of the first frames.
+/// A mishap happens to one of the first frames, of so many.
 const AMONG: u8 = 24;
 
-/// What tells machines apart: each is booted once.
+/// The kind of a machine. Each kind is booted once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Kind {
     cpus: usize,
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The scheme of locking, the cards, and sizes: small ones, or such that packets wait for long, and are used again.
+    /// The locking scheme, the cards, and the sizes: small ones, or large ones with which packets wait for long and buffers are reused.
     pub fn configure(self, config: &mut Config) {
         config.net_mpsafe &= self.mpsafe;
         config.nics = if self.cards { CARDS } else { 0 };
@@ -66,21 +66,21 @@ impl Kind {
     }
 }
 
-/// A machine, a program, what happens on the wire, and the bytes of the schedule.
+/// A machine, a program, a wire, and the bytes of the schedule.
 #[derive(Debug)]
 pub struct Input {
     /// The machine.
     pub kind: Kind,
-    /// What happens on the wire: nothing, without cards.
+    /// What happens on the wire. Without cards, nothing.
     pub wire: Wire,
-    /// What its LWPs do.
+    /// The program of its LWPs.
     pub program: Program,
     /// The schedule.
     pub schedule: Vec<u8>,
 }
 
 impl Input {
-    /// Bytes of an input that leaves nothing open.
+    /// The length of an input that specifies everything.
     pub const WHOLE: usize =
         2 + 2 * MISHAPS as usize + FRAMES as usize * (2 + u8::MAX as usize) + WHOLE;
 }
@@ -101,7 +101,7 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// Mishaps and frames: a byte says how many of each.
+/// Mishaps and frames. A byte says how many of each.
 fn wire(bytes: &mut Unstructured<'_>) -> Result<Wire> {
     let mut wire = Wire::default();
     let counts: u8 = bytes.arbitrary()?;

@@ -1,6 +1,6 @@
-//! From a failing run to what is kept of it: the shortest schedule in names, a replay file that was tried, a report.
+//! From a failing run to its record: the minimized schedule with names, a replay file that was tested, and a report.
 //!
-//! For whoever found the run, a hunt or a fuzzer: both have a list of numbered deviations, and a failure.
+//! A hunt or a fuzzer calls this with a list of numbered deviations and a failure.
 
 use std::fmt;
 
@@ -19,13 +19,13 @@ use crate::wire::Wire;
 /// A run that failed, as it was found.
 #[derive(Clone, Copy, Debug)]
 pub struct Catch<'a> {
-    /// What ran.
+    /// The scenario that ran.
     pub scenario: &'static Scenario,
     /// Which code of it.
     pub variant: &'static Variant,
     /// CPUs and knobs; the history is the variant's.
     pub config: Config,
-    /// What the actors ran, if the scenario runs programs.
+    /// The program of the actors, if the scenario runs programs.
     pub program: Option<&'a Program>,
     /// What happened on the wire.
     pub wire: &'a Wire,
@@ -35,25 +35,25 @@ pub struct Catch<'a> {
     pub failure: &'a Failure,
 }
 
-/// What is kept of a failing run.
+/// The record of a failing run.
 #[derive(Clone, Debug)]
 pub struct Capture {
-    /// What ran, minimized, and its schedule.
+    /// The minimized run and its schedule.
     pub file: ReplayFile,
     /// How the minimized schedule ends.
     pub outcome: Outcome,
     /// The report.
     pub report: Text,
-    /// How large it was before it was minimized.
+    /// The size of the run before it was minimized.
     pub found: Size,
 }
 
-/// Why nothing could be kept. Each of these is a fault of this program, not of the kernel.
+/// Why a run could not be recorded. Each of these is a fault of this program, not of the kernel.
 #[derive(Debug)]
 pub enum CaptureError {
     /// The kernel did not boot with its trace on.
     Boot(Failure),
-    /// The run ended otherwise when it was repeated with the trace on.
+    /// The run ended differently when it was repeated with the trace on.
     Unrepeatable {
         /// How it ended first.
         first: Box<Failure>,
@@ -88,7 +88,7 @@ impl fmt::Display for CaptureError {
 impl std::error::Error for CaptureError {}
 
 impl Catch<'_> {
-    /// Minimizes the run, and replays the text of its file once to see that it does.
+    /// Minimizes the run, and replays the text of its file once as a test.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Catch<'_> {
     }
 }
 
-/// Minimizes a run that was kept already, and fails so.
+/// Minimizes a run that has a replay file already, and fails with `failure`.
 ///
 /// # Errors
 ///
@@ -134,7 +134,7 @@ pub fn shorten(
     )
 }
 
-/// Minimizes what `file` says, on a machine that was booted for it. `outcome` is how it ended with its trace on.
+/// Minimizes the run of `file`, on a machine that was booted for it. `outcome` is its end with the trace on.
 fn keep(
     machine: &mut Machine,
     file: ReplayFile,
@@ -163,7 +163,7 @@ fn keep(
     })
 }
 
-/// Replays a file from its text, and reports.
+/// Replays a file from its text, and writes the report.
 fn tell(
     file: &ReplayFile,
     machine: &mut Machine,

@@ -1,6 +1,6 @@
 //! Frames in capture files, as tcpdump and Wireshark write and read them.
 //!
-//! [`read`] takes pcap files in either byte order, with times in microseconds or nanoseconds, and pcapng files. [`write`] writes
+//! [`read`] takes pcap files in either byte order, with times in microseconds or nanoseconds, and pcapng files. [`write()`] writes
 //! a pcap file with times in microseconds.
 //!
 //! Frames arrive in the order of the file. The times in it are not used: when a frame arrives is a choice of the strategy.

@@ -1,11 +1,11 @@
-//! What happens on the wire between network cards: which frames come from outside, and which go astray.
+//! What happens on the wire between network cards: which frames come from outside, and what goes wrong.
 //!
 //! # Overview
 //!
-//! The cards of a simulated machine are joined in pairs: what card 0 sends card 1 receives, and the other way round.
-//! Frames of a program or a capture come in besides. All of them are on one wire, one behind the other; *when* the next
-//! one arrives is a choice of the strategy, because a frame arrives with the interrupt that tells of it. What else a wire
-//! can do is said here, frame by frame, and is kept by replay files:
+//! The cards of a simulated machine are connected in pairs: card 1 receives what card 0 sends, and the other way round. Frames of a
+//! fuzzer's input or of a capture file come from outside. All frames are on one wire, one after the other. *When* the next one
+//! arrives is a choice of the strategy, because a frame arrives together with its interrupt. Everything else that the wire does is
+//! listed here, frame by frame, and recorded in replay files:
 //!
 //! ```text
 //! wire
@@ -15,7 +15,7 @@
 //!   late 6
 //! ```
 //!
-//! Frames are counted as they come onto the wire, from 0: first those from outside, then what cards send.
+//! Frames are numbered from 0 in the order in which they enter the wire: first those from outside, then those that cards send.
 
 use std::fmt;
 
@@ -23,11 +23,11 @@ use crate::strategy::Rng;
 
 /// Most frames from outside, and most mishaps.
 pub const MOST: usize = 256;
-/// Mishaps that a hunt chooses for a run, at most.
+/// Most mishaps that a hunt chooses for a run.
 const MISHAPS: u64 = 3;
-/// They befall one of the first frames.
+/// A mishap happens to one of the first frames, of so many.
 const AMONG: u64 = 12;
-/// So many runs of four have a wire on which nothing happens.
+/// In so many of four runs nothing happens on the wire.
 const PEACEFUL_FOURTHS: u64 = 1;
 
 /// A frame that comes from outside.
@@ -46,7 +46,7 @@ pub enum Mishap {
     Lost,
     /// It arrives two times.
     Twice,
-    /// The frame behind it overtakes it, if there is one when it would arrive.
+    /// The next frame overtakes it, if there is one when it would arrive.
     Late,
 }
 
@@ -69,12 +69,12 @@ impl Mishap {
 pub struct Wire {
     /// Frames from outside, in their order.
     pub frames: Vec<Frame>,
-    /// What happens to which frame: in the order of their numbers, and one at most to each.
+    /// What happens to which frame, in the order of their numbers; at most one mishap for each.
     pub mishaps: Vec<(u32, Mishap)>,
 }
 
 impl Wire {
-    /// Whether nothing happens but what the cards send.
+    /// Whether there are only the frames that the cards send, and no mishaps.
     pub fn is_plain(&self) -> bool {
         self.frames.is_empty() && self.mishaps.is_empty()
     }
@@ -100,7 +100,7 @@ impl Wire {
         wire
     }
 
-    /// Lets something happen to a frame. False: something does already, or enough happens.
+    /// Adds a mishap. False: the frame has one already, or there are enough.
     pub fn befall(&mut self, number: u32, mishap: Mishap) -> bool {
         match self.mishaps.binary_search_by_key(&number, |(of, _)| *of) {
             Err(index) if self.mishaps.len() < MOST => {

@@ -1,4 +1,6 @@
-//! The kernel command line: `key=value` words, each explained when it is wrong.
+//! The kernel command line: words of the form `key=value`. A wrong word is explained.
+//!
+//! Words have no quotes and no escapes. `scripts/boot` refuses characters that GRUB would change before the kernel sees them.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,15 +8,15 @@ use core::str::FromStr;
 use kmod::config::Wiring;
 use kmod::history::{Bug, History};
 
-/// The words that are understood, for the message about one that is not.
+/// All keys, for the message about an unknown one.
 const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, predict, perturb, watchdog, net-irq";
 
 /// Which CPUs network cards interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetIrq {
-    /// All of them this one.
+    /// All cards interrupt this CPU.
     Cpu(usize),
-    /// Each receiving queue the next one.
+    /// Each receiving queue interrupts the next CPU.
     Round,
 }
 
@@ -25,21 +27,21 @@ pub(crate) struct Options<'a> {
     pub(crate) scenario: &'a str,
     /// Name of its variant.
     pub(crate) variant: &'a str,
-    /// How long to repeat the scenario; 0: one round.
+    /// Seconds for which the scenario is repeated; 0: one round.
     pub(crate) seconds: u64,
     /// Seed of the perturbation.
     pub(crate) seed: u64,
-    /// Number of CPUs; all that are there if it is not given.
+    /// Number of CPUs; all of the machine's if it is not given.
     pub(crate) cpus: Option<usize>,
     /// Wiring of the cross calls; the scenario's if it is not given.
     pub(crate) xcall: Option<Wiring>,
-    /// Whether the network stack is NET_MPSAFE; as the scenario says if it is not given.
+    /// Whether the network stack is NET_MPSAFE; the scenario's choice if it is not given.
     pub(crate) net_mpsafe: Option<bool>,
-    /// Old code that runs besides the variant's.
+    /// Old code that runs in addition to the variant's.
     pub(crate) history: History,
-    /// Whether to warn of deadlocks that do not happen.
+    /// Whether to predict deadlocks that did not happen.
     pub(crate) predict: bool,
-    /// One point in so many is perturbed; 0: none.
+    /// One of so many points is perturbed; 0: none.
     pub(crate) perturb: Option<u64>,
     /// Seconds without progress that are a hang; 0: never.
     pub(crate) watchdog: u64,
@@ -52,13 +54,13 @@ pub(crate) struct Options<'a> {
 pub(crate) enum Wrong<'a> {
     /// A word without `=`.
     NotAPair(&'a str),
-    /// A key that nobody knows.
+    /// An unknown key.
     Key(&'a str),
-    /// A value that does not fit its key; the last is what would.
+    /// A key, a value that does not fit it, and what would fit.
     Value(&'a str, &'a str, &'static str),
-    /// A key that stands there twice.
+    /// A key that is given twice.
     Twice(&'a str),
-    /// No scenario.
+    /// No scenario is given.
     NoScenario,
 }
 
@@ -115,7 +117,7 @@ fn history<'a>(key: &'a str, value: &'a str) -> Result<History, Wrong<'a>> {
     })
 }
 
-/// Notes that `key` was given. A command line is a few words: they are compared one by one.
+/// Checks that `key` is given once. A command line has few words, so they are compared one by one.
 fn check_once<'a>(line: &'a str, key: &'a str) -> Result<(), Wrong<'a>> {
     let given = line
         .split_ascii_whitespace()

@@ -1,4 +1,4 @@
-//! ARP: how an entry of the link-level table comes by its link address, and how it loses it again.
+//! ARP: how an entry of the link-level table gets its link address, and how it loses it.
 //!
 //! # Overview
 //!
@@ -7,45 +7,45 @@
 //!    (no entry) ──────────► incomplete ──────────────────────► valid ◄─┐ arp_update
 //!        ▲                  holds packets, asks               │    └───┘
 //!        │                      │   ▲                          │
-//!        └──── arptimer ────────┘   └────── arpresolve ────────┤ its time is over, and nobody has come yet
+//!        └──── arptimer ────────┘   └────── arpresolve ────────┤ it has expired, and the timer has not run yet
 //!        └──── arptimer ───────────────────────────────────────┘
 //! ```
 //!
-//! Whoever has a packet asks for the link address of where it is to go ([`arpresolve`]). If there is no entry it makes one,
-//! which holds the packet, a few of them at most, and has a request sent; again with later packets, not more than once a
-//! tick. What is heard of a neighbour ([`arp_update`]: a reply to a request, or a request of its own) sets the link address
-//! and sends what was held.
+//! To send a packet, the stack asks for the link address of its next hop ([`arpresolve`]). If there is no entry, [`arpresolve`]
+//! creates one, which holds the packet (a few packets at most), and sends a request. Later packets send further requests, at most one
+//! per tick. A reply of the neighbour, or a request of its own, sets the link address and sends the held packets
+//! ([`arp_update`]).
 //!
-//! Every change of state arms the timer anew ([`arp_settimer`]): while the entry is incomplete, for `arpt_down_ticks`; when it is
-//! valid, for `arpt_keep_ticks`. When the timer runs, the entry goes, and with it what it holds.
+//! Every change of state arms the timer again ([`arp_settimer`]): for `arpt_down_ticks` while the entry is incomplete, and for
+//! `arpt_keep_ticks` when it is valid. When the timer runs, it removes the entry and drops the packets that the entry holds.
 //!
 //! # The timer and its reference
 //!
-//! A timer that is scheduled has a reference to its entry, and its handler (`arptimer`) drops it: see
-//! [`llatbl`](crate::net::llatbl). Three places must get it right, and each has been wrong:
+//! A scheduled timer has a reference to its entry, and its handler (`arptimer`) drops that reference: see
+//! [`llatbl`](crate::net::llatbl). Three places must keep this rule, and each has broken it once:
 //!
 //! ```text
 //! re-arm                             handler                       what the old code did
-//! pending: stop it, REMREF           (never runs)                  no REMREF: one leaks at each re-arm
+//! pending: stop it, REMREF           (never runs)                  no REMREF: a reference leaks at each re-arm
 //! not pending: it has begun          waits for the lock, runs       "pending again": returned with its reference
 //! ADDREF, callout_reset
 //! free: pending: stop it, REMREF     (never runs)                  no REMREF
 //! ```
 //!
-//! In the second line the handler removes an entry whose timer was armed again a moment ago: it is gone too early, and
-//! nothing leaks. So it is in NetBSD.
+//! In the second line the handler removes an entry whose timer was armed again a moment ago. The entry is removed too early, but
+//! nothing leaks. NetBSD does the same.
 //!
 //! # Contexts
 //!
-//! [`arpresolve`], [`arp_update`], [`arp_delete`], [`arp_purge`]: thread or softint, no lock of a table or an entry held; without
-//! NET_MPSAFE with `softnet_lock` held, as all of the stack is. `arptimer`: softclock.
+//! [`arpresolve`], [`arp_update`], [`arp_delete`], [`arp_purge`]: thread or softint, without the lock of a table or an entry. Without
+//! NET_MPSAFE the caller holds `softnet_lock`, as everywhere in the stack. `arptimer`: softclock.
 //!
 //! # Differences from NetBSD
 //!
-//! Times are ticks. How long before its end an address is asked for again is set anew with each answer, as FreeBSD does it.
-//! [`arp_update`] is the part of `in_arpinput` that is about the entry. The interface is what the table's
-//! functions do ([`LltOps`](crate::net::llatbl::LltOps)). What `arpresolve` must not send it frees, or holds, as NetBSD's does, but the
-//! owner of a packet is a type here: it gives the packet back with the address.
+//! Times are in ticks. Each answer sets again how long before its expiry an address is requested again, as in FreeBSD.
+//! [`arp_update`] is the part of `in_arpinput` that changes the entry. The table uses its interface through the functions of
+//! [`LltOps`](crate::net::llatbl::LltOps). Like NetBSD's, `arpresolve` frees or holds a packet that cannot be sent; otherwise it
+//! returns the packet together with the address, because a packet has one owner.
 //!
 //! # Sources
 //!
@@ -62,9 +62,9 @@ use crate::net::mbuf::{End, Mbuf};
 use crate::net::{InAddr, LlAddr, softnet_enter, softnet_exit};
 use crate::note;
 
-/// Packets that an entry holds at most (`arp_maxhold`).
+/// Most packets that an entry holds (`arp_maxhold`).
 pub const ARP_MAXHOLD: u32 = 1;
-/// Requests after which a neighbour is taken for down (`arp_maxtries`).
+/// After so many requests without an answer, a neighbour is considered down (`arp_maxtries`).
 pub const ARP_MAXTRIES: u32 = 5;
 
 /// Why a packet cannot be sent now.
@@ -78,7 +78,7 @@ pub enum Unresolved {
     Dropped,
 }
 
-/// The link address for a packet to `dst`: with it, the packet; else it is held or freed.
+/// The link address of `dst`, together with the packet for it; if it is not known, the packet is held or freed.
 ///
 /// Context: see the header.
 pub fn arpresolve(
@@ -111,7 +111,7 @@ pub fn arpresolve(
     Err(hold_and_ask(llt, la, m, dst))
 }
 
-/// The entry for `dst`, its lock held to write: what was found to read, or a new one.
+/// The entry for `dst`, with its lock held to write: the entry that was found to read, or a new one.
 fn for_writing(
     llt: &'static Lltable,
     found: Option<&'static Llentry>,
@@ -133,20 +133,20 @@ fn for_writing(
     la
 }
 
-/// The link address of an entry, if it is known and good. The entry's lock is held.
+/// The link address of an entry, if it is known and has not expired. The entry's lock is held.
 fn usable(la: &Llentry) -> Option<LlAddr> {
     let flags = la.la_flags.get();
     let good = flags & LLE_VALID != 0 && (flags & LLE_STATIC != 0 || ticks_left(la) > 0);
     good.then(|| la.ll_addr.get())
 }
 
-/// Ticks until the link address ceases to be good.
+/// Ticks until the link address expires.
 fn ticks_left(la: &Llentry) -> i32 {
     let now = getticks(curlwp().kernel());
     la.la_expire.get().wrapping_sub(now) as i32
 }
 
-/// Whether a good link address is to be asked for all the same, because its end is near. The lock is held to write.
+/// Whether a link address should be requested again because it expires soon. The lock is held to write.
 fn wants_renewal(la: &Llentry) -> bool {
     let preempt = la.la_preempt.get();
     let near = la.la_flags.get() & LLE_STATIC == 0 && ticks_left(la) < preempt as i32;
@@ -156,8 +156,8 @@ fn wants_renewal(la: &Llentry) -> bool {
     near
 }
 
-/// Holds a packet until the link address is known, and asks for that, if nobody has in this tick. The lock is held to
-/// write, and left.
+/// Holds a packet until the link address is known, and requests the address, unless that was done in this tick. The lock is held to
+/// write, and released.
 fn hold_and_ask(llt: &'static Lltable, la: &Llentry, m: Mbuf, dst: InAddr) -> Unresolved {
     let kernel = curlwp().kernel();
     let asked = la.la_asked.get();
@@ -182,10 +182,10 @@ fn hold_and_ask(llt: &'static Lltable, la: &Llentry, m: Mbuf, dst: InAddr) -> Un
     outcome
 }
 
-/// A neighbour has told its link address: the entry has it from now on, and sends what it holds.
+/// Sets the link address that a neighbour has told, and sends the held packets.
 ///
-/// With `create`, makes an entry if there is none: the neighbour has asked for one of our addresses, and will be answered.
-/// Whether there is an entry now that has this link address. Context: see the header.
+/// With `create`, creates an entry if there is none: the neighbour has asked for an address of this host, and will be answered.
+/// Returns whether there is now an entry with this link address. Context: see the header.
 pub fn arp_update(llt: &'static Lltable, addr: InAddr, lladdr: LlAddr, create: bool) -> bool {
     llt.afdata_enter(Krw::Reader);
     let found = llt.lookup(addr, Krw::Writer);
@@ -215,7 +215,7 @@ pub fn arp_update(llt: &'static Lltable, addr: InAddr, lladdr: LlAddr, create: b
     la.la_asked.set(0);
     la.la_preempt.set(ARP_MAXTRIES);
     let held = la.take_held();
-    // Unlocked: who sends looks the address up again.
+    // Unlocked: sending looks the address up again.
     la.wunlock();
     for m in held {
         kernel.counters.arp_sent.incr();
@@ -224,12 +224,12 @@ pub fn arp_update(llt: &'static Lltable, addr: InAddr, lladdr: LlAddr, create: b
     true
 }
 
-/// Sets an entry by hand: it stays until it is deleted (`arp -s`). Whether there was memory.
+/// Sets an entry by hand, which stays until it is deleted (`arp -s`). False: there is no memory.
 ///
 /// Context: see the header.
 pub fn arp_set_static(llt: &'static Lltable, addr: InAddr, lladdr: LlAddr) -> bool {
     llt.afdata_enter(Krw::Writer);
-    // An entry that was learned is not written over: it goes, with its timer.
+    // A learned entry is not overwritten, but removed together with its timer.
     llt.delete(addr);
     let la = llt.create(addr);
     if let Some(la) = la {
@@ -241,7 +241,7 @@ pub fn arp_set_static(llt: &'static Lltable, addr: InAddr, lladdr: LlAddr) -> bo
     la.is_some()
 }
 
-/// Deletes an entry (`arp -d`). Whether there was one. Context: see the header.
+/// Deletes an entry (`arp -d`). False: there was none. Context: see the header.
 pub fn arp_delete(llt: &'static Lltable, addr: InAddr) -> bool {
     llt.afdata_enter(Krw::Writer);
     let deleted = llt.delete(addr);
@@ -249,7 +249,7 @@ pub fn arp_delete(llt: &'static Lltable, addr: InAddr) -> bool {
     deleted
 }
 
-/// Deletes every entry: the interface goes (`in_domifdetach`). Context: see the header.
+/// Deletes every entry, because the interface is detached (`in_domifdetach`). Context: see the header.
 pub fn arp_purge(llt: &'static Lltable) {
     llt.purge_entries();
 }
@@ -274,13 +274,13 @@ pub fn arp_settimer(la: &Llentry, ticks: u32, function: &'static str) {
     la.la_timer.reset(ticks, arptimer, Arg::of(la));
 }
 
-/// The handler of an entry's timer: its time is over, and it goes.
+/// The handler of an entry's timer: removes the entry, which has expired.
 ///
 /// Context: softclock.
 fn arptimer(la: Arg) {
     // SAFETY: `arp_settimer` gave the entry, with a reference for this function to drop.
     let la: &'static Llentry = unsafe { la.get() };
-    // The entry may be gone at the end.
+    // The entry may have been freed when this function ends.
     let (softnet_lock, addr) = (la.softnet_lock(), la.addr());
     note!("arptimer begins for {addr}");
     softnet_enter(softnet_lock);
@@ -296,17 +296,17 @@ fn expire(la: &'static Llentry) {
     if history.has(Bug::ArptimerPending) && la.la_timer.pending() {
         return la.wunlock();
     }
-    // It was deleted meanwhile: the table may be gone.
+    // It was deleted meanwhile, and the table may have been freed.
     if la.la_flags.get() & LLE_LINKED == 0 {
         la.remref_in_handler();
         return la.free_locked();
     }
     let llt = la.table();
-    // The table comes before the entry in the order of locks. Our reference keeps the entry.
+    // The table's lock comes before the entry's. The timer's reference keeps the entry alive.
     la.wunlock();
     llt.afdata_enter(Krw::Writer);
     la.wlock();
-    // Somebody else may have deleted it in between.
+    // Another thread may have deleted it in between.
     la.remref_in_handler();
     if la.la_flags.get() & LLE_LINKED == 0 {
         la.free_locked();

@@ -2,51 +2,52 @@
 //!
 //! # Overview
 //!
-//! An [`Ifnet`] is what a driver gives the stack: a name, an index, an address, a function that sends a frame, and one
-//! that takes what was received. Interfaces stand on a list and in a table by index, which are read in read sections of
-//! pserialize(9); who uses one for longer holds a passive reference ([`if_get_byindex`], [`if_put`]). A packet knows the
-//! interface that it came by as an index only: so a packet that waits in a queue keeps no interface.
+//! A driver gives the stack an [`Ifnet`]: a name, an index, an address, a function that sends a frame, and one that takes received
+//! frames. Interfaces are on a list, and in a table by index. Both are read in read sections of pserialize(9). Code that uses an
+//! interface for longer holds a passive reference ([`if_get_byindex`], [`if_put`]). A packet names the interface that it came by
+//! with an index only, so a packet that waits in a queue does not keep the interface alive.
 //!
 //! # Contexts
 //!
 //! | call | context |
 //! |---|---|
 //! | [`if_get_byindex`], [`if_get`], [`if_put`] | softint up to softnet, or thread that is bound |
-//! | [`if_input`], [`if_transmit`] | softint up to softnet, or thread; the interface is kept |
+//! | [`if_input`], [`if_transmit`] | softint up to softnet, or thread, with a reference to the interface |
 //! | [`if_attach`] | thread, or boot |
 //! | [`if_detach`], [`if_up`], [`if_down`] | thread that may sleep |
 //!
 //! # How an interface ends
 //!
-//! In NetBSD's order, and each step is there because of the next:
+//! [`if_detach`] works in NetBSD's order, in which each step prepares the next:
 //!
-//! 1. *deactivated*, under IFNET_LOCK: no address and no route comes any more;
-//! 2. out of the table and off the list, and every read section that may have found it has ended: no new references;
-//! 3. down: nothing is sent or received by those who have one;
-//! 4. the queues of the protocols have been emptied of what was put before: most packets that name it are gone, and those
-//!    that come later name an index that nobody has;
-//! 5. its addresses, routes and neighbours are removed, each waiting for its own readers and holders. *Without
-//!    `softnet_lock`*, which they may want;
-//! 6. its references are waited for;
-//! 7. its input queue ends, and with it what could still call it; neighbours that a last holder made go, too.
+//! 1. The interface is *deactivated*, under IFNET_LOCK: no address and no route is added any more.
+//! 2. It is removed from the table and from the list, and every read section that may have found it ends: no new references.
+//! 3. It is taken down: those that still hold a reference neither send nor receive.
+//! 4. The queues of the protocols handle the packets that were in them. Most packets that name the interface are gone then. Later
+//!    ones name an index that no interface has.
+//! 5. Its addresses, routes and neighbours are removed. Each removal waits for its own readers and references, *without
+//!    `softnet_lock`*, which these may need.
+//! 6. All references to the interface are released.
+//! 7. Its input queue is destroyed, with the softint that could still use the interface, and so are neighbours that the last holder
+//!    of a reference added.
 //!
 //! # Invariants
 //!
-//! 1. An index is not given out again before all the others were.
-//! 2. IFF_UP changes under IFNET_LOCK, or of an interface that is deactivated.
-//! 3. Every packet given to [`if_input`] or [`if_transmit`] has an end, or an owner.
+//! 1. An index is not reused before all other indices have been used.
+//! 2. IFF_UP changes only under IFNET_LOCK, or after the interface was deactivated.
+//! 3. Every packet given to [`if_input`] or [`if_transmit`] is freed, or gets another owner.
 //!
 //! # Lock order
 //!
-//! IFNET_LOCK (`if_ioctl_lock`), then IFNET_GLOBAL_LOCK (`ifnet_mutex`). `softnet_lock` is taken before neither of them.
+//! IFNET_LOCK (`if_ioctl_lock`), then IFNET_GLOBAL_LOCK (`ifnet_mutex`). Neither is taken with `softnet_lock` held.
 //!
 //! # Memory order
 //!
-//! An interface is published by the list and by the table (release), and found there (acquire). Flags are hints: relaxed.
+//! The list and the table publish an interface with a release, and find it with an acquire. Flags are hints, and relaxed.
 //!
 //! # Differences from NetBSD
 //!
-//! No link state, no watchdog, no ioctl and no `if_snd`: a driver's transmit function takes the frame at once or drops it.
+//! There is no link state, no watchdog, no ioctl and no `if_snd`: a driver's transmit function takes the frame at once or drops it.
 //! The table of indices has a fixed size.
 //!
 //! # Sources
@@ -78,12 +79,12 @@ use crate::net::stages::{self, Stage};
 use crate::net::{Net, arp_wire, ether, inet, ip, route};
 use crate::{machine, note};
 
-/// Interfaces that there can be at once.
+/// Most interfaces at once.
 pub const MAX_INTERFACES: usize = 8;
 
 /// It may be used (`IFF_UP`).
 pub const IFF_UP: u32 = 1 << 0;
-/// It leads back to this host (`IFF_LOOPBACK`).
+/// It is the loopback interface (`IFF_LOOPBACK`).
 pub const IFF_LOOPBACK: u32 = 1 << 3;
 
 /// What a driver does for its interface.
@@ -93,14 +94,14 @@ pub struct Driver {
     pub input: fn(&'static Ifnet, Mbuf),
     /// Sends a frame, or ends it.
     pub transmit: fn(&'static Ifnet, Mbuf),
-    /// The driver's own.
+    /// Belongs to the driver.
     pub softc: Arg,
 }
 
-/// What [`if_attach`] makes an interface of.
+/// The arguments of [`if_attach`].
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
-    /// Its Ethernet address; `None`: it leads back to this host.
+    /// Its Ethernet address; `None`: it is the loopback interface.
     pub lladdr: Option<[u8; 6]>,
     /// Most bytes of an IP packet.
     pub mtu: usize,
@@ -116,9 +117,9 @@ pub struct Ifnet {
     /// IFNET_LOCK: serializes changes.
     if_ioctl_lock: Kmutex,
     if_flags: AtomicU32,
-    /// Whether it is being detached: IFNET_LOCK.
+    /// Whether it is being detached. Protected by IFNET_LOCK.
     if_deactivated: Plain<bool>,
-    /// Set before anybody else knows it.
+    /// Set before the interface is published.
     if_index: Local<u32>,
     pub(crate) if_percpuq: IfPercpuq,
     pub(crate) if_bpf: Bpf,
@@ -165,7 +166,7 @@ impl Ifnet {
         self.if_net
     }
 
-    /// Its Ethernet address, zeroes for one that leads back.
+    /// Its Ethernet address; zeroes for the loopback interface.
     pub fn lladdr(&self) -> EthernetAddress {
         EthernetAddress(self.if_spec.lladdr.unwrap_or([0; 6]))
     }
@@ -175,7 +176,7 @@ impl Ifnet {
         self.if_spec.mtu
     }
 
-    /// The driver's own.
+    /// Belongs to the driver.
     pub fn softc(&self) -> Arg {
         self.if_spec.driver.softc
     }
@@ -185,7 +186,7 @@ impl Ifnet {
         self.if_flags.load(Relaxed) & IFF_UP != 0
     }
 
-    /// Whether it leads back to this host.
+    /// Whether it is the loopback interface.
     pub fn is_loopback(&self) -> bool {
         self.if_spec.lladdr.is_none()
     }
@@ -231,13 +232,13 @@ impl Ifnet {
     }
 }
 
-/// What a stack has for its interfaces.
+/// The interfaces of a stack.
 pub struct Interfaces {
     ifnet_list: PslistHead<Ifnet>,
     ifindex2ifnet: [AtomicRef<Ifnet>; MAX_INTERFACES],
-    /// The index that is given out next, if it is free: IFNET_GLOBAL_LOCK.
+    /// The index that is tried next. Protected by IFNET_GLOBAL_LOCK.
     if_index_next: Plain<usize>,
-    /// IFNET_GLOBAL_LOCK: who changes the list and the table.
+    /// IFNET_GLOBAL_LOCK: held by whoever changes the list and the table.
     ifnet_mutex: Kmutex,
     ifnet_psz: Pserialize,
     ifnet_psref_class: PsrefClass,
@@ -266,7 +267,7 @@ impl Interfaces {
         })
     }
 
-    /// Any interface, for whoever detaches them all: nobody else detaches.
+    /// Any interface. For the caller that detaches all of them, while no other thread detaches any.
     pub(crate) fn any(&self) -> Option<&'static Ifnet> {
         self.ifnet_list.first()
     }
@@ -284,7 +285,7 @@ impl Interfaces {
         held.sum()
     }
 
-    /// Ends the table, in which there is nothing. When nothing runs.
+    /// Destroys the table, which is empty. When nothing runs.
     pub(crate) fn destroy_at_rest(&self) {
         self.ifnet_list.destroy();
         self.ifnet_psz.destroy();
@@ -294,7 +295,7 @@ impl Interfaces {
     }
 }
 
-/// Makes an interface and lets it be found (`if_attach`). It is down. `None`: there is no memory, or no index.
+/// Creates an interface and publishes it (`if_attach`). It is down. `None`: there is no memory, or no index.
 ///
 /// Context: thread that may sleep, or boot. Panics: contract `sleepable`.
 #[track_caller]
@@ -340,7 +341,7 @@ pub fn if_attach(net: &'static Net, name: Name, spec: &Spec) -> Option<&'static 
     Some(ifp)
 }
 
-/// Gives an interface an index and lets it be found. `None`: there is no index.
+/// Gives an interface an index and publishes it. `None`: there is no index.
 #[track_caller]
 fn insert(ifs: &'static Interfaces, ifp: &'static Ifnet) -> Option<()> {
     ifs.ifnet_mutex.enter();
@@ -359,9 +360,9 @@ fn insert(ifs: &'static Interfaces, ifp: &'static Ifnet) -> Option<()> {
     free.map(|_| ())
 }
 
-/// Ends an interface: see the header of this module (`if_detach`).
+/// Detaches and frees an interface: see the header of this module (`if_detach`).
 ///
-/// Its driver gives it no frames any more. It is freed. Context: thread that may sleep, without a reference to it, without
+/// Its driver must give it no more frames. Context: thread that may sleep, without a reference to it, without
 /// IFNET_LOCK and `softnet_lock`. Panics: contracts `sleepable`, `softnet-lock`, `if-detach-twice`.
 #[track_caller]
 pub fn if_detach(ifp: &'static Ifnet) {
@@ -396,7 +397,7 @@ pub fn if_detach(ifp: &'static Ifnet) {
     route::rt_purgeif(net, ifp.index());
     arp_wire::purge(ifp);
     bpf::bpf_detach_if(ifp);
-    // After all that holds references while it is removed.
+    // After everything that holds references while it is removed.
     ifp.if_psref.destroy(ifs.ifnet_psref_class);
     arp_wire::purge(ifp);
     // A handler of a neighbour's timer that had begun may still be on its way to the table.
@@ -405,7 +406,7 @@ pub fn if_detach(ifp: &'static Ifnet) {
     destroy(ifp);
 }
 
-/// Ends what nobody can find or keep any more.
+/// Frees an interface that can no longer be found and has no references.
 #[track_caller]
 fn destroy(ifp: &'static Ifnet) {
     ifp.if_percpuq.destroy();
@@ -416,7 +417,7 @@ fn destroy(ifp: &'static Ifnet) {
     unsafe { kmem_free(ifp) };
 }
 
-/// Lets an interface be used (`if_up`). IFNET_LOCK is held. Panics: contract `ifnet-lock`.
+/// Takes an interface up (`if_up`). IFNET_LOCK is held. Panics: contract `ifnet-lock`.
 #[track_caller]
 pub fn if_up(ifp: &Ifnet) {
     ifp.assert_locked("if_up");
@@ -425,7 +426,7 @@ pub fn if_up(ifp: &Ifnet) {
     }
 }
 
-/// Lets an interface not be used (`if_down`). IFNET_LOCK is held. Panics: contract `ifnet-lock`.
+/// Takes an interface down (`if_down`). IFNET_LOCK is held. Panics: contract `ifnet-lock`.
 #[track_caller]
 pub fn if_down(ifp: &Ifnet) {
     ifp.assert_locked("if_down");
@@ -464,7 +465,7 @@ pub fn if_get(net: &'static Net, name: &str, psref: &Psref) -> Option<&'static I
     ifp
 }
 
-/// Gives a reference back (`if_put`). Context: as [`Psref::release`].
+/// Releases a reference (`if_put`). Context: as [`Psref::release`].
 #[track_caller]
 pub fn if_put(ifp: &'static Ifnet, psref: &Psref) {
     psref.release(&ifp.if_psref, ifp.if_net.ifs.ifnet_psref_class);
@@ -478,9 +479,9 @@ pub fn if_held(ifp: &'static Ifnet) -> bool {
     ifp.if_psref.held(ifp.if_net.ifs.ifnet_psref_class)
 }
 
-/// A frame has been received: it is the interface's protocol's from now on (`if_input`).
+/// Hands a received frame to the input function of the interface (`if_input`).
 ///
-/// Context: softint up to softnet, or thread; the interface is kept.
+/// Context: softint up to softnet, or thread, with a reference to the interface.
 #[track_caller]
 pub fn if_input(ifp: &'static Ifnet, mut m: Mbuf) {
     if !ifp.is_up() {
@@ -507,7 +508,7 @@ pub fn if_transmit(ifp: &'static Ifnet, m: Mbuf) {
 
 /// Sends an IP packet to the next hop `dst` (`if_output`): with an Ethernet header, or back to this host.
 ///
-/// Context: softint up to softnet, or thread that is bound; the interface is kept.
+/// Context: softint up to softnet, or thread that is bound, with a reference to the interface.
 #[track_caller]
 pub fn if_output(ifp: &'static Ifnet, m: Mbuf, dst: Ipv4Address) {
     if ifp.is_loopback() {
@@ -517,7 +518,7 @@ pub fn if_output(ifp: &'static Ifnet, m: Mbuf, dst: Ipv4Address) {
     }
 }
 
-/// The driver of the interface that leads back: what is sent is received, by the queue of IP (`looutput`).
+/// The driver of the loopback interface: a packet that is sent goes to the queue of IP (`looutput`).
 pub(crate) const LOOPBACK: Driver = Driver {
     input: |_, m| m.free(End::NoEthertype),
     transmit: |ifp, mut m| {

@@ -1,57 +1,55 @@
-//! The link-level table: which link address belongs to a network address (`struct lltable`, `struct llentry`).
+//! The link-level table: the link address of each network address (`struct lltable`, `struct llentry`).
 //!
 //! # Overview
 //!
-//! Each interface has a table for each network protocol: buckets of entries, by network address. The table is protected by
-//! the interface's `IF_AFDATA_LOCK`, an rwlock, which lives in the table here (`llt_afdata_lock`). An entry has a lock of its
-//! own, an rwlock too (`lle_lock`), and a count of those who keep it alive: an int that is changed with the entry's lock held
-//! to write.
+//! Each interface has a table for each network protocol: a hash table of entries, by network address. The table is protected by the
+//! interface's `IF_AFDATA_LOCK`, an rwlock, which is part of the table here (`llt_afdata_lock`). An entry has an rwlock of its own
+//! (`lle_lock`), and a reference count, an int that changes only with the entry's lock held to write.
 //!
-//! # Who keeps an entry alive
+//! # References to an entry
 //!
-//! | who | from | until |
+//! | holder | from | until |
 //! |---|---|---|
-//! | the table | the entry is linked | it is unlinked, and [`Llentry::free`] has dropped the reference |
-//! | its timer | it is scheduled | it is taken off before it runs, or its handler has dropped the reference |
+//! | the table | the entry is linked | it is unlinked, and [`Llentry::free`] drops the reference |
+//! | its timer | the timer is scheduled | it is stopped before it runs, or its handler drops the reference |
 //! | others, by name | [`Lltable::lookup_hold`] | [`Llentry::unref`] |
 //!
-//! *Each* schedule of the timer has a reference of its own, and it is the handler that drops it. So whoever replaces a
-//! schedule that is still pending, or takes one off, drops the reference of what will never run: `callout_pending` says
-//! that there is one, and `callout_stop`, which takes it off, whether it has begun to run in between. When the lock of an
-//! entry is released the count is compared with those who answer for it: [`lleref`](crate::net::lleref).
+//! *Each* schedule of the timer has a reference of its own, which its handler drops. So code that stops or replaces a pending
+//! schedule must drop the reference of the run that will not happen. `callout_pending` tells whether there is one.
+//! `callout_stop` stops it, and tells whether the handler has begun to run in between. Each time the lock of an entry is released,
+//! its count is compared with the known holders: [`lleref`](crate::net::lleref).
 //!
 //! # Contexts
 //!
-//! Thread and softint, among them the handlers of timers. Nothing here sleeps for anything but the two locks, and for a
-//! handler that is about to return (when the last reference is dropped).
+//! Thread and softint, including the handlers of timers. Functions here wait only for the two locks, and, when the last reference
+//! is dropped, for a handler that is about to return.
 //!
 //! # Lock order
 //!
-//! `softnet_lock` (without NET_MPSAFE), `llt_afdata_lock`, `lle_lock`. A handler has its entry before its table: it lets go of
-//! the entry, which its reference keeps, enters the table, enters the entry again, and looks whether it is still linked.
-//! `lle_lock` of several entries is held only by whoever holds `llt_afdata_lock` to write.
+//! `softnet_lock` (without NET_MPSAFE), `llt_afdata_lock`, `lle_lock`. A handler has the lock of its entry before that of the table. It
+//! releases the entry, which its reference keeps alive, locks the table, locks the entry again, and checks that it is still linked.
+//! The locks of several entries are held at once only with `llt_afdata_lock` held to write.
 //!
 //! # Invariants
 //!
-//! 1. LLE_LINKED: the entry is in a bucket of its table, and the table has a reference. Changes with both locks held to
-//!    write, and at the release of `lle_lock` the two are true of each other.
-//! 2. An entry that was unlinked is linked no more.
-//! 3. Packets are held only by entries that are linked.
+//! 1. An entry is marked LLE_LINKED exactly if it is in a bucket of its table and the table has a reference to it. This changes with
+//!    both locks held to write, and holds whenever `lle_lock` is released.
+//! 2. An unlinked entry is never linked again.
+//! 3. Only linked entries hold packets.
 //!
 //! # Differences from NetBSD
 //!
-//! * The lock of the table is the table's and not the interface's; the table of all tables is not there.
-//! * Entries of a bucket are a singly linked list.
-//! * A reference has a name ([`Holder`]), and what looks after it is told which function took it.
-//! * The last holder of an entry waits, before it frees it, for a handler of the timer that has dropped its reference and has
-//!   not returned yet. NetBSD calls `callout_destroy` at once, which asserts that no handler runs. It can happen only where
-//!   others than the table and the timer have references.
-//! * [`Lltable::purge_entries`] does not wait for handlers, and neither does NetBSD's. A handler lets go of its entry before it
-//!   enters the table; so whoever frees the table must wait until no softclock runs one (`xc_barrier` at softclock's
-//!   level does).
-//! * The old code of [`Bug::LlentryFree`] stood in the purge, as `if (callout_halt(…, lle_lock)) LLE_REMREF`; the result is not
-//!   whether one was taken off, and the lock is of the wrong kind (in.c 1.213). What is here is what it came to for a timer
-//!   that is pending.
+//! * The lock of the table belongs to the table, not to the interface. There is no list of all tables.
+//! * Entries of a bucket are on a singly linked list.
+//! * A reference has a name ([`Holder`]), and the check of references knows which function took it.
+//! * Before it frees an entry, the last holder waits for a handler of the timer that has dropped its reference and has not returned
+//!   yet. NetBSD calls `callout_destroy` at once, which asserts that no handler runs. The two differ only if there are holders other
+//!   than the table and the timer.
+//! * [`Lltable::purge_entries`] does not wait for handlers, and neither does NetBSD's. A handler releases its entry before it locks the
+//!   table, so the table may be freed only after all handlers have returned (`xc_barrier` at softclock's level waits for them).
+//! * The old code of [`Bug::LlentryFree`] was in the purge, as `if (callout_halt(…, lle_lock)) LLE_REMREF`. The result of `callout_halt`
+//!   does not tell whether a pending schedule was stopped, and an rwlock is no interlock for it (in.c 1.213). The code here has the
+//!   effect that this had on a pending timer.
 //!
 //! # Sources
 //!
@@ -75,19 +73,19 @@ use crate::note;
 pub const LLE_LINKED: u32 = 1 << 0;
 /// The entry was set by hand: it has no timer, and no reply changes it.
 pub const LLE_STATIC: u32 = 1 << 1;
-/// The entry was freed by whoever keeps the table; others may hold it still.
+/// The table has freed the entry; others may still hold references.
 pub const LLE_DELETED: u32 = 1 << 2;
 /// The link address is known.
 pub const LLE_VALID: u32 = 1 << 3;
 
 type Bucket = Plain<Option<&'static Llentry>>;
 
-/// What a table asks of its interface.
+/// The functions by which a table uses its interface.
 #[derive(Debug)]
 pub struct LltOps {
-    /// Sends a packet to a network address (`if_output`): it looks the link address up by itself.
+    /// Sends a packet to a network address (`if_output`), and looks up the link address again.
     pub output: fn(Arg, Mbuf, InAddr),
-    /// Asks whoever has a network address for its link address (`arprequest`).
+    /// Requests the link address of a network address (`arprequest`).
     pub request: fn(Arg, InAddr),
 }
 
@@ -97,7 +95,7 @@ pub struct Lltable {
     llt_afdata_lock: Krwlock,
     lle_head: Local<&'static [Bucket]>,
     llt_lle_count: Plain<u32>,
-    /// What the handlers of timers enter first, without NET_MPSAFE.
+    /// Taken first by the handlers of timers, without NET_MPSAFE.
     llt_softnet_lock: Local<Option<&'static Kmutex>>,
     llt_ops: Local<Option<&'static LltOps>>,
     llt_arg: Local<Arg>,
@@ -114,9 +112,9 @@ pub struct Llentry {
     pub(super) lle_lock: Krwlock,
     lle_refcnt: Plain<i32>,
     pub(super) la_flags: Plain<u32>,
-    /// The next of its bucket; under the lock of the table.
+    /// The next entry of its bucket. Protected by the lock of the table.
     lle_next: Plain<Option<&'static Llentry>>,
-    /// The next of those that are purged.
+    /// The next entry that is being purged.
     lle_chain: Plain<Option<&'static Llentry>>,
     pub(crate) la_timer: Callout,
     /// Packets that wait for the link address, the oldest first.
@@ -124,9 +122,9 @@ pub struct Llentry {
     la_numheld: Plain<u32>,
     /// Requests since the last answer.
     pub(super) la_asked: Plain<u32>,
-    /// When the link address ceases to be good, in ticks.
+    /// When the link address expires, in ticks.
     pub(super) la_expire: Plain<u32>,
-    /// So many ticks before it ceases to be good it is asked for again.
+    /// So many ticks before it expires, it is requested again.
     pub(super) la_preempt: Plain<u32>,
     pub(super) ll_addr: Plain<LlAddr>,
     references: References,
@@ -161,7 +159,7 @@ impl Default for Lltable {
 }
 
 impl Lltable {
-    /// A table that is still to be initialized ([`init`](Self::init)).
+    /// A table that must be initialized with [`init`](Self::init).
     pub const fn new() -> Self {
         Lltable {
             llt_afdata_lock: Krwlock::new("afdata"),
@@ -173,9 +171,9 @@ impl Lltable {
         }
     }
 
-    /// Gives the table its buckets and says what it is to ask its interface by, with `arg`. False: there is no memory.
+    /// Allocates the buckets, and sets the functions of the interface and their argument. False: there is no memory.
     ///
-    /// Context: thread or boot; nobody else knows the table yet.
+    /// Context: thread or boot, before the table is published.
     #[must_use]
     pub fn init(&self, softnet_lock: &'static Kmutex, ops: &'static LltOps, arg: Arg) -> bool {
         let buckets = curlwp().kernel().config().lltable_buckets;
@@ -189,10 +187,10 @@ impl Lltable {
         true
     }
 
-    /// Gives the buckets back (`llt_free_tbl`).
+    /// Frees the buckets (`llt_free_tbl`).
     ///
-    /// Context: nobody uses the table any more, and no handler of a timer runs. Panics (contract `lltable-empty`) if there
-    /// are entries in it.
+    /// Context: no other user of the table is left, and no handler of a timer runs. Panics (contract `lltable-empty`) if the table
+    /// has entries.
     pub fn fini(&self) {
         let entries = self.llt_lle_count.get_fused();
         contract!(
@@ -218,13 +216,13 @@ impl Lltable {
         held.map(|lle| u64::from(lle.la_numheld.peek())).sum()
     }
 
-    /// Enters the lock of the table (`IF_AFDATA_RLOCK`, `IF_AFDATA_WLOCK`). Context: thread or softint, no entry held.
+    /// Takes the lock of the table (`IF_AFDATA_RLOCK`, `IF_AFDATA_WLOCK`). Context: thread or softint, no entry held.
     #[track_caller]
     pub fn afdata_enter(&self, op: Krw) {
         self.llt_afdata_lock.enter(op);
     }
 
-    /// Leaves the lock of the table (`IF_AFDATA_UNLOCK`). Context: a holder's.
+    /// Releases the lock of the table (`IF_AFDATA_UNLOCK`). Context: a holder's.
     #[track_caller]
     pub fn afdata_exit(&self) {
         self.llt_afdata_lock.exit();
@@ -250,7 +248,7 @@ impl Lltable {
         }
     }
 
-    /// Asks for a link address. Context: thread or softint, no lock of the table or of an entry held.
+    /// Requests a link address. Context: thread or softint, no lock of the table or of an entry held.
     pub(super) fn request(&self, dst: InAddr) {
         curlwp().kernel().counters.arp_requests.incr();
         if let Some(ops) = self.llt_ops.get() {
@@ -269,7 +267,7 @@ impl Lltable {
         entries.find(|lle| lle.r_l3addr == addr)
     }
 
-    /// Finds an entry and enters its lock, to read or to write (`lla_lookup`).
+    /// Finds an entry and takes its lock, to read or to write (`lla_lookup`).
     ///
     /// Context: thread or softint, the lock of the table held in either way.
     #[track_caller]
@@ -279,7 +277,7 @@ impl Lltable {
         Some(lle)
     }
 
-    /// Finds an entry and keeps it, as `holder`, over whatever comes, until [`Llentry::unref`].
+    /// Finds an entry and takes a reference, as `holder`, until [`Llentry::unref`].
     ///
     /// Context: thread or softint, no lock of the table or of an entry held.
     pub fn lookup_hold(&self, addr: InAddr, holder: &'static str) -> Option<&'static Llentry> {
@@ -292,7 +290,7 @@ impl Lltable {
         Some(lle)
     }
 
-    /// Finds an entry, or makes one without a link address, and enters its lock to write (`lla_create`). `None`: there is no
+    /// Finds an entry, or creates one without a link address, and takes its lock to write (`lla_create`). `None`: there is no
     /// memory.
     ///
     /// Context: thread or softint, the lock of the table held to write. Panics: contract `lltable-write-held`.
@@ -307,7 +305,7 @@ impl Lltable {
         Some(lle)
     }
 
-    /// Puts a new entry into its bucket, and enters its lock to write (`htable_link_entry`).
+    /// Puts a new entry into its bucket, and takes its lock to write (`htable_link_entry`).
     fn link_entry(&self, lle: &'static Llentry) {
         let Some(head) = self.bucket(lle.r_l3addr) else {
             unreachable!("init has made a bucket at least")
@@ -346,7 +344,7 @@ impl Lltable {
         self.llt_lle_count.set(self.llt_lle_count.get() - 1);
     }
 
-    /// Deletes an entry (`lla_delete`). Whether there was one; packets that it held are dropped.
+    /// Deletes an entry (`lla_delete`) and drops the packets that it holds. False: there was none.
     ///
     /// Context: thread or softint, the lock of the table held to write. Panics: contract `lltable-write-held`.
     pub fn delete(&'static self, addr: InAddr) -> bool {
@@ -368,7 +366,7 @@ impl Lltable {
             let mut next = head.get();
             while let Some(lle) = next {
                 next = lle.lle_next.get();
-                // All of them at once: nobody else has two, for the table is ours.
+                // Several at once: no other thread can hold two, because this one holds the table's lock to write.
                 lle.lle_lock.enter(Krw::Writer);
                 lle.lle_chain.set(chain);
                 chain = Some(lle);
@@ -388,7 +386,7 @@ impl Lltable {
 }
 
 impl Llentry {
-    /// An entry that nobody else knows, without references.
+    /// A new entry, without references.
     fn new(table: &'static Lltable, addr: InAddr) -> Option<&'static Llentry> {
         let lle = Llentry {
             lle_lock: Krwlock::new("lle"),
@@ -420,7 +418,7 @@ impl Llentry {
         self.r_l3addr
     }
 
-    /// Looks at the entry: whether it has a link address. Context: thread or softint, the lock not held; by a holder.
+    /// Whether the entry has a link address. Context: thread or softint, without the lock; by a holder.
     pub fn look(&self) -> bool {
         self.lle_lock.enter(Krw::Reader);
         let valid = self.la_flags.get() & LLE_VALID != 0;
@@ -428,7 +426,7 @@ impl Llentry {
         valid
     }
 
-    /// Its table. If the entry is not linked, the table may be gone.
+    /// Its table. If the entry is not linked, the table may have been freed.
     pub(super) fn table(&self) -> &'static Lltable {
         self.lle_tbl
     }
@@ -437,27 +435,27 @@ impl Llentry {
         self.lle_softnet_lock
     }
 
-    /// Enters its lock to write (`LLE_WLOCK`). Context: thread or softint; the caller, or the table, has a reference.
+    /// Takes its lock to write (`LLE_WLOCK`). Context: thread or softint; the caller, or the table, has a reference.
     #[track_caller]
     pub fn wlock(&self) {
         self.lle_lock.enter(Krw::Writer);
     }
 
-    /// Leaves its lock (`LLE_WUNLOCK`). Context: the writer's. Panics: contract `llentry-references`.
+    /// Releases its lock (`LLE_WUNLOCK`). Context: the writer's. Panics: contract `llentry-references`.
     #[track_caller]
     pub fn wunlock(&self) {
         self.audit();
         self.lle_lock.exit();
     }
 
-    /// Leaves its lock (`LLE_RUNLOCK`). Context: a reader's. Panics: contract `llentry-references`.
+    /// Releases its lock (`LLE_RUNLOCK`). Context: a reader's. Panics: contract `llentry-references`.
     #[track_caller]
     pub fn runlock(&self) {
         self.audit();
         self.lle_lock.exit();
     }
 
-    /// Lets readers in (`LLE_DOWNGRADE`). Context: the writer's. Panics: contract `llentry-references`.
+    /// Turns the write lock into a read lock (`LLE_DOWNGRADE`). Context: the writer's. Panics: contract `llentry-references`.
     #[track_caller]
     pub fn downgrade(&self) {
         self.audit();
@@ -490,7 +488,7 @@ impl Llentry {
         self.references.take(holder, function, runs);
     }
 
-    /// Drops a reference that is not the last (`LLE_REMREF`): of the timer, that of a schedule which was taken off.
+    /// Drops a reference that is not the last (`LLE_REMREF`); of the timer, that of a schedule that was stopped.
     ///
     /// Context: the lock held to write. Panics: contracts `llentry-write-held`, `llentry-holder`.
     #[track_caller]
@@ -514,8 +512,8 @@ impl Llentry {
         self.lle_refcnt.set(self.lle_refcnt.get() - 1);
     }
 
-    /// Leaves the lock; if nobody has a reference any more, frees the entry (the second half of `LLE_FREE_LOCKED`, whose
-    /// first is to drop the caller's).
+    /// Releases the lock, and frees the entry if it has no references (the second half of `LLE_FREE_LOCKED`; the first drops the
+    /// caller's reference).
     ///
     /// Context: thread or softint, the lock held to write. Waits for a handler of the timer that has dropped its reference
     /// and is about to return. Panics: contract `llentry-references`.
@@ -542,7 +540,7 @@ impl Llentry {
         self.free_locked();
     }
 
-    /// Deletes the entry, drops the packets that it holds and the table's reference, and leaves its lock (`llentry_free`).
+    /// Deletes the entry, drops the packets that it holds and the table's reference, and releases its lock (`llentry_free`).
     ///
     /// Context: thread or softint, the lock held to write; if the entry is linked, the lock of the table too.
     /// Panics: contracts `llentry-write-held`, `lltable-write-held`.
@@ -560,7 +558,7 @@ impl Llentry {
         self.free_locked();
     }
 
-    /// Takes a pending schedule of the timer off, and drops its reference: it will not run. `bug` is the old code that kept it.
+    /// Stops a pending timer, and drops the reference of the run that will not happen. `bug` is the old code that kept it.
     ///
     /// `callout_pending` first: `callout_stop` does not tell what was never scheduled from what was pending. If the handler
     /// has begun in between, `callout_stop` says so, and the reference is the handler's. Not `callout_halt`: the handler
@@ -576,7 +574,7 @@ impl Llentry {
         }
     }
 
-    /// Holds a packet until the link address is known; of more than `most`, drops the oldest. How many it dropped.
+    /// Holds a packet until the link address is known; drops the oldest ones if there are more than `most`. Returns how many.
     ///
     /// Context: the lock held to write. Panics: contract `llentry-write-held`.
     pub(super) fn hold(&self, m: Mbuf, most: u32) -> u64 {
@@ -602,7 +600,7 @@ impl Llentry {
         dropped
     }
 
-    /// Takes the packet that was held longest. Context: the lock held to write.
+    /// Takes the oldest packet that is held. Context: the lock held to write.
     fn unhold(&self) -> Option<Mbuf> {
         let packet = self.la_hold.get()?;
         self.la_hold.set(packet.m_nextpkt.get());
@@ -619,7 +617,7 @@ impl Llentry {
         held
     }
 
-    /// Drops all packets that are held (`lltable_drop_entry_queue`): how many. Context: the lock held to write.
+    /// Drops all packets that are held (`lltable_drop_entry_queue`). Returns how many. Context: the lock held to write.
     fn drop_queue(&self) -> u64 {
         let mut dropped = 0;
         for m in self.take_held() {
@@ -629,7 +627,7 @@ impl Llentry {
         dropped
     }
 
-    /// Whether the count is what those who keep the entry alive add up to. Panics: contract `llentry-references`.
+    /// Checks the reference count against the known holders. Panics: contract `llentry-references`.
     #[track_caller]
     fn audit(&self) {
         if !cfg!(feature = "contracts") {
@@ -646,7 +644,7 @@ impl Llentry {
     }
 }
 
-/// Packets that were taken from an entry: each is to be sent or freed.
+/// Packets taken from an entry. Each must be sent or freed.
 #[must_use = "the packets are to be sent or freed"]
 pub(super) struct Held(Option<&'static Packet>);
 

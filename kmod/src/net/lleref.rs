@@ -1,35 +1,35 @@
-//! Who keeps an entry of a link-level table alive: the account that its count is checked against.
+//! The record of who holds references to an entry of a link-level table, which its count is checked against.
 //!
 //! # Overview
 //!
-//! The count of an entry is an int. Which of its references is whose, an int does not tell; so a reference that is
-//! forgotten shows, if at all, as memory that never comes back, long after and without a name. Here each reference is
-//! written down when it is taken (whose it is, and which LWP took it, on which CPU, where), and crossed out when it is
-//! dropped. At each release of the entry's lock its count must be what those answer for who can be asked:
+//! The count of an entry is an int, which does not tell whose each reference is. So a forgotten reference shows up, if at all, as
+//! memory that is never freed, much later and without a name. Here each reference is recorded when it is taken (for which holder,
+//! by which LWP, on which CPU and where), and removed from the record when it is dropped. Each time the entry's lock is released,
+//! its count must match:
 //!
 //! ```text
 //! refcnt == 1 if it is linked           (the table)
 //!         + 1 if its timer is pending   (the timer, which is on the wheel)
 //!         + 1 if its timer is in flight (the handler, which has not dropped the timer's reference yet)
-//!         + the holders that are written down
+//!         + the other holders that are recorded
 //! ```
 //!
-//! A timer is *in flight* from the moment in which softclock takes it off its list (it is pending no more) until its
-//! handler drops the reference that it was scheduled with; a handler that returns without doing so is in flight no
-//! more either. The two terms of the timer are read at one moment, under the lock of its callout.
+//! A timer is *in flight* from the moment when softclock takes it off its list (then it is no longer pending) until its handler drops
+//! the reference that it was scheduled with, or returns without doing so. The two terms of the timer are read together, under
+//! the lock of its callout.
 //!
 //! # What it knows
 //!
-//! The protocol, as the header of [`llatbl`](crate::net::llatbl) has it. It decides nothing, and knows no bug: what is
-//! written down of the table and of the timer is there to be told, and is not counted.
+//! It knows the protocol in the header of [`llatbl`](crate::net::llatbl), and no bug. What it records of the table and of the timer
+//! is for reports, and is not counted.
 //!
 //! # Contexts
 //!
-//! With the entry's lock held: to write for changes, in either way to look.
+//! With the entry's lock held: to write for changes, to read or write for looking.
 //!
 //! # Differences from NetBSD
 //!
-//! NetBSD has nothing like it. It costs a few words an entry, and nothing without the feature `contracts`.
+//! NetBSD has no such record. It takes a few words per entry, and none without the feature `contracts`.
 
 use core::fmt;
 use core::panic::Location;
@@ -40,17 +40,17 @@ use crate::kern::lwp::{Name, curcpu, curlwp};
 use crate::mem::Local;
 use crate::net::InAddr;
 
-/// References of an entry that are written down. What is beyond is only counted, and whose it is is not known.
+/// Most references that are recorded for an entry. Further ones are only counted, without their holders.
 const MOST: usize = 6;
 
-/// Whose a reference is.
+/// The holder of a reference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
     /// The table's, while the entry is linked.
     Table,
     /// The timer's, while it is scheduled or its handler runs.
     Timer,
-    /// Somebody's who keeps the entry for longer than its lock, with the word for who that is.
+    /// Another holder, which keeps the entry for longer than its lock, with its name.
     Other(&'static str),
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Who took a reference, as text: `arp_update by input on cpu1, at kmod/src/net/arp.rs:1`.
+/// How a reference was taken, as text: `arp_update by input on cpu1, at kmod/src/net/arp.rs:1`.
 struct Taker(Reference);
 
 impl fmt::Display for Taker {
@@ -103,9 +103,9 @@ impl fmt::Display for Taker {
 /// The references of an entry, the oldest first.
 pub(super) struct References {
     taken: [Local<Option<Reference>>; MOST],
-    /// How many were taken, by whomever, and found no place.
+    /// How many were taken that are not recorded, because there is no room.
     beyond: Local<u32>,
-    /// How many are [`Holder::Other`]'s, written down or not.
+    /// How many are [`Holder::Other`]'s, recorded or not.
     holders: Local<u32>,
 }
 
@@ -115,7 +115,7 @@ crate::fields!(References {
     holders
 });
 
-/// What the protocol says of an entry, and its count: at one moment.
+/// The state of an entry, and its count, at one moment.
 #[derive(Clone, Copy)]
 pub(super) struct Account {
     pub(super) entry: InAddr,
@@ -131,7 +131,7 @@ impl Account {
         self.timer.running && !self.consumed
     }
 
-    /// References of the timer that somebody answers for.
+    /// References of the timer that are accounted for.
     fn of_timer(&self) -> usize {
         usize::from(self.timer.pending) + usize::from(self.in_flight())
     }
@@ -150,7 +150,7 @@ impl References {
         self.taken.iter().map_while(|place| place.get())
     }
 
-    /// Writes a reference down that `function` has taken, when the entry's timer had run `runs` times.
+    /// Records a reference that `function` has taken, when the entry's timer had run `runs` times.
     #[track_caller]
     pub(super) fn take(&self, holder: Holder, function: &'static str, runs: u32) {
         if !cfg!(feature = "contracts") {
@@ -176,7 +176,7 @@ impl References {
         }
     }
 
-    /// Crosses out a reference of `holder`: the one that was taken first, or last.
+    /// Removes the record of a reference of `holder`: the one that was taken first, or last.
     ///
     /// Panics: contract `llentry-holder`.
     #[track_caller]
@@ -212,12 +212,12 @@ impl References {
         }
     }
 
-    /// How many references somebody answers for.
+    /// How many references are accounted for.
     fn answered_for(&self, account: Account) -> usize {
         usize::from(account.linked) + account.of_timer() + self.holders.get() as usize
     }
 
-    /// Compares the count with those who answer for it.
+    /// Compares the count with the references that are accounted for.
     ///
     /// Panics: contract `llentry-references`.
     #[track_caller]
@@ -244,14 +244,14 @@ pub(super) enum Which {
     Last,
 }
 
-/// The references as a report tells them.
+/// The references, for a report.
 struct Told<'a>(&'a References, Account);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Told(references, account) = self;
         let timers = references.iter().filter(|r| r.holder == Holder::Timer);
-        // A timer's reference that nobody answers for is older than those that somebody does.
+        // A timer's reference that is not accounted for is older than those that are.
         let mut forgotten = timers.count().saturating_sub(account.of_timer());
         let mut in_flight = account.in_flight();
         for (index, reference) in references.iter().enumerate() {
@@ -281,7 +281,7 @@ impl fmt::Display for Told<'_> {
 }
 
 impl Told<'_> {
-    /// Who should have a reference, and has none.
+    /// The holders that should have a reference, and have none.
     fn write_missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Told(references, account) = self;
         let has = |holder| references.iter().filter(|r| r.holder == holder).count();

@@ -2,33 +2,32 @@
 //!
 //! # Overview
 //!
-//! An [`Mbuf`] owns one packet: its bytes, in one piece, with room in front for headers that are still to be
-//! written, and what the layers tell each other about it. It is moved from layer to layer; whoever has it sends it,
-//! queues it or frees it ([`Mbuf::free`]). None is dropped on the way: that is a contract, so that each place
-//! where a packet can end says why, and counts it under one [`End`].
+//! An [`Mbuf`] owns one packet: its bytes in one piece, with room in front for headers that are still to be written, and
+//! what the layers tell each other about it. It moves from layer to layer. Each layer sends it, queues it or frees it
+//! ([`Mbuf::free`]). Dropping an [`Mbuf`] breaks a contract: each place where a packet can end must give the reason, which is
+//! counted as one [`End`].
 //!
 //! # Contexts
 //!
-//! [`Mbuf::get`] and [`Mbuf::free`]: as kmem(9), thread and softint; so drivers receive in a softint
-//! ([`crate::net::nic`]). Everything else: any; the owner alone.
+//! [`Mbuf::get`] and [`Mbuf::free`]: thread and softint, as kmem(9). So drivers receive in a softint ([`crate::net::nic`]).
+//! Everything else: any context, by the owner.
 //!
 //! # Per-CPU operation
 //!
-//! Each CPU keeps some free buffers (`mbuf_cache` of the configuration), which only it touches, at IPL_VM; what it has
-//! too many of goes to the *depot*, half of the cache at a time, and from there to CPUs that have none. So buffers that
-//! one CPU takes and another frees come back, and once there are enough of them nothing is allocated any more. With
-//! a cache of 0 each buffer comes from kmem(9) and goes back there at once: then the simulated machine sees who touches
-//! one that was freed.
+//! Each CPU has a cache of free buffers (`mbuf_cache` of the configuration), which only it touches, at IPL_VM. A CPU with too many
+//! moves half of its cache to the *depot*, and a CPU with none takes some from there. So buffers that one CPU allocates and another
+//! frees come back, and after a while nothing more is allocated. With a cache of 0 each buffer comes from kmem(9) and goes back
+//! at once: then the simulated machine reports every access to a freed buffer.
 //!
 //! # Lock order
 //!
-//! The depot's lock is a spin mutex at IPL_VM; nothing is taken under it.
+//! The depot's lock is a spin mutex at IPL_VM. No lock is taken under it.
 //!
 //! # Ownership
 //!
-//! The handle is what owns: it cannot be copied. A queue that other CPUs take packets from keeps the packet itself
-//! ([`Mbuf::into_queue`]), and whoever takes it out has the handle again ([`Mbuf::from_queue`]). Both touch a plain word
-//! of the packet, so that a queue which does not order the two is reported as a data race.
+//! The handle owns the packet, and cannot be copied. A queue between CPUs stores the packet itself ([`Mbuf::into_queue`]);
+//! taking it out gives the handle back ([`Mbuf::from_queue`]). Both touch a plain word of the packet, so a queue that
+//! does not order them is reported as a data race.
 //!
 //! # When to use something else
 //!
@@ -36,10 +35,9 @@
 //!
 //! # Differences from NetBSD
 //!
-//! There are no chains and no shared storage: each packet has a buffer that holds any Ethernet frame. It is aligned
-//! as the headers want it. No tags. Buffers are not had in a hard interrupt, where NetBSD's drivers get theirs from a
-//! pool at IPL_VM: here what is behind the cache is kmem(9), which a hard interrupt must not call, and without a cache
-//! (on the simulated machine) a handler could never have one.
+//! There are no chains and no shared storage: each packet has a buffer that is large enough for any Ethernet frame and aligned for
+//! the headers. There are no tags. A hard interrupt cannot allocate buffers. NetBSD's drivers can, from a pool at IPL_VM; here
+//! the cache is filled by kmem(9), which a hard interrupt must not call, and on the simulated machine there is often no cache.
 //!
 //! # Sources
 //!
@@ -73,7 +71,7 @@ pub const M_MCAST: u32 = 1 << 1;
 
 macro_rules! ends {
     ($($(#[$doc:meta])* $end:ident, $dropped:literal, $text:literal;)*) => {
-        /// How a packet ends: every one does in exactly one of these ways.
+        /// How a packet ends: each packet ends in exactly one of these ways.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[repr(usize)]
         pub enum End {
@@ -84,14 +82,14 @@ macro_rules! ends {
             /// Every end.
             pub const ALL: &[End] = &[$(End::$end),*];
 
-            /// What is said of so many packets: "12 sent".
+            /// The text after a number of packets: "12 sent".
             pub const fn text(self) -> &'static str {
                 match self {
                     $(End::$end => $text,)*
                 }
             }
 
-            /// Whether the packet came to nothing.
+            /// Whether the packet was dropped.
             pub const fn is_drop(self) -> bool {
                 match self {
                     $(End::$end => $dropped,)*
@@ -104,13 +102,13 @@ macro_rules! ends {
 ends! {
     /// An interface has sent it: the card has a copy.
     Sent, false, "sent";
-    /// A socket's reader had it, or who took it off an interface otherwise.
+    /// The reader of a socket or of a tap took it.
     Delivered, false, "delivered";
     /// An ARP packet that was read.
     Arp, false, "ARP packets read";
     /// An ICMP message to this host that was read and wants no answer.
     Icmp, false, "ICMP messages read";
-    /// It was got for a frame that did not come.
+    /// It was allocated for a frame that did not come.
     Unused, false, "not needed";
     /// The interface is down, or was when it came to be sent.
     IfDown, true, "dropped: interface down";
@@ -134,17 +132,17 @@ ends! {
     BadIp, true, "dropped: bad IP header";
     /// The checksum of the IPv4 header is wrong.
     BadIpSum, true, "dropped: bad IP checksum";
-    /// A fragment: none is put together again.
+    /// A fragment: fragments are not reassembled.
     Fragment, true, "dropped: fragment";
     /// For another IP address: nothing is forwarded.
     NotOurs, true, "dropped: not for this host";
-    /// A protocol that is not spoken here.
+    /// A protocol other than ICMP and UDP.
     NoProtocol, true, "dropped: unknown protocol";
     /// An ICMP message that is too short, or has a wrong checksum.
     BadIcmp, true, "dropped: bad ICMP message";
     /// A UDP datagram that is too short, is for port 0, or has a wrong checksum.
     BadUdp, true, "dropped: bad UDP datagram";
-    /// Nobody listens on its port.
+    /// There is no socket for its port.
     NoPort, true, "dropped: no port";
     /// The socket has as much as it keeps.
     SocketFull, true, "dropped: socket full";
@@ -160,7 +158,7 @@ ends! {
     NoMemory, true, "dropped: no memory";
 }
 
-/// What a kernel has for its packets.
+/// The packets of a kernel.
 pub struct Mbufs {
     caches: [Cache; Config::MAXCPUS],
     depot: Kmutex,

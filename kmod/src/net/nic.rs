@@ -2,53 +2,52 @@
 //!
 //! # Overview
 //!
-//! A card has received something: its interrupt comes on some CPU. The handler *claims* each receive queue that nobody
-//! has, and schedules a softint of the level of softnet on its CPU; the softint takes the frames out
-//! ([`machine::nic_receive`]), each into a packet, and gives them to the interface. When there are no more it gives the
-//! claim back. Without a stack the interrupt is a [`listener`]'s.
+//! A card that has received something interrupts a CPU. The handler *claims* each receive queue that is free, and schedules a
+//! softint at the level of softnet on its CPU. The softint copies each frame into a packet ([`machine::nic_receive`]) and gives it
+//! to the interface. When there are no more frames, it releases the claim. Without a stack the interrupt goes to a [`listener`].
 //!
 //! # Contexts
 //!
 //! `intr`: hard interrupt at IPL_VM. `attach`: thread, or boot. Sending: softint up to softnet, or thread.
 //!
-//! # A frame that comes when the softint has just looked
+//! # A frame that arrives when the softint has just looked
 //!
-//! Its interrupt may come on another CPU, which finds the queue claimed. It leaves a note, and who gives the claim back
-//! finds it:
+//! Its interrupt may come on another CPU, which finds the queue claimed. The handler leaves a note (AGAIN) in the claim. The softint
+//! finds the note when it releases the claim, and looks again:
 //!
 //! ```text
 //! softint on cpu0                      interrupt on cpu1
 //! nic_receive: None
 //!                                      a frame; claimed by cpu0: AGAIN
-//! give back: AGAIN, so claimed still
+//! release: AGAIN, so still claimed
 //! nic_receive: the frame
 //! nic_receive: None
-//! give back: free
+//! release: free
 //! ```
 //!
 //! # Under load
 //!
-//! The protocols' softints are of the same level, and have their turn when this one returns. So it takes half as many frames
-//! at a time as the ring of a protocol holds, keeps its claims, and schedules itself again.
+//! The softints of the protocols have the same level, and run only when this one returns. So it takes at most half as many frames
+//! as the ring of a protocol holds, keeps its claims, and schedules itself again.
 //!
-//! Who schedules itself would outlive `softint_disestablish`, which waits for what is queued already. So the stack is taken
-//! from the kernel before that, and a softint that finds none lets it be.
+//! A softint that schedules itself could outlive `softint_disestablish`, which waits only for runs that are queued already. So the
+//! stack is removed from the kernel first, and a softint that finds no stack does nothing.
 //!
 //! # Invariants
 //!
-//! 1. A queue is emptied by who has claimed it, and by nobody else.
-//! 2. After each interrupt a queue is free and was looked at later, or it is claimed and will be.
-//! 3. The claim names a CPU, so the softint of another leaves the queue alone.
+//! 1. Only the softint that has claimed a queue empties it.
+//! 2. After each interrupt, a queue is either free and was looked at after the interrupt, or claimed and will be looked at.
+//! 3. The claim names a CPU, so the softints of other CPUs leave the queue alone.
 //!
 //! # Lock order
 //!
-//! `nic_tx` of a card, a spin mutex at IPL_VM: one CPU at a time gives it frames. Nothing is taken under it.
+//! `nic_tx` of a card is a spin mutex at IPL_VM: one CPU at a time gives frames to the card. No lock is taken under it.
 //!
 //! # Differences from NetBSD
 //!
-//! The handler takes no packets out: they come from kmem(9), which a hard interrupt must not call. NetBSD's drivers
-//! allocate in the handler, from a pool at IPL_VM; those for fast cards leave it to a softint under load (`ixg(4)`,
-//! `vioif(4)`), as this one always does. A card is never detached while it runs: its interface is ([`detach`]).
+//! The handler allocates no packets: they come from kmem(9), which a hard interrupt must not call. NetBSD's drivers allocate in the
+//! handler, from a pool at IPL_VM; those for fast cards use a softint under load (`ixg(4)`, `vioif(4)`), as this one always does. A
+//! card is never detached while it runs; only its interface is ([`detach`]).
 //!
 //! # Sources
 //!

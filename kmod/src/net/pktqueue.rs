@@ -2,10 +2,10 @@
 //!
 //! # Overview
 //!
-//! A packet queue has a ring ([pcq](crate::kern::pcq)) for each CPU and a softint of the level of softnet. Who has a
-//! packet for the protocol picks a CPU by the hash of the packet's flow ([`pktq_rps_hash`]), puts the packet into the ring
-//! of that CPU, and schedules the softint there: so the packets of a flow stay in order, and flows are spread over the
-//! CPUs. The softint takes all it can get ([`Pktqueue::dequeue`]).
+//! A packet queue has a ring ([pcq](crate::kern::pcq)) for each CPU, and a softint at the level of softnet. A producer picks a CPU
+//! by the hash of the packet's flow ([`pktq_rps_hash`]), puts the packet into the ring of that CPU, and schedules the softint there.
+//! So the packets of a flow stay in order, and flows are spread over the CPUs. The softint takes all packets that are there
+//! ([`Pktqueue::dequeue`]).
 //!
 //! # Contexts
 //!
@@ -13,20 +13,20 @@
 //! |---|---|
 //! | [`Pktqueue::enqueue`] | thread, softint up to the level of softnet |
 //! | [`Pktqueue::dequeue`] | the queue's own softint |
-//! | [`Pktqueue::barrier`], [`Pktqueue::flush`], [`Pktqueue::set_maxlen`] | thread that may sleep; any number at once |
+//! | [`Pktqueue::barrier`], [`Pktqueue::flush`], [`Pktqueue::set_maxlen`] | thread that may sleep; several at once |
 //! | [`Pktqueue::create`] | thread, or boot |
-//! | [`Pktqueue::destroy`] | thread that may sleep; nobody uses the queue any more |
+//! | [`Pktqueue::destroy`] | thread that may sleep, after the last use of the queue |
 //!
 //! # Per-CPU operation
 //!
-//! A ring is emptied by its own CPU alone, at the level of softnet. So is it swapped and flushed, by a cross call which
-//! runs at that level: it never comes into the middle of a dequeue. Whoever puts does it at that level, too: so when a
-//! barrier of that level has been on every CPU, nobody still has a ring in hand that was swapped away.
+//! Only its own CPU empties a ring, at the level of softnet. A cross call that runs at that level swaps and flushes it, so this
+//! never happens in the middle of a dequeue. Producers put at that level too. So after a cross call at that level has run on every
+//! CPU, no producer still uses a ring that was swapped out.
 //!
 //! # The barrier
 //!
-//! [`Pktqueue::barrier`] waits until all packets have been handled that were put before it was called. It puts a
-//! *marker* into each ring; a CPU that takes it counts it and goes on with the next item.
+//! [`Pktqueue::barrier`] waits until all packets that were put before the call have been handled. It puts a *marker* into each
+//! ring. A CPU that takes a marker out counts it, and continues with the next item.
 //!
 //! ```text
 //! producer        ring of cpu1        cpu1                          barrier
@@ -37,39 +37,38 @@
 //!                                     b is handled                  pq_barrier is 1: a was handled
 //! ```
 //!
-//! A ring that looks empty gets its marker, too. That its first item cannot be had does not say that there is none: a
-//! producer may be just putting it, with packets behind it that were put before the barrier was called. And that there is
-//! none does not say that all were handled: the softint may have the last one in its hands.
+//! A ring that looks empty gets a marker too. It may look empty although it is not: a producer may be putting the first item, with
+//! packets behind it that were put before the barrier was called. And if it is empty, the softint may still be handling the
+//! last packet.
 //!
 //! # Invariants
 //!
 //! 1. Enqueued = dequeued + flushed + in the rings, without the markers.
-//! 2. After each put the softint is scheduled, so at rest the rings are empty.
+//! 2. The softint is scheduled after each put. So the rings are empty at rest.
 //! 3. `pq_barrier` is 0 unless `pq_lock` is held.
 //!
 //! # Lock order
 //!
-//! `pq_lock`, under which it sleeps, comes after IFNET_LOCK and before nothing. Not with `softnet_lock` held: the softint
-//! may need it.
+//! `pq_lock` comes after IFNET_LOCK, and no lock is taken under it. A barrier sleeps with it held, so it is not taken with
+//! `softnet_lock` held, which the softint may need.
 //!
 //! # Memory order
 //!
-//! The ring of a CPU is published by the swap (release, acquire); that the ring is not used any more is ordered by the
-//! cross calls. Packets are ordered by their ring. The count of the barrier is a release of what was handled.
+//! The swap publishes the ring of a CPU (release, acquire). The cross calls order the last use of the old ring before its end. A ring
+//! orders its packets. Counting a marker is a release of the packets that were handled before it.
 //!
 //! # Differences from NetBSD
 //!
-//! * [`Pktqueue::barrier`] puts a marker into every ring; there, only if `pcq_peek` finds an item, which misses packets as
-//!   above (the scenario `net-pktqueue` found that, on 2 CPUs after 139,384 schedules).
-//! * [`Pktqueue::enqueue`] raises the level to softnet itself. There, a caller that only has preemption off can still be
-//!   interrupted by the barrier of `pktq_set_maxlen`, with a ring in hand that is then freed.
-//! * [`Pktqueue::flush`] empties each ring on its own CPU, so that packets may come meanwhile; there the caller keeps
-//!   them away.
-//! * [`Pktqueue::set_maxlen`] holds `pq_lock` until what was in the old rings is in the new, so that a barrier cannot
-//!   overtake it.
+//! * [`Pktqueue::barrier`] puts a marker into every ring. NetBSD does only if `pcq_peek` finds an item, which misses packets as
+//!   described above (the scenario `net-pktqueue` found that, on 2 CPUs after 139,384 schedules).
+//! * [`Pktqueue::enqueue`] raises the level to softnet itself. In NetBSD, a caller that has only disabled preemption can be
+//!   interrupted by the barrier of `pktq_set_maxlen` while it uses a ring that is then freed.
+//! * [`Pktqueue::flush`] empties each ring on its own CPU, and packets may arrive meanwhile. In NetBSD the caller must prevent that.
+//! * [`Pktqueue::set_maxlen`] holds `pq_lock` until the contents of the old rings are in the new ones, so that a barrier cannot
+//!   overtake them.
 //! * [`Pktqueue::destroy`] ends the softint *before* it frees the rings.
-//! * The rings stand in an array, not in percpu(9) storage: other CPUs read it all the time. The hash is a mixture of
-//!   addresses and ports, without a key (Toeplitz there).
+//! * The rings are in an array, not in percpu(9) storage, because other CPUs read it all the time. The hash mixes addresses and
+//!   ports, without a key (NetBSD has a Toeplitz hash).
 //!
 //! # Sources
 //!
@@ -193,12 +192,12 @@ impl Pktqueue {
         self.pq_name
     }
 
-    /// What was given to [`create`](Self::create) for the softint.
+    /// The argument that [`create`](Self::create) was given for the softint.
     pub fn arg(&self) -> Arg {
         self.pq_arg
     }
 
-    /// What went through it: exact at rest.
+    /// How many packets went through it. Exact at rest.
     pub fn stats(&self) -> PktqStats {
         PktqStats {
             enqueued: self.enqueued.load(Bare::Relaxed),
@@ -208,7 +207,7 @@ impl Pktqueue {
         }
     }
 
-    /// Packets that are in its rings, by its statistics: exact at rest.
+    /// Packets in its rings, by its statistics. Exact at rest.
     pub fn queued(&self) -> u64 {
         let stats = self.stats();
         stats.enqueued - stats.dequeued - stats.flushed
@@ -228,21 +227,21 @@ impl Pktqueue {
         }
     }
 
-    /// Has the softint run on a CPU.
+    /// Schedules the softint on a CPU.
     fn schedule(&self, cpu: usize) {
         if let Some(sih) = self.pq_sih.get() {
             softint::schedule_cpu(sih, curlwp().kernel().cpu(cpu));
         }
     }
 
-    /// Puts a packet at the end of the ring that `hash` picks, and has it taken out there (`pktq_enqueue`).
+    /// Puts a packet at the end of the ring that `hash` picks, and schedules the softint there (`pktq_enqueue`).
     ///
     /// A packet that finds no room ends as [`End::QueueFull`]; then the result is false.
     /// Context: thread, softint up to the level of softnet; not with the level raised above it. Panics: contract
     /// `pktq-level`.
     #[track_caller]
     pub fn enqueue(&self, m: Mbuf, hash: u32) -> bool {
-        // At this level no barrier comes between the look at the ring and the put.
+        // At this level no barrier can run between reading the ring's address and the put.
         let s = spl::splraise(Ipl::SoftNet);
         contract!(
             spl::ilevel() == Ipl::SoftNet && !spl::cpu_intr_p(),
@@ -268,7 +267,7 @@ impl Pktqueue {
         room
     }
 
-    /// Takes the next packet out of the ring of this CPU (`pktq_dequeue`). `None`: there is none to be had.
+    /// Takes the next packet out of the ring of this CPU (`pktq_dequeue`). `None`: there is none.
     ///
     /// Context: the softint of the queue. Panics: contract `pktq-dequeue`.
     #[track_caller]
@@ -294,7 +293,7 @@ impl Pktqueue {
         }
     }
 
-    /// Waits until all packets have been handled that were put before the call (`pktq_barrier`).
+    /// Waits until all packets that were put before the call have been handled (`pktq_barrier`).
     ///
     /// Context: thread that may sleep, without a lock that the softint takes. Panics: contracts `sleepable`,
     /// `pktq-barrier`.
@@ -327,7 +326,7 @@ impl Pktqueue {
         self.pq_lock.exit();
     }
 
-    /// Has the softint run on a CPU: for a thread.
+    /// Schedules the softint on a CPU, from a thread.
     fn kick(&self, cpu: usize) {
         let s = spl::splraise(Ipl::SoftNet);
         self.schedule(cpu);
@@ -336,7 +335,7 @@ impl Pktqueue {
 
     /// Frees the packets that are in the rings, as [`End::Flushed`] (`pktq_flush`).
     ///
-    /// A packet behind one that is just being put stays, and is handled. Context: thread that may sleep, without a lock
+    /// A packet behind one that is just being put stays in the ring, and is handled later. Context: thread that may sleep, without a lock
     /// that the softint takes. Panics: contract `sleepable`.
     #[track_caller]
     pub fn flush(&self) {
@@ -363,9 +362,9 @@ impl Pktqueue {
         self.pq_lock.exit();
     }
 
-    /// Gives each CPU a ring for `maxlen - 1` packets, with what was in the old one (`pktq_set_maxlen`).
+    /// Gives each CPU a new ring for `maxlen - 1` packets, with the contents of the old one (`pktq_set_maxlen`).
     ///
-    /// Packets that come meanwhile may overtake those. False: there is no memory, and nothing changes.
+    /// Packets that arrive meanwhile may overtake those. False: there is no memory, and nothing changes.
     /// Context: thread that may sleep, without a lock that the softint takes. Panics: contracts `sleepable`, `pcq-size`.
     #[track_caller]
     pub fn set_maxlen(&'static self, maxlen: usize) -> bool {
@@ -381,7 +380,7 @@ impl Pktqueue {
             swap_cpu,
             args,
         ));
-        // Who looked at an old ring before it was swapped has put into it after this.
+        // Producers that found an old ring before it was swapped have finished their put after this.
         xcall::barrier(Priority::High(Ipl::SoftNet));
         for cpu in 0..curlwp().kernel().cpus().len() {
             if let Some(old) = swap.rings[cpu].get() {
@@ -395,7 +394,7 @@ impl Pktqueue {
         true
     }
 
-    /// Puts what is in a ring that nobody else has any more into that of a CPU.
+    /// Moves the packets of a ring that is no longer used into that of a CPU.
     fn move_over(&self, old: &Pcq<Packet>, cpu: usize) {
         while let Some(packet) = old.get() {
             while !self.ring(cpu).put(packet) {
@@ -406,7 +405,7 @@ impl Pktqueue {
         }
     }
 
-    /// Ends the queue (`pktq_destroy`). What is in its rings ends as [`End::Flushed`].
+    /// Destroys the queue (`pktq_destroy`). Packets in its rings end as [`End::Flushed`].
     ///
     /// Context: thread that may sleep; nobody enqueues any more. Panics: contracts `sleepable`.
     #[track_caller]
@@ -415,11 +414,11 @@ impl Pktqueue {
         self.free();
     }
 
-    /// The first part of [`destroy`](Self::destroy): its statistics are still there.
+    /// The first part of [`destroy`](Self::destroy), after which the statistics can still be read.
     #[track_caller]
     pub(crate) fn retire(&self) {
         assert_sleepable("pktq_destroy");
-        // First of all: it may be queued, and looks at the rings.
+        // First, because the softint may be queued and uses the rings.
         if let Some(sih) = self.pq_sih.get() {
             softint::disestablish(sih);
         }
@@ -441,12 +440,12 @@ impl Pktqueue {
         self.free();
     }
 
-    /// The rings that were made.
+    /// The rings that were created.
     fn rings(&self) -> impl Iterator<Item = &'static Pcq<Packet>> {
         self.pq_pcq.iter().filter_map(|place| place.load(Relaxed))
     }
 
-    /// The end of [`destroy`](Self::destroy), and of what was created in part: there is no softint.
+    /// The end of [`destroy`](Self::destroy), and of a queue that was created only in part. There is no softint.
     pub(crate) fn free(&'static self) {
         for ring in self.rings() {
             ring.destroy();
@@ -472,7 +471,7 @@ fn softintr(pq: Arg) {
 fn flush_cpu(pq: Arg, _: Arg) {
     // SAFETY: `flush` waits for the cross call, and its caller keeps the queue until it has returned.
     let pq: &'static Pktqueue = unsafe { pq.get() };
-    // In a rump kernel a thread makes the call: nobody may take packets out meanwhile.
+    // In a rump kernel a thread runs the cross call, so the softint must be kept from taking packets out meanwhile.
     let s = spl::splraise(Ipl::SoftNet);
     let cpu = curcpu().index();
     let ring = pq.ring(cpu);
@@ -483,7 +482,7 @@ fn flush_cpu(pq: Arg, _: Arg) {
     spl::splx(s);
 }
 
-/// What the cross call of a change of the length gets: new rings; and leaves: the old ones.
+/// The rings of a change of the length: its cross call replaces the new ones by the old ones.
 struct Swap {
     pq: &'static Pktqueue,
     rings: [Plain<Option<&'static Pcq<Packet>>>; Config::MAXCPUS],

@@ -2,9 +2,9 @@
 //!
 //! # Overview
 //!
-//! The table is a list under a rwlock, the longest prefix first. [`rtalloc1`] gives a route with a reference counted;
-//! [`rt_unref`] gives it back. A route that was deleted is out of the table at once, and is freed when nobody has it any
-//! more, by a worker: whoever deletes it may hold what a reference's holder waits for.
+//! The table is a list under an rwlock, with the longest prefix first. [`rtalloc1`] finds a route and takes a reference, and
+//! [`rt_unref`] releases it. A deleted route leaves the table at once. A worker frees it after the last reference is released: the
+//! thread that deletes it cannot wait, because it may hold a lock that the holder of a reference waits for.
 //!
 //! # Contexts
 //!
@@ -16,38 +16,38 @@
 //!
 //! # Updates
 //!
-//! [`rt_update`] changes a route that others use. While it is marked RTF_UPDATING nobody gets it (a packet then finds no
-//! route; nobody *waits* for an update, for who waits may hold what the updater needs); when all who have it gave it
-//! back, it is changed, and the mark goes.
+//! [`rt_update`] changes a route that others use. First it marks the route RTF_UPDATING, and [`rtalloc1`] does not find it any more.
+//! A packet then has no route: it does not *wait* for the update, because the waiter could hold a lock that the updater needs. When
+//! all references are released, the route is changed and the mark is cleared.
 //!
 //! # Waiting for references
 //!
 //! ```text
-//! rt_unref                               who waits
+//! rt_unref                               waiter
 //! rt_refcnt -= 1                         rt_waiters += 1
 //! rt_waiters != 0?                       rt_refcnt is small enough? else sleep
 //! yes: lock, broadcast, unlock
 //! ```
 //!
-//! All four are sequentially consistent: one of the two sees the other. After its subtraction [`rt_unref`] does not touch
-//! the route, which may be freed by then.
+//! All four accesses are sequentially consistent, so at least one side sees the other. After its subtraction [`rt_unref`] does not
+//! touch the route, which may have been freed.
 //!
 //! # Invariants
 //!
-//! 1. A route in the table is up; a deleted one is on the worker's list, or the worker has it.
-//! 2. The work is enqueued only if it is not (`rt_enqueued`).
-//! 3. What a route says changes only while it is marked and the updater has the only reference.
+//! 1. A route in the table is up. A deleted one is on the worker's list, or the worker has taken it.
+//! 2. The work is enqueued only if it is not enqueued already (`rt_enqueued`).
+//! 3. The router of a route changes only while the route is marked and the updater has the only reference.
 //!
 //! # Lock order
 //!
-//! `rt_update_lock`, then `rt_lock`. IFNET_LOCK comes before both. `rt_free_lock`: under it a work is enqueued.
+//! `rt_update_lock`, then `rt_lock`. IFNET_LOCK comes before both. The work is enqueued under `rt_free_lock`.
 //!
 //! # Differences from NetBSD
 //!
-//! * [`rt_unref`] there reads the flags of the route after its subtraction, when the worker may have freed it.
-//! * No caches of routes (`rtcache`), and so no passive references to them: a count is all. No metrics, no messages on
-//!   routing sockets, no cloning. No route is waited for while it is updated.
-//! * A route names its interface by its index, which whoever uses the route looks up.
+//! * NetBSD's [`rt_unref`] reads the flags of the route after its subtraction, when the worker may have freed it.
+//! * There are no caches of routes (`rtcache`), and so no passive references to routes: there is only a count. There are no metrics,
+//!   no messages on routing sockets and no cloning. Packets do not wait for a route that is being updated.
+//! * A route names its interface by its index. Users of the route look the interface up.
 //!
 //! # Sources
 //!
@@ -73,7 +73,7 @@ use crate::note;
 /// It is being changed (`RTF_UPDATING`).
 const RTF_UPDATING: u32 = 1 << 0;
 
-/// What tells a route from others.
+/// The key of a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Key {
     /// Any address of the net that it leads to.
@@ -98,13 +98,13 @@ impl Key {
 
 /// A route (`struct rtentry`).
 pub struct Rtentry {
-    /// The one after it: in the table under `rt_lock`, on the worker's list under `rt_free_lock`.
+    /// The next route: in the table under `rt_lock`, on the worker's list under `rt_free_lock`.
     rt_next: Plain<Option<&'static Rtentry>>,
-    /// Under `rt_lock`.
+    /// Protected by `rt_lock`.
     rt_flags: Plain<u32>,
     rt_refcnt: AtomicU32,
     rt_key: Key,
-    /// The router; `None`: the net is the interface's own. Changed by [`rt_update`] alone.
+    /// The router; `None`: the net is directly on the interface. Only [`rt_update`] changes it.
     rt_gateway: Plain<Option<Ipv4Address>>,
     /// The address of this host that packets are sent from.
     rt_ifa: Ipv4Address,
@@ -128,7 +128,7 @@ impl Rtentry {
         self.rt_gateway.get().unwrap_or(dst)
     }
 
-    /// Whether the net is the interface's own, and `dst` means all of its hosts.
+    /// Whether the net is directly on the interface, and `dst` is its broadcast address.
     pub fn is_broadcast(&self, dst: Ipv4Address) -> bool {
         self.rt_gateway.get().is_none()
             && self.rt_key.prefix < 31
@@ -147,7 +147,7 @@ pub struct Routes {
     rt_first: Plain<Option<&'static Rtentry>>,
     /// One update at a time.
     rt_update_lock: Kmutex,
-    /// Protects what is to be freed, and the sleep of those who wait for references.
+    /// Protects the list of routes to be freed, and the sleep of threads that wait for references.
     rt_free_lock: Kmutex,
     rt_free_cv: Kcondvar,
     rt_free_first: Plain<Option<&'static Rtentry>>,
@@ -199,7 +199,7 @@ impl Routes {
         Some(())
     }
 
-    /// Deletes what is left, waits until all is freed, and ends the worker. Nobody has a route or wants one.
+    /// Deletes all routes, waits until they are freed, and ends the worker. No other thread may use routes.
     ///
     /// Context: thread that may sleep.
     #[track_caller]
@@ -218,7 +218,7 @@ impl Routes {
         self.rt_lock.destroy();
     }
 
-    /// The cell that leads to the first route that fits, or the one at the end. `rt_lock` is held.
+    /// The cell that points to the first route that fits, or the last cell. `rt_lock` is held.
     fn find(&self, fits: impl Fn(&Rtentry) -> bool) -> &Plain<Option<&'static Rtentry>> {
         let mut link = &self.rt_first;
         while let Some(rt) = link.get() {
@@ -230,7 +230,7 @@ impl Routes {
         link
     }
 
-    /// Takes the routes that fit out of the table; how many.
+    /// Removes the routes that fit from the table. Returns how many.
     #[track_caller]
     fn delete(&self, fits: impl Fn(&Rtentry) -> bool) -> u32 {
         let mut count = 0;
@@ -249,7 +249,7 @@ impl Routes {
         count
     }
 
-    /// Leaves a route that is out of the table to the worker (`rt_free`).
+    /// Gives a route that has left the table to the worker (`rt_free`).
     #[track_caller]
     fn free(&self, rt: &'static Rtentry) {
         self.rt_free_lock.enter();
@@ -266,7 +266,7 @@ impl Routes {
         self.rt_free_lock.exit();
     }
 
-    /// Waits until a route has no more than so many references.
+    /// Waits until a route has at most so many references.
     #[track_caller]
     fn wait_for_references(&self, rt: &Rtentry, left: u32) {
         self.rt_waiters.fetch_add(1, SeqCst);
@@ -279,7 +279,7 @@ impl Routes {
     }
 }
 
-/// Frees the routes that were deleted, when nobody has them any more (`rt_free_work`).
+/// Frees the deleted routes, each after its last reference is released (`rt_free_work`).
 fn free_work(_: &'static Work, routes: Arg) {
     // SAFETY: `init` gave the routes, and `fini` ends the worker before the stack is freed.
     let routes: &'static Routes = unsafe { routes.get() };
@@ -298,7 +298,7 @@ fn free_work(_: &'static Work, routes: Arg) {
     }
 }
 
-/// Lets a route be found (`rtrequest`, RTM_ADD). `source` is what packets are sent from. False: there is one with this key,
+/// Adds a route (`rtrequest`, RTM_ADD). `source` is the address that packets are sent from. False: there is a route with this key,
 /// or no memory.
 ///
 /// Context: thread.
@@ -339,8 +339,7 @@ pub fn rt_add(
     !exists
 }
 
-/// Deletes the route with this key (RTM_DELETE), or, with a source, that which packets are sent from it by. False: there is
-/// none.
+/// Deletes the route with this key, and with this source if one is given (RTM_DELETE). False: there is none.
 ///
 /// Context: thread.
 #[track_caller]
@@ -373,7 +372,7 @@ pub fn rtalloc1(net: &'static Net, dst: Ipv4Address) -> Option<&'static Rtentry>
     usable
 }
 
-/// Gives a reference back (`rt_unref`).
+/// Releases a reference (`rt_unref`).
 ///
 /// Context: thread, softint; not in a read section.
 #[track_caller]

@@ -1,16 +1,16 @@
-//! What the protocols count, and whether it adds up.
+//! Counters of the protocols, and the check that they add up.
 //!
 //! # Overview
 //!
-//! Every packet is counted when it is made and when it ends, under one [`End`]: there is no other way to be rid of
-//! one. Besides, each layer counts what comes in and what became of it. [`accounting`] checks at rest that nothing
-//! is missing:
+//! Every packet is counted when it is created, and as one [`End`] when it ends: there is no other way to get rid of a packet. Each
+//! layer also counts what comes in, and what it does with it. [`accounting`] checks at rest that both sides of each row are
+//! equal:
 //!
-//! | what came | is what became of it |
+//! | in | out |
 //! |---|---|
-//! | packets made | packets ended + packets that somebody keeps |
+//! | packets created | packets ended + packets that sockets and taps keep |
 //! | frames to Ethernet | to IP + to ARP + dropped |
-//! | packets that IP took from its queue | to ICMP + to UDP + dropped |
+//! | packets that IP took out of its queue | to ICMP + to UDP + dropped |
 //! | messages to ICMP | echo requests + others + dropped |
 //! | echo requests | echo replies given to IP |
 //! | datagrams to UDP | to sockets + dropped |
@@ -24,11 +24,11 @@
 //!
 //! # Memory order
 //!
-//! Counting is a relaxed addition that belongs to the step under way, as evcnt(9): exact at rest.
+//! Counting is a relaxed addition within the current step, as in evcnt(9). The sums are exact at rest.
 //!
 //! # Differences from NetBSD
 //!
-//! There, each protocol has a table of counters for each CPU (`IP_STATINC`), and nobody checks their sum.
+//! NetBSD has counters for each protocol and CPU (`IP_STATINC`), and does not check their sums.
 //!
 //! # Sources
 //!
@@ -54,7 +54,7 @@ macro_rules! counts {
             /// Everything that is counted.
             pub const ALL: &[Count] = &[$(Count::$count),*];
 
-            /// What is said of so many: "12 echo requests".
+            /// The text after a number of them: "12 echo requests".
             pub const fn text(self) -> &'static str {
                 match self {
                     $(Count::$count => $text,)*
@@ -67,7 +67,7 @@ macro_rules! counts {
 counts! {
     /// Frames that a card had received.
     NicIn, "frames from cards";
-    /// Frames that a card had received and for which there was no memory.
+    /// Frames that a card had received, and that were lost because there was no memory.
     NicNoMemory, "frames of cards lost for want of memory";
     /// Frames that a card took to be sent.
     NicOut, "frames to cards";
@@ -79,7 +79,7 @@ counts! {
     EtherIp, "frames to IP";
     /// Frames with an ARP packet.
     EtherArp, "frames to ARP";
-    /// Frames that came to nothing.
+    /// Frames that were dropped.
     EtherDropped, "frames dropped";
     /// ARP requests that were sent.
     ArpRequests, "ARP requests sent";
@@ -89,15 +89,15 @@ counts! {
     ArpConflicts, "address conflicts seen";
     /// Packets that IP took from its queue.
     IpIn, "packets to IP";
-    /// Those that came to nothing in IP.
+    /// Packets that IP dropped.
     IpDropped, "packets dropped by IP";
     /// Packets that were given to IP to be sent.
     IpOut, "packets from IP";
     /// Messages for ICMP.
     IcmpIn, "messages to ICMP";
-    /// Those that were malformed.
+    /// Messages that were malformed.
     IcmpDropped, "messages dropped by ICMP";
-    /// Those that are no echo request.
+    /// Messages that are not echo requests, or are not answered.
     IcmpOther, "other messages to ICMP";
     /// Echo requests.
     EchoRequests, "echo requests";
@@ -107,9 +107,9 @@ counts! {
     IcmpErrors, "errors sent by ICMP";
     /// Datagrams for UDP.
     UdpIn, "datagrams to UDP";
-    /// Those that came to a socket.
+    /// Datagrams that were given to a socket.
     UdpDelivered, "datagrams to sockets";
-    /// Those that came to nothing.
+    /// Datagrams that UDP dropped.
     UdpDropped, "datagrams dropped by UDP";
     /// Datagrams that were given to IP.
     UdpOut, "datagrams sent by UDP";
@@ -139,7 +139,7 @@ impl Stats {
     }
 }
 
-/// What came, and what became of it.
+/// Each counter, and the counters that must add up to it.
 const SUMS: &[(Count, &[Count])] = &[
     (
         Count::EtherIn,
@@ -157,7 +157,7 @@ const SUMS: &[(Count, &[Count])] = &[
     (Count::UdpIn, &[Count::UdpDelivered, Count::UdpDropped]),
 ];
 
-/// Checks that what was counted adds up, with `kept` packets in the hands of others. At rest.
+/// Checks that the counters add up, when `kept` packets are still in queues. At rest.
 ///
 /// Stops the kernel (oracle `accounting`) if not.
 #[track_caller]
@@ -191,7 +191,7 @@ pub fn accounting(net: &'static Net, kept: u64) {
     }
 }
 
-/// What the cards have counted is what the driver has.
+/// Checks that the cards have counted the same as their driver.
 #[track_caller]
 fn through_cards(net: &'static Net, cards: NicCounts) {
     let counted = |counts: &[Count]| net.stats.sum(counts);
@@ -217,7 +217,7 @@ fn broken(message: fmt::Arguments<'_>) -> ! {
     machine::stop(Stop::Oracle("accounting"), message)
 }
 
-/// Says what was counted, on the console: what is not zero.
+/// Writes all counters that are not zero to the console.
 pub fn report(net: &'static Net) {
     for &count in Count::ALL {
         let value = net.stats.get(count);

@@ -107,7 +107,7 @@ impl Udp {
         sockets.map(|so| u64::from(so.so_kept.peek())).sum()
     }
 
-    /// The cell that leads to the socket with this port, or the one at the end. `softnet_lock` is held.
+    /// The cell that points to the socket with this port, or the last cell. `softnet_lock` is held.
     fn find(&self, port: u16) -> &Plain<Option<&'static Socket>> {
         let mut link = &self.first;
         while let Some(so) = link.get() {
@@ -122,15 +122,15 @@ impl Udp {
 
 /// A datagram that was received.
 pub struct Datagram {
-    /// What is in it.
+    /// Its data.
     pub m: Mbuf,
-    /// Who sent it.
+    /// The address and the port that it was sent from.
     pub src: (Ipv4Address, u16),
     /// The address of this host that it was sent to.
     pub dst: Ipv4Address,
 }
 
-/// Makes a socket for a port (`socreate`, `udp_bind`). `None`: there is one, or no memory.
+/// Creates a socket for a port (`socreate`, `udp_bind`). `None`: there is one, or no memory.
 #[track_caller]
 pub fn bind(net: &'static Net, port: u16) -> Option<&'static Socket> {
     assert_sleepable("udp_bind");
@@ -162,7 +162,7 @@ pub fn bind(net: &'static Net, port: u16) -> Option<&'static Socket> {
     Some(so)
 }
 
-/// Ends a socket (`soclose`). What nobody has taken ends as [`End::Flushed`].
+/// Closes a socket (`soclose`). Datagrams in its queue end as [`End::Flushed`].
 ///
 /// Context: thread that may sleep. Panics: contract `socket-readers` if a thread waits in [`recvfrom`].
 #[track_caller]
@@ -191,7 +191,7 @@ pub fn close(net: &'static Net, so: &'static Socket) {
 }
 
 impl Socket {
-    /// Keeps a datagram (`sbappendaddr`). `softnet_lock` is held. What finds no room comes back.
+    /// Puts a datagram on the queue (`sbappendaddr`), or returns it if there is no room. `softnet_lock` is held.
     fn append(&self, m: Mbuf) -> Option<Mbuf> {
         if self.so_kept.get() >= KEPT {
             return Some(m);
@@ -239,7 +239,7 @@ pub(crate) fn udp_input(net: &'static Net, m: Mbuf, header: &Header) {
         net.stats.count(Count::UdpDropped);
         return m.free(End::BadUdp);
     };
-    // Without NET_MPSAFE the softint has it already.
+    // Without NET_MPSAFE the softint holds it already.
     if net.mpsafe {
         net.softnet_lock.enter();
     }
@@ -261,7 +261,7 @@ pub(crate) fn udp_input(net: &'static Net, m: Mbuf, header: &Header) {
     m.free(end);
 }
 
-/// Lets threads that receive, or will, come back with nothing when what the socket keeps is taken (`soshutdown`).
+/// Makes [`recvfrom`] return `None` once the queue is empty, in threads that wait and in later calls (`soshutdown`).
 ///
 /// Context: thread.
 #[track_caller]
@@ -272,10 +272,10 @@ pub fn shutdown(net: &'static Net, so: &'static Socket) {
     net.softnet_lock.exit();
 }
 
-/// Takes the oldest datagram of a socket, waited for until it is shut down, or `timeout_ticks` are over (0: never)
-/// (`soreceive`).
+/// Takes the oldest datagram of a socket (`soreceive`). Waits for one until the socket is shut down, or for `timeout_ticks`
+/// (0: without limit).
 ///
-/// The packet is the caller's, who ends it as [`End::Delivered`] or sends it on. Context: thread that may sleep.
+/// The caller owns the packet, and frees it as [`End::Delivered`] or sends it on. Context: thread that may sleep.
 /// Panics: contract `sleepable`.
 #[track_caller]
 pub fn recvfrom(net: &'static Net, so: &'static Socket, timeout_ticks: u32) -> Option<Datagram> {
@@ -353,7 +353,7 @@ fn output(
     let mut packet = UdpPacket::new_unchecked(m.bytes_mut());
     packet.set_src_port(src_port);
     packet.set_dst_port(dst_port);
-    // A packet's buffer is shorter than what a length can say.
+    // A packet is shorter than the largest length.
     packet.set_len(len as u16);
     packet.fill_checksum(&IpAddress::Ipv4(src), &IpAddress::Ipv4(dst));
     net.stats.count(Count::UdpOut);

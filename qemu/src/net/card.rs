@@ -1,10 +1,10 @@
-//! One card: virtio-net, from a place on the bus to queues that run.
+//! One card: virtio-net, from its place on the bus to running queues.
 //!
 //! # Overview
 //!
-//! A card has pairs of queues, a receiving and a sending one. [`Card::start`] agrees with the device on what both can, gives
-//! each receiving queue a message by which it interrupts a CPU, and lets the device go. Afterwards nothing is
-//! allocated and nothing waits for the host.
+//! A card has pairs of a receiving and a sending queue. [`Card::start`] negotiates features with the device, gives each receiving
+//! queue a message with which it interrupts a CPU, and starts the device. After that nothing is allocated, and nothing waits
+//! for the host.
 //!
 //! # Contexts
 //!
@@ -12,7 +12,7 @@
 //!
 //! # Per-CPU operation
 //!
-//! A CPU sends on the pair that has its number, modulo their count: as many CPUs send at once as there are pairs.
+//! A CPU sends on the pair with its own number, modulo the number of pairs. So as many CPUs can send at once as there are pairs.
 //!
 //! # Sources
 //!

@@ -1,7 +1,7 @@
-//! What `virtio-drivers` asks of the machine: memory that a device reaches, and where a device's registers are.
+//! What `virtio-drivers` needs of the machine: memory that a device can access, and the addresses of a device's registers.
 //!
-//! Memory and registers are mapped where they are, so every address is its own physical one. That does not hold for
-//! stacks: no buffer may lie on one.
+//! Memory and registers are identity-mapped, so a virtual address is also the physical one. Stacks are not: no buffer may be on a
+//! stack.
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};

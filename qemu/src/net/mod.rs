@@ -2,25 +2,24 @@
 //!
 //! # Overview
 //!
-//! [`init`] looks for cards and makes each ready. The kernel sees them by their number, in the order of the bus, through
-//! the hypercalls `nics`, `nic`, `nic_transmit` and `nic_receive`. A card interrupts the CPUs that the command
-//! line says ([`NetIrq`]); the handler says `Line::Net` to the kernel on the CPU that took the interrupt.
+//! [`init`] finds the cards and starts them. The kernel names them by number, in the order of the bus, in the hypercalls
+//! `nics`, `nic`, `nic_transmit` and `nic_receive`. A card interrupts the CPUs that the command line names ([`NetIrq`]). The
+//! handler raises `Line::Net` in the kernel, on the CPU that took the interrupt.
 //!
-//! A device that cannot be used is said so, in a line of the console, and left alone; a machine without cards
-//! says nothing.
+//! A device that cannot be used is reported in a line on the console, and ignored. A machine without cards reports nothing.
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
 //! | `pci` | the bus: configuration space, registers, MSI-X |
 //! | `registers` | virtio's vectors and doorbells |
-//! | `ring` | a queue, which device and driver share, with the buffers that go through it |
+//! | `ring` | a queue that device and driver share, with its buffers |
 //! | `queues` | frames out of buffers, and into them |
-//! | `card` | one card, from a place on the bus to queues that run |
-//! | `hal` | what `virtio-drivers` asks of the machine |
+//! | `card` | one card, from its place on the bus to running queues |
+//! | `hal` | what `virtio-drivers` needs of the machine |
 //!
 //! # Contexts
 //!
-//! [`init`]: the boot processor, when the others have been started and there is no kernel yet. [`receive`]: any, one CPU at a
+//! [`init`]: the boot processor, after the other CPUs have started and before the kernel has. [`receive`]: any context, one CPU at a
 //! time for each queue. The rest: any.
 
 mod card;
@@ -48,7 +47,7 @@ use ring::PLACES;
 
 static CARDS: Once<Vec<Card>> = Once::new();
 
-/// Why a card is left alone.
+/// Why a card is ignored.
 enum Unfit {
     /// It has no messages.
     NoMsix,

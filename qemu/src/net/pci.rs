@@ -2,18 +2,18 @@
 //!
 //! # Overview
 //!
-//! Configuration space is reached through ports 0xcf8 and 0xcfc, which a PC has with either of QEMU's chipsets.
-//! The firmware has given every device its addresses already, with both loaders. A device's interrupts are messages
-//! (MSI-X): writes to the local APIC of a CPU, which the device makes by itself. So there is no interrupt controller between
-//! the two, nothing to acknowledge at the device, and each queue can have a CPU of its own.
+//! Configuration space is accessed through ports 0xcf8 and 0xcfc, which both of QEMU's PC chipsets have. With both loaders, the
+//! firmware has already assigned addresses to every device. A device's interrupts are messages (MSI-X): the device itself writes to
+//! the local APIC of a CPU. So there is no interrupt controller in between and nothing to acknowledge at the device, and each
+//! queue can have its own CPU.
 //!
 //! # Contexts
 //!
-//! Configuration space and MSI-X: the boot processor, before there are others in the kernel. [`Window`]: any.
+//! Configuration space and MSI-X: the boot processor, before other CPUs enter the kernel. [`Window`]: any.
 //!
 //! # Limitations
 //!
-//! Bus 0 alone is looked at, as `scripts/boot` puts no cards behind bridges. No interrupt is moved while the machine runs.
+//! Only bus 0 is searched, because `scripts/boot` puts no cards behind bridges. Interrupts are not moved while the machine runs.
 //!
 //! # Sources
 //!

@@ -1,14 +1,14 @@
-//! The two directions of a card: frames out of buffers, and into buffers.
+//! The two directions of a card: receiving frames out of buffers, and sending frames in buffers.
 //!
 //! # Overview
 //!
-//! A *receiving* queue has given all of its buffers to the device. [`Receiving::next`] copies a frame out of the next one
-//! that is done, and gives it back at once. It interrupts when something comes after it was found empty; while it is
-//! being emptied it is mute.
+//! A *receiving* queue gives all of its buffers to the device. [`Receiving::next`] copies a frame out of the next buffer that the
+//! device has filled, and gives the buffer back at once. The queue interrupts when a frame arrives after it was found empty. While it
+//! is being emptied, its interrupts are off.
 //!
-//! A *sending* queue holds the buffers that are not on their way. [`Sending::send`] takes back those of the frames that
-//! have been sent meanwhile, and copies the frame into one. It never interrupts, and nobody waits for it: a frame that
-//! finds no buffer is refused.
+//! A *sending* queue holds the buffers that the device does not use. [`Sending::send`] first takes back the buffers of frames that
+//! have been sent, and then copies the frame into one. The queue never interrupts, and no thread waits for it: a frame without a
+//! buffer is refused.
 //!
 //! # Contexts
 //!
@@ -16,8 +16,8 @@
 //!
 //! # Lock order
 //!
-//! A queue's lock is the last of all, held around its ring alone, with interrupts off. The doorbell of a sending queue
-//! is rung outside of it: there QEMU's own code runs.
+//! No lock is taken under a queue's lock, which protects its ring only, and is held with interrupts off. The doorbell of a sending
+//! queue is rung without the lock, because it runs QEMU's own code.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};

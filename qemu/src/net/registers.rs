@@ -1,8 +1,8 @@
-//! The registers of a virtio device that `virtio-drivers` does not lead to: vectors and doorbells.
+//! The registers of a virtio device that `virtio-drivers` does not expose: vectors and doorbells.
 //!
 //! # Contexts
 //!
-//! [`Registers`]: the boot processor, once. [`Bell`]: any; it is one write, which several CPUs may make at once.
+//! [`Registers`]: the boot processor, once. [`Bell`]: any; it is a single write, which several CPUs may do at once.
 //! (`PciTransport::notify` selects a queue first, in a register that all queues share.)
 //!
 //! # Sources

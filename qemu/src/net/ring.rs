@@ -1,23 +1,22 @@
-//! A queue of a virtio device with the buffers that go through it.
+//! A queue of a virtio device, with its buffers.
 //!
 //! # Overview
 //!
-//! Every buffer is either the driver's or the device's. The driver's it *holds* ([`Held`], which cannot be
-//! copied); [`Ring::give`] makes it the device's, [`Ring::take`] gives it back when the device is done. Each buffer has a
-//! descriptor of its own, which always names it: so whoever holds a buffer finds a place for it, and nothing is allocated
-//! after the start.
+//! Every buffer belongs either to the driver or to the device. The driver *holds* its buffers ([`Held`], which cannot be copied).
+//! [`Ring::give`] gives a buffer to the device, and [`Ring::take`] returns it when the device is done. Each buffer has a
+//! descriptor of its own. So there is always room for a held buffer, and nothing is allocated after the start.
 //!
 //! # Bells and interrupts
 //!
-//! Each side tells the other by which index it wants to be told (VIRTIO_F_EVENT_IDX): the device names the buffer with which
-//! it goes to sleep, the driver the one behind the last that it has taken. So a frame that is given while the device still
-//! has others to look at costs no bell, which under QEMU is a lock and a system call. A device without that
-//! feature has a flag instead, which it changes later.
+//! Each side tells the other at which index it wants to be notified (VIRTIO_F_EVENT_IDX): the device names the buffer at which it
+//! goes to sleep, and the driver names the one behind the last that it has taken. So a frame that is given while the device still has
+//! others to process needs no doorbell, which under QEMU costs a lock and a system call. A device without this feature has
+//! a flag instead, which it changes later.
 //!
 //! # Memory order
 //!
-//! Each side writes what it has to say and then looks whether the other sleeps. That is a store before a load, the one
-//! order that x86 does not keep:
+//! Each side writes its index, and then reads whether the other sleeps. That is a store before a load, the one order that x86
+//! does not keep:
 //!
 //! ```text
 //!     driver                                 device
@@ -26,14 +25,14 @@
 //!     event passed? then doorbell            ring index == n? then sleep
 //! ```
 //!
-//! Without the fences both can read the old value: the device sleeps, and nobody wakes it. [`Ring::wants_bell`] and
-//! [`Ring::unmute`] have the driver's. QEMU before 8.1 leaves it out on a machine that can have one CPU only, so `scripts/boot`
-//! makes none such.
+//! Without the fences both can read the old value: the device sleeps, and is not woken. [`Ring::wants_bell`] and [`Ring::unmute`]
+//! have the driver's fences. QEMU before 8.1 leaves out the device's on a machine that can have only one CPU, so `scripts/boot` allows
+//! at least two.
 //!
 //! # Differences from `virtio-drivers`
 //!
-//! Its queue (0.13) is not used: with VIRTIO_F_EVENT_IDX its comparison goes wrong when the index wraps around after 65,536
-//! buffers, and does not see that the device has been told already; and it leaves the fence to its callers.
+//! The queue of `virtio-drivers` 0.13 is not used. With VIRTIO_F_EVENT_IDX its comparison is wrong when the index wraps around after
+//! 65,536 buffers, and it does not notice that the device has been notified already. It also leaves the fence to its callers.
 //!
 //! # Sources
 //!

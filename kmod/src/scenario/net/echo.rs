@@ -34,24 +34,24 @@ const REMOTE: Host = Host {
     ip: Ipv4Address::new(10, 0, 0, 2),
 };
 const PREFIX: u8 = 24;
-/// UDP's port for echo.
+/// The UDP port of the echo server.
 const ECHO_PORT: u16 = 7;
-/// Nobody listens there.
+/// A port without a socket.
 const CLOSED_PORT: u16 = 99;
-/// Ports of the other host: with each, the flow is another.
+/// Ports of the other host, each of which makes another flow.
 const REMOTE_PORT: u16 = 1000;
 
-/// Echo requests, and datagrams, to each address in a repetition.
+/// How many echo requests, and how many datagrams, are sent to each address in a repetition.
 const ECHOES: u32 = 1;
-/// The most of them over all repetitions, by number.
+/// The most of each over all repetitions.
 const NUMBERS: usize = 64;
 
-/// What came back of what was sent to an address that stays.
+/// The answers to what was sent to the address that stays.
 struct Answers {
-    /// Answers to each number.
+    /// How often each number was answered.
     echoes: [Plain<u8>; NUMBERS],
     datagrams: [Plain<u8>; NUMBERS],
-    /// All of them, and the errors.
+    /// All answers, and errors.
     count: Plain<u32>,
 }
 
@@ -74,7 +74,7 @@ struct World {
     /// Echo requests and datagrams that were sent to the address that goes, and answers of it.
     goes_sent: Plain<u32>,
     goes_answers: Plain<u32>,
-    /// Actors that have not come to their end.
+    /// Actors that have not finished.
     actors: AtomicU32,
 }
 
@@ -131,8 +131,8 @@ pub static ECHO: Scenario = Scenario {
     },
 };
 
-/// No queue is ever too short for what is sent, and the other host is not forgotten: so everything that is dropped has
-/// another reason.
+/// The queues are long enough for everything that is sent, and the entry of the other host does not expire. So no packet is dropped
+/// for these two reasons.
 fn configure(config: &mut Config) {
     config.pcq_slots = 64;
     config.arpt_keep_ticks = 1_000_000;
@@ -177,7 +177,7 @@ impl World {
         curlwp_bindx(bound);
     }
 
-    /// Waits until the other host has seen what it waits for.
+    /// Waits until the other host has seen what the caller waits for.
     fn wait(&self, seen: impl Fn() -> bool) {
         self.lock.enter();
         while !seen() {
@@ -207,14 +207,14 @@ fn world() -> &'static World {
     shared(curlwp().kernel().data())
 }
 
-/// Does `part` as often as the configuration says. Who is the last to end lets the server end.
+/// Does `part` as often as the configuration says. The last actor to finish lets the server end.
 fn each_time(part: fn(&'static World, u32)) {
     let world = world();
     for time in 0..curlwp().kernel().config().repeat {
         part(world, time);
     }
     if world.actors.fetch_sub(1, AcqRel) == 1 {
-        // The server closes it, when it has answered what it has.
+        // The server closes the socket after it has answered the datagrams in it.
         world.wait(|| world.socket.get().is_some());
         if let Some(socket) = world.socket.get() {
             udp::shutdown(world.net, socket);
@@ -222,10 +222,10 @@ fn each_time(part: fn(&'static World, u32)) {
     }
 }
 
-/// The other host sends of everything to both addresses, and waits for what must be answered.
+/// The other host sends everything to both addresses, and waits for the answers that must come.
 fn send_all(world: &'static World, time: u32) {
     if time == 0 {
-        // The server and the address are there before anything is sent, so that nothing is lost.
+        // Wait for the server and the address before sending, so that nothing is lost.
         world.wait(|| world.socket.get().is_some());
         world.send(frames::arp_request(REMOTE, STAYS.ip));
         world.wait(|| world.resolved.get());
@@ -265,7 +265,7 @@ fn come_and_go(world: &'static World, _: u32) {
     }
 }
 
-/// The echo server. When it is shut down it takes everything down.
+/// The echo server. When its socket is shut down, it takes everything down.
 fn serve(_: Arg) {
     let world = world();
     let net = world.net;

@@ -1,4 +1,4 @@
-//! Frames as another host sends them.
+//! Frames as another host sends them, and what the stack's answers say.
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -17,13 +17,13 @@ use crate::net::{Net, in_cksum, softnet_enter, softnet_exit};
 const IP_LEN: usize = 20;
 /// Bytes of an ARP packet.
 const ARP_LEN: usize = 28;
-/// Bytes of an UDP header.
+/// Bytes of a UDP header.
 const UDP_LEN: usize = 8;
 
-/// What is sent with echo requests, or its beginning. All of it makes a packet of 64 bytes.
+/// The data of echo requests, or a longer text that begins with it. All of it makes a packet of 64 bytes.
 pub const ECHO_DATA: &[u8; 36] = b"echoechoechoechoechoechoechoechoecho";
 
-/// As much of it as usually is.
+/// The usual length of the data.
 const ECHO_LEN: usize = 4;
 
 /// A host on the wire: its Ethernet and its IP address.
@@ -64,7 +64,7 @@ fn arp(from: Host, to: [u8; 6], operation: ArpOperation, target: Host) -> Option
     Some(m)
 }
 
-/// Asks everybody for the Ethernet address of `target`.
+/// An ARP request for the Ethernet address of `target`, to all hosts.
 pub fn arp_request(from: Host, target: Ipv4Address) -> Option<Mbuf> {
     let target = Host {
         ether: [0; 6],
@@ -73,7 +73,7 @@ pub fn arp_request(from: Host, target: Ipv4Address) -> Option<Mbuf> {
     arp(from, [0xff; 6], ArpOperation::Request, target)
 }
 
-/// Tells `to` the Ethernet address of `from`, asked or not.
+/// An ARP reply of `from` to `to`, whether or not there was a request.
 pub fn arp_reply(from: Host, to: Host) -> Option<Mbuf> {
     arp(from, to.ether, ArpOperation::Reply, to)
 }
@@ -96,7 +96,7 @@ fn ip(from: Host, to: Host, protocol: IpProtocol, len: usize) -> Option<Mbuf> {
     Some(m)
 }
 
-/// What an echo request says, with so many bytes of [`ECHO_DATA`].
+/// An echo request with so many bytes of [`ECHO_DATA`].
 fn echo(number: u16, len: usize) -> Option<Icmpv4Repr<'static>> {
     Some(Icmpv4Repr::EchoRequest {
         ident: 1,
@@ -124,7 +124,7 @@ pub fn ping(net: &'static Net, dst: Ipv4Address, number: u16) {
         dst,
         protocol: IpProtocol::Icmp,
     };
-    // As who sends from a socket.
+    // As a thread that sends from a socket.
     let bound = curlwp_bind();
     softnet_enter(&net.softnet_lock);
     ip_output(net, m, &out);
@@ -149,7 +149,7 @@ pub fn echo_request_of(from: Host, to: Host, number: u16, len: usize) -> Option<
     Some(m)
 }
 
-/// A fragment of something larger: the first, or one that follows.
+/// A fragment of a larger packet: the first, or a later one.
 pub fn fragment(from: Host, to: Host, first: bool) -> Option<Mbuf> {
     let mut m = ip(from, to, IpProtocol::Udp, 16)?;
     let mut packet = Ipv4Packet::new_unchecked(&mut m.bytes_mut()[ETHER_HDR_LEN..]);
@@ -160,7 +160,7 @@ pub fn fragment(from: Host, to: Host, first: bool) -> Option<Mbuf> {
     Some(m)
 }
 
-/// A datagram with two bytes: its number.
+/// A datagram with two bytes of data: its number.
 pub fn datagram(from: (Host, u16), to: (Host, u16), number: u16) -> Option<Mbuf> {
     let ((from, from_port), (to, to_port)) = (from, to);
     let data = number.to_be_bytes();
@@ -174,28 +174,28 @@ pub fn datagram(from: (Host, u16), to: (Host, u16), number: u16) -> Option<Mbuf>
     Some(m)
 }
 
-/// What came back.
+/// What a frame says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seen {
     /// A host says that it has the address.
     ArpReply(Ipv4Address),
-    /// A host, the first, asks who has the second address: its own, if it only tells of that.
+    /// The first host asks who has the second address; both are the same if it announces its own.
     ArpRequest(Ipv4Address, Ipv4Address),
-    /// An echo request, from whom, with its number.
+    /// An echo request: its source and its number.
     EchoRequest(Ipv4Address, u16),
-    /// An echo reply, from whom, with the number of its request.
+    /// An echo reply: its source and the number of the request.
     EchoReply(Ipv4Address, u16),
-    /// A datagram, from whom and which port, with the number in it.
+    /// A datagram: its source, its source port, and the number in it.
     Datagram(Ipv4Address, u16, u16),
-    /// Nobody listens on a port of this host.
+    /// An error: the port, or the protocol, is not used on this host.
     PortUnreachable(Ipv4Address),
-    /// Another frame that is as it should be.
+    /// Another valid frame.
     Other,
-    /// A frame that no host should send.
+    /// None of these. [`wellformed`](super::wellformed) tells what is wrong with it, if anything is.
     Malformed,
 }
 
-/// Looks at a frame.
+/// Reads a frame.
 pub fn look(frame: &[u8]) -> Seen {
     parse(frame).unwrap_or(Seen::Malformed)
 }
@@ -244,7 +244,7 @@ fn parse_ip(packet: &[u8]) -> Option<Seen> {
                 Icmpv4Message::EchoReply if ECHO_DATA.starts_with(icmp.data()) => {
                     Some(Seen::EchoReply(src, icmp.echo_seq_no()))
                 }
-                // It quotes a part of a packet, which is itself no packet.
+                // It quotes a part of a packet, so it cannot be parsed further.
                 Icmpv4Message::DstUnreachable => Some(Seen::PortUnreachable(src)),
                 _ => None,
             }

@@ -44,7 +44,7 @@ crate::fields!(World {
     actors
 });
 
-/// Everything that if_detach waits for, at once.
+/// Everything that if_detach waits for, at the same time.
 pub static IFDETACH: Scenario = Scenario {
     name: "net-ifdetach",
     summary: "an interface is detached while packets are in queues and references are held",
@@ -108,7 +108,7 @@ fn default_route(ifp: &Ifnet) -> route::Key {
     }
 }
 
-/// Does `part` as often as the configuration says, bound. Who is the last to end takes everything down.
+/// Does `part` as often as the configuration says, bound. The last actor to finish takes everything down.
 fn each_time(part: fn(&'static World)) {
     let world: &World = shared(curlwp().kernel().data());
     for _ in 0..curlwp().kernel().config().repeat {
@@ -122,7 +122,7 @@ fn each_time(part: fn(&'static World)) {
     }
 }
 
-/// The other host sends, and answers nothing.
+/// The other host sends, and does not answer.
 fn send(world: &'static World) {
     for number in 0..FRAMES {
         // From one host on the net, and from one beyond the router.
@@ -185,7 +185,7 @@ fn detach(world: &'static World) {
     };
     let index = ifp.index();
     if_put(ifp, &psref);
-    // It stays: nobody else detaches it.
+    // It stays, because no other actor detaches it.
     pair::detach(ifp);
     let holders = world.holders[index as usize].load(Acquire);
     if holders != 0 {

@@ -1,4 +1,4 @@
-//! pktqueue(9): packets are put on several CPUs while the queue is emptied, flushed and given other rings.
+//! pktqueue(9): several CPUs put packets while the queue is emptied, flushed and given other rings.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kernel::Kernel;
@@ -10,7 +10,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const PRODUCERS: usize = 2;
-/// Packets that a producer puts.
+/// How many packets a producer puts.
 const PACKETS: usize = 4;
 
 /// Not put yet.
@@ -49,7 +49,7 @@ pub static PKTQUEUE: Scenario = Scenario {
     min_cpus: 1,
     default_cpus: 4,
     kind: Kind::Sound,
-    // Buffers are used again; in the other scenarios of the stack each is watched from its allocation to its end.
+    // Buffers are reused here; in the other scenarios of the stack each is freed, so that later accesses are found.
     configure: |config| config.mbuf_cache = 2,
     setup: |kernel| {
         let world = share(
@@ -133,7 +133,7 @@ fn produce(producer: Arg) {
         let Some(m) = Mbuf::with(&[producer.0 as u8, number as u8]) else {
             return;
         };
-        // Every packet of another flow: each ring has packets of both producers.
+        // Every packet belongs to another flow, so each ring has packets of both producers.
         if world.pq().enqueue(m, number as u32) {
             world.taken.fetch_add(1, Relaxed);
             // It may have been handled already.

@@ -22,16 +22,16 @@ use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise
 /// The address of the card; that of QEMU's own network (`-netdev user`).
 const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 const PREFIX: u8 = 24;
-/// Where all other nets are.
+/// The router to all other nets.
 const GATEWAY: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
-/// Ticks for which the actor sleeps before it is seen to go on.
+/// How many ticks the actor sleeps at a time, so that it is seen to make progress.
 const PAUSE_TICKS: u32 = 10;
 
 struct World {
     net: &'static Net,
 }
 
-/// ICMP echo, UDP echo and discard, for others.
+/// ICMP echo, UDP echo and discard, for hosts outside.
 pub static SERVE: Scenario = Scenario {
     name: "net-serve",
     summary: "serves ICMP echo, UDP echo (port 7) and discard (port 9) at 10.0.2.15/24 on the first card",
@@ -68,7 +68,7 @@ fn net() -> &'static Net {
     shared::<World>(curlwp().kernel().data()).net
 }
 
-/// The stack of this kernel, for who serves on it.
+/// The stack of this kernel, for its servers.
 fn stack() -> &'static Net {
     match curlwp().kernel().net.load(Acquire) {
         Some(net) => net,
@@ -92,7 +92,7 @@ impl Server {
         Server::start(net, "echo", Server::ECHO_PORT, echo)
     }
 
-    /// A server that does nothing with what comes.
+    /// A server that discards what comes.
     pub(super) fn discard(net: &'static Net) -> Server {
         Server::start(net, "discard", Server::DISCARD_PORT, discard)
     }
@@ -172,7 +172,7 @@ fn configure(net: &'static Net, ifp: &'static Ifnet) {
     if !route::rt_add(net, &default, Some(GATEWAY), ADDRESS) {
         no_memory("a route");
     }
-    // What came before the card had an interface has interrupted in vain.
+    // Interrupts of frames that arrived before the card had an interface had no effect.
     nic::kick();
     say(format_args!(
         "{} is {ADDRESS}/{PREFIX}, echo at port {}, discard at port {}",

@@ -1,6 +1,6 @@
-//! Echo requests, one after another: once there are buffers, nothing is allocated.
+//! Echo requests, one after another: once there are enough buffers, nothing is allocated.
 //!
-//! The cost kernel counts the instructions of the same echoes, so the parts of the scenario can be had one by one.
+//! The cost kernel counts the instructions of the same echoes, so the parts of the scenario can be called one by one.
 
 use smoltcp::wire::Ipv4Address;
 
@@ -36,11 +36,11 @@ const REMOTE: Host = Host {
 };
 const PREFIX: u8 = 24;
 
-/// Free buffers that a CPU keeps.
+/// How many free buffers a CPU keeps.
 const CACHE: usize = 2;
-/// Echoes after which there are buffers enough: one is on its way, and each CPU that it ends on keeps some.
+/// After so many echoes there are enough buffers: one packet is under way, and each CPU where it ends keeps some.
 const FIRST: u16 = 2 * CACHE as u16 + 2;
-/// Echoes that must do with them.
+/// How many echoes must then need no more.
 const THEN: u16 = 6;
 
 struct World {
@@ -51,7 +51,7 @@ struct World {
     lock: Kmutex,
     cv: Kcondvar,
     resolved: Plain<bool>,
-    /// The number of the last reply, and 1 more.
+    /// The number of the last reply, plus 1.
     replied: Plain<u32>,
 }
 
@@ -80,7 +80,7 @@ pub static STEADY: Scenario = Scenario {
     },
     setup: |kernel| {
         setup(kernel);
-        // On one CPU, so that buffers have one way to go.
+        // On one CPU, so that buffers take only one path.
         let options = Options {
             cpu: Some(0),
             ..actor_options()
@@ -119,7 +119,7 @@ pub fn verify(kernel: &'static Kernel) {
     stats::accounting(net, net.kept());
 }
 
-/// Gives everything back. When nothing runs.
+/// Frees everything. When nothing runs.
 pub fn teardown(kernel: &'static Kernel) {
     net::free(shared::<World>(kernel.data()).net);
     free_data::<World>(kernel);
@@ -202,7 +202,7 @@ fn sink(_: &'static Ifnet, m: Mbuf) {
         Seen::EchoReply(from, number) if from == STACK.ip => {
             world.replied.set(u32::from(number) + 1);
         }
-        // The stack tells everybody of its address.
+        // The stack announces its address.
         Seen::ArpRequest(..) => {}
         odd => broken_promise(
             "net-answer",

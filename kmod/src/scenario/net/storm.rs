@@ -1,4 +1,4 @@
-//! Everything at once: a flood, while all that it goes through comes and goes.
+//! Everything at once: a flood of packets, while all that they pass through is removed and added again.
 
 mod churn;
 mod flood;
@@ -33,13 +33,13 @@ struct Link {
     stays: Ipv4Address,
     /// The address that comes and goes.
     goes: Ipv4Address,
-    /// Where its default route leads.
+    /// The router of its default route.
     router: Ipv4Address,
 }
 
 const PREFIX: u8 = 24;
 
-/// The end of the wire inside of the kernel.
+/// The stack's end of the wire inside the kernel.
 const PAIR: Link = Link {
     name: "pair0",
     stays: Ipv4Address::new(10, 0, 0, 1),
@@ -67,7 +67,7 @@ enum Change {
     Queue,
 }
 
-/// What is said of so many changes.
+/// The text after a number of changes.
 const CHANGES: [(Change, &str); 7] = [
     (Change::Interface, "interfaces attached or detached"),
     (Change::Flag, "interfaces taken down or up"),
@@ -80,11 +80,11 @@ const CHANGES: [(Change, &str); 7] = [
 
 struct World {
     net: &'static Net,
-    /// Protects how many actors have not come to their end.
+    /// Protects the number of actors that have not finished.
     lock: Kmutex,
     ended: Kcondvar,
     actors: Plain<usize>,
-    /// As evcnt(9): an addition belongs to the step under way.
+    /// As evcnt(9): an addition belongs to the current step.
     changes: [AtomicU64; CHANGES.len()],
     heard: flood::Heard,
 }
@@ -94,7 +94,7 @@ crate::fields!(World { lock, actors });
 /// What an actor does in a repetition, by its number.
 type Part = fn(&'static World, u32);
 
-/// Those who make the storm: name, CPU where it begins, what it does. The first CPU has the card's interrupts.
+/// The actors: their name, the CPU where they begin, and what they do. The first CPU has the card's interrupts.
 const PARTS: &[(&str, usize, Part)] = &[
     ("flood", 2, flood::from_outside),
     ("talk", 1, flood::from_inside),
@@ -105,7 +105,7 @@ const PARTS: &[(&str, usize, Part)] = &[
     ("taps", 3, churn::taps),
 ];
 
-/// A flood of ARP, ICMP and UDP, while everything that it meets is taken away and given back.
+/// A flood of ARP, ICMP and UDP, while everything that it passes through is removed and added again.
 pub static STORM: Scenario = Scenario {
     name: "net-storm",
     summary: "a flood of ARP, ICMP and UDP while interfaces, addresses, routes, neighbours and taps come and go",
@@ -168,7 +168,7 @@ fn run(part: Arg) {
     let (world, kernel) = (world(), curlwp().kernel());
     let mut time = 0;
     while time < kernel.config().repeat || rounds::time_is_left(kernel) {
-        // It keeps references to interfaces.
+        // It holds references to interfaces.
         let bound = curlwp_bind();
         part(world, time);
         curlwp_bindx(bound);
@@ -186,7 +186,7 @@ fn serve(_: Arg) {
     let world = world();
     let net = world.net;
     let servers = [Server::echo(net), Server::discard(net)];
-    // What came before the card had an interface has interrupted in vain.
+    // Interrupts of frames that arrived before the card had an interface had no effect.
     nic::kick();
     world.lock.enter();
     while world.actors.get() != 0 {

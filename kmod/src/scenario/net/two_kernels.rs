@@ -21,17 +21,17 @@ use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise
 /// Their addresses: of the kernel whose card comes first, and of the other.
 const ADDRESSES: [Ipv4Address; 2] = [Ipv4Address::new(10, 0, 0, 1), Ipv4Address::new(10, 0, 0, 2)];
 const PREFIX: u8 = 24;
-/// The port of who asks, and of who answers.
+/// The port of the kernel that asks, and of the one that answers.
 pub const PORTS: [u16; 2] = [1_000, 7];
 /// Echo requests, and datagrams, in a repetition.
 pub const ASKED: u32 = 2;
 /// The most of each over all repetitions, by number.
 const NUMBERS: usize = 64;
-/// Ticks for which who asks waits for an answer, and who answers for a question, before it takes it that there is none.
+/// How many ticks the asker waits for an answer, and the answerer for a question, before it gives up.
 const ASK_TICKS: u32 = 3;
 const ANSWER_TICKS: u32 = 16;
 
-/// Echo requests or datagrams by number: what came, and what went.
+/// Echo requests or datagrams by number: how many arrived, and how many were sent.
 struct Counts {
     came: [Plain<u32>; NUMBERS],
     went: [Plain<u32>; NUMBERS],
@@ -111,7 +111,7 @@ pub static TWO_KERNELS: Scenario = Scenario {
 fn run(part: fn(&'static World, &'static Socket, &'static BpfD)) {
     let world: &'static World = shared(curlwp().kernel().data());
     let net = world.net;
-    // The whole time on one CPU: it keeps a reference to the interface.
+    // Bound for the whole time, because it holds a reference to the interface.
     let bound = curlwp_bind();
     let psref = Psref::new();
     let Some(ifp) = if_get(net, "nic0", &psref) else {
@@ -130,7 +130,7 @@ fn run(part: fn(&'static World, &'static Socket, &'static BpfD)) {
     if inet::in_control_add(ifp, ADDRESSES[world.role], PREFIX).is_err() {
         no_memory("an address");
     }
-    // What came before the card had an interface has interrupted in vain.
+    // Interrupts of frames that arrived before the card had an interface had no effect.
     nic::kick();
     part(world, socket, tap);
     udp::close(net, socket);
@@ -140,7 +140,7 @@ fn run(part: fn(&'static World, &'static Socket, &'static BpfD)) {
     net::fini(net);
 }
 
-/// Asks, and looks at what comes.
+/// Asks, and checks the answers.
 fn ask(world: &'static World, socket: &'static Socket, tap: &'static BpfD) {
     let net = world.net;
     for number in 0..ASKED * curlwp().kernel().config().repeat {
@@ -169,7 +169,7 @@ fn ask(world: &'static World, socket: &'static Socket, tap: &'static BpfD) {
     }
 }
 
-/// An answer has come: to what was asked.
+/// An answer has come: its question must have been asked.
 fn answered(counts: &Counts, what: &str, number: u16) {
     Counts::count(&counts.came, number);
     if counts.went[usize::from(number)].get() == 0 {
@@ -180,7 +180,7 @@ fn answered(counts: &Counts, what: &str, number: u16) {
     }
 }
 
-/// Answers datagrams until there are none for a while, and looks at what came and went.
+/// Answers datagrams until none has come for a while, and checks what has come and gone.
 fn answer(world: &'static World, socket: &'static Socket, tap: &'static BpfD) {
     let net = world.net;
     while let Some(datagram) = udp::recvfrom(net, socket, ANSWER_TICKS) {
@@ -204,7 +204,7 @@ fn answer(world: &'static World, socket: &'static Socket, tap: &'static BpfD) {
     }
 }
 
-/// An answer goes: not more often than its question has come. A tap hears both in their order.
+/// An answer is sent: not more often than its question has come. A tap sees both in their order.
 fn goes(counts: &Counts, what: &str, number: u16) {
     let went = Counts::count(&counts.went, number);
     let came = counts.came[usize::from(number)].get();

@@ -1,4 +1,4 @@
-//! The whole way from a network card through the stack and back, over the wire of the simulated machine.
+//! The whole path from a network card through the stack and back, over the wire of the simulated machine.
 
 use smoltcp::wire::Ipv4Address;
 
@@ -38,7 +38,7 @@ pub const REMOTE: Host = Host {
 const PREFIX: u8 = 24;
 const CLOSED_PORT: u16 = 99;
 const REMOTE_PORT: u16 = 1000;
-/// Ticks for which the other host listens for the next frame, before it takes it that there is none.
+/// How many ticks the other host waits for the next frame before it gives up.
 const LISTEN_TICKS: u32 = 2;
 
 struct World {
@@ -99,7 +99,7 @@ fn run(_: Arg) {
     let world: &'static World = shared(curlwp().kernel().data());
     let net = world.net;
     let servers = [Server::echo(net), Server::discard(net)];
-    // The whole time on one CPU: it keeps references to the interfaces.
+    // Bound for the whole time, because it holds references to the interfaces.
     let bound = curlwp_bind();
     let psrefs = [const { Psref::new() }; 2];
     let stack = interface(net, "nic0", &psrefs[0]);
@@ -112,7 +112,7 @@ fn run(_: Arg) {
     let Some(tap) = bpf_open(remote) else {
         no_memory("a tap")
     };
-    // What came before the cards had an interface has interrupted in vain.
+    // Interrupts of frames that arrived before the cards had an interface had no effect.
     nic::kick();
     for time in 0..curlwp().kernel().config().repeat {
         ask(remote, time as u16);
@@ -138,7 +138,7 @@ fn interface(net: &'static Net, name: &str, psref: &Psref) -> &'static Ifnet {
     }
 }
 
-/// Sends one of everything.
+/// Sends one frame of each kind.
 fn ask(remote: &'static Ifnet, number: u16) {
     let send = |frame: Option<Mbuf>| match frame {
         Some(m) => if_transmit(remote, m),
@@ -152,7 +152,7 @@ fn ask(remote: &'static Ifnet, number: u16) {
     send(frames::datagram(from, (STACK, CLOSED_PORT), number));
 }
 
-/// Looks at what comes, until nothing does any more.
+/// Looks at the frames that arrive, until no more do.
 fn listen(world: &World, tap: &'static BpfD) {
     while let Some(m) = tap.read(LISTEN_TICKS) {
         look(world, m.bytes());
@@ -160,7 +160,7 @@ fn listen(world: &World, tap: &'static BpfD) {
     }
 }
 
-/// Looks at a frame on the wire at card 1, of those that the stack behind card 0 has sent.
+/// Checks a frame at card 1, if the stack behind card 0 has sent it.
 fn look(world: &World, frame: &[u8]) {
     if frame.get(6..12) != Some(&STACK.ether) {
         return;
@@ -174,7 +174,7 @@ fn look(world: &World, frame: &[u8]) {
     count.set(count.get() + 1);
 }
 
-/// The wire may double a frame, and makes none up.
+/// The wire may double a frame, but does not invent any.
 fn arrived(what: &str, seen: u64, sent: u64) {
     if seen > 2 * sent {
         broken_promise(

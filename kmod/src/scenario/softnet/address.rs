@@ -1,4 +1,4 @@
-//! The operations of inet(4): addresses come and go, and are held.
+//! The operations of inet(4): addresses are added, removed and held.
 
 use crate::net::inet::{
     InIfaddr, ia_put, ifa_held, in_control_add, in_control_remove, in_ifaddr_get,
@@ -13,7 +13,7 @@ pub(super) type Held = Kept<InIfaddr>;
 pub(super) fn addr_add(actor: &mut Actor, [index, address]: [u8; 2]) {
     if actor.holds_nothing() {
         actor.world.with(usize::from(index), |ifp| {
-            // It may be there, or the interface on its way out.
+            // The address may exist, or the interface may be being detached.
             let _refused = in_control_add(ifp, ADDRESSES[usize::from(address)], PREFIX);
         });
     }
@@ -60,7 +60,7 @@ pub(super) fn check(actor: &Actor) {
     }
 }
 
-/// Gives everything back.
+/// Releases everything.
 pub(super) fn end(actor: &mut Actor) {
     while actor.addresses.iter().next().is_some() {
         addr_release(actor, [0; 2]);

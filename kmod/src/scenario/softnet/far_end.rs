@@ -1,4 +1,4 @@
-//! The other host on the wire inside of the kernel: it answers ARP, and looks at what it is sent.
+//! The other host on the wire inside the kernel: it answers ARP, and checks what it is sent.
 
 use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol};
 
@@ -7,7 +7,7 @@ use crate::net::mbuf::{End, Mbuf};
 use crate::scenario::net::{frames, wellformed};
 use crate::scenario::softnet::world::{other, own};
 
-/// What it receives: in the softint of its end of the wire. Everything that comes was sent by the stack.
+/// Its input function, in the softint of its end of the wire. Every frame that comes was sent by the stack.
 pub(super) fn input(ifp: &'static Ifnet, m: Mbuf) {
     wellformed::assert_sent(m.bytes());
     let asked = is_asked(m.bytes());

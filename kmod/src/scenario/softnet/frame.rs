@@ -1,7 +1,7 @@
-//! Frames that come from other hosts to an interface: as they should be, and as they should not.
+//! Frames that come from other hosts to an interface: valid ones, and invalid ones.
 //!
-//! To the end of the wire inside of the kernel a frame comes as from the other end, by the input queue of the interface.
-//! To a card it is sent by the card at the other end of its wire, which is another interface of this host and must be up.
+//! A frame for the wire inside the kernel is put on the input queue of the interface, as the other end does it. A frame for a card
+//! is sent by the card at the other end of its wire, which is another interface of this host and must be up.
 
 use smoltcp::wire::{ArpPacket, EthernetAddress, EthernetFrame, EthernetProtocol, Ipv4Packet};
 
@@ -12,14 +12,14 @@ use crate::scenario::net::frames;
 use crate::scenario::softnet::Actor;
 use crate::scenario::softnet::world::{FIRST_CARD, PORTS, other, own};
 
-/// Nobody listens there.
+/// A port without a socket.
 const CLOSED_PORT: u16 = 99;
-/// Ports that a datagram comes to: those that may have a socket, and one that never has.
+/// How many ports datagrams are sent to: those that may have a socket, and one that never has.
 pub(super) const TO_PORTS: usize = PORTS.len() + 1;
 /// The port of another host.
 const THEIR_PORT: u16 = 1_000;
 
-/// A frame arrives at an interface of the stack, if there is memory for it, and the interface.
+/// A frame arrives at an interface of the stack, if there is memory for it and the interface exists.
 fn arrive(actor: &Actor, index: u8, frame: Option<Mbuf>) {
     let Some(m) = frame else { return };
     let (world, index) = (actor.world, usize::from(index));
@@ -55,7 +55,7 @@ pub(super) fn frame_arp_answer(actor: &mut Actor, [index, who]: [u8; 2]) {
     arrive(actor, index, frames::arp_reply(from, own(place)));
 }
 
-/// ARP packets that are none: how many kinds.
+/// How many kinds of invalid ARP packets there are.
 pub(super) const ARP_WRONGS: usize = 6;
 
 pub(super) fn frame_arp_wrong(actor: &mut Actor, [index, kind]: [u8; 2]) {
@@ -66,11 +66,11 @@ pub(super) fn frame_arp_wrong(actor: &mut Actor, [index, kind]: [u8; 2]) {
     let cut = kind == 5;
     let mut arp = ArpPacket::new_unchecked(&mut m.bytes_mut()[ETHER_HDR_LEN..]);
     match kind {
-        // From everybody, from nobody, from this host.
+        // From a group, from 0.0.0.0, from this host.
         0 => arp.set_source_hardware_addr(&[0xff; 6]),
         1 => arp.set_source_protocol_addr(&[0; 4]),
         2 => arp.set_source_hardware_addr(&own(place).ether),
-        // Of another network.
+        // For another network protocol.
         3 => arp.set_protocol_len(16),
         4 => arp.set_operation(smoltcp::wire::ArpOperation::Unknown(9)),
         _ => {}
@@ -102,7 +102,7 @@ pub(super) fn frame_fragment(actor: &mut Actor, [index, first]: [u8; 2]) {
     arrive(actor, index, frame);
 }
 
-/// IP packets with something wrong: how many kinds.
+/// How many kinds of invalid IP packets there are.
 pub(super) const WRONGS: usize = 9;
 
 pub(super) fn frame_wrong(actor: &mut Actor, [index, kind]: [u8; 2]) {
@@ -118,21 +118,21 @@ pub(super) fn frame_wrong(actor: &mut Actor, [index, kind]: [u8; 2]) {
     }
 }
 
-/// Makes one thing of a packet wrong.
+/// Makes one part of a packet wrong.
 fn spoil(m: &mut Mbuf, kind: u8) {
     let last = m.len() - 1;
     match kind {
-        // The checksum of what is inside.
+        // The checksum of the ICMP message or the datagram.
         0 | 4 => m.bytes_mut()[last] ^= 0xff,
-        // Less than the header says, and less than a header.
+        // Shorter than the header says, and shorter than a header.
         1 => m.truncate(last),
         5 => m.truncate(ETHER_HDR_LEN + 9),
-        // Another Ethernet host's, and no protocol of ours.
+        // For another Ethernet host, and of another protocol.
         2 => frame(m).set_dst_addr(EthernetAddress([2, 0, 0, 0, 9, 9])),
         6 => frame(m).set_ethertype(EthernetProtocol::Ipv6),
-        // To all on the Ethernet.
+        // To all hosts on the Ethernet.
         3 | 7 => frame(m).set_dst_addr(EthernetAddress::BROADCAST),
-        // A protocol that is not spoken, with a checksum that is right.
+        // Another protocol than ICMP and UDP, with a right checksum.
         _ => {
             let mut ip = Ipv4Packet::new_unchecked(&mut m.bytes_mut()[ETHER_HDR_LEN..]);
             ip.set_next_header(smoltcp::wire::IpProtocol::Tcp);
@@ -145,7 +145,7 @@ fn frame(m: &mut Mbuf) -> EthernetFrame<&mut [u8]> {
     EthernetFrame::new_unchecked(m.bytes_mut())
 }
 
-/// Any bytes: an echo request of which one byte is another, wherever.
+/// An echo request with one byte changed, anywhere.
 pub(super) fn frame_raw(actor: &mut Actor, [index, seed]: [u8; 2]) {
     let place = usize::from(index);
     if let Some(mut m) = frames::echo_request(other(place, 0), own(place), 1) {

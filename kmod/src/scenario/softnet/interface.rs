@@ -1,4 +1,4 @@
-//! The operations of ifnet(9): interfaces come and go, up and down, and are held.
+//! The operations of ifnet(9): interfaces are attached, detached, taken up, taken down and held.
 
 use crate::net::ifnet::{Ifnet, if_detach as detach, if_down as down, if_get, if_held, if_put};
 use crate::net::{self, nic, pair};
@@ -10,7 +10,7 @@ use crate::scenario::softnet::world::{FIRST_CARD, NAMES, Place, World};
 
 pub(super) type Held = Kept<Ifnet>;
 
-/// Takes the place of an interface, for who makes or ends it, if it is as it is wanted.
+/// Takes the place of an interface, to create or destroy it, if it is in the wanted state.
 fn claim(world: &World, index: usize, present: bool) -> bool {
     world.desk.enter();
     let place = &world.interfaces[index];
@@ -50,7 +50,7 @@ pub(super) fn if_attach(actor: &mut Actor, [index, _]: [u8; 2]) {
         3 => pair::attach_with(world.net, 1, far_end::input),
         card => nic::attach_unit(world.net, card - FIRST_CARD),
     };
-    // It stays: nobody else detaches it.
+    // It stays, because no other LWP detaches it.
     if let Some(ifp) = attached {
         net::up(ifp);
     }
@@ -70,7 +70,7 @@ pub(super) fn if_detach(actor: &mut Actor, [index, _]: [u8; 2]) {
             format_args!("{} is not found, and nobody has detached it", NAMES[index]),
         )
     };
-    // It stays: nobody else detaches it.
+    // It stays, because no other LWP detaches it.
     if index == 0 || index == 3 {
         pair::detach(ifp);
     } else {
@@ -110,7 +110,7 @@ pub(super) fn if_release(actor: &mut Actor, _: [u8; 2]) {
     actor.interfaces.release(if_put);
 }
 
-/// The interfaces that are held are alive.
+/// Checks that the interfaces that are held are alive.
 pub(super) fn check(actor: &Actor) {
     for ifp in actor.interfaces.iter() {
         if !if_held(ifp) || !NAMES.contains(&ifp.name().as_str()) {
@@ -122,7 +122,7 @@ pub(super) fn check(actor: &Actor) {
     }
 }
 
-/// Gives everything back.
+/// Releases everything.
 pub(super) fn end(actor: &mut Actor) {
     while actor.interfaces.iter().next().is_some() {
         if_release(actor, [0; 2]);

@@ -1,10 +1,10 @@
-//! Runs a script: each operation, if the LWP's state allows it.
+//! Runs a script: each operation that the state of the LWP allows.
 //!
 //! # What is held
 //!
-//! From one operation to the next an LWP may hold references: to interfaces and addresses (then it stays on its CPU), to routes,
-//! and to entries of the table of neighbours; and it has taps. No lock. Whoever waits until others have given
-//! references back, or enters IFNET_LOCK, under which that is done, holds none of the first three.
+//! Between operations an LWP may hold references to interfaces and addresses (then it is bound to its CPU), to routes, and to entries
+//! of the table of neighbours. It may have taps. It holds no locks. An LWP with a reference to an interface, an address or a
+//! route must not wait until others release theirs, and must not take IFNET_LOCK, under which others wait for that.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::psref::Psref;
@@ -15,7 +15,7 @@ use crate::scenario::ops::runner::{self, Runner, Runs};
 use crate::scenario::softnet::world::World;
 use crate::scenario::softnet::{address, interface, neighbour, route, tap};
 
-/// References of a kind that an LWP holds at most.
+/// Most references of a kind that an LWP holds.
 pub(super) const HELD: usize = 2;
 
 /// An LWP that runs a script: what it holds.
@@ -76,12 +76,12 @@ impl Runs for Actor {
 }
 
 impl Actor {
-    /// Whether it holds nothing that another LWP could wait for.
+    /// Whether it holds no reference that another LWP could wait for.
     pub(super) fn holds_nothing(&self) -> bool {
         self.may_move() && self.routes.iter().all(Option::is_none)
     }
 
-    /// Gives everything back.
+    /// Releases everything.
     fn end(&mut self) {
         interface::end(self);
         address::end(self);
@@ -94,7 +94,7 @@ impl Actor {
     }
 }
 
-/// Passive references, with what they are to.
+/// Passive references, with their targets.
 pub(super) struct Kept<T: 'static> {
     psrefs: [Psref; HELD],
     objects: [Option<&'static T>; HELD],
@@ -112,19 +112,19 @@ impl<T> Kept<T> {
         self.objects.iter().all(Option::is_none)
     }
 
-    /// What is held.
+    /// The targets that are held.
     pub(super) fn iter(&self) -> impl Iterator<Item = &'static T> {
         self.objects.iter().filter_map(|object| *object)
     }
 
-    /// Lets `find` find something and take a reference, if there is room for one.
+    /// Calls `find`, which takes a reference, if there is room for one.
     pub(super) fn take(&mut self, find: impl FnOnce(&Psref) -> Option<&'static T>) {
         if let Some(free) = self.objects.iter().position(Option::is_none) {
             self.objects[free] = find(&self.psrefs[free]);
         }
     }
 
-    /// Lets `put` give the reference back that was taken last, if there is one.
+    /// Calls `put` to release the reference that was taken last, if there is one.
     pub(super) fn release(&mut self, put: impl FnOnce(&'static T, &Psref)) {
         if let Some(last) = self.objects.iter().rposition(Option::is_some)
             && let Some(object) = self.objects[last].take()

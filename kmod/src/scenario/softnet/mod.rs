@@ -1,13 +1,13 @@
-//! Programs over the network stack: `ops`' language of operations with other topics and another world.
+//! Programs over the network stack: the language of `ops` with operations on a network stack.
 //!
 //! # Overview
 //!
-//! A program ([`ops`](super::ops)) of several LWPs drives a whole stack: frames of other hosts come to it, interfaces are
-//! attached and detached, brought up and taken down, addresses, routes and neighbours come and go, taps and sockets
-//! are opened, used and closed, queues are flushed and changed. It has two network cards on the machine's wire, which
-//! loses, doubles and delays frames, and on which frames come from outside; and a wire of its own
-//! ([`pair`](crate::net::pair)) with another host at its end, which answers ARP. What is there at first depends on the
-//! machine (`nics`); the wire inside of the kernel comes with `if_attach`, too.
+//! A program ([`ops`](super::ops)) of several LWPs drives a whole stack. Frames arrive from other hosts; interfaces are attached,
+//! detached, taken up and taken down; addresses, routes and neighbours are added and removed; taps and sockets are opened, used
+//! and closed; queues are flushed and resized. The stack has two network cards on the machine's wire, which loses, doubles and
+//! delays frames, and where frames arrive from outside. It also has a wire inside the kernel ([`pair`](crate::net::pair)), with
+//! another host at its end, which answers ARP. The machine (`nics`) decides which of them exist at first; `if_attach` adds the wire
+//! inside the kernel later, too.
 //!
 //! | interface | at first | net | what it is |
 //! |---|---|---|---|
@@ -16,19 +16,19 @@
 //! | `nic1` | with cards, no address | 10.0.1.0/24 | the card at the other end of that wire |
 //! | `pair1` | without cards | 10.0.0.0/24 | the other host's: 10.0.0.2, which has no stack |
 //!
-//! # Who may do what
+//! # What a program may do
 //!
-//! What the kernel asks of a caller is kept by this world: an end of a wire is attached and detached by one LWP at a time, a
-//! socket is closed when nobody receives from it, and who holds a reference to an interface, an address or a route does
-//! not wait for others to give theirs back. An operation that its LWP must not make does nothing. So whatever breaks
-//! is the stack, or this interpreter.
+//! The interpreter keeps the rules that the kernel has for its callers. One LWP at a time attaches or detaches an end of a wire. A
+//! socket is closed only when no thread receives from it. An LWP with a reference to an interface, an address or a route does not
+//! wait for others to release theirs. An operation that its LWP must not perform does nothing. So every failure is a
+//! fault of the stack, or of the interpreter.
 //!
 //! # What is checked
 //!
-//! At each operation: that what is held is alive and is what it was. Of each frame that comes to the other host: that it is
-//! well formed. At the end: that every packet has one end, that each count of the protocols adds up
-//! ([`stats`]), and that all is given back. And what is checked of every run: contracts, data races, references, leaks,
-//! deadlocks.
+//! - At each operation: the objects that the LWP holds are alive, and unchanged.
+//! - At each frame to the other host: it is well formed ([`wellformed`](super::net::wellformed)).
+//! - At the end: every packet has one end, the counters of the protocols add up ([`stats`]), and everything is freed.
+//! - As in every run: contracts, data races, references, leaks, deadlocks.
 
 use crate::config::Config;
 use crate::history::Bug;
@@ -58,7 +58,7 @@ pub(crate) use form::FORMS;
 pub(crate) use interpreter::Actor;
 use world::World;
 
-/// This host as others see it that speak to its first card, at first.
+/// This host, as others see it at its first card at the beginning.
 pub const HOST: Host = world::own(world::FIRST_CARD);
 
 /// Gives a kernel that was booted with [`SCENARIO`] its program. Context: the host, before the LWPs run.
@@ -80,7 +80,7 @@ pub static SCENARIO: Scenario = Scenario {
     kind: Kind::Sound,
     configure: |config: &mut Config| {
         config.nics = 2;
-        // One for each interface, and for each protocol.
+        // One for each interface, and one for each protocol.
         config.softint_handlers = 16;
     },
     setup: |kernel| {
@@ -102,7 +102,7 @@ pub static SCENARIO: Scenario = Scenario {
     },
 };
 
-/// Today's code in both schemes of locking, and the old code that a stack meets.
+/// Today's code in both locking schemes, and the old code that a network stack can run into.
 const VARIANTS: &[Variant] = &[
     FIXED,
     SOFTNET_LOCK,

@@ -1,4 +1,4 @@
-//! The operations of arp(4): neighbours are set, deleted and asked for by hand, and their entries kept.
+//! The operations of arp(4): neighbours are set, deleted and requested by hand, and their entries are held.
 
 use crate::net::llatbl::Llentry;
 use crate::net::{InAddr, arp, arp_wire, softnet_enter, softnet_exit};
@@ -8,7 +8,7 @@ use crate::scenario::softnet::Actor;
 use crate::scenario::softnet::interpreter::HELD;
 use crate::scenario::softnet::world::{World, other};
 
-/// Entries that are kept, each with its neighbour.
+/// Entries that are held, each with its neighbour.
 pub(super) type Held = [Option<(&'static Llentry, InAddr)>; HELD];
 
 use crate::net::ifnet::Ifnet;
@@ -71,7 +71,7 @@ pub(super) fn arp_unref(actor: &mut Actor, _: [u8; 2]) {
     }
 }
 
-/// The entries that are kept are alive.
+/// Checks that the entries that are held are alive.
 pub(super) fn check(actor: &Actor) {
     for (entry, addr) in actor.neighbours.iter().flatten() {
         entry.look();
@@ -87,7 +87,7 @@ pub(super) fn check(actor: &Actor) {
     }
 }
 
-/// Gives everything back.
+/// Releases everything.
 pub(super) fn end(actor: &mut Actor) {
     while actor.neighbours.iter().any(Option::is_some) {
         arp_unref(actor, [0; 2]);

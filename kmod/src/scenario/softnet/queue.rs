@@ -1,4 +1,4 @@
-//! The operations of pktqueue(9): the queues of IP and ARP are waited for, flushed and changed.
+//! The operations of pktqueue(9): barriers, flushes and other lengths, on the queues of IP and ARP.
 
 use crate::net::pktqueue::Pktqueue;
 use crate::scenario::softnet::Actor;

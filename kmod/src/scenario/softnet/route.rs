@@ -1,4 +1,4 @@
-//! The operations of route(4): routes come and go, are changed, and are held.
+//! The operations of route(4): routes are added, deleted, changed and held.
 
 use smoltcp::wire::Ipv4Address;
 
@@ -8,17 +8,17 @@ use crate::scenario::softnet::Actor;
 use crate::scenario::softnet::interpreter::HELD;
 use crate::scenario::softnet::world::{ADDRESSES, DESTINATIONS, other};
 
-/// Routes that are held, each with what it said when it was found.
+/// Routes that are held, each with its content when it was found.
 pub(super) type Held = [Option<(&'static Rtentry, Ipv4Address)>; HELD];
 
-/// Where routes lead: everywhere, to a net beyond a router, to one host.
+/// Destinations of routes: all hosts, a net behind a router, one host.
 pub(super) const NETS: [(Ipv4Address, u8); 3] = [
     (Ipv4Address::UNSPECIFIED, 0),
     (Ipv4Address::new(192, 0, 2, 0), 24),
     (Ipv4Address::new(10, 0, 0, 2), 32),
 ];
 
-/// A host of no net of ours: where a route is asked for.
+/// A host on none of this host's nets, to look a route up for.
 const FAR: Ipv4Address = Ipv4Address::new(192, 0, 2, 77);
 
 fn key(net: u8, ifindex: u32) -> Key {
@@ -36,11 +36,11 @@ pub(super) fn route_add(actor: &mut Actor, [index, net]: [u8; 2]) {
     }
     let (world, index) = (actor.world, usize::from(index));
     world.with(index, |ifp| {
-        // As whoever adds an address: under IFNET_LOCK, if the interface is not on its way out.
+        // As when an address is added: under IFNET_LOCK, if the interface is not being detached.
         ifp.lock();
         if !ifp.is_deactivated() {
             let router = other(index, 0).ip;
-            // It may be there already.
+            // The route may exist already.
             let _added = rt_add(
                 world.net,
                 &key(net, ifp.index()),
@@ -65,7 +65,7 @@ pub(super) fn route_change(actor: &mut Actor, [index, who]: [u8; 2]) {
     }
     let (world, index) = (actor.world, usize::from(index));
     let router = other(index, usize::from(who)).ip;
-    // Whether or not the interface is still there: a route is found by its number.
+    // The interface may be gone: a route is found by the interface's index.
     let mut found = None;
     world.with(index, |ifp| found = Some(ifp.index()));
     if let Some(ifindex) = found {
@@ -87,7 +87,7 @@ pub(super) fn route_release(actor: &mut Actor, _: [u8; 2]) {
     }
 }
 
-/// The routes that are held say what they said.
+/// Checks that the routes that are held have not changed.
 pub(super) fn check(actor: &Actor) {
     for (rt, hop) in actor.routes.iter().flatten() {
         let now = rt.next_hop(FAR);
@@ -100,7 +100,7 @@ pub(super) fn check(actor: &Actor) {
     }
 }
 
-/// Gives everything back.
+/// Releases everything.
 pub(super) fn end(actor: &mut Actor) {
     while actor.routes.iter().any(Option::is_some) {
         route_release(actor, [0; 2]);

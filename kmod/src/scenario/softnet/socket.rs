@@ -1,4 +1,4 @@
-//! The operations of udp(4) and icmp(4): sockets are opened and closed, and packets sent and received.
+//! The operations of udp(4) and icmp(4): sockets are opened and closed, and packets are sent and received.
 
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::udp::{self, Datagram, Socket};
@@ -26,7 +26,7 @@ pub(super) fn so_open(actor: &mut Actor, [number, _]: [u8; 2]) {
     }
 }
 
-/// Closes a socket, unless somebody uses it.
+/// Closes a socket that no LWP uses.
 pub(super) fn so_close(actor: &mut Actor, [number, _]: [u8; 2]) {
     let world = actor.world;
     let socket = &world.sockets[usize::from(number)];
@@ -47,7 +47,7 @@ pub(super) fn so_close(actor: &mut Actor, [number, _]: [u8; 2]) {
     }
 }
 
-/// Does something with a socket, which nobody closes meanwhile, if it is there.
+/// Does something with a socket, if it exists. No other LWP closes it meanwhile.
 fn using<R>(actor: &Actor, number: u8, part: impl FnOnce(&'static Socket) -> R) -> Option<R> {
     let world = actor.world;
     let socket = &world.sockets[usize::from(number)];
@@ -83,7 +83,7 @@ pub(super) fn so_receive(actor: &mut Actor, [number, ticks]: [u8; 2]) {
     }
 }
 
-/// Sends what is received back, as a server does.
+/// Sends a received datagram back, as a server does.
 pub(super) fn so_echo(actor: &mut Actor, [number, ticks]: [u8; 2]) {
     if let Some(datagram) = receive(actor, number, ticks) {
         let from = (Some(datagram.dst), PORTS[usize::from(number)]);

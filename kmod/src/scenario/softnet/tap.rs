@@ -1,4 +1,4 @@
-//! The operations of bpf(4): taps of an LWP's own.
+//! The operations of bpf(4), on taps that belong to an LWP.
 
 use crate::net::bpf::{BpfD, bpf_close, bpf_open};
 use crate::net::mbuf::End;
@@ -16,7 +16,7 @@ pub(super) fn tap_open(actor: &mut Actor, [index, _]: [u8; 2]) {
     }
 }
 
-/// On the interface that was found last and is kept, which may be on its way out.
+/// Opens a tap on the interface that was found last and is held, which may be being detached.
 pub(super) fn tap_open_kept(actor: &mut Actor, _: [u8; 2]) {
     let kept = actor.interfaces.iter().last();
     if let Some(ifp) = kept

@@ -1,4 +1,4 @@
-//! What the programs share: the stack, and who may do what to it just now.
+//! What the programs share: the stack, and what may be done to it at the moment.
 
 use smoltcp::wire::Ipv4Address;
 
@@ -16,16 +16,16 @@ use crate::scenario::ops::MAX_LWPS;
 use crate::scenario::ops::runner::Scripts;
 use crate::scenario::softnet::far_end;
 
-/// Interfaces that come and go; the first three are the stack's.
+/// How many interfaces are attached and detached; the first three belong to the stack.
 pub(super) const INTERFACES: usize = 4;
-/// Those that the stack has addresses on.
+/// How many of them have addresses of the stack.
 pub(super) const OWN: usize = 3;
 pub(super) const NAMES: [&str; INTERFACES] = ["pair0", "nic0", "nic1", "pair1"];
 /// The first of the cards.
 pub(super) const FIRST_CARD: usize = 1;
 pub(super) const PREFIX: u8 = 24;
 
-/// The addresses that this host may have: the first of each interface, and two more.
+/// The addresses that this host may have: the first one of each interface, and two more.
 pub(super) const ADDRESSES: [Ipv4Address; 5] = [
     Ipv4Address::new(10, 0, 0, 1),
     Ipv4Address::new(10, 0, 1, 1),
@@ -34,7 +34,7 @@ pub(super) const ADDRESSES: [Ipv4Address; 5] = [
     Ipv4Address::new(10, 0, 2, 1),
 ];
 
-/// Whom packets are sent to: neighbours that answer and that do not, this host, one beyond a router, everybody.
+/// Destinations of packets: neighbours that answer or do not, this host, a host behind a router, all hosts.
 pub(super) const DESTINATIONS: [Ipv4Address; 8] = [
     Ipv4Address::new(10, 0, 0, 2),
     Ipv4Address::new(10, 0, 0, 9),
@@ -46,16 +46,17 @@ pub(super) const DESTINATIONS: [Ipv4Address; 8] = [
     net::LOOPBACK_ADDRESS,
 ];
 
-/// Other hosts on the net of an interface: at its other end, a silent one, and one that claims this host's address.
+/// How many other hosts there are on the net of an interface: one at its other end, a silent one, and one that claims this host's
+/// address.
 pub(super) const WHO: usize = 3;
 
-/// Ports of this host that have a socket, sometimes.
+/// Ports of this host that may have a socket.
 pub(super) const PORTS: [u16; 3] = [7, 9, 1000];
 
 /// This host on the net of an interface.
 pub(super) const fn own(index: usize) -> Host {
     Host {
-        // Of the pair, end 0; of the cards, their unit.
+        // The pair's end 0, or the unit of the card.
         ether: [2, 0, 0, 0, 0, (index / 2) as u8],
         ip: ADDRESSES[index],
     }
@@ -83,16 +84,16 @@ pub(super) fn other(index: usize, who: usize) -> Host {
     }
 }
 
-/// Whether something is there, for those who make and end it.
+/// Whether an object exists, for the operations that create and destroy it.
 #[derive(Clone, Copy)]
 pub(super) enum Place<T> {
     Absent,
-    /// An LWP makes it or ends it: nobody else does.
+    /// An LWP is creating or destroying it; others must not.
     Busy,
     Present(T),
 }
 
-/// A socket, if there is one, and who uses it.
+/// A socket, if there is one, and how many LWPs use it.
 pub(super) struct SocketPlace {
     pub(super) place: Plain<Place<&'static Socket>>,
     pub(super) users: Plain<u32>,
@@ -104,11 +105,11 @@ crate::fields!(SocketPlace { place, users });
 pub(super) struct World {
     pub(super) scripts: Scripts,
     pub(super) net: &'static Net,
-    /// Protects the places. Nothing is taken under it.
+    /// Protects the places. No lock is taken under it.
     pub(super) desk: Kmutex,
     pub(super) interfaces: [Plain<Place<()>>; INTERFACES],
     pub(super) sockets: [SocketPlace; PORTS.len()],
-    /// LWPs that have not come to their end.
+    /// LWPs that have not finished.
     running: AtomicU32,
 }
 
@@ -137,7 +138,7 @@ impl World {
         }
     }
 
-    /// Brings up what is there at first: the cards, or, without any, the wire inside of the kernel. At boot.
+    /// Brings up the interfaces that exist at first: the cards, or, without cards, the wire inside the kernel. At boot.
     pub(super) fn establish(&self) {
         let net = self.net;
         if net.kernel.config().nics == 0 {
@@ -158,7 +159,7 @@ impl World {
         }
     }
 
-    /// Does something with an interface, which is kept meanwhile, if it is there.
+    /// Does something with an interface, if it exists, with a reference to it.
     pub(super) fn with(&self, index: usize, part: impl FnOnce(&'static Ifnet)) {
         let bound = curlwp_bind();
         let psref = Psref::new();
@@ -169,7 +170,7 @@ impl World {
         curlwp_bindx(bound);
     }
 
-    /// An LWP has come to its end, and holds nothing. The last takes everything down.
+    /// An LWP has finished, and holds nothing. The last one takes everything down.
     pub(super) fn leave(&self) {
         if self.running.fetch_sub(1, AcqRel) != 1 {
             return;

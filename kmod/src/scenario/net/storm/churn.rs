@@ -1,6 +1,6 @@
-//! What comes and goes in the storm.
+//! What is removed and added again in the storm.
 //!
-//! Each interface is attached and detached by one actor; all else may find that it is not there, or going.
+//! Only one actor attaches and detaches each interface. The other actors may find that it is missing, or being detached.
 
 use smoltcp::wire::Ipv4Address;
 
@@ -18,7 +18,7 @@ use crate::scenario::net::echo::no_memory;
 
 /// The other end of the wire.
 const REMOTE: &str = "pair1";
-/// Frames that are read from a tap before it is closed.
+/// How many frames are read from a tap before it is closed.
 const READ: u32 = 4;
 
 /// The interfaces of the stack.
@@ -44,7 +44,7 @@ fn with(net: &'static Net, name: &str, part: impl FnOnce(&'static Ifnet)) {
     }
 }
 
-/// An interface that only the caller attaches and detaches: so it stays without a reference.
+/// An interface that only the caller attaches and detaches, so it stays without a reference.
 fn own(net: &'static Net, name: &str) -> &'static Ifnet {
     let mut own = None;
     with(net, name, |ifp| own = Some(ifp));
@@ -57,7 +57,7 @@ fn own(net: &'static Net, name: &str) -> &'static Ifnet {
     }
 }
 
-/// Lets things be as they are for `ticks` at most.
+/// Sleeps for `ticks`.
 pub(super) fn stay(ticks: u32) {
     if ticks != 0 {
         kpause("storm", ticks, None);
@@ -84,7 +84,7 @@ fn attach_remote(net: &'static Net) {
     }
 }
 
-/// Gives an interface of the stack what it comes with.
+/// Gives an interface of the stack its first address and its default route.
 fn configure(ifp: &'static Ifnet, link: Link) {
     net::up(ifp);
     ifp.lock();
@@ -104,7 +104,7 @@ fn default_route(ifp: &Ifnet) -> route::Key {
     }
 }
 
-/// The stack's end of the wire goes and comes.
+/// Detaches and attaches the stack's end of the wire.
 pub(super) fn ifconfig(world: &'static World, time: u32) {
     stay(time % 4);
     pair::detach(own(world.net, PAIR.name));
@@ -113,7 +113,7 @@ pub(super) fn ifconfig(world: &'static World, time: u32) {
     world.changed(Change::Interface);
 }
 
-/// The other end of the wire goes and comes, or the card's interface does; in between the end is down now and then.
+/// Detaches and attaches the other end of the wire, or the card's interface, or takes the other end down and up.
 pub(super) fn wire(world: &'static World, time: u32) {
     let net = world.net;
     match time % 4 {
@@ -135,7 +135,7 @@ pub(super) fn wire(world: &'static World, time: u32) {
     world.changed(Change::Interface);
 }
 
-/// The interface of the card goes and comes. At first it is down and has no address.
+/// Detaches and attaches the interface of the card. After that it is down at first, and has no address.
 fn card(world: &'static World, time: u32) {
     stay(time % 4);
     nic::detach(own(world.net, CARD.name));
@@ -152,7 +152,7 @@ fn down(ifp: &Ifnet) {
     ifp.unlock();
 }
 
-/// An address is added and removed.
+/// Adds and removes an address.
 pub(super) fn addresses(world: &'static World, time: u32) {
     let Link { name, goes, .. } = link(time);
     with(world.net, name, |ifp| {
@@ -174,7 +174,7 @@ pub(super) fn addresses(world: &'static World, time: u32) {
     });
 }
 
-/// Routes, entries of ARP and the length of queues change.
+/// Changes routes, ARP entries and the length of queues.
 pub(super) fn tables(world: &'static World, time: u32) {
     let net = world.net;
     with(net, link(time).name, |ifp| {
@@ -185,7 +185,7 @@ pub(super) fn tables(world: &'static World, time: u32) {
     match time % 8 {
         3 => queue.flush(),
         7 => {
-            // Without memory it stays as it is.
+            // Without memory nothing changes.
             let _changed = queue.set_maxlen(lengths(net)[time as usize / 8 % 2]);
         }
         _ => return,
@@ -193,13 +193,13 @@ pub(super) fn tables(world: &'static World, time: u32) {
     world.changed(Change::Queue);
 }
 
-/// As long as queues are, and shorter.
+/// The usual length of queues, and a shorter one.
 fn lengths(net: &'static Net) -> [usize; 2] {
     let slots = net.kernel.config().pcq_slots;
     [slots, slots.div_ceil(2).max(2)]
 }
 
-/// A route to another net comes and goes, and the default route leads to another router.
+/// Adds and deletes a route to another net, and changes the router of the default route.
 fn routes(world: &'static World, ifp: &'static Ifnet, link: Link) {
     let net = world.net;
     let key = route::Key {
@@ -220,7 +220,7 @@ fn routes(world: &'static World, ifp: &'static Ifnet, link: Link) {
     }
 }
 
-/// A neighbour is set by hand, and deleted; another, that was learned, is deleted.
+/// Sets a neighbour by hand and deletes it, and deletes another one that was learned.
 fn neighbours(world: &'static World, ifp: &'static Ifnet, time: u32) {
     let softnet_lock = &world.net.softnet_lock;
     let (set, learned) = (flood::host(time), flood::host(time + 1));
@@ -238,7 +238,7 @@ fn neighbours(world: &'static World, ifp: &'static Ifnet, time: u32) {
     }
 }
 
-/// A tap is opened, read from and closed, on either end of the wire or the card.
+/// Opens a tap on an end of the wire, or on the card, reads from it, and closes it.
 pub(super) fn taps(world: &'static World, time: u32) {
     let name = match time % 3 {
         0 => link(time / 3).name,

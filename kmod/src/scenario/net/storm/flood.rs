@@ -1,4 +1,4 @@
-//! What is sent in the storm, and what the other host hears.
+//! What is sent in the storm, and what the other host receives.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed}; // not watched: counts for the report, and nothing is decided by them
 
@@ -18,15 +18,15 @@ use crate::scenario::net::frames::{self, Host, Seen};
 use crate::scenario::net::serve::Server;
 use crate::scenario::net::wellformed;
 
-/// Hosts at the other end of the wire: they have one interface, and an address each.
+/// How many hosts there are at the other end of the wire: they share one interface, and have an address each.
 const HOSTS: u32 = 3;
 /// The last byte of the first one's address.
 const FIRST_HOST: u32 = 16;
-/// Frames that are sent in a repetition.
+/// How many frames are sent in a repetition.
 const BURST: u32 = 6;
 const CLOSED_PORT: u16 = 99;
 const REMOTE_PORT: u16 = 1000;
-/// After so many repetitions this host takes breath.
+/// After so many repetitions this host pauses.
 const BREATH: u32 = 16;
 /// One of so many requests is not answered by the other host.
 const DEAF: u64 = 4;
@@ -51,7 +51,7 @@ fn is_host(ip: Ipv4Address) -> bool {
     (0..HOSTS).any(|number| host(number).ip == ip)
 }
 
-/// Frame `number`. One after the other it is one of everything.
+/// Frame `number`. Consecutive numbers give frames of every kind.
 fn frame(number: u32) -> Option<Mbuf> {
     let from = host(number / BURST);
     let far = Host {
@@ -98,7 +98,7 @@ fn damage(mut m: Mbuf) -> Mbuf {
 /// The other host sends.
 pub(super) fn from_outside(world: &'static World, time: u32) {
     let psref = Psref::new();
-    // Without a carrier nobody sends.
+    // Without a carrier nothing is sent.
     let Some(stack) = if_get(world.net, PAIR.name, &psref) else {
         return stay(1);
     };
@@ -116,7 +116,7 @@ pub(super) fn from_outside(world: &'static World, time: u32) {
     if_put(remote, &psref);
 }
 
-/// This host sends: to one that answers, to one that is not there, and by the router.
+/// This host sends to a host that answers, to one that does not exist, and to one behind the router.
 pub(super) fn from_inside(world: &'static World, time: u32) {
     if time % BREATH == BREATH - 1 {
         stay(1);
@@ -136,7 +136,7 @@ pub(super) fn from_inside(world: &'static World, time: u32) {
     }
 }
 
-/// What the other host has heard.
+/// What the other host has received.
 pub(super) struct Heard {
     requests: AtomicU64,
     echoes: AtomicU64,
@@ -154,7 +154,7 @@ impl Heard {
         }
     }
 
-    /// Nothing has been heard that was not sent.
+    /// Checks that nothing was received that was not sent.
     pub(super) fn verify(&self, net: &'static Net) {
         for (heard, sent) in [
             (&self.requests, Count::ArpRequests),
