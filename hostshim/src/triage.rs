@@ -20,7 +20,7 @@ use crate::machine::{Failure, FailureKind, Limits, Machine, Outcome, Recording, 
 use crate::minimize::Effort;
 use crate::names::{Departure, Follower};
 use crate::replay::ReplayFile;
-use crate::report::Size;
+use crate::report::{Size, has_versions};
 use crate::strategy::Portfolio;
 
 /// How a run failed, without what differs from run to run.
@@ -55,7 +55,7 @@ enum Key {
 pub struct Finding {
     /// What ran.
     pub scenario: &'static str,
-    /// Which code of it: the variants in which it was seen.
+    /// Which code of it: the variants in which it was seen. None of a program that is broken on purpose.
     pub variants: Vec<&'static str>,
     /// The old code without which none of the runs fails so.
     pub needs: Vec<Bug>,
@@ -114,7 +114,8 @@ impl Findings {
         });
         finding.count += 1;
         *finding.symptoms.entry(symptom).or_default() += 1;
-        if !finding.variants.contains(&file.variant.name) {
+        let variants = &finding.variants;
+        if has_versions(file.scenario) && !variants.contains(&file.variant.name) {
             finding.variants.push(file.variant.name);
         }
         if (size, outcome.steps) < (finding.size, finding.steps) {

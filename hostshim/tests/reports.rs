@@ -579,7 +579,7 @@ fn a_directory_is_folded_into_findings() {
     let ran = rumplab(&["triage", &directory]);
     assert_eq!(ran.status, Some(1), "{}", ran.err);
     for words in [
-        "   2  lost-update fixed: scenario assertion lost-update",
+        "   2  lost-update: scenario assertion lost-update",
         "b-short.replay (1 forced switch)",
         "   1  abba fixed: deadlock",
         "cycle: b => a => b",

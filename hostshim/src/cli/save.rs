@@ -8,6 +8,7 @@ use std::{env, fs, io};
 
 use hostshim::files::write_whole;
 use hostshim::replay::ReplayFile;
+use hostshim::report::title;
 
 use super::{Wrong, terminal};
 
@@ -31,12 +32,8 @@ pub(super) fn directory(named: Option<&Path>) -> Result<PathBuf, Wrong> {
 /// cannot be written, its text goes to the standard error.
 pub(super) fn save(file: &ReplayFile, directory: &Path) -> Option<PathBuf> {
     let text = file.to_string();
-    let name = format!(
-        "{}-{}-{:08x}.replay",
-        file.scenario.name,
-        file.variant.name,
-        digest(&text)
-    );
+    let title = title(file.scenario, file.variant).replace(' ', "-");
+    let name = format!("{title}-{:08x}.replay", digest(&text));
     let path = directory.join(name);
     let result = fs::create_dir_all(directory).and_then(|()| write_whole(&path, text.as_bytes()));
     or_spill(is_written(&path, result, "--out"), &text).then_some(path)

@@ -195,14 +195,10 @@ fn entry(finding: &Finding) -> Text {
             format!("needs {}", names.join(" and "))
         }
     };
+    let title = format!("{} {}", finding.scenario, finding.variants.join("+"));
     text.add(
         Role::Heading,
-        format!(
-            "{:4}  {} {}: {what}",
-            finding.count,
-            finding.scenario,
-            finding.variants.join("+")
-        ),
+        format!("{:4}  {}: {what}", finding.count, title.trim_end()),
     );
     match finding.needs.is_empty() {
         true => {

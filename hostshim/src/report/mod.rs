@@ -43,7 +43,7 @@ pub use size::{Size, size};
 pub use story::Story;
 pub use text::{Role, Text};
 pub use verdict::verdict;
-pub use words::{count, title};
+pub use words::{count, has_versions, title};
 
 /// What ran: what the scenario is about, which code, and the machine as far as it is not the usual one.
 pub fn subject(file: &ReplayFile) -> Text {

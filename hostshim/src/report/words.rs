@@ -55,8 +55,8 @@ pub(super) fn subject_of(file: &ReplayFile) -> String {
     }
 }
 
-/// Whether the name of its variant says something.
-pub(super) fn has_versions(scenario: &Scenario) -> bool {
+/// Whether the names of its variants say something: not if it is a program that is broken on purpose and has one version.
+pub fn has_versions(scenario: &Scenario) -> bool {
     matches!(scenario.kind, Kind::Sound | Kind::Net) || scenario.variants.len() > 1
 }
 

@@ -5,7 +5,7 @@ use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::machine;
-use crate::mem::{Acquire, AtomicBool, Release};
+use crate::mem::{Acquire, AtomicBool, AtomicU32, Relaxed, Release};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, share};
 
@@ -13,9 +13,16 @@ struct Mailbox {
     mutex: Kmutex,
     mail: Kcondvar,
     full: AtomicBool,
+    /// Times that it was found empty.
+    empty: AtomicU32,
 }
 
-crate::fields!(Mailbox { mutex, mail, full });
+crate::fields!(Mailbox {
+    mutex,
+    mail,
+    full,
+    empty
+});
 
 /// A consumer tests a word under a mutex and sleeps; a producer writes it, and signals, without the mutex.
 pub static LOST_WAKEUP: Scenario = Scenario {
@@ -36,6 +43,7 @@ pub static LOST_WAKEUP: Scenario = Scenario {
                 mutex: Kmutex::new("mutex", Ipl::None),
                 mail: Kcondvar::new("mail"),
                 full: AtomicBool::new(false),
+                empty: AtomicU32::new(0),
             },
         );
         machine::label(mailbox, format_args!("mailbox"));
@@ -51,6 +59,7 @@ fn consume(mailbox: Arg) {
     let mailbox: &Mailbox = shared(mailbox);
     mailbox.mutex.enter();
     while !mailbox.full.load(Acquire) {
+        mailbox.empty.fetch_add(1, Relaxed);
         mailbox.mail.wait(&mailbox.mutex);
     }
     mailbox.mutex.exit();

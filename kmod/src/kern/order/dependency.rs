@@ -113,7 +113,7 @@ impl fmt::Display for Resource {
         let (word, cpu) = (self.word, self.cpu());
         match (self.sort, self.of) {
             (Sort::Softint, _) => write!(f, "softint {word} of cpu{cpu}"),
-            (Sort::Softclock, _) => write!(f, "softclock of cpu{cpu}"),
+            (Sort::Softclock, _) => write!(f, "callout thread of cpu{cpu}"),
             (Sort::Psrefs, _) => write!(f, "psref of class {word}"),
             (Sort::Work, _) => write!(f, "work of {word}"),
             (Sort::Exit, Some(name)) => write!(f, "end of {name}"),
