@@ -287,7 +287,7 @@ impl<'a> Rows<'a> {
 }
 
 /// Where in the source an event is; empty if it is nowhere.
-fn location<'a>(event: &'a TraceEvent) -> &'a str {
+fn location(event: &TraceEvent) -> &str {
     match &event.what {
         What::Op(access) | What::Fused(access) => &access.location,
         What::Spin { location } => location,
