@@ -69,13 +69,13 @@ impl Sema {
     /// Context: any; nobody else uses it. Panics (contract `sema-waiters`) if somebody waits.
     #[track_caller]
     pub fn destroy(&self) {
-        let waiters = self.sema_waiters.get();
         contract!(
-            waiters == 0,
+            self.sema_waiters.peek() == 0,
             "sema-waiters",
-            "sema_destroy({}) by {} while {waiters} LWPs wait",
+            "sema_destroy({}) by {} while {} LWPs wait",
             self.sema_mtx.name(),
-            curlwp().name()
+            curlwp().name(),
+            self.sema_waiters.peek()
         );
         self.sema_cv.destroy();
         self.sema_mtx.destroy();
