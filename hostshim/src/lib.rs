@@ -7,6 +7,8 @@
 //! of them into few.
 
 pub mod capture;
+pub mod contracts;
+pub mod example;
 pub mod files;
 pub mod hunt;
 pub mod machine;

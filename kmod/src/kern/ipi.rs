@@ -6,6 +6,30 @@
 //! Several of a kind that are sent before the first is served are one. The kernel has four kinds of its own; others
 //! are registered ([`ipi_register`]) with the function that they run.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::ipi::{ipi_register, ipi_trigger};
+//! use kmod::kern::lwp::{Arg, curcpu};
+//! use kmod::kern::synch::{kpause, kpreempt_disable, kpreempt_enable};
+//! use kmod::mem::{AtomicBool, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let arrived = AtomicBool::new(false);
+//!     let arrive = |arrived| shared::<AtomicBool>(arrived).store(true, Relaxed);
+//!     let id = ipi_register(arrive, Arg::of(&arrived)).expect("a free number");
+//!     kpreempt_disable();
+//!     let here = curcpu();
+//!     ipi_trigger(id, here.kernel().cpu(1 - here.index()));
+//!     kpreempt_enable();
+//!     while !arrived.load(Relaxed) {
+//!         kpause("arrive", 1, None);
+//!     }
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! [`ipi_trigger`]: any, preemption off. [`ipi_register`]: thread. Handlers run in hard interrupt context at IPL_HIGH.

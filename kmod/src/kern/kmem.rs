@@ -6,6 +6,22 @@
 //! freed memory, a double free and what was never freed are reported. A kernel never gets freed
 //! memory back within a run there, so that a stale reference always shows.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::mem::Plain;
+//!
+//! run(|| {
+//!     let number = kmem_alloc("number", Plain::new(7)).expect("memory");
+//!     number.set(number.get() + 1);
+//!     assert_eq!(number.get(), 8);
+//!     // SAFETY: it came from `kmem_alloc`, and nobody else has a reference to it.
+//!     unsafe { kmem_free(number) };
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! Thread and softint; not a hard interrupt. Does not sleep.

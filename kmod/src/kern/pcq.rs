@@ -14,6 +14,34 @@
 //!
 //! One slot is never used, so that a full ring can be told from an empty one: of `n` slots `n - 1` hold items.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::pcq::Pcq;
+//! use kmod::mem::Plain;
+//! use kmod::scenario::classics::shared;
+//!
+//! fn produce(queue: Arg) {
+//!     let item = kmem_alloc("item", Plain::new(7)).expect("memory");
+//!     assert!(shared::<Pcq<Plain<u32>>>(queue).put(item)); // false if the queue is full
+//! }
+//!
+//! run(|| {
+//!     let queue = Pcq::<Plain<u32>>::create(4).expect("memory");
+//!     let producer = thread(produce, Arg::of(queue));
+//!     kthread_join(producer);
+//!     let item = queue.get().expect("the item");
+//!     assert_eq!(item.get(), 7);
+//!     // SAFETY: it came from `kmem_alloc`, and is no longer in the queue.
+//!     unsafe { kmem_free(item) };
+//!     queue.destroy();
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! All of [`Pcq::put`], [`Pcq::get`], [`Pcq::peek`]: any, hard interrupts too. Nobody waits for anybody.

@@ -7,6 +7,48 @@
 //! removed entry keeps its `ple_next`, so that a reader who stands on it goes on; the writer waits for readers
 //! (`pserialize_perform`) before it destroys the entry or uses it again.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::pserialize::{self, Pserialize};
+//! use kmod::kern::pslist::{Listed, PslistEntry, PslistHead};
+//!
+//! #[repr(C)]
+//! struct Address {
+//!     entry: PslistEntry,
+//!     number: u32,
+//! }
+//!
+//! // SAFETY: `repr(C)`, and the entry is the first field.
+//! unsafe impl Listed for Address {
+//!     fn entry(&self) -> &PslistEntry {
+//!         &self.entry
+//!     }
+//! }
+//!
+//! run(|| {
+//!     let list = PslistHead::<Address>::new();
+//!     let first = Address { entry: PslistEntry::new(), number: 1 };
+//!     let second = Address { entry: PslistEntry::new(), number: 2 };
+//!     list.insert_head(&first);
+//!     list.insert_after(&first, &second);
+//!
+//!     let s = pserialize::read_enter();
+//!     assert!(list.iter().map(|address| address.number).eq([1, 2]));
+//!     pserialize::read_exit(s);
+//!
+//!     let psz = Pserialize::new();
+//!     first.entry.remove();
+//!     second.entry.remove();
+//!     psz.perform();
+//!     first.entry.destroy();
+//!     second.entry.destroy();
+//!     list.destroy();
+//!     psz.destroy();
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! Reading ([`PslistHead::first`], [`PslistHead::next`]): any context in which the entries are kept from being

@@ -11,6 +11,29 @@
 //! softint becomes an ordinary LWP of a very high priority. Until it has ended the level is *active*:
 //! **nothing else of that level runs on that CPU.**
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::softint;
+//! use kmod::kern::spl::Ipl;
+//! use kmod::kern::synch::{kpreempt_disable, kpreempt_enable};
+//! use kmod::mem::{AtomicU32, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let runs = AtomicU32::new(0);
+//!     let count = |runs| { shared::<AtomicU32>(runs).fetch_add(1, Relaxed); };
+//!     let softint = softint::establish(Ipl::SoftNet, count, Arg::of(&runs)).expect("a free slot");
+//!     kpreempt_disable();
+//!     softint::schedule(softint);
+//!     kpreempt_enable();
+//!     softint::disestablish(softint); // waits until it has run
+//!     assert_eq!(runs.load(Relaxed), 1);
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! [`schedule`], [`schedule_cpu`]: any, with preemption off. [`establish`], [`disestablish`]: thread

@@ -5,6 +5,22 @@
 //! `mi_switch` is the one place where a CPU goes from one LWP to another, except for the
 //! dispatch of a softint on top of the LWP that it interrupts ([`crate::kern::softint`]).
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::curcpu;
+//! use kmod::kern::synch::{kpreempt_disable, kpreempt_enable};
+//!
+//! run(|| {
+//!     kpreempt_disable();
+//!     let here = curcpu().index();
+//!     // ... what must happen on one CPU, and must not sleep ...
+//!     assert_eq!(curcpu().index(), here);
+//!     kpreempt_enable();
+//! });
+//! ```
+//!
 //! # The hand-over
 //!
 //! The LWP that leaves does so with its own lock held; the LWP that it switches to releases that

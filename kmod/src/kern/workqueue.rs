@@ -9,6 +9,33 @@
 //! A [`Work`] is a link in a list and belongs to the queue from the enqueue until its function is called:
 //! nothing is allocated. The function may free it, or enqueue it again.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::kern::lwp::{Arg, curlwp, pri};
+//! use kmod::kern::spl::Ipl;
+//! use kmod::kern::workqueue::{self, Work, Workers};
+//! use kmod::mem::{AtomicU32, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let done = AtomicU32::new(0);
+//!     let work = |work: &'static Work, _| { shared::<AtomicU32>(work.arg()).fetch_add(1, Relaxed); };
+//!     let kernel = curlwp().kernel();
+//!     let queue = workqueue::create(kernel, "example", (work, Arg::NONE), pri::KTHREAD, Ipl::None, Workers::One)
+//!         .expect("memory");
+//!     let work = kmem_alloc("work", Work::new(Arg::of(&done))).expect("memory");
+//!     queue.enqueue(work, None);
+//!     queue.wait(work);
+//!     assert_eq!(done.load(Relaxed), 1);
+//!     queue.destroy();
+//!     // SAFETY: it came from `kmem_alloc`, and its queue is gone.
+//!     unsafe { kmem_free(work) };
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! | call | context |

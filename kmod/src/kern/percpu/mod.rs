@@ -9,6 +9,24 @@
 //! [`Percpu::putref`], and a pointer to it that is kept any longer, in per-CPU data itself above all,
 //! points into freed memory one day. The simulated machine says so on that day.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::percpu::percpu_alloc;
+//! use kmod::mem::{AtomicU64, Relaxed};
+//!
+//! run(|| {
+//!     let packets = percpu_alloc::<AtomicU64>().expect("memory");
+//!     packets.getref().fetch_add(1, Relaxed); // that of this CPU; preemption is off
+//!     packets.putref();
+//!     let mut total = 0;
+//!     packets.foreach(|count, _ci| total += count.load(Relaxed));
+//!     assert_eq!(total, 1);
+//!     packets.free();
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! | | hard interrupt | softint | thread |

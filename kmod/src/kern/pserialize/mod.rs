@@ -14,6 +14,44 @@
 //! read_exit(s)
 //! ```
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::pserialize::{self, Pserialize};
+//! use kmod::mem::{Acquire, AtomicRef, Plain, Release};
+//! use kmod::scenario::classics::shared;
+//!
+//! struct World {
+//!     current: AtomicRef<Plain<u32>>,
+//!     psz: Pserialize,
+//! }
+//!
+//! fn read(world: Arg) {
+//!     let world: &World = shared(world);
+//!     let s = pserialize::read_enter();
+//!     if let Some(value) = world.current.load(Acquire) {
+//!         assert_eq!(value.get(), 1);
+//!     }
+//!     pserialize::read_exit(s);
+//! }
+//!
+//! run(|| {
+//!     let value = kmem_alloc("value", Plain::new(1)).expect("memory");
+//!     let world = World { current: AtomicRef::new(Some(value)), psz: Pserialize::new() };
+//!     let reader = thread(read, Arg::of(&world));
+//!     world.current.store(None, Release);
+//!     world.psz.perform(); // every reader that could have seen it has finished
+//!     // SAFETY: it came from `kmem_alloc`, and nobody uses it any more.
+//!     unsafe { kmem_free(value) };
+//!     kthread_join(reader);
+//!     world.psz.destroy();
+//! });
+//! ```
+//!
 //! # How
 //!
 //! A section runs at IPL_SOFTSERIAL. `perform` asks for a softint of that level on every CPU and waits until all

@@ -7,6 +7,32 @@
 //! list of its CPU. There is a list for each *class* of targets. Whoever destroys a target asks every CPU
 //! whether its list has a reference to it, again and again, until no list has.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::{curlwp_bind, curlwp_bindx};
+//! use kmod::kern::psref::{Psref, PsrefClass, PsrefTarget};
+//! use kmod::kern::spl::Ipl;
+//!
+//! run(|| {
+//!     let class = PsrefClass::create("ifnet", Ipl::SoftNet).expect("memory");
+//!     let interface = PsrefTarget::new();
+//!     interface.init(class);
+//!
+//!     let bound = curlwp_bind(); // stay on this CPU while a reference is held
+//!     let psref = Psref::new();
+//!     psref.acquire(&interface, class);
+//!     assert!(interface.held(class)); // may sleep here
+//!     psref.release(&interface, class);
+//!     curlwp_bindx(bound);
+//!
+//!     interface.destroy(class); // waits for references on every CPU
+//!     // SAFETY: it came from `create`, and no reference of it is left.
+//!     unsafe { class.destroy() };
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! | | hard interrupt | softint | thread |

@@ -19,6 +19,39 @@
 //! a writer out for ever. And a writer that leaves lets the readers in before the next writer: writers
 //! cannot keep readers out either.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::rwlock::{Krw, Krwlock};
+//! use kmod::mem::Plain;
+//! use kmod::scenario::classics::shared;
+//!
+//! struct Route {
+//!     lock: Krwlock,
+//!     gateway: Plain<u32>,
+//! }
+//!
+//! fn look_up(route: Arg) {
+//!     let route: &Route = shared(route);
+//!     route.lock.enter(Krw::Reader);
+//!     assert!([1, 2].contains(&route.gateway.get()));
+//!     route.lock.exit();
+//! }
+//!
+//! run(|| {
+//!     let route = Route { lock: Krwlock::new("route"), gateway: Plain::new(1) };
+//!     let reader = thread(look_up, Arg::of(&route));
+//!     route.lock.enter(Krw::Writer);
+//!     route.gateway.set(2);
+//!     route.lock.exit();
+//!     kthread_join(reader);
+//!     route.lock.destroy();
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! [`Krwlock::enter`], [`Krwlock::exit`] and the rest: thread and softint; not a hard interrupt, and not with

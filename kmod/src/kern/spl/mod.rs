@@ -8,6 +8,20 @@
 //! ([`interrupt`]) and this module does the rest. That the scheduler wants the running LWP off the CPU is a bit of that word
 //! too (`want_kpreempt`): it is what level none unmasks last.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::spl::{self, Ipl};
+//!
+//! run(|| {
+//!     let s = spl::splraise(Ipl::SoftNet);
+//!     assert_eq!(spl::ilevel(), Ipl::SoftNet); // no softint of softnet runs on this CPU now
+//!     spl::splx(s);
+//!     assert_eq!(spl::ilevel(), Ipl::None);
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! Everything here may be called from every context; `raised` by who stays on its CPU.

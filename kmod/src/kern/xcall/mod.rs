@@ -7,6 +7,24 @@
 //! of each CPU (`xcall/N`), a high-priority one by a softint at the level that the caller names.
 //! The caller gets a *ticket*, and [`wait`] returns when everything up to it is done.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::{Arg, curlwp};
+//! use kmod::kern::xcall::{self, Priority};
+//! use kmod::mem::{AtomicU32, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let calls = AtomicU32::new(0);
+//!     let count = |calls, _| { shared::<AtomicU32>(calls).fetch_add(1, Relaxed); };
+//!     let ticket = xcall::broadcast(Priority::Low, count, (Arg::of(&calls), Arg::NONE));
+//!     xcall::wait(ticket);
+//!     assert_eq!(calls.load(Relaxed) as usize, curlwp().kernel().cpus().len());
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! Callers: thread that may sleep. Low-priority functions may block for a short time and must not
