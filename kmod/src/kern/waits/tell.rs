@@ -1,4 +1,4 @@
-//! The graph told: to a visitor, who gets it typed, and as text.
+//! Output of the graph: typed, to a visitor, and as text.
 
 use core::fmt::{self, Write};
 use core::panic::Location;
@@ -12,14 +12,14 @@ use crate::kern::sleepq::SyncObj;
 use crate::kernel::Kernel;
 use crate::machine;
 
-/// Kinds of cycles that a report tells apart.
+/// Maximum number of kinds of cycles in a report.
 const KINDS: usize = 16;
 
-/// Who wants to know the graph.
+/// Receives the graph.
 pub trait Visitor {
-    /// A cycle: one of each kind, by what its line reads.
+    /// A cycle. One of each kind, as identified by its line.
     fn cycle(&mut self, cycle: Cycle<'_>);
-    /// All cycles were told. So many more read like one of those; so many kinds there were.
+    /// The cycles are complete: the number of kinds, and how many more cycles have the same line as one of them.
     fn cycles_end(&mut self, kinds: usize, alike: usize);
     /// An LWP that waits.
     fn waiter(&mut self, waiter: Waiter);
@@ -48,14 +48,14 @@ impl fmt::Display for How {
     }
 }
 
-/// An LWP that waits. What it waits for, [`edges`] of its node say.
+/// An LWP that waits. [`edges`] of its node says what for.
 #[derive(Clone, Copy)]
 pub struct Waiter {
     /// The LWP.
     pub lwp: &'static Lwp,
     /// The CPU that it is on.
     pub cpu: usize,
-    /// How.
+    /// How it waits.
     pub how: How,
     /// On what kind of thing it sleeps, if it does.
     pub syncobj: SyncObj,
@@ -63,7 +63,7 @@ pub struct Waiter {
     pub wchan: usize,
 }
 
-/// Tells `visitor` the cycles, then every LWP that waits.
+/// Passes `visitor` the cycles, then every LWP that waits.
 pub fn tell(kernel: &'static Kernel, visitor: &mut dyn Visitor) {
     let mut kinds = Kinds::default();
     cycles(kernel, &mut |cycle| {
@@ -104,7 +104,7 @@ fn wants_signal(kernel: &'static Kernel, l: &'static Lwp) -> bool {
     alone
 }
 
-/// The LWPs that are on a CPU, and not for want of others.
+/// The LWPs that run on a CPU, other than idle ones.
 pub fn running(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
     let runs = |l: &&Lwp| l.l_stat.peek() == Stat::Onproc && !l.is_idle();
     kernel.lwps().filter(runs)
@@ -120,7 +120,7 @@ pub fn active_callout(ci: &Cpu) -> Option<(usize, Option<&'static Location<'stat
     ci.ci_callout.peek_active()
 }
 
-/// How the LWP waits, if it does and not merely for requests: threads that have nothing to do wait, too.
+/// How the LWP waits, unless it is a kernel thread that only waits for requests.
 fn how(kernel: &'static Kernel, l: &'static Lwp) -> Option<How> {
     let sleeps = l.l_stat.peek() == Stat::Sleep;
     let rests = kernel
@@ -138,7 +138,7 @@ fn how(kernel: &'static Kernel, l: &'static Lwp) -> Option<How> {
     }
 }
 
-/// Cycles by what their line reads.
+/// Cycles, identified by their lines.
 #[derive(Default)]
 struct Kinds {
     seen: [u64; KINDS],
@@ -200,7 +200,7 @@ fn write_stations(
     result
 }
 
-/// The graph of a kernel as text: the cycles as the talk prints them, then every LWP that waits.
+/// The graph of a kernel as text: the cycles, then every LWP that waits.
 pub struct Graph(pub &'static Kernel);
 
 impl fmt::Display for Graph {
@@ -215,7 +215,7 @@ impl fmt::Display for Graph {
     }
 }
 
-/// Writes what it is told, until that fails.
+/// Writes what it receives, until that fails.
 struct Text<'a, 'b> {
     kernel: &'static Kernel,
     out: &'a mut fmt::Formatter<'b>,
