@@ -1,7 +1,7 @@
-//! The idle LWPs: what a CPU runs when it has nothing to run.
+//! The idle LWPs, which run when a CPU has nothing else to run.
 //!
-//! An idle LWP is bound to its CPU, cannot be preempted and never sleeps. It carries migrations
-//! out, looks for work on other CPUs, and waits for an interrupt.
+//! An idle LWP is bound to its CPU, cannot be preempted and never sleeps. It carries out migrations, looks for work
+//! on other CPUs, and waits for an interrupt.
 //!
 //! [`halt`] and [`halt_unless`] are the instructions by which a CPU waits, for idle loops of a scenario's own.
 //!
@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Kind};
 use crate::mem::{AtomicU32, Relaxed};
 
-/// Creates the idle LWP of a CPU and makes it what the CPU runs. A function of its own: see [`machine::Machine::word`].
+/// Creates the idle LWP of a CPU and makes it the running one. A separate function: see [`machine::Machine::word`].
 #[inline(never)]
 pub(crate) fn create(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> {
     let spec = Spec {
@@ -38,7 +38,7 @@ pub(crate) fn create(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> {
     Some(())
 }
 
-/// The first and only function of an idle LWP; the host lets each CPU begin here.
+/// The first and only function of an idle LWP. Each CPU starts here.
 fn idle_loop(arg: *const ()) -> ! {
     // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.
     let l: &'static Lwp = unsafe { &*arg.cast::<Lwp>() };

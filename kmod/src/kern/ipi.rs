@@ -36,12 +36,12 @@
 //!
 //! # Memory order
 //!
-//! The bit is set with release and taken with acquire: the handler sees what the sender wrote before.
+//! The bit is set with release and taken with acquire: the handler sees everything that the sender wrote before.
 //!
 //! # Differences from NetBSD
 //!
-//! Only the asynchronous half: no messages that are waited for (`ipi_unicast`, `ipi_wait`). A registered interrupt is
-//! never unregistered.
+//! Only the asynchronous half: no interrupts that the sender waits for (`ipi_unicast`, `ipi_wait`). A registered
+//! interrupt is never unregistered.
 //!
 //! # Sources
 //!
@@ -57,7 +57,7 @@ use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, Plain};
 
-/// Look at the run queue: by the way out of the interrupt, or when the level is low enough.
+/// Check the run queue, on return from the interrupt or when the level is low enough.
 pub const KPREEMPT: u32 = 0;
 /// Schedule softints that another CPU asked for.
 pub const SOFTINT: u32 = 1;
@@ -66,14 +66,14 @@ pub const XCALL: u32 = 2;
 /// A device interrupts ([`intr`]).
 pub const DEVICE: u32 = 3;
 
-/// The first number that is given out.
+/// The first number that is allocated.
 const FIRST: u32 = 4;
 /// Interrupts that can be registered.
 const MAXREG: usize = 4;
 
-/// What a kernel has for its registered interrupts.
+/// The registered interrupts of a kernel.
 pub struct Ipis {
-    /// Protects the giving out of places.
+    /// Protects the allocation of entries.
     ipi_mngmt_lock: Kmutex,
     ipi_intrs: [Intr; MAXREG],
 }
@@ -83,7 +83,7 @@ crate::fields!(Ipis {
     ipi_intrs
 });
 
-/// A registered interrupt (`ipi_intr_t`). Filled before its number is known to anybody.
+/// A registered interrupt (`ipi_intr_t`). Initialized before its number is known.
 struct Intr {
     func: Plain<Option<fn(Arg)>>,
     arg: Plain<Arg>,
@@ -110,7 +110,8 @@ impl Ipis {
     }
 }
 
-/// Registers `func(arg)` as an interrupt that can be sent to any CPU; gives its number. `None` if the table is full.
+/// Registers `func(arg)` as an interrupt that can be sent to any CPU, and returns its number. Returns `None` if the
+/// table is full.
 ///
 /// Context: thread.
 #[track_caller]

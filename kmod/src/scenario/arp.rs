@@ -1,4 +1,4 @@
-//! What ARP promises of an entry: what is held, asked, sent and dropped, and that it expires.
+//! Tests of ARP entries: what is held, requested, sent and dropped, and that they expire.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::synch::kpause;
@@ -8,10 +8,10 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::neighbour::{Link, Stack, share_stack};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise};
 
-/// Ticks that no run lasts.
+/// More ticks than any run lasts.
 const NEVER: u32 = 1_000_000;
 
-/// An entry goes through its states, while nothing expires.
+/// An entry goes through its states, without expiring.
 pub static STATES: Scenario = Scenario {
     name: "arp-states",
     summary: "an ARP entry is incomplete, valid, set by hand, deleted: what is held, asked, sent and dropped?",
@@ -71,7 +71,7 @@ fn each_time(stack: Arg, part: fn(&'static Link)) {
     link.leave();
 }
 
-/// Breaks a promise unless it `holds`.
+/// Fails the assertion unless it `holds`.
 #[track_caller]
 fn promise(what: &str, holds: bool) {
     if !holds {
@@ -82,7 +82,7 @@ fn promise(what: &str, holds: bool) {
     }
 }
 
-/// The only one that sends packets and has neighbours asked.
+/// The only actor that sends packets and causes requests.
 fn states(link: &'static Link) {
     let before = link.counts();
     let since = || {
@@ -128,7 +128,7 @@ fn states(link: &'static Link) {
     promise("nothing else was dropped", since().2 == dropped);
 }
 
-/// Neither sends nor asks.
+/// Neither sends packets nor causes requests.
 fn other(link: &'static Link) {
     promise("who asks has an entry", link.hear(1, true));
     promise("it stays until it is deleted", link.hear(1, false));

@@ -8,7 +8,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::key::{self, Sad};
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 
-/// A busy thread works on packets with passive references, and the scheduler balances.
+/// A busy thread processes packets with passive references, while the scheduler balances.
 pub static SCENARIO: Scenario = Scenario {
     name: "bind-vs-migration",
     summary: "a busy thread binds itself and takes passive references while the scheduler balances: is it moved?",
@@ -52,7 +52,7 @@ fn busy(sad: Arg) {
     for _ in 0..curlwp().kernel().config().repeat {
         let bound = curlwp_bind();
         sad.with_packet(|sa| {
-            // It is busy for long, and lets others run.
+            // It stays busy, and lets others run.
             yield_now();
             sa.touch();
         });

@@ -1,4 +1,4 @@
-//! Bug e of the talk: a timer that is armed again has two references, and drops one.
+//! Bug e of the talk: a timer that is armed again has two references, and releases only one.
 
 use crate::history::{Bug, History};
 use crate::kern::lwp::{Arg, curlwp};
@@ -8,10 +8,10 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::neighbour::{Link, Stack, check, share_stack};
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 
-/// The neighbour that all this is about.
+/// The neighbour in this scenario.
 const NEIGHBOUR: u32 = 0;
 
-/// Packets go to a neighbour that is heard again and again, until the link goes down.
+/// Packets are sent to a neighbour that keeps answering, until the link goes down.
 pub static SCENARIO: Scenario = Scenario {
     name: "callout-reset-leak",
     summary: "an ARP entry's timer is armed again while it is pending, or runs: is every reference dropped?",
@@ -82,7 +82,7 @@ fn setup(kernel: &'static Kernel) {
     }
 }
 
-/// Does `part` as often as the configuration says, and leaves.
+/// Runs `part` as often as the configuration says, and leaves.
 fn each_time(stack: Arg, part: fn(&'static Link)) {
     let link = &shared::<Stack>(stack).link;
     for _ in 0..curlwp().kernel().config().repeat {
@@ -91,21 +91,21 @@ fn each_time(stack: Arg, part: fn(&'static Link)) {
     link.leave();
 }
 
-/// Packets go out.
+/// Sends packets.
 fn output(link: &'static Link) {
     for _ in 0..2 {
         let _held = link.send(NEIGHBOUR);
     }
 }
 
-/// The neighbour asks for us, a while later answers us.
+/// The neighbour sends a request to us, and later a reply.
 fn input(link: &'static Link) {
     link.hear(NEIGHBOUR, true);
     kpause("input", 1, None);
     link.hear(NEIGHBOUR, false);
 }
 
-/// Somebody keeps the entry while it is deleted.
+/// Keeps the entry while it is deleted.
 fn arp(link: &'static Link) {
     let kept = link.keep(NEIGHBOUR, "arp");
     link.delete(NEIGHBOUR);

@@ -1,4 +1,4 @@
-//! Broken programs that everybody knows, for teaching and to compare speeds.
+//! Well-known broken programs, for teaching and for comparing speeds.
 
 use crate::kern::kmem::kmem_free;
 use crate::kern::lwp::Arg;
@@ -101,7 +101,7 @@ struct Handed {
 
 crate::fields!(Handed { lock, word });
 
-/// A word that nothing but luck orders.
+/// A word whose accesses are ordered only by luck.
 pub static UNRELATED_LOCK: Scenario = Scenario {
     name: "unrelated-lock",
     summary: "a word is written before a lock is held, and read after it was held, by another thread",
@@ -151,7 +151,7 @@ fn both(first: &Kmutex, second: &Kmutex) {
     first.exit();
 }
 
-/// What `setup` shared.
+/// The object that `setup` shared.
 pub fn shared<T>(data: Arg) -> &'static T {
     // SAFETY: the scenarios of this folder hand a `T` of `share` to their own functions, and free it in teardown.
     unsafe { data.get() }

@@ -1,4 +1,4 @@
-//! What condvar(9) promises: a signal wakes one waiter, a broadcast all, and a timeout takes no wake-up away.
+//! Tests of condvar(9): a signal wakes one waiter, a broadcast wakes all, and a timeout does not consume a wake-up.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::{Arg, curlwp};
@@ -13,12 +13,12 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const CONSUMERS: u32 = 2;
 
-/// Items, and who waits for them.
+/// Items, and their waiters.
 struct Channel {
     interlock: Kmutex,
     filled: Kcondvar,
     items: Plain<u32>,
-    /// Waiters that no signal has woken: no LWP but they and the producer, under the interlock, change the queue.
+    /// Number of waiters that no signal has woken. Only they and the producer change the queue, under the interlock.
     waiting: Plain<u32>,
     taken: AtomicU32,
 }
@@ -42,7 +42,7 @@ impl Channel {
         }
     }
 
-    /// Compares the queue with the account, under the interlock. Who was woken is in neither, also before it is back.
+    /// Compares the queue with this count, under the interlock. A woken waiter is in neither, even before it runs.
     #[track_caller]
     fn look(&self, when: &str) {
         let (waiting, has) = (self.waiting.get(), self.filled.has_waiters());
@@ -149,12 +149,12 @@ fn produce(channels: Arg) {
 struct Gate {
     interlock: Kmutex,
     changed: Kcondvar,
-    /// What nobody signals.
+    /// A condition variable that is never signalled.
     never: Kcondvar,
-    /// Tokens that were given and not taken, and those that were taken.
+    /// Number of tokens that were given and not taken, and of those taken.
     tokens: Plain<u32>,
     taken: Plain<u32>,
-    /// How often it has opened: the flag of so many rounds.
+    /// How often it has opened, which is the number of the round.
     opened: Plain<u32>,
     /// Signals and broadcasts.
     wakes: Plain<u32>,
@@ -173,7 +173,8 @@ crate::fields!(Gate {
 });
 
 impl Gate {
-    /// Whether the gate has opened for a round. If not, takes a token if there is one: a softint will open the gate.
+    /// Whether the gate has opened for a round. If not, takes a token if there is one, and a softint will open the
+    /// gate.
     fn passes(&self, round: u32) -> bool {
         let passes = self.opened.get() >= round;
         if !passes && self.tokens.get() > 0 {
@@ -184,7 +185,7 @@ impl Gate {
         passes
     }
 
-    /// `cv_timedwait` for a tick. Who comes back as woken was woken.
+    /// `cv_timedwait` for a tick. Checks that a waiter that reports a wake-up was woken.
     fn timedwait(&self, cv: &Kcondvar) -> Woken {
         let wakes = self.wakes.get();
         let woken = cv.timedwait(&self.interlock, 1);

@@ -9,7 +9,7 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 
 const OLD_USE: History = History::NONE.with(Bug::PerformHoldsMutex);
 
-/// Two threads destroy an entry each of the same table, while a connection uses it.
+/// Two threads each destroy an entry of the same table, while a connection uses it.
 pub static SCENARIO: Scenario = Scenario {
     name: "drain-vs-perform",
     summary: "two entries of a table are destroyed at once: does localcount_drain return?",

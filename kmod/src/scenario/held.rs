@@ -1,7 +1,7 @@
-//! Broken programs that wait with a lock held for somebody who wants that lock.
+//! Broken programs in which a thread holds a lock while it waits for another thread that needs that lock.
 //!
-//! Each waits in another way: for the references of a localcount, for passive references, for a work, for the readers of an
-//! rwlock. No primitive is at fault in any of them; the report names the lock, the wait, and who is waited for.
+//! Each waits for something else: the references of a localcount, passive references, a work, the readers of an
+//! rwlock. No primitive is at fault. The report names the lock, the wait, and the other thread.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::localcount::Localcount;
@@ -40,7 +40,7 @@ const fn scenario(
     }
 }
 
-/// An actor: its name, and what it does.
+/// An actor: its name, and its function.
 type Part = (&'static str, fn(Arg));
 
 /// Shares `world` with two actors.

@@ -1,4 +1,5 @@
-//! Bug a of the talk where it was met: an interface goes, and the timer of one of its ARP entries expires.
+//! Bug a of the talk where it was first seen: an interface is destroyed while the timer of one of its ARP entries
+//! expires.
 
 use crate::history::{Bug, History};
 use crate::kern::lwp::{Arg, curlwp};
@@ -9,7 +10,7 @@ use crate::scenario::inet::Inet;
 use crate::scenario::neighbour::Link;
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
-/// The neighbour that is heard.
+/// The neighbour that sends.
 const NEIGHBOUR: u32 = 0;
 
 const OLD_USE: History = History::NONE.with(Bug::PurgeHoldsSoftnetLock);
@@ -115,7 +116,7 @@ fn ifconfig(interface: Arg) {
     interface.link.leave();
 }
 
-/// What the protocol's input does with what is heard, and with packets for the address.
+/// The part of the protocol's input: handles received messages, and packets for the address.
 fn input(interface: Arg) {
     let interface: &'static Interface = shared(interface);
     for _ in 0..curlwp().kernel().config().repeat {

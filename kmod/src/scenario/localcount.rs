@@ -1,4 +1,4 @@
-//! localcount(9): a drain waits for every reference, wherever it was counted.
+//! Tests of localcount(9): a drain waits for every reference, wherever it was counted.
 
 use crate::history::{Bug, History};
 use crate::kern::condvar::Kcondvar;
@@ -51,7 +51,7 @@ pub static DRAIN: Scenario = Scenario {
     teardown,
 };
 
-/// References go from CPU to CPU, from softint to thread.
+/// References move from CPU to CPU, and from softint to thread.
 pub static MIGRATES: Scenario = Scenario {
     name: "localcount-migrates",
     summary: "references are released on another CPU, by another LWP, than they were acquired",
@@ -104,10 +104,10 @@ pub static MIGRATES: Scenario = Scenario {
     teardown,
 };
 
-/// What is looked up.
+/// The object that is looked up.
 struct Object {
     count: Localcount,
-    /// References, as their holders count them.
+    /// Number of references, as counted by their holders.
     holders: AtomicU32,
     word: Alive,
 }
@@ -120,13 +120,13 @@ crate::fields!(Object {
 
 struct World {
     place: Place<Object>,
-    /// The interlock of every counter, and what drains wait on.
+    /// The interlock of every counter.
     interlock: Kmutex,
     drained: Kcondvar,
     /// References that were handed over.
     handed: [AtomicRef<Object>; 4],
     softint: Local<Option<Softint>>,
-    /// Whether the last object is gone.
+    /// Whether the last object was destroyed.
     done: AtomicBool,
 }
 
@@ -157,7 +157,7 @@ impl World {
         object.count.release(&self.drained, &self.interlock);
     }
 
-    /// Hands a reference over to whoever looks for one; releases it if there are too many.
+    /// Hands a reference over to another thread; releases it if there are too many.
     fn hand_over(&self, object: &'static Object) {
         let handed = self
             .handed
@@ -216,7 +216,7 @@ fn setup(kernel: &'static Kernel) -> &'static World {
     world
 }
 
-/// Does `part` as often as the configuration says.
+/// Runs `part` as often as the configuration says.
 fn each_time(world: Arg, part: fn(&World)) {
     let world: &World = shared(world);
     for _ in 0..curlwp().kernel().config().repeat {
@@ -242,7 +242,7 @@ fn take_and_schedule(world: &World) {
             world.hand_over(object);
         }
         if let Some(object) = world.take() {
-            // Softints may come while it is counted off.
+            // Softints may interrupt the decrement.
             world.release(object);
         }
     }
@@ -256,7 +256,7 @@ fn take_and_hand_over(world: Arg) {
     }
 }
 
-/// Releases what is handed over, each time on another CPU, until the last object is gone.
+/// Releases references that are handed over, each time on another CPU, until the last object is destroyed.
 fn release_until_done(world: Arg) {
     let world: &World = shared(world);
     let mut cpu = 0;
@@ -272,7 +272,7 @@ fn release_until_done(world: Arg) {
     }
 }
 
-/// Has the current LWP, which is not bound, go on on a CPU.
+/// Moves the current LWP, which is not bound, to a CPU.
 fn move_to(cpu: usize) {
     let l = curlwp();
     let cpus = l.kernel().cpus();
@@ -281,7 +281,7 @@ fn move_to(cpu: usize) {
     synch::yield_now();
 }
 
-/// Replaces the object, at last by nothing, and frees what was there.
+/// Replaces the object, in the end by nothing, and frees the old one.
 fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;

@@ -1,4 +1,4 @@
-//! What mutex(9) promises: one owner at a time, a try that is honest, and that nobody sleeps for a mutex that is free.
+//! Tests of mutex(9): one owner at a time, correct results of a try, and no LWP sleeps for a free mutex.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -11,13 +11,13 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// A mutex, and what its owners do.
+/// A mutex, and the data of its owners.
 struct Guarded {
     mutex: Kmutex,
-    /// Sections, as the owners count them in a word that the mutex protects, and when they have left it.
+    /// Number of sections, counted by the owners in a word that the mutex protects, and again after they have exited.
     sections: Plain<u32>,
     ended: AtomicU32,
-    /// Odd while somebody is inside.
+    /// Odd while an owner is inside.
     witness: AtomicU32,
 }
 
@@ -38,7 +38,7 @@ impl Guarded {
         }
     }
 
-    /// A section of the owner, which leaves the mutex.
+    /// A section of the owner, which exits the mutex at the end.
     fn leave_after(&self, part: impl FnOnce()) {
         let before = self.witness.fetch_add(1, Relaxed);
         if !before.is_multiple_of(2) {
@@ -70,7 +70,7 @@ impl Guarded {
         self.witness.fetch_add(1, Relaxed);
         self.mutex.exit();
         self.ended.fetch_add(1, Relaxed);
-        // Of a spin mutex `mutex_owned` says whether anybody has it.
+        // For a spin mutex, `mutex_owned` says whether any CPU holds it.
         if !self.mutex.is_spin() {
             self.must_be_owned(false);
         }
@@ -109,7 +109,7 @@ impl Guarded {
         entered
     }
 
-    /// Tries, where nobody else wants the mutex.
+    /// Tries to enter a mutex that no other thread wants.
     fn must_enter(&self) {
         if !self.try_enter() {
             broken_promise(
@@ -142,11 +142,11 @@ impl Guarded {
 }
 
 struct World {
-    /// Held over sleeps, by threads.
+    /// Held across sleeps, by threads.
     slow: Guarded,
     quick: Guarded,
     spin: Guarded,
-    /// Nobody's but the second thread's.
+    /// Used by the second thread only.
     own: [Guarded; 2],
     softint: Handler,
 }
@@ -242,7 +242,7 @@ fn try_enter(world: Arg) {
     }
 }
 
-/// A mutex which shares its turnstile chain with the next.
+/// A mutex that shares its turnstile chain with the next.
 #[repr(C)]
 struct Apart {
     mutex: Kmutex,
@@ -345,7 +345,7 @@ fn sleep_in_one(index: Arg) {
     let dormitory: &Dormitory = shared(kernel.data());
     let (mine, other) = (index.0 % 2, (index.0 + 1) % 2);
     for _ in 0..kernel.config().repeat {
-        // Half of them make the others sleep: for long, or for as long as a softint is on top of them.
+        // Half of them make the others sleep: for long, or for as long as a softint runs on top of them.
         if index.0 < 2 {
             dormitory.own(mine, || kpause("bed", 1, None));
         } else {

@@ -1,4 +1,4 @@
-//! An echo at the lowest level: what a network card receives goes back to where it came from.
+//! An echo at the lowest level: every frame that a network card receives is sent back.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -47,7 +47,7 @@ pub static SCENARIO: Scenario = Scenario {
 };
 
 struct Echo {
-    /// Held by who receives: a queue is emptied by one CPU at a time.
+    /// Held while receiving: one CPU at a time empties a queue.
     receives: Kmutex,
     /// Frames that were not sent back, because the card had no room.
     refused: AtomicU32,
@@ -55,10 +55,10 @@ struct Echo {
 
 crate::fields!(Echo { receives, refused });
 
-/// Ticks for which the actor sleeps before it is seen to go on.
+/// Ticks that the actor sleeps before it reports progress.
 const PAUSE_TICKS: u32 = 10;
 
-/// Has frames sent back for a while.
+/// Sends frames back for a while.
 fn serve(echo: Arg) {
     let kernel = curlwp().kernel();
     let Some(softint) = softint::establish(Ipl::SoftNet, send_back, echo) else {
@@ -69,7 +69,7 @@ fn serve(echo: Arg) {
     };
     let listener = share("listener", softint);
     listen(Some(listener));
-    // What came before there was a listener has interrupted in vain.
+    // Frames that came before there was a listener have interrupted to no effect.
     synch::kpreempt_disable();
     softint::schedule(softint);
     synch::kpreempt_enable();
@@ -80,7 +80,7 @@ fn serve(echo: Arg) {
         }
     }
     listen(None);
-    // No interrupt that has seen the listener is still being taken.
+    // No interrupt that has seen the listener is still being handled.
     xcall::barrier(xcall::Priority::Low);
     softint::disestablish(softint);
     // SAFETY: (1) it came from `share`; (2) nobody finds it any more.
@@ -118,7 +118,7 @@ fn is_ours(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&[0x88, 0xb5])
 }
 
-/// Exchanges the two addresses, with which a frame begins.
+/// Swaps the two addresses with which a frame begins.
 fn turn_round(frame: &mut [u8]) {
     let (to, rest) = frame.split_at_mut(6);
     to.swap_with_slice(&mut rest[..6]);

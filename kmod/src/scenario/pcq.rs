@@ -1,4 +1,4 @@
-//! What pcq(9) promises: nothing lost, nothing twice, first in first out; if the consumer is told of each put.
+//! Tests of pcq(9): no item is lost or taken twice, and items come out in order, if the consumer is told of each put.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -15,7 +15,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const PRODUCERS: usize = 2;
-/// Items that a producer puts in a repetition: more than the small ring has slots.
+/// Items that a producer puts per repetition: more than the small ring has slots.
 const ITEMS: u32 = 4;
 
 struct Item {
@@ -23,12 +23,12 @@ struct Item {
     number: Plain<u32>,
 }
 
-/// The queue of a scenario, and what came through it.
+/// The queue of a scenario, and what went through it.
 struct Channel {
     queue: Plain<Option<&'static Pcq<Item>>>,
-    /// Items that each producer has put: its own.
+    /// Number of items that each producer has put. Written by that producer.
     put: [Plain<u32>; PRODUCERS],
-    /// Items of each that came out: the consumer's.
+    /// Number of items of each producer that were taken. Written by the consumer.
     got: [Plain<u32>; PRODUCERS],
 }
 
@@ -83,7 +83,7 @@ impl Channel {
         room
     }
 
-    /// Takes all that can be had; how many. The items of each producer must come one after another.
+    /// Takes every item that it can get, and returns their number. The items of each producer must come in order.
     fn drain(&self) -> u32 {
         let mut count = 0;
         while let Some(item) = self.queue().get() {

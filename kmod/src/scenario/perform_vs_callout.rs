@@ -9,7 +9,7 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
 const OLD_USE: History = History::NONE.with(Bug::PurgeHoldsSoftnetLock);
 
-/// An interface gets an address and goes, while packets and sockets use the stack.
+/// An interface gets an address and is destroyed, while packets and sockets use the stack.
 pub static SCENARIO: Scenario = Scenario {
     name: "perform-vs-callout",
     summary: "addresses are purged while their timer fires: does pserialize_perform return?",

@@ -1,4 +1,4 @@
-//! Faults on purpose: what both machines must report as what they are.
+//! Deliberate faults, which both machines must report correctly.
 
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
@@ -29,7 +29,7 @@ const fn provoke(
     }
 }
 
-/// A thread reads an address that nothing is mapped at.
+/// A thread reads an unmapped address.
 pub static FAULT: Scenario = provoke(
     "provoke-fault",
     "a thread reads address 0x10",
@@ -89,7 +89,7 @@ fn take_one(count: Arg) {
     count.set(count.get() - 1);
 }
 
-/// A thread goes round and round, and touches nothing that others could see.
+/// A thread loops for ever and touches nothing that other CPUs can see.
 pub static LOOP: Scenario = provoke(
     "provoke-loop",
     "a thread loops for ever without touching anything shared",

@@ -1,4 +1,4 @@
-//! pserialize(9): a writer waits for the readers that are inside.
+//! Tests of pserialize(9): a writer waits for the readers in their sections.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
@@ -10,7 +10,7 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const READERS: usize = 2;
 
-/// Who is inside of a read section: odd numbers.
+/// Which readers are inside a read section: odd numbers.
 struct Grace {
     sections: [AtomicU32; READERS],
     psz: Pserialize,
@@ -18,7 +18,7 @@ struct Grace {
 
 crate::fields!(Grace { sections, psz });
 
-/// A writer waits for the readers that are inside.
+/// A writer waits for the readers that are in a section.
 pub static GRACE: Scenario = Scenario {
     name: "pserialize-grace",
     summary: "every section that was open when pserialize_perform began has ended when it returns",

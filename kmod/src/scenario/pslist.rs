@@ -1,4 +1,4 @@
-//! pslist(9): readers walk a list that writers change.
+//! Tests of pslist(9): readers walk a list that writers change.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp, curlwp_bind, curlwp_bindx};
@@ -16,7 +16,7 @@ use crate::scenario::alive::Alive;
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, psref_class, share};
 
-/// An item of a list that is kept in order.
+/// An item of a sorted list.
 #[repr(C)]
 struct Item {
     entry: PslistEntry,
@@ -116,7 +116,7 @@ fn walks() {
     }
 }
 
-/// Has the softint walk the list on this CPU.
+/// Makes the softint walk the list on this CPU.
 fn packets() {
     let list = list();
     for _ in 0..curlwp().kernel().config().repeat {
@@ -187,7 +187,7 @@ fn changes() {
     }
 }
 
-/// Nobody sees it any more.
+/// Frees an item that no reader can see any more.
 fn free(item: &'static Item) {
     item.entry.destroy();
     item.number.set(0);
@@ -228,7 +228,7 @@ struct Chain {
 crate::fields!(Chain { lock, nodes, psz });
 
 impl Chain {
-    /// Puts a new item in its place. The lock is held, or nothing runs.
+    /// Inserts a new item in its place. The lock is held, or nothing runs.
     fn insert(&self, number: u32) {
         let node = share(
             "node",
@@ -252,7 +252,7 @@ impl Chain {
 /// The numbers of the items. The last one stays.
 const NODES: [u32; 3] = [1, 2, 3];
 
-/// A reader leaves its section with a reference, and goes on from where it stands.
+/// A reader leaves its section with a reference, and continues from that item.
 pub static RESUME: Scenario = Scenario {
     name: "pslist-resume",
     summary: "a reader sleeps with a reference to where it stands, and goes on from there: is what comes next alive?",
@@ -343,7 +343,7 @@ fn walks_and_sleeps() {
     }
 }
 
-/// Takes an item off the list and puts another in its place.
+/// Removes an item and inserts another in its place.
 fn replaces(number: u32) {
     let chain = chain();
     for _ in 0..curlwp().kernel().config().repeat {
@@ -359,7 +359,7 @@ fn replaces(number: u32) {
     }
 }
 
-/// Nobody sees it, or refers to it, any more.
+/// Frees a node that no thread can see or refers to any more.
 fn free_node(node: &'static Node) {
     node.entry.destroy();
     node.word.end();

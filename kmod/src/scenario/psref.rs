@@ -1,4 +1,4 @@
-//! psref(9): a target is not destroyed while there are references to it.
+//! Tests of psref(9): a target is not destroyed while there are references to it.
 
 use crate::config::Wiring;
 use crate::history::{Bug, History};
@@ -164,10 +164,10 @@ pub static STARVED: Scenario = Scenario {
     teardown,
 };
 
-/// What is looked up.
+/// The object that is looked up.
 struct Object {
     target: PsrefTarget,
-    /// References, as their holders count them.
+    /// Number of references, as counted by their holders.
     holders: AtomicU32,
     word: Alive,
 }
@@ -181,11 +181,11 @@ crate::fields!(Object {
 struct World {
     class: PsrefClass,
     place: Place<Object>,
-    /// Held for a moment by everybody.
+    /// Held briefly by every actor.
     mutex: Kmutex,
     softints: [Local<Option<Softint>>; 2],
     taken: AtomicU32,
-    /// Whether the last object is gone.
+    /// Whether the last object was destroyed.
     done: AtomicBool,
 }
 
@@ -250,7 +250,7 @@ fn setup(kernel: &'static Kernel, ipl: Ipl) -> &'static World {
     world
 }
 
-/// Does `part` bound, as often as the configuration says.
+/// Runs `part` while bound, as often as the configuration says.
 fn each_time(world: Arg, part: fn(&World)) {
     let world: &World = shared(world);
     for _ in 0..curlwp().kernel().config().repeat {
@@ -299,7 +299,8 @@ fn take_and_block(world: &World) {
     let Some(object) = world.take(&psref) else {
         return;
     };
-    // A softint that comes now blocks with its reference, and the list is ours again: in the middle of a change?
+    // A softint that runs now blocks with its reference, and this thread uses the list again: perhaps in the middle
+    // of a change.
     world.mutex.enter();
     object.word.check("psref-alive");
     copy.copy(&psref, world.class);
@@ -315,11 +316,11 @@ fn begin_load(world: Arg) {
     synch::kpreempt_enable();
 }
 
-/// The handler of a load that ends when the target is gone.
+/// The handler of a load that ends when the target was destroyed.
 fn keep_busy(world: Arg) {
     let world: &World = shared(world);
     if !world.done.load(Acquire) {
-        // Each time it looks again; on the simulated machine, when there is something to see.
+        // It checks again each time; on the simulated machine, when something has changed.
         crate::mem::relax();
         if let Some(softint) = world.softints[0].get() {
             softint::schedule(softint);
@@ -353,7 +354,7 @@ fn copy_and_release(world: &World) {
     world.release(&psrefs[2], object);
 }
 
-/// Replaces the object, at last by nothing, and frees what was there: each time when it has been used for a while.
+/// Replaces the object, in the end by nothing, and frees the old one, each time after it was used for a while.
 fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;
@@ -366,7 +367,7 @@ fn remove(world: Arg) {
     }
 }
 
-/// Takes the object away without sleeping before: the clock's softint may never run.
+/// Removes the object without sleeping first: the clock's softint may never run.
 fn remove_at_once(world: Arg) {
     let world: &World = shared(world);
     if let Some(object) = world.place.retract() {

@@ -1,4 +1,4 @@
-//! What rwlock(9) promises: exclusion, that writers are not starved, and to whom a lock is handed over.
+//! Tests of rwlock(9): exclusion, no starvation of writers, and hand-over.
 
 use crate::kern::kthread::{Options, kthread_create, kthread_join};
 use crate::kern::lwp::{Arg, Lwp, Stat, curlwp};
@@ -16,7 +16,7 @@ struct Account {
     lock: Krwlock,
     left: Plain<u32>,
     right: Plain<u32>,
-    /// How often the words were changed, as the writers count it.
+    /// How often the words were changed, as counted by the writers.
     written: AtomicU32,
     softint: Handler,
 }
@@ -29,7 +29,7 @@ crate::fields!(Account {
     softint
 });
 
-/// Readers, writers, and those that go from one to the other.
+/// Readers, writers, and LWPs that upgrade or downgrade.
 pub static EXCLUSION: Scenario = Scenario {
     name: "rwlock-exclusion",
     summary: "readers and writers of two words that must agree, upgrades, downgrades, a softint that reads",
@@ -149,10 +149,10 @@ fn write_and_read(account: Arg) {
     }
 }
 
-/// An LWP that wants a lock again and again, and how often it came to which point.
+/// An LWP that enters a lock repeatedly, and how often it reached each point.
 struct Client {
     lwp: AtomicRef<Lwp>,
-    /// How often it began to enter.
+    /// How often it started to enter.
     began: AtomicU32,
     /// How often it was inside. Stored inside.
     entered: AtomicU32,
@@ -173,7 +173,7 @@ impl Client {
         }
     }
 
-    /// The current LWP, which is this client, enters the lock; for the `number`th time.
+    /// The current LWP, which is this client, enters the lock for the `number`th time.
     fn enter(&self, lock: &Krwlock, op: Krw, number: u32) {
         self.lwp.store(Some(curlwp()), Release);
         self.began.store(number, Relaxed);
@@ -181,7 +181,7 @@ impl Client {
         self.entered.store(number, Relaxed);
     }
 
-    /// If the client sleeps, waiting for the lock: for which of its holds. It sleeps nowhere else.
+    /// If the client sleeps on the lock: the number of the hold that it waits for. It sleeps nowhere else.
     fn waits_for(&self) -> Option<u32> {
         let l = self.lwp.load(Acquire)?;
         l.lock();
@@ -190,7 +190,7 @@ impl Client {
         waits
     }
 
-    /// Sees that the client has been inside, as it was found to wait for.
+    /// Checks that the client has entered, as it was seen waiting to do.
     fn must_have_entered(&self, waited: Option<u32>, promise: &'static str, before: &str) {
         let entered = self.entered.load(Relaxed);
         if let (Some(waited), Some(l)) = (waited, self.lwp.load(Acquire))
@@ -218,7 +218,7 @@ struct Fair {
 
 crate::fields!(Fair { lock, writer, word });
 
-/// A writer among readers that come again and again.
+/// A writer among readers that keep entering.
 pub static WRITER_NOT_STARVED: Scenario = Scenario {
     name: "rwlock-writer-not-starved",
     summary: "readers come again and again: does one that comes after a waiting writer get in before it?",
@@ -274,7 +274,7 @@ fn fair_writer(fair: Arg) {
 struct Handoff {
     lock: Krwlock,
     readers: [Client; READERS],
-    /// What the writer before found: which readers slept on the lock while it had it. Under the lock.
+    /// Which readers slept on the lock while the previous writer held it. Protected by the lock.
     slept: [Plain<Option<u32>>; READERS],
 }
 
@@ -284,7 +284,7 @@ crate::fields!(Handoff {
     slept
 });
 
-/// Writers that hand the lock over to the readers that wait.
+/// Writers that hand the lock over to the waiting readers.
 pub static HANDOFF: Scenario = Scenario {
     name: "rwlock-handoff",
     summary: "writers one after another: do the readers that wait come in between?",
@@ -345,7 +345,7 @@ fn handoff_writer(handoff: Arg) {
     }
 }
 
-/// What a lock answers to tries, and to questions.
+/// The results of a lock's tries and predicates.
 pub static ANSWERS: Scenario = Scenario {
     name: "rwlock-answers",
     summary: "an rwlock is tried, and asked who holds it, while it is free, read, and written",
@@ -380,7 +380,7 @@ fn expect(answer: bool, expected: bool, what: &str, state: &str) {
     }
 }
 
-/// Asks who holds a lock: readers, the caller as its writer, anybody.
+/// Checks who holds a lock: readers, the caller as its writer, any LWP.
 #[track_caller]
 fn expect_held(lock: &Krwlock, [read, write, any]: [bool; 3], state: &str) {
     expect(lock.read_held(), read, "rw_read_held", state);
@@ -388,7 +388,7 @@ fn expect_held(lock: &Krwlock, [read, write, any]: [bool; 3], state: &str) {
     expect(lock.lock_held(), any, "rw_lock_held", state);
 }
 
-/// Tries to enter a lock; leaves it if that succeeds.
+/// Tries to enter a lock, and exits it if that succeeds.
 #[track_caller]
 fn expect_try(lock: &Krwlock, [reader, writer]: [bool; 2], state: &str) {
     for (op, expected, what) in [
@@ -403,7 +403,7 @@ fn expect_try(lock: &Krwlock, [reader, writer]: [bool; 2], state: &str) {
     }
 }
 
-/// Has another thread run `func`, and waits for its end.
+/// Runs `func` in another thread, and waits for its end.
 fn meanwhile(lock: &Krwlock, func: fn(Arg)) {
     let options = Options {
         must_join: true,
@@ -464,7 +464,7 @@ struct Two {
 
 crate::fields!(Two { a, b });
 
-/// Two threads write one lock and want to read another, in opposite orders.
+/// Two threads hold one lock for writing and want another for reading, in opposite orders.
 pub static ABBA: Scenario = Scenario {
     name: "rwlock-abba",
     summary: "two threads write under an rwlock each and want to read the other's",

@@ -1,4 +1,5 @@
-//! What softint(9) promises: each schedule is followed by a run, where it was asked for, and levels mask what they mask.
+//! Tests of softint(9): each schedule is followed by a run on the right CPU, and a raised level masks the levels
+//! below.
 
 use core::ops::Range;
 
@@ -16,12 +17,13 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const SENDERS: usize = 2;
 
-/// A handler on one CPU. What asks for it comes before it, because it is asked for: nothing else orders the words.
+/// A handler on one CPU. A request happens before its run only because it was requested: nothing else orders the
+/// words.
 struct Desk {
-    /// Schedules, counted before they are made.
+    /// Number of schedules, counted before they are made.
     requested: AtomicU32,
     runs: Plain<u32>,
-    /// The schedules that the last run found when it began.
+    /// The number of schedules that the last run saw when it started.
     found: Plain<u32>,
     inside: Plain<bool>,
 }
@@ -33,7 +35,7 @@ crate::fields!(Desk {
     inside
 });
 
-/// What a thread tells a softint, and is told that it was read before it writes again.
+/// A message from a thread to a softint. The softint confirms that it was read before the thread writes again.
 struct Letter {
     softint: Plain<Option<Softint>>,
     number: Plain<u32>,
@@ -52,7 +54,7 @@ struct Office {
     desks: [Desk; Config::MAXCPUS],
     letters: [Letter; SENDERS],
     clerk: Plain<Option<Softint>>,
-    /// What threads schedule the clerk with, and the clerk needs.
+    /// Used by threads that schedule the clerk, and by the clerk.
     mutex: Kmutex,
 }
 
@@ -77,7 +79,7 @@ impl Office {
 }
 
 impl Letter {
-    /// Sends it to a CPU, if the last one was read.
+    /// Sends it to a CPU, if the previous one was read.
     fn send(&self, cpu: usize) {
         let number = self.number.get();
         if let Some(softint) = self.softint.peek()
@@ -191,7 +193,7 @@ fn schedule(index: Arg) {
     let office: &Office = shared(kernel.data());
     let cpus = kernel.cpus().len();
     for _ in 0..kernel.config().repeat {
-        // All letters go to one CPU, which may be asked for several softints at once.
+        // All letters go to one CPU, on which several softints may be requested at once.
         office.letters[index.0].send(cpus - 1);
         office.request(Some((index.0 + 1) % cpus));
         office.mutex.enter();
@@ -249,19 +251,19 @@ fn clerk_runs(office: Arg) {
 /// The handlers of [`LEVELS_MASK`]: their levels, and whether they need the mutex.
 const HANDLERS: [(usize, bool); 5] = [(0, true), (1, false), (2, true), (2, false), (3, false)];
 
-/// What a handler of a level does.
+/// The state of a handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
     Runs,
-    /// It may be blocked: then what is below may run.
+    /// It may be blocked: then lower levels may run.
     Enters,
 }
 
-/// A level on a CPU, which alone touches it.
+/// A level on a CPU. Only that CPU accesses it.
 struct Floor {
     state: Plain<State>,
-    /// Grows whenever a handler goes on.
+    /// Grows whenever a handler makes progress.
     steps: Plain<u32>,
 }
 
@@ -269,7 +271,7 @@ crate::fields!(Floor { state, steps });
 
 struct Tower {
     floors: [[Floor; LEVELS.len()]; Config::MAXCPUS],
-    /// Which handlers were scheduled on each CPU and have not begun since, a bit each.
+    /// The handlers that were scheduled on each CPU and have not started since, one bit each.
     asked: [AtomicU32; Config::MAXCPUS],
     mutex: Kmutex,
     softints: [Plain<Option<Softint>>; HANDLERS.len()],
@@ -296,7 +298,7 @@ impl Tower {
         synch::kpreempt_enable();
     }
 
-    /// With a level raised nothing of it, nor of those below, runs here.
+    /// While a level is raised, neither it nor a lower one runs here.
     fn mask(&self, level: usize) {
         let s = spl::splraise(LEVELS[level]);
         let cpu = curcpu().index();
@@ -384,7 +386,7 @@ pub static LEVELS_MASK: Scenario = Scenario {
     },
 };
 
-/// Masks the level in `level` on the thread's own CPU, and lets others come on other CPUs.
+/// Masks the level in `level` on the thread's own CPU, and schedules others on other CPUs.
 fn climb(level: Arg) {
     let kernel = curlwp().kernel();
     let tower: &Tower = shared(kernel.data());
@@ -428,7 +430,7 @@ fn step(index: Arg) {
         goes_on(State::Enters);
         tower.mutex.enter();
         goes_on(State::Runs);
-        // One that is below, which is not to begin before this one has ended.
+        // A lower one, which must not start before this one has ended.
         tower.schedule(index.0.saturating_sub(1)..index.0, None);
         tower.mutex.exit();
     } else {

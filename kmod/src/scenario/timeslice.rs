@@ -1,4 +1,4 @@
-//! What the scheduler promises: nobody keeps a CPU for ever from others of the same priority.
+//! Test of the scheduler: no LWP keeps a CPU for ever from others of the same priority.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::mem::{self, AcqRel, Acquire, AtomicU32};

@@ -50,7 +50,7 @@ pub static SCENARIO: Scenario = Scenario {
     teardown,
 };
 
-/// What the functions of the calls take before they return, where there is one CPU.
+/// A lock that the functions of the calls take before they return, if there is one CPU.
 struct Behind {
     lock: Kmutex,
 }

@@ -29,14 +29,14 @@ fn world() -> &'static World {
     world
 }
 
-/// With storage that was freed, and that a counter was given since.
+/// Freed storage that a counter has got since.
 fn freed() -> (Percpu<Plain<i64>>, &'static World) {
     let freed = number();
     freed.free();
     (freed, world())
 }
 
-/// Writes to it all the same.
+/// Writes to it anyway.
 fn write(freed: Percpu<Plain<i64>>, value: i64) {
     freed.getref().set(value);
     freed.putref();
