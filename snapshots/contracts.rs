@@ -191,7 +191,10 @@ fn the_index_has_every_contract() {
         "no entry explains {missing:?}: see kmod/src/contracts.rs"
     );
     let gone: Vec<_> = indexed.difference(&checked).collect();
-    assert!(gone.is_empty(), "the index has {gone:?}, and nothing checks it");
+    assert!(
+        gone.is_empty(),
+        "the index has {gone:?}, and nothing checks it"
+    );
 }
 
 /// `UPDATE_EXPECT=1` writes the document anew.

@@ -1,6 +1,7 @@
-//! From a failing run to what is kept of it: the shortest schedule in names, a replay file that was tried, a report.
+//! Turns a failing run into what is kept of it: the shortest schedule in names, a replay file that was tried, a
+//! report.
 //!
-//! For whoever found the run, a hunt or a fuzzer: both have a list of numbered deviations, and a failure.
+//! Used by hunts and fuzzers: both have a list of numbered deviations and a failure.
 
 use std::fmt;
 
@@ -48,16 +49,16 @@ pub struct Capture {
     pub found: Size,
 }
 
-/// Why nothing could be kept. Each of these is a fault of this program, not of the kernel.
+/// Why nothing could be kept. Each reason is a fault of this program, not of the kernel.
 #[derive(Debug)]
 pub enum CaptureError {
     /// The kernel did not boot with its trace on.
     Boot(Failure),
-    /// The run ended otherwise when it was repeated with the trace on.
+    /// The run ended differently when it was repeated with the trace on.
     Unrepeatable {
         /// How it ended first.
         first: Box<Failure>,
-        /// How it ended then.
+        /// How it ended when it was repeated.
         then: Box<Verdict>,
     },
     /// The file that was written could not be read back and replayed.
@@ -88,7 +89,7 @@ impl fmt::Display for CaptureError {
 impl std::error::Error for CaptureError {}
 
 impl Catch<'_> {
-    /// Minimizes the run, and replays the text of its file once to see that it does.
+    /// Minimizes the run, and replays the text of its file once as a check.
     ///
     /// # Errors
     ///
@@ -110,7 +111,7 @@ impl Catch<'_> {
     }
 }
 
-/// Minimizes a run that was kept already, and fails so.
+/// Minimizes a run that was kept before and fails with `failure`.
 ///
 /// # Errors
 ///
@@ -134,7 +135,7 @@ pub fn shorten(
     )
 }
 
-/// Minimizes what `file` says, on a machine that was booted for it. `outcome` is how it ended with its trace on.
+/// Minimizes the run of `file`, on a machine that was booted for it. `outcome` is how it ended with its trace on.
 fn keep(
     machine: &mut Machine,
     file: ReplayFile,
@@ -163,7 +164,7 @@ fn keep(
     })
 }
 
-/// Replays a file from its text, and reports.
+/// Replays a file from its text, and makes the report.
 fn tell(
     file: &ReplayFile,
     machine: &mut Machine,

@@ -22,7 +22,10 @@ pub fn explain(name: &str) -> Option<String> {
     let Contract {
         name, rule, advice, ..
     } = contract;
-    let mut text = format!("{name}: {rule}\n\n{advice}\n\nread more: {}\n", source(contract));
+    let mut text = format!(
+        "{name}: {rule}\n\n{advice}\n\nread more: {}\n",
+        source(contract)
+    );
     for breach in breaches(name) {
         text += &format!("see it broken: rumplab run {breach}\n");
     }
@@ -41,7 +44,10 @@ pub fn index() -> String {
     for contract in contracts::ALL {
         if contract.page != page {
             page = contract.page;
-            let _ = write!(text, "\n## {page}\n\n| contract | rule | what to do |\n|---|---|---|\n");
+            let _ = write!(
+                text,
+                "\n## {page}\n\n| contract | rule | what to do |\n|---|---|---|\n"
+            );
         }
         let Contract {
             name, rule, advice, ..

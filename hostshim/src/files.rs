@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(fs::read(&path).ok().as_deref(), Some(&b"new"[..]));
         let mode = fs::metadata(&path).map(|data| data.permissions().mode() & 0o777);
         assert_eq!(mode.ok(), Some(0o640));
-        // A directory in the way: an error, and no remains.
+        // The target is a directory: an error, and nothing remains.
         let blocked = folder.path().join("blocked");
         assert!(fs::create_dir_all(blocked.join("full")).is_ok());
         assert!(write_whole(&blocked, b"never").is_err());

@@ -1,4 +1,4 @@
-//! What somebody may have meant.
+//! Suggestions for misspelled names.
 
 /// Names that are suggested at once, at most.
 const SUGGESTED: usize = 3;
@@ -21,7 +21,7 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Sugg
     let mut distances = Vec::from_iter(distances);
     // Where they are equally far, the shorter ones first, in the order of the list.
     distances.sort_by_key(|(distance, name)| (*distance, name.len()));
-    // A third of the letters may be wrong; beyond that, a guess helps nobody.
+    // A third of the letters may be wrong; beyond that, a guess is no help.
     let is_near =
         |(distance, name): &&(usize, &String)| *distance <= name.chars().count().max(3) / 3;
     let names = |(_, name): &(usize, &String)| (*name).clone();

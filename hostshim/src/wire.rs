@@ -1,11 +1,11 @@
-//! What happens on the wire between network cards: which frames come from outside, and which go astray.
+//! The wire between network cards: which frames come from outside, and which are lost, doubled or late.
 //!
 //! # Overview
 //!
-//! The cards of a simulated machine are joined in pairs: what card 0 sends card 1 receives, and the other way round.
-//! Frames of a program or a capture come in besides. All of them are on one wire, one behind the other; *when* the next
-//! one arrives is a choice of the strategy, because a frame arrives with the interrupt that tells of it. What else a wire
-//! can do is said here, frame by frame, and is kept by replay files:
+//! The cards of a simulated machine are joined in pairs: card 1 receives what card 0 sends, and vice versa. Frames of
+//! a program or a capture come in as well. All of them are on one wire, one after another. *When* the next one
+//! arrives is a choice of the strategy, because a frame arrives with its interrupt. What else a wire can do is
+//! defined here, frame by frame, and is part of replay files:
 //!
 //! ```text
 //! wire
@@ -15,19 +15,19 @@
 //!   late 6
 //! ```
 //!
-//! Frames are counted as they come onto the wire, from 0: first those from outside, then what cards send.
+//! Frames are numbered from 0 as they enter the wire: first those from outside, then those that cards send.
 
 use std::fmt;
 
 use crate::strategy::Rng;
 
-/// Most frames from outside, and most mishaps.
+/// Maximum number of frames from outside, and of mishaps.
 pub const MOST: usize = 256;
-/// Mishaps that a hunt chooses for a run, at most.
+/// Maximum number of mishaps that a hunt chooses for a run.
 const MISHAPS: u64 = 3;
-/// They befall one of the first frames.
+/// They affect one of the first frames.
 const AMONG: u64 = 12;
-/// So many runs of four have a wire on which nothing happens.
+/// How many of four runs have a wire without mishaps.
 const PEACEFUL_FOURTHS: u64 = 1;
 
 /// A frame that comes from outside.
@@ -44,9 +44,9 @@ pub struct Frame {
 pub enum Mishap {
     /// It never arrives.
     Lost,
-    /// It arrives two times.
+    /// It arrives twice.
     Twice,
-    /// The frame behind it overtakes it, if there is one when it would arrive.
+    /// The frame after it overtakes it, if there is one when it would arrive.
     Late,
 }
 
@@ -54,7 +54,7 @@ impl Mishap {
     /// All of them.
     pub const ALL: [Mishap; 3] = [Mishap::Lost, Mishap::Twice, Mishap::Late];
 
-    /// The word of replay files.
+    /// The word in replay files.
     pub const fn name(self) -> &'static str {
         match self {
             Mishap::Lost => "lost",
@@ -67,19 +67,19 @@ impl Mishap {
 /// What happens on the wire in a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Wire {
-    /// Frames from outside, in their order.
+    /// Frames from outside, in order.
     pub frames: Vec<Frame>,
-    /// What happens to which frame: in the order of their numbers, and one at most to each.
+    /// Which mishap happens to which frame: in the order of the frames' numbers, at most one per frame.
     pub mishaps: Vec<(u32, Mishap)>,
 }
 
 impl Wire {
-    /// Whether nothing happens but what the cards send.
+    /// Whether nothing happens except what the cards send.
     pub fn is_plain(&self) -> bool {
         self.frames.is_empty() && self.mishaps.is_empty()
     }
 
-    /// What happens to frame number `number`.
+    /// What happens to frame `number`.
     pub fn mishap(&self, number: u32) -> Option<Mishap> {
         let found = self.mishaps.binary_search_by_key(&number, |(of, _)| *of);
         found.ok().map(|index| self.mishaps[index].1)
@@ -100,7 +100,7 @@ impl Wire {
         wire
     }
 
-    /// Lets something happen to a frame. False: something does already, or enough happens.
+    /// Adds a mishap. False: the frame already has one, or there are enough.
     pub fn befall(&mut self, number: u32, mishap: Mishap) -> bool {
         match self.mishaps.binary_search_by_key(&number, |(of, _)| *of) {
             Err(index) if self.mishaps.len() < MOST => {

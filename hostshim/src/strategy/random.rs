@@ -8,20 +8,20 @@ use super::{Answer, LENGTH, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
-/// Interventions between two early ticks, on average, unless somebody says otherwise.
+/// Default number of interventions between two early ticks, on average.
 const TICK_ODDS: u64 = 256;
-/// How restless a run is; it draws one of these.
+/// How often a run intervenes; each run draws one of these.
 const TEMPERS: [Temper; 4] = [
     Temper::Restless,
     Temper::Every(8),
     Temper::Times(4),
     Temper::Times(3),
 ];
-/// Interventions after which more of them no longer help a short program.
+/// More interventions than this no longer help a short program.
 const RESTLESS_TIMES: u64 = 90;
-/// Points from one intervention of a restless run to the next, on average.
+/// Average number of points between interventions of a restless run.
 const RESTLESS_POINTS: std::ops::RangeInclusive<u64> = 2..=4;
-/// So many runs of four intervene only where no interrupt is masked.
+/// How many of four runs intervene only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
 /// One run in so many lets time pass at one place.
 const LAPSE_ODDS: u64 = 32;
@@ -31,16 +31,15 @@ const LAPSE_SEED: u64 = 0x6c61_7073_6500;
 /// How often a walk intervenes.
 #[derive(Clone, Copy, Debug)]
 enum Temper {
-    /// [`RESTLESS_TIMES`] in a run as long as the default one, but never less often than once in the most of
-    /// [`RESTLESS_POINTS`], and never more often than once in the least.
+    /// [`RESTLESS_TIMES`] in a run as long as the default one, with an average distance within [`RESTLESS_POINTS`].
     Restless,
-    /// Once in so many points.
+    /// Once in this many points.
     Every(u64),
-    /// So many times in a run as long as the default one.
+    /// This many times in a run as long as the default one.
     Times(u64),
 }
 
-/// Leaves the machine to its default, and now and then chooses evenly among everything else that is possible.
+/// Keeps the machine to its default, and sometimes chooses evenly among everything else that is possible.
 ///
 /// The gaps between two such interventions are drawn from a run's own mean. Short ones find what wants many switches
 /// close together; but a walk that is always restless seldom lets one CPU get far while the others stand still,
@@ -54,9 +53,9 @@ pub struct Random {
     rng: Rng,
     /// Points of the default run.
     length: u64,
-    /// Points from one intervention to the next, on average.
+    /// Average number of points from one intervention to the next.
     every: u64,
-    /// Whether the walk leaves the machine to its default where interrupts are masked.
+    /// Whether the walk keeps to the default where interrupts are masked.
     low_only: bool,
     /// The point at which time passes, if it does.
     lapse_at: Option<u64>,
@@ -117,7 +116,7 @@ impl Random {
         }
     }
 
-    /// One of what is possible and is not the default, all of them alike; or an early tick.
+    /// One of what is possible and not the default, all with the same probability; or an early tick.
     fn draw(&mut self, view: &View<'_>) -> Choice {
         let early = view.takeable(Line::Clock);
         if early != 0 && self.rng.once_in(self.tick_odds) {
@@ -125,7 +124,7 @@ impl Random {
         }
         let default = view.default_choice();
         let others = Others::new(view, default);
-        // With nothing but steps, as nearly always, one number is enough.
+        // If only steps are possible, as almost always, one number is enough.
         let ticks = u64::from(others.ticks.count_ones());
         let rest = u64::from(others.steps_and_ipis.count_ones());
         if ticks != 0 && self.rng.below(ticks + rest) < ticks {
@@ -145,12 +144,12 @@ impl Random {
     }
 }
 
-/// What is possible and is not the default, as sets of CPUs.
+/// What is possible and not the default, as sets of CPUs.
 struct Others {
-    /// Who can step, and above those who can take an interrupt from another CPU.
+    /// The CPUs that can step, and in the upper bits those that can take an interrupt from another CPU.
     steps_and_ipis: u32,
     ticks: u32,
-    /// Who can be told of a frame: one at most.
+    /// The CPUs that can receive a frame: at most one.
     frames: u32,
 }
 const _: () = assert!(2 * Config::MAXCPUS <= 32, "two sets of CPUs are a word");

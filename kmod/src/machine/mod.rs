@@ -66,9 +66,9 @@ impl Line {
 /// Something that begins or ends in a step, for traces: a lock is held, or one LWP runs on top of another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mark {
-    /// The running LWP holds the lock at this address from now on, alone.
+    /// The running LWP now holds the lock at this address exclusively.
     Held(usize),
-    /// It holds the lock at this address from now on, perhaps with others.
+    /// It now holds the lock at this address, perhaps together with others.
     Shared(usize),
     /// The lock at this address is released; a shared lock, by the running LWP.
     Released(usize),
