@@ -1,14 +1,14 @@
-//! What the machine knows of a CPU.
+//! The machine's state of a CPU.
 
 use std::cell::Cell;
 use std::panic::Location;
 
 use kmod::machine::Op;
 
-/// What a CPU does when it steps next.
+/// What a CPU does in its next step.
 #[derive(Clone, Copy, Debug)]
 pub enum Pending {
-    /// It begins to run. Only while a kernel boots.
+    /// It starts to run. Only while a kernel boots.
     Start,
     /// It makes this operation.
     Op(Op, &'static Location<'static>),
@@ -18,7 +18,7 @@ pub enum Pending {
     Spin(&'static Location<'static>),
 }
 
-/// Most addresses that a spinning CPU watches. One that loads more in a round is not held back.
+/// Maximum number of addresses that a spinning CPU watches. A CPU that loads more in one iteration is not held back.
 const WATCHED: usize = 8;
 /// Atomic loads of a CPU, one after another, while nobody in the machine makes an atomic write, after which it is looked at which
 /// addresses it loads. After so many more, it spins.
@@ -149,18 +149,18 @@ impl Watch {
         self.spun.set(None);
     }
 
-    /// Begins a round.
+    /// Begins an iteration.
     pub(crate) fn clear(&self) {
         self.count.set(0);
     }
 
-    /// What was loaded is not known any more: another LWP ran here, or an interrupt handler.
+    /// What was loaded is no longer known: another LWP ran here, or an interrupt handler.
     pub(crate) fn spoil(&self) {
         self.count.set(WATCHED + 1);
     }
 
-    /// Whether another round would load the same: nothing was written since the first of the loads, by anybody,
-    /// and all of the loads are known.
+    /// Whether another iteration would load the same values: no CPU has written since the first of the loads, and all
+    /// of the loads are known.
     pub(crate) fn settled(&self, writes: u64) -> bool {
         (1..=WATCHED).contains(&self.count.get()) && self.writes.get() == writes
     }

@@ -1,4 +1,4 @@
-//! The wait-for graph of a kernel, as nodes and edges that outlive it.
+//! The wait-for graph of a kernel, as nodes and edges that outlive the kernel.
 
 use std::panic::Location;
 use std::ptr;
@@ -13,16 +13,16 @@ use super::engine::Engine;
 use super::host;
 use super::trace::place;
 
-/// Who waits for whom.
+/// The wait-for graph.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct WaitGraph {
-    /// LWPs that wait, what they wait for, and who keeps that.
+    /// LWPs that wait, and the resources that they wait for.
     pub nodes: Vec<WaitNode>,
-    /// Who waits for what, and what for whom.
+    /// The waits: of LWPs for resources, and of resources for LWPs.
     pub edges: Vec<WaitEdge>,
     /// One cycle of each kind.
     pub cycles: Vec<Cycle>,
-    /// Cycles that read like one of those.
+    /// Number of cycles with the same line as one of those.
     pub alike: usize,
     /// The LWPs that wait.
     pub waiters: Vec<Waiter>,
@@ -35,9 +35,9 @@ pub struct WaitGraph {
 pub struct WaitNode {
     /// What it is called. Of several locks of one name each is called as accesses call it, or has a number.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: NodeKind,
-    /// Whether it lies on a cycle.
+    /// Whether it is on a cycle.
     pub in_cycle: bool,
     /// Of a lock: what accesses call it.
     pub object: Option<String>,
@@ -65,7 +65,7 @@ pub struct Running {
     pub does: String,
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeKind {
     /// A thread.
@@ -93,7 +93,7 @@ pub enum NodeKind {
 }
 
 impl NodeKind {
-    /// The word that reports use.
+    /// The word in reports.
     pub const fn name(self) -> &'static str {
         match self {
             NodeKind::Lwp => "lwp",
@@ -111,25 +111,25 @@ impl NodeKind {
     }
 }
 
-/// An edge, by the positions of its nodes.
+/// An edge. Its nodes are given by position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WaitEdge {
-    /// Who waits.
+    /// The node that waits.
     pub from: usize,
-    /// What for.
+    /// The node that it waits for.
     pub to: usize,
     /// Whether nothing else can end the wait.
     pub certain: bool,
-    /// Whether it lies on a cycle.
+    /// Whether it is on a cycle.
     pub in_cycle: bool,
 }
 
-/// A cycle, told as the talk tells it.
+/// A cycle, as reports print it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cycle {
     /// Whether nothing can end it.
     pub certain: bool,
-    /// Resources and operations, each with the LWP that keeps it or is in it. The last closes the cycle.
+    /// Resources and operations, each with the LWP that holds it or is in it. The last closes the cycle.
     pub stations: Vec<(String, Option<String>)>,
     /// The nodes of the stations that are resources.
     pub nodes: Vec<Option<usize>>,
@@ -142,9 +142,9 @@ pub struct Waiter {
     pub node: usize,
     /// The CPU that it is on.
     pub cpu: usize,
-    /// How: `sleeps on tstile`.
+    /// How it waits: `sleeps on tstile`.
     pub how: String,
-    /// The operations that it is inside of, the outermost first.
+    /// The operations that it is in, the outermost first.
     pub operations: Vec<&'static str>,
     /// What ends the wait.
     pub until: Until,
@@ -291,7 +291,7 @@ impl WaitGraph {
         self.alike += other.alike;
     }
 
-    /// Draws the graph of a kernel that has stopped. To be called where the machine runs.
+    /// Builds the graph of a kernel that has stopped. Called where the machine runs.
     pub(crate) fn draw(&mut self, kernel: &'static Kernel) {
         let mut drawing = Drawing {
             kernel,
@@ -346,13 +346,13 @@ fn callout((address, scheduled): (usize, Option<&'static Location<'static>>)) ->
 
 struct Drawing {
     kernel: &'static Kernel,
-    /// The nodes of `graph`, as the kernel has them.
+    /// The nodes of `graph`, in the kernel's form.
     known: Vec<Node>,
     graph: WaitGraph,
 }
 
 impl Drawing {
-    /// The position of a node, which is new perhaps.
+    /// The position of a node, which may be new.
     fn node(&mut self, node: Node) -> usize {
         if let Some(known) = self.known.iter().position(|other| *other == node) {
             return known;
@@ -385,7 +385,7 @@ impl Drawing {
                 _ => None,
             },
         });
-        // What it waits for is part of the graph too; it ends, for a node is drawn once.
+        // What it waits for is also part of the graph. This ends, because each node is added once.
         let from = self.known.len() - 1;
         let mut waits = Vec::new();
         waits::edges(self.kernel, node, &mut |wait| waits.push(wait));
