@@ -1,8 +1,8 @@
-//! Any bytes as frames: what an input of the target `frames` means.
+//! Arbitrary bytes as frames: the decoding of an input of the target `frames`.
 //!
-//! An input is a machine, frames that come to it from outside, and the bytes of a schedule. A frame is any bytes. Few of
-//! those would come far, so a frame may ask to be made more like one: to be for the host, to be of IP or ARP, and to have
-//! the lengths and the checksums that it should.
+//! An input is a machine, frames that come to it from outside, and the bytes of a schedule. A frame is arbitrary
+//! bytes. Few of those would get far, so a frame may ask to be made more valid: to be for the host, to be of IP or
+//! ARP, and to have correct lengths and checksums.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use smoltcp::wire::{
@@ -16,12 +16,12 @@ use crate::copy::kmod::machine::NIC_FRAME;
 use crate::copy::kmod::scenario::net::frames::Host;
 use crate::copy::kmod::scenario::net::wire::STACK;
 
-/// Most frames of an input.
+/// Maximum number of frames in an input.
 const FRAMES: usize = 8;
-/// Most CPUs of the machine.
+/// Maximum number of CPUs.
 const CPUS: usize = 4;
 
-/// Ways in which a frame may be made more like one, by bits.
+/// Ways to make a frame more valid, as bits.
 const TO_HOST: u8 = 1 << 0;
 const IP: u8 = 1 << 1;
 const ARP: u8 = 1 << 2;
@@ -29,7 +29,7 @@ const TO_ADDRESS: u8 = 1 << 3;
 const LENGTHS: u8 = 1 << 4;
 const CHECKSUMS: u8 = 1 << 5;
 
-/// A machine, what comes to it, and when.
+/// A machine, the frames that it receives, and the schedule.
 #[derive(Debug)]
 pub struct Input {
     /// CPUs of the machine.
@@ -38,7 +38,7 @@ pub struct Input {
     pub xcall: Wiring,
     /// Whether the stack runs without `softnet_lock`.
     pub mpsafe: bool,
-    /// What comes.
+    /// The frames.
     pub frames: Vec<Frame>,
     /// The schedule.
     pub schedule: Vec<u8>,
@@ -77,7 +77,7 @@ impl<'a> Arbitrary<'a> for Input {
     }
 }
 
-/// Makes a frame more like one for a host.
+/// Makes a frame more valid for a host.
 pub(crate) fn liken(bytes: &mut [u8], likeness: u8, host: Host) {
     let has = |bit| likeness & bit != 0;
     let Ok(mut frame) = EthernetFrame::new_checked(bytes) else {

@@ -1,4 +1,4 @@
-//! Arbitrary programs over the network stack: what an input of the target `softnet` means.
+//! Generated programs over the network stack: the decoding of an input of the target `softnet`.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use hostshim::wire::{Frame, Mishap, Wire};
@@ -10,15 +10,15 @@ use kmod::scenario::softnet::HOST;
 use crate::frames::liken;
 use crate::program::{WHOLE, program};
 
-/// Cards of a machine that has any.
+/// Number of cards of a machine with cards.
 const CARDS: usize = 2;
-/// Mishaps on a wire, and frames from outside, at most.
+/// Maximum number of mishaps on a wire, and of frames from outside.
 const MISHAPS: u8 = 4;
 const FRAMES: u8 = 3;
-/// A mishap befalls one of the first frames.
+/// A mishap affects one of the first frames.
 const AMONG: u8 = 24;
 
-/// What tells machines apart: each is booted once.
+/// The kind of a machine: each kind is booted once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Kind {
     cpus: usize,
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// The scheme of locking, the cards, and sizes: small ones, or such that packets wait for long, and are used again.
+    /// The scheme of locking, the cards, and sizes: small ones, or such that packets wait for long and are reused.
     pub fn configure(self, config: &mut Config) {
         config.net_mpsafe &= self.mpsafe;
         config.nics = if self.cards { CARDS } else { 0 };
@@ -66,21 +66,21 @@ impl Kind {
     }
 }
 
-/// A machine, a program, what happens on the wire, and the bytes of the schedule.
+/// A machine, a program, the events on the wire, and the bytes of the schedule.
 #[derive(Debug)]
 pub struct Input {
     /// The machine.
     pub kind: Kind,
-    /// What happens on the wire: nothing, without cards.
+    /// The events on the wire: none without cards.
     pub wire: Wire,
-    /// What its LWPs do.
+    /// The programs of its LWPs.
     pub program: Program,
     /// The schedule.
     pub schedule: Vec<u8>,
 }
 
 impl Input {
-    /// Bytes of an input that leaves nothing open.
+    /// Number of bytes of a complete input.
     pub const WHOLE: usize =
         2 + 2 * MISHAPS as usize + FRAMES as usize * (2 + u8::MAX as usize) + WHOLE;
 }

@@ -1,4 +1,4 @@
-//! The kernel command line: `key=value` words, each explained when it is wrong.
+//! The kernel command line: `key=value` words. Each mistake gets an explanation.
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,19 +6,19 @@ use core::str::FromStr;
 use kmod::config::Wiring;
 use kmod::history::{Bug, History};
 
-/// The words that are understood, for the message about one that is not.
+/// The known keys, for the message about an unknown one.
 const KEYS: &str = "scenario, variant, seconds, seed, cpus, xcall, net_mpsafe, history, predict, perturb, watchdog, net-irq";
 
 /// Which CPUs network cards interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NetIrq {
-    /// All of them this one.
+    /// All of them interrupt this one.
     Cpu(usize),
-    /// Each receiving queue the next one.
+    /// Each receiving queue interrupts the next CPU.
     Round,
 }
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options<'a> {
     /// Name of the scenario, or `list`.
@@ -29,19 +29,19 @@ pub(crate) struct Options<'a> {
     pub(crate) seconds: u64,
     /// Seed of the perturbation.
     pub(crate) seed: u64,
-    /// Number of CPUs; all that are there if it is not given.
+    /// Number of CPUs; by default all.
     pub(crate) cpus: Option<usize>,
-    /// Wiring of the cross calls; the scenario's if it is not given.
+    /// Wiring of the cross calls; by default the scenario's.
     pub(crate) xcall: Option<Wiring>,
-    /// Whether the network stack is NET_MPSAFE; as the scenario says if it is not given.
+    /// Whether the network stack is NET_MPSAFE; by default as the scenario says.
     pub(crate) net_mpsafe: Option<bool>,
-    /// Old code that runs besides the variant's.
+    /// Old code in addition to the variant's.
     pub(crate) history: History,
-    /// Whether to warn of deadlocks that do not happen.
+    /// Whether to predict deadlocks.
     pub(crate) predict: bool,
-    /// One point in so many is perturbed; 0: none.
+    /// One point in this many is perturbed; 0: none.
     pub(crate) perturb: Option<u64>,
-    /// Seconds without progress that are a hang; 0: never.
+    /// Seconds without progress that count as a hang; 0: never.
     pub(crate) watchdog: u64,
     /// Which CPUs network cards interrupt.
     pub(crate) net_irq: NetIrq,
@@ -52,11 +52,11 @@ pub(crate) struct Options<'a> {
 pub(crate) enum Wrong<'a> {
     /// A word without `=`.
     NotAPair(&'a str),
-    /// A key that nobody knows.
+    /// An unknown key.
     Key(&'a str),
-    /// A value that does not fit its key; the last is what would.
+    /// A value that is not valid for its key; the last string says what is.
     Value(&'a str, &'a str, &'static str),
-    /// A key that stands there twice.
+    /// A key that is given twice.
     Twice(&'a str),
     /// No scenario.
     NoScenario,
@@ -126,7 +126,7 @@ fn check_once<'a>(line: &'a str, key: &'a str) -> Result<(), Wrong<'a>> {
     }
 }
 
-/// Reads the command line.
+/// Parses the command line.
 pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
     let mut options = Options {
         scenario: "",

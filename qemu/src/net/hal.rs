@@ -1,7 +1,7 @@
-//! What `virtio-drivers` asks of the machine: memory that a device reaches, and where a device's registers are.
+//! What `virtio-drivers` needs from the machine: memory for the device, and the addresses of registers.
 //!
-//! Memory and registers are mapped where they are, so every address is its own physical one. That does not hold for
-//! stacks: no buffer may lie on one.
+//! Memory and registers are mapped at their physical addresses. That does not hold for stacks: no buffer may be on
+//! one.
 
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
@@ -10,7 +10,7 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::memory::{self, heap};
 
-/// Memory and registers where they are.
+/// Memory and registers at their physical addresses.
 #[derive(Debug)]
 pub(super) struct Identity;
 

@@ -1,23 +1,23 @@
-//! A queue of a virtio device with the buffers that go through it.
+//! A queue of a virtio device, with its buffers.
 //!
 //! # Overview
 //!
-//! Every buffer is either the driver's or the device's. The driver's it *holds* ([`Held`], which cannot be
-//! copied); [`Ring::give`] makes it the device's, [`Ring::take`] gives it back when the device is done. Each buffer has a
-//! descriptor of its own, which always names it: so whoever holds a buffer finds a place for it, and nothing is allocated
-//! after the start.
+//! Every buffer belongs either to the driver or to the device. The driver *holds* its buffers ([`Held`], which cannot
+//! be copied). [`Ring::give`] passes one to the device; [`Ring::take`] returns one when the device is done. Each
+//! buffer has its own descriptor, which always names it. So a held buffer always has a place in the ring, and nothing
+//! is allocated after the start.
 //!
-//! # Bells and interrupts
+//! # Notifications and interrupts
 //!
-//! Each side tells the other by which index it wants to be told (VIRTIO_F_EVENT_IDX): the device names the buffer with which
-//! it goes to sleep, the driver the one behind the last that it has taken. So a frame that is given while the device still
-//! has others to look at costs no bell, which under QEMU is a lock and a system call. A device without that
-//! feature has a flag instead, which it changes later.
+//! Each side tells the other the index at which it wants to be notified (VIRTIO_F_EVENT_IDX): the device names the
+//! buffer with which it becomes idle, the driver the one after the last that it has taken. So a frame that is added
+//! while the device still has others to process costs no notification, which under QEMU is a lock and a system call.
+//! A device without that feature has a flag instead, which it changes later.
 //!
 //! # Memory order
 //!
-//! Each side writes what it has to say and then looks whether the other sleeps. That is a store before a load, the one
-//! order that x86 does not keep:
+//! Each side writes its message and then checks whether the other is idle. That is a store before a load, the one
+//! order that x86 does not preserve:
 //!
 //! ```text
 //!     driver                                 device
@@ -26,14 +26,14 @@
 //!     event passed? then doorbell            ring index == n? then sleep
 //! ```
 //!
-//! Without the fences both can read the old value: the device sleeps, and nobody wakes it. [`Ring::wants_bell`] and
-//! [`Ring::unmute`] have the driver's. QEMU before 8.1 leaves it out on a machine that can have one CPU only, so `scripts/boot`
-//! makes none such.
+//! Without the fences both can read the old value: the device is idle, and nothing wakes it. [`Ring::wants_bell`] and
+//! [`Ring::unmute`] have the driver's fence. QEMU before 8.1 omits its own on a machine that can have only one CPU,
+//! so `scripts/boot` creates no such machine.
 //!
 //! # Differences from `virtio-drivers`
 //!
-//! Its queue (0.13) is not used: with VIRTIO_F_EVENT_IDX its comparison goes wrong when the index wraps around after 65,536
-//! buffers, and does not see that the device has been told already; and it leaves the fence to its callers.
+//! Its queue (0.13) is not used. With VIRTIO_F_EVENT_IDX its comparison fails when the index wraps around after
+//! 65,536 buffers, and it does not see that the device was already notified. It also leaves the fence to its callers.
 //!
 //! # Sources
 //!
@@ -51,13 +51,13 @@ use virtio_drivers::transport::pci::PciTransport;
 use super::Unfit;
 use crate::memory;
 
-/// Places in a ring, and buffers: as many as QEMU's cards offer.
+/// Size of a ring, and number of buffers: as many as QEMU's cards offer.
 pub(super) const PLACES: usize = 256;
 
-/// Bytes of a buffer: a frame with the header of virtio, and to spare.
+/// Size of a buffer in bytes: a frame with virtio's header, and some more.
 pub(super) const BUFFER_BYTES: usize = 2048;
 
-/// Which way the bytes of a ring go.
+/// The direction of a ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// The device fills the buffers.
@@ -66,7 +66,7 @@ pub(super) enum Way {
     Out,
 }
 
-/// Where a buffer is (`struct virtq_desc`).
+/// The address of a buffer (`struct virtq_desc`).
 #[repr(C)]
 struct Descriptor {
     address: AtomicU64,
@@ -75,34 +75,34 @@ struct Descriptor {
     next: AtomicU16,
 }
 
-/// What the driver gives (`struct virtq_avail`).
+/// The driver's ring (`struct virtq_avail`).
 #[repr(C)]
 struct Available {
     flags: AtomicU16,
     index: AtomicU16,
     ring: [AtomicU16; PLACES],
-    /// The buffer, by its index in the device's ring, after which the device is to interrupt.
+    /// The index in the device's ring after which the device must interrupt.
     used_event: AtomicU16,
 }
 
-/// A buffer that the device is done with (`struct virtq_used_elem`).
+/// A buffer that the device has finished (`struct virtq_used_elem`).
 #[repr(C)]
 struct Done {
     place: AtomicU32,
     len: AtomicU32,
 }
 
-/// What the device gives back (`struct virtq_used`).
+/// The device's ring (`struct virtq_used`).
 #[repr(C)]
 struct Used {
     flags: AtomicU16,
     index: AtomicU16,
     ring: [Done; PLACES],
-    /// The buffer, by its index in the driver's ring, after which the device is to be told.
+    /// The index in the driver's ring after which the device must be notified.
     avail_event: AtomicU16,
 }
 
-/// What driver and device share. Zeroes are an empty ring.
+/// The memory that driver and device share. All zeroes is an empty ring.
 #[repr(C, align(16))]
 struct Shared {
     descriptors: [Descriptor; PLACES],
@@ -112,12 +112,13 @@ struct Shared {
 
 /// The device writes into the buffer (`VIRTQ_DESC_F_WRITE`).
 const WRITE: u16 = 1 << 1;
-/// Of either side: the other need not tell it (`VIRTQ_AVAIL_F_NO_INTERRUPT`, `VIRTQ_USED_F_NO_NOTIFY`).
+/// For either side: the other need not notify it (`VIRTQ_AVAIL_F_NO_INTERRUPT`, `VIRTQ_USED_F_NO_NOTIFY`).
 const QUIET: u16 = 1 << 0;
-/// So many buffers later is not soon: half of all indices.
+/// A distance that is not reached soon: half of all indices.
 const FAR: u16 = 1 << 15;
 
-/// Whether a ring that went on from `old` to `new` has passed the buffer `event` (`vring_need_event`). Indices wrap around.
+/// Whether a ring that advanced from `old` to `new` has passed the buffer `event` (`vring_need_event`). Indices wrap
+/// around.
 const fn passed(event: u16, old: u16, new: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
 }
@@ -127,7 +128,7 @@ struct Buffer(UnsafeCell<[u8; BUFFER_BYTES]>);
 // SAFETY: the bytes are touched through the one `Held` of the buffer, or by the device while there is none.
 unsafe impl Sync for Buffer {}
 
-/// A buffer that the driver holds, by its number.
+/// A buffer that the driver holds. It contains its number.
 pub(super) struct Held(u16);
 
 /// A ring and its buffers.
@@ -136,18 +137,18 @@ pub(super) struct Ring {
     buffers: &'static [Buffer],
     /// Which buffers the device has.
     given: [bool; PLACES],
-    /// Index of the next buffer that is given, and that of the next when the device was told last, or needed not be.
+    /// Index of the next buffer to be given, and its value when the device was last notified, or did not need to be.
     next_given: u16,
     told: u16,
-    /// Index of the next buffer that comes back.
+    /// Index of the next buffer that returns.
     next_taken: u16,
-    /// Whether VIRTIO_F_EVENT_IDX was agreed upon.
+    /// Whether VIRTIO_F_EVENT_IDX was negotiated.
     events: bool,
 }
 
-/// Where something lies for the device.
+/// The device's address of an object.
 ///
-/// Panics if it lies where addresses are not physical ones.
+/// Panics if the object is not mapped at its physical address.
 fn address<T>(what: &T) -> u64 {
     let start = core::ptr::from_ref(what).expose_provenance();
     let end = start + size_of::<T>();
@@ -159,7 +160,8 @@ fn address<T>(what: &T) -> u64 {
 }
 
 impl Ring {
-    /// Sets queue `index` of the device up, with which VIRTIO_F_EVENT_IDX was agreed upon if `events`. All buffers are held.
+    /// Sets up queue `index` of the device; `events` says whether VIRTIO_F_EVENT_IDX was negotiated. All buffers are
+    /// held.
     pub(super) fn new(
         transport: &mut PciTransport,
         index: u16,
@@ -205,7 +207,7 @@ impl Ring {
         unsafe { &mut *self.buffers[usize::from(held.0)].0.get() }
     }
 
-    /// Gives the first `len` bytes of a buffer to the device.
+    /// Gives a buffer with `len` bytes to the device.
     pub(super) fn give(&mut self, held: Held, len: usize) {
         let (place, available) = (usize::from(held.0), &self.shared.available);
         let len = len.min(BUFFER_BYTES) as u32;
@@ -213,14 +215,14 @@ impl Ring {
         available.ring[usize::from(self.next_given) % PLACES].store(held.0, Relaxed);
         self.given[place] = true;
         self.next_given = self.next_given.wrapping_add(1);
-        // Release: the device that sees the index sees the descriptor and the bytes.
+        // Release: a device that sees the index also sees the descriptor and the bytes.
         available.index.store(self.next_given, Release);
     }
 
-    /// Takes the next buffer that the device is done with, and the number of bytes that it wrote.
+    /// Takes the next buffer that the device has finished, and the number of bytes that it wrote.
     pub(super) fn take(&mut self) -> Option<(Held, usize)> {
         let used = &self.shared.used;
-        // Acquire: who sees the index sees what the device wrote.
+        // Acquire: a driver that sees the index also sees what the device wrote.
         if used.index.load(Acquire) == self.next_taken {
             return None;
         }
@@ -234,7 +236,7 @@ impl Ring {
         Some((Held(place as u16), (len as usize).min(BUFFER_BYTES)))
     }
 
-    /// Whether the device sleeps and must be told of what it was given since this was asked last.
+    /// Whether the device is idle and must be notified of what it was given since the last call.
     pub(super) fn wants_bell(&mut self) -> bool {
         fence(SeqCst);
         let used = &self.shared.used;
@@ -245,7 +247,7 @@ impl Ring {
         }
     }
 
-    /// The device need not interrupt for what it is done with. It may all the same, now and then.
+    /// Tells the device that it need not interrupt for finished buffers. It may still do so.
     pub(super) fn mute(&mut self) {
         let available = &self.shared.available;
         match self.events {
@@ -256,7 +258,7 @@ impl Ring {
         }
     }
 
-    /// The device interrupts for the next buffer that it is done with, unless there is one already: look again.
+    /// Tells the device to interrupt for the next finished buffer. There may be one already: check again.
     pub(super) fn unmute(&mut self) {
         let available = &self.shared.available;
         match self.events {
