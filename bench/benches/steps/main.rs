@@ -33,9 +33,9 @@ fn main() {
     compare("ABBA deadlock, two threads", &ABBA, &mut abba_peers());
     println!("\na switch is a resume or a suspend: {switch:.2} ns here");
     println!(
-        "A step of the simulated machine is a point with all checks on. A schedule of it runs a kernel: interrupts,"
+        "A step of the simulated machine is one shared-memory access or scheduling decision, with all checks on."
     );
-    println!("context switches, the threads' exits; of the peers, the program alone.");
+    println!("Its schedules run a whole kernel. The peers run only the test program.");
 }
 
 /// A resume and a suspend are two switches.
