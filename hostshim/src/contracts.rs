@@ -76,6 +76,8 @@ fn breaches(name: &str) -> impl Iterator<Item = &'static str> {
 /// Where to read about the primitive of a contract.
 fn source(contract: &Contract) -> String {
     match contract.page.strip_suffix("(9)") {
+        // NetBSD has no semaphores: these are FreeBSD's.
+        Some("sema") => "sema(9) of FreeBSD, https://man.freebsd.org/sema/9".to_owned(),
         Some(page) => format!("{}, https://man.netbsd.org/{page}.9", contract.page),
         None => format!("the documentation of {}", contract.page),
     }

@@ -197,6 +197,22 @@ index! {
         "A CPU does not send an inter-processor interrupt to itself."
         "Skip the current CPU and call the function directly."
 }
+"kmod::kern::intr" {
+    "intr-level":
+        "A device's interrupt is established at a level of hard interrupts."
+        "Use vm, sched or high; for a soft level use softint(9)."
+    "intr-established":
+        "A device's interrupt is raised and disestablished only while it is established."
+        "Stop every source of the interrupt before intr_disestablish, and call that once."
+}
+"kmod::kern::idle" {
+    "halt-spl":
+        "A CPU halts only at level none."
+        "A masked interrupt would end the halt and stay pending, and the loop would spin. Lower the level first."
+    "halt-preempt":
+        "A CPU halts with preemption disabled."
+        "Otherwise the thread may migrate after its test and halt another CPU. Call kpreempt_disable around the test and the halt."
+}
 "softint(9)" {
     "softint-level":
         "A softint is established at a soft level."
@@ -317,6 +333,11 @@ index! {
     "pcq-consumers":
         "At most one consumer is in pcq_get at a time."
         "Let one thread or softint consume, or protect the consumers with a lock."
+}
+"sema(9)" {
+    "sema-waiters":
+        "A semaphore is destroyed only when no thread waits on it."
+        "Wake the waiters, and wait until they have gone, before sema_destroy."
 }
 "kthread(9)" {
     "join-joinable":

@@ -1,7 +1,7 @@
-//! Who waits for whom, as a drawing.
+//! The wait-for graph as a drawing.
 //!
-//! `layout-rs` says where the boxes of the chart go; the SVG is written here, with classes instead of colours, so that a page can show
-//! it in light and in dark.
+//! `layout-rs` places the boxes of the chart. The SVG is written here, with classes instead of colours, so that a
+//! page can show it in light and in dark mode.
 
 use std::fmt::Write;
 

@@ -31,8 +31,8 @@
 //!
 //! # Contexts
 //!
-//! `reset`, `schedule`, `stop`: any. `halt`, `barrier`: thread or softint; may wait. Handlers run in softclock:
-//! they may take adaptive mutexes and must not sleep otherwise.
+//! `reset`, `schedule`, `stop`: any. `halt`, `barrier`: thread or softint; may wait. Handlers run in softclock: they
+//! may take adaptive mutexes, and must not sleep otherwise.
 //!
 //! # Per-CPU operation
 //!
@@ -49,11 +49,11 @@
 //!
 //! # Differences from NetBSD
 //!
-//! A callout whose handler runs is not taken over by another CPU: `halt` would look for the handler
-//! there, find none and return while it runs. (NetBSD's `callout_schedule` does not look at `cc_active`.)
-//! All handlers are MP-safe; no BOUND callouts. The interlock of `halt` is typed. The wheel's
-//! size is a knob; so are its levels. A callout counts its runs ([`Callout::state`]), and can be waited for without
-//! being cancelled ([`Callout::barrier`]).
+//! A callout whose handler runs is not moved to another CPU. Otherwise `halt` would look for the handler there, find
+//! none, and return while it runs. (NetBSD's `callout_schedule` does not check `cc_active`.) All handlers are
+//! MP-safe; there are no BOUND callouts. The interlock of `halt` is typed. The size of the wheel and the number of
+//! its levels are configurable. A callout counts its runs ([`Callout::state`]). A caller can wait for a callout
+//! without cancelling it ([`Callout::barrier`]).
 //!
 //! # Sources
 //!

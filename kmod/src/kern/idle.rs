@@ -3,7 +3,7 @@
 //! An idle LWP is bound to its CPU, cannot be preempted and never sleeps. It carries out migrations, looks for work
 //! on other CPUs, and waits for an interrupt.
 //!
-//! [`halt`] and [`halt_unless`] are the instructions by which a CPU waits, for idle loops of a scenario's own.
+//! [`halt`] and [`halt_unless`] are the instructions with which a CPU waits, for a scenario's own idle loops.
 //!
 //! Sources: `sys/kern/kern_idle.c`; `cpu_idle_halt` in `sys/arch/x86/x86/cpu.c`.
 
@@ -60,7 +60,7 @@ fn idle_loop(arg: *const ()) -> ! {
     }
 }
 
-/// Halts this CPU until an interrupt is taken on it (`hlt`). An interrupt that was taken before ends nothing.
+/// Halts this CPU until it takes an interrupt (`hlt`). An interrupt that it took before has no effect.
 ///
 /// Context: thread at level none, with preemption off. Panics: contracts `halt-spl`, `halt-preempt`.
 #[track_caller]
@@ -71,9 +71,9 @@ pub fn halt() {
     machine::wait_for_interrupt(AtomicU32::new(0).bare());
 }
 
-/// Halts this CPU until an interrupt is taken on it, unless `word` is not 0: `cli`, a test, and `sti; hlt`.
+/// Halts this CPU until it takes an interrupt, unless `word` is not 0: `cli`, a test, and `sti; hlt`.
 ///
-/// No interrupt comes between the test and the halt. What the word says is not ordered: look at it again, with a load.
+/// No interrupt comes between the test and the halt. The test orders nothing: read the word again, with a load.
 ///
 /// Context: thread at level none, with preemption off. Panics: contracts `halt-spl`, `halt-preempt`.
 /// [`crate::scenario::ports::idle_halt`] has an example.

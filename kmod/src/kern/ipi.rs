@@ -2,9 +2,9 @@
 //!
 //! # Overview
 //!
-//! The machine has one line for them; which interrupt is meant is a bit in the target's `ci_ipis`.
-//! Several of a kind that are sent before the first is served are one. The kernel has four kinds of its own; others
-//! are registered ([`ipi_register`]) with the function that they run.
+//! The machine has one line for them; a bit in the target's `ci_ipis` says which interrupt is meant. Several
+//! interrupts of one kind that are sent before the first is handled count as one. The kernel has four kinds of its
+//! own; others are registered ([`ipi_register`]) with the function that they run.
 //!
 //! # Examples
 //!

@@ -209,7 +209,7 @@ macro_rules! atomic {
             self.cell().fetch_sub(value, order)
         }
 
-        /// Keeps the greater of the word and `value`, and gives what was there, in one step.
+        /// Keeps the greater of the word and `value`, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
@@ -217,7 +217,7 @@ macro_rules! atomic {
             self.cell().fetch_max(value, order)
         }
 
-        /// Keeps the smaller of the word and `value`, and gives what was there, in one step.
+        /// Keeps the smaller of the word and `value`, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_min(&self, value: $value, order: Ordering) -> $value {
@@ -242,7 +242,7 @@ macro_rules! atomic {
         }
     };
     (@bits $value:ty) => {
-        /// Sets bits and gives what was there, in one step.
+        /// Sets bits and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
@@ -252,7 +252,7 @@ macro_rules! atomic {
             old
         }
 
-        /// Keeps the bits of `value` and gives what was there, in one step.
+        /// Keeps the bits of `value` and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
@@ -262,7 +262,7 @@ macro_rules! atomic {
             old
         }
 
-        /// Turns the bits of `value` around and gives what was there, in one step.
+        /// Turns the bits of `value` around and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_xor(&self, value: $value, order: Ordering) -> $value {
@@ -270,7 +270,7 @@ macro_rules! atomic {
             self.cell().fetch_xor(value, order)
         }
 
-        /// Stores the complement of the bits that the word and `value` share, and gives what was there, in one step.
+        /// Stores the complement of the bits that the word and `value` share, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_nand(&self, value: $value, order: Ordering) -> $value {
@@ -424,7 +424,7 @@ impl<T> AtomicRef<T> {
         self.0.store_fused(Self::of(value), order);
     }
 
-    /// Stores the reference and gives what was there, in one step.
+    /// Stores the reference and returns the old value, in one step.
     #[inline(always)]
     #[track_caller]
     pub fn swap(&self, value: Option<&'static T>, order: Ordering) -> Option<&'static T> {

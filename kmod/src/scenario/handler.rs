@@ -1,4 +1,5 @@
-//! The softint or the device of a scenario: established in `setup`, scheduled or raised by actors, given back in `teardown`.
+//! The softint or the device of a scenario: established in `setup`, scheduled or raised by actors, disestablished in
+//! `teardown`.
 
 use crate::kern::intr::{self, Intrhand};
 use crate::kern::lwp::Arg;

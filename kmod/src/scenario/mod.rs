@@ -2,10 +2,10 @@
 //!
 //! # Overview
 //!
-//! A scenario is a few *actors* (threads of the kernel), what they share, and a check of its own.
-//! It is the same program in all worlds: simulated, fuzzed, booted. It knows no outcome: it knows what the
-//! primitives promise ([`promise`]). It never asks which variant runs; one that re-creates a program of another
-//! kernel has the old code of that program beside the new ([`ports`], [`runs`]).
+//! A scenario is a few *actors* (threads of the kernel), the data they share, and a check. The same program runs on
+//! the simulated machine, in the fuzzer and on the booted machine. It does not know the outcome; it checks what the
+//! primitives guarantee ([`promise`]). It never asks which variant runs, with one exception: a program that
+//! re-creates a bug of another kernel has the old code of that program beside the new ([`ports`], [`runs`]).
 //!
 //! # How to write one
 //!

@@ -150,8 +150,8 @@ const fn line_ipl(line: Line) -> Ipl {
     }
 }
 
-// The pending word: bits 1..5 are the soft levels by their IPL, 5..8 the devices' levels by theirs, from LINE_SHIFT on the
-// lines. Bit 0, that of no level, is a preemption (`SIR_PREEMPT`).
+// The pending word: bits 1..5 are the soft levels by their IPL, bits 5..8 the devices' levels by theirs; the lines
+// start at LINE_SHIFT. Bit 0, which no level uses, is a preemption (`SIR_PREEMPT`).
 const LINE_SHIFT: u32 = 8;
 const PREEMPT_BIT: u32 = 1 << Ipl::None as u32;
 
