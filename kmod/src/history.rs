@@ -40,10 +40,10 @@ macro_rules! bugs {
 bugs! {
     /// PR kern/51632.
     XcallTailp, "xcall-tailp",
-        "xc_tailp, counted at pick-up, lets the next request in (subr_xcall.c 1.18)";
+        "xc_tailp, counted at pick-up, admits the next request too early (subr_xcall.c 1.18)";
     /// The bug as the talk tells it.
     XcallDonep, "xcall-donep",
-        "xc_donep is counted before the function runs (the talk)";
+        "xc_donep is counted before the function runs (as the talk tells it)";
     /// And it waits for switch points.
     PserializeKpause, "pserialize-kpause",
         "pserialize_perform sleeps a tick in every round (subr_pserialize.c 1.10)";

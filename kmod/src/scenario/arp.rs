@@ -14,10 +14,11 @@ const NEVER: u32 = 1_000_000;
 /// An entry goes through its states, without expiring.
 pub static STATES: Scenario = Scenario {
     name: "arp-states",
-    summary: "an ARP entry is incomplete, valid, set by hand, deleted: what is held, asked, sent and dropped?",
-    about: "One thread sends packets to a neighbour that has not answered, hears it, sends again, sets it by hand and deletes \
-            it. At each step it is known what must have been held, asked, sent and dropped, for no timer expires meanwhile. \
-            Another thread does the same with another neighbour of the same table.",
+    summary: "an ARP entry is incomplete, valid, static, deleted: are packets held, sent and dropped correctly?",
+    about: "One thread sends packets to a neighbour that has not answered, receives its reply, sends again, \
+            makes the entry static and deletes it. No timer expires meanwhile, so at each step it is known which \
+            packets were held, sent and dropped, and which requests were sent. Another thread does the same with \
+            another neighbour of the same table.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -38,9 +39,9 @@ pub static STATES: Scenario = Scenario {
 /// Entries expire.
 pub static EXPIRY: Scenario = Scenario {
     name: "arp-expiry",
-    summary: "ARP entries expire: does each go, in either state, and take along what it holds?",
-    about: "One neighbour is heard and then is silent, another is sent a packet and never answers. Both entries must go by \
-            themselves, and the packet with the second.",
+    summary: "ARP entries expire: is each removed, in either state, with the packets that it holds?",
+    about: "One neighbour replies once and then is silent; another is sent a packet and never answers. Both \
+            entries must be removed by their timers, and the packet with the second.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

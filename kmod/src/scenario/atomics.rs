@@ -66,9 +66,9 @@ words! {
 pub static WHOLE: Scenario = Scenario {
     name: "atomics-whole",
     summary: "two threads change words of every width with every operation",
-    about: "The words lie side by side. Both threads add to each of them, keep the greatest and the least of the numbers that \
-            they draw, and turn a flag around; numbers are drawn with fetch_update: no change is lost, none touches the word \
-            beside it, and no number is drawn twice.",
+    about: "The words are neighbours. Both threads add to each of them, keep the maximum and the minimum of the \
+            numbers that they draw, and toggle a flag; numbers are drawn with fetch_update. No change may be \
+            lost, none may affect the neighbouring word, and no number may be drawn twice.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -12,11 +12,12 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 pub static SCENARIO: Scenario = Scenario {
     name: "bind-vs-migration",
     summary: "a busy thread binds itself and takes passive references while the scheduler balances: is it moved?",
-    about: "A thread that never sleeps binds itself, looks an entry up, works with a passive reference to it, lets others \
-            run meanwhile, releases that and unbinds itself, again and again. Every tick the scheduler's balancer looks for such threads and \
-            chooses them to be moved to another CPU at their next context switch; it spares those that are bound when \
-            it looks. Who binds himself afterwards must be spared by mi_switch: a passive reference is on a list of the \
-            CPU where it was acquired, and must be released there.",
+    about: "A thread that never sleeps repeatedly binds itself, looks an entry up, works with a passive \
+            reference to it, lets others run, releases the reference and unbinds itself. Every tick the \
+            scheduler's balancer chooses such threads, to be moved to another CPU at their next context switch; \
+            it skips those that are bound at that moment. A thread that binds itself later must be skipped by \
+            mi_switch, because a passive reference is on a list of the CPU where it was acquired, and must be \
+            released there.",
     variants: &[
         FIXED,
         Variant {

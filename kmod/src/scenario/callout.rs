@@ -20,9 +20,9 @@ const WATCHED: usize = 4;
 pub static DUE: Scenario = Scenario {
     name: "callout-due",
     summary: "callouts are scheduled, and moved while they are pending: does each run when it is due?",
-    about: "Two threads schedule callouts and move them, to earlier and to later, while they are pending. None runs before \
-            it is due, or on another CPU than its own, or unless it was scheduled. On each CPU one more callout runs \
-            every tick; when it does, whatever was due when it ran before must have run.",
+    about: "Two threads schedule callouts and move them, to earlier and to later times, while they are pending. \
+            None may run before it is due, on another CPU than its own, or without being scheduled. On each CPU \
+            one more callout runs every tick; whatever was due at its previous run must have run by then.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -271,9 +271,9 @@ fn schedule_and_move(number: Arg) {
 /// The results of a callout's predicates.
 pub static ANSWERS: Scenario = Scenario {
     name: "callout-answers",
-    summary: "callouts are asked whether they are pending, have expired, are active, are invoking",
-    about: "Two threads, each with a callout of its own, schedule it, stop it, schedule it and wait for it. They and the \
-            handler ask it what it is at every turn, and know the answers.",
+    summary: "the predicates of a callout (pending, expired, active, invoking) are checked in every state",
+    about: "Two threads, each with its own callout, schedule it, stop it, schedule it again and wait for it. \
+            They and the handler check its predicates at every step, and know the right results.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -14,12 +14,13 @@ const NEIGHBOUR: u32 = 0;
 /// Packets are sent to a neighbour that keeps answering, until the link goes down.
 pub static SCENARIO: Scenario = Scenario {
     name: "callout-reset-leak",
-    summary: "an ARP entry's timer is armed again while it is pending, or runs: is every reference dropped?",
-    about: "Packets to a neighbour make an entry of the ARP table, each thing that is heard of the neighbour arms its timer \
-            anew, the timer expires, and arp -d deletes the entry while somebody keeps it. Each schedule of the timer has a \
-            reference, which its handler drops; but a schedule that callout_reset replaces or callout_stop takes off \
-            never runs, and a handler that finds its timer pending again is not the one that will run next. The count of an \
-            entry must be what the table, the timer and its holders account for whenever its lock is released.",
+    summary: "an ARP entry's timer is armed again while it is pending or running: is every reference released?",
+    about: "Packets to a neighbour create an entry of the ARP table, each message from the neighbour arms its \
+            timer again, the timer expires, and arp -d deletes the entry while another thread keeps it. The \
+            timer has a reference each time that it is scheduled, which its handler releases. But a run that \
+            callout_reset replaces or callout_stop cancels never happens, and a handler that finds its timer \
+            pending again is not the one that will run next. Whenever the lock of an entry is released, its \
+            count must equal the references of the table, the timer and its holders.",
     variants: &[
         FIXED,
         Variant {
@@ -33,7 +34,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "historical-inflight",
-            summary: "arptimer finds its timer armed again, and returns with its reference (if_arp.c 1.255)",
+            summary: "arptimer finds its timer armed again, and returns without releasing its reference (if_arp.c 1.255)",
             history: History::NONE.with(Bug::ArptimerPending),
             xcall: None,
             net_mpsafe: None,
@@ -42,7 +43,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "historical-free",
-            summary: "an entry is deleted, and the reference of its pending timer stays (if_llatbl.c 1.22)",
+            summary: "deleting an entry keeps the reference of its pending timer (if_llatbl.c 1.22)",
             history: History::NONE.with(Bug::LlentryFree),
             xcall: None,
             net_mpsafe: None,
@@ -51,7 +52,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-softnet",
-            summary: "today's code without NET_MPSAFE: the handler enters softnet_lock",
+            summary: "the current code without NET_MPSAFE: the handler enters softnet_lock",
             net_mpsafe: Some(false),
             ..FIXED
         },

@@ -58,8 +58,8 @@ crate::fields!(Locks { a, b });
 pub static ABBA: Scenario = Scenario {
     name: "abba",
     summary: "two threads take two mutexes in opposite orders",
-    about: "t1 takes a, then b; t2 takes b, then a. If each has its first when it wants its second, neither ever goes \
-            on. No primitive is at fault.",
+    about: "t1 takes a, then b; t2 takes b, then a. If each has its first mutex when it wants its second, both \
+            wait for ever. No primitive is at fault.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -104,10 +104,10 @@ crate::fields!(Handed { lock, word });
 /// A word whose accesses are ordered only by luck.
 pub static UNRELATED_LOCK: Scenario = Scenario {
     name: "unrelated-lock",
-    summary: "a word is written before a lock is held, and read after it was held, by another thread",
-    about: "t1 writes a word, then takes a lock and leaves it; t2 takes the lock and leaves it, then reads the word. If t1 \
-            has the lock first, all that it did before is ordered before the read; if t2 has, nothing is. No primitive is at \
-            fault.",
+    summary: "a word is written before a lock is held, and read by another thread after it was held",
+    about: "t1 writes a word, then enters and exits a lock; t2 enters and exits the lock, then reads the word. \
+            If t1 gets the lock first, the write is ordered before the read; if t2 does, it is not. No primitive \
+            is at fault.",
     variants: &[FIXED],
     min_cpus: 2,
     default_cpus: 2,

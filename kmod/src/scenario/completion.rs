@@ -34,10 +34,11 @@ crate::fields!(Service {
 /// Requests that die when they were served.
 pub static FREES: Scenario = Scenario {
     name: "completion-frees",
-    summary: "two threads have a third serve requests, and free them at once",
-    about: "Each asker makes a request with a completion in it and waits for that; then it frees the request. The server \
-            waits for as many completions as there are requests. It begins by opening the service, with a completion for \
-            all: one asker waits for that, the other looks whether it is open, and waits for a tick if not.",
+    summary: "a third thread serves the requests of two threads, which free them at once",
+    about: "Each thread makes a request that contains a completion, waits for it, and frees the request. The \
+            server waits for as many completions as there are requests. It begins by opening the service, with a \
+            completion for all: one thread waits for that; the other checks whether it is open, and waits at \
+            most a tick if not.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

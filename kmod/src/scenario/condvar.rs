@@ -89,11 +89,12 @@ crate::fields!(Channels { both });
 /// A producer that signals once for each item.
 pub static SIGNAL: Scenario = Scenario {
     name: "condvar-signal",
-    summary: "two consumers wait for items, and a signal is given for each",
-    about: "Consumers take items, of a channel with an adaptive mutex and of one with a spin mutex by turns, and wait \
-            when there is none; a producer puts as many as they take, and gives a signal for each. Each is taken once, \
-            and nobody sleeps for ever. Under the interlock it is known how many wait: a signal takes one of them off \
-            the queue and no other, and cv_has_waiters says whether any is left.",
+    summary: "two consumers wait for items, and a producer signals for each",
+    about: "Consumers take items alternately from a channel with an adaptive mutex and from one with a spin \
+            mutex, and wait when there is none. A producer puts as many as they take, and signals for each. Each \
+            item must be taken once, and no thread may sleep for ever. Under the interlock the number of waiters \
+            is known: a signal must take exactly one off the queue, and cv_has_waiters must say whether any is \
+            left.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -207,11 +208,12 @@ impl Gate {
 /// Waiters with and without a timeout, and a softint that broadcasts.
 pub static BROADCAST: Scenario = Scenario {
     name: "condvar-broadcast",
-    summary: "waiters, one of them with a timeout, a token that wakes one of them, and a softint that wakes all",
-    about: "A thread gives a token and a signal; a waiter that finds the token has a softint open the gate, which it \
-            does with a broadcast. After that nobody may be on the queue, and everybody comes through. One waiter has \
-            a timeout, and when its time is over goes away without a look at the token: if the signal was spent on \
-            it nevertheless, the others sleep for ever. A wait that nobody signals ends by its timeout.",
+    summary: "waiters, one with a timeout, a token that wakes one of them, and a softint that wakes all",
+    about: "A thread gives a token and a signal. The waiter that finds the token makes a softint open the gate, \
+            which it does with a broadcast. After that the queue must be empty, and every waiter gets through. \
+            One waiter has a timeout, and leaves after it without checking for the token: if the signal was \
+            spent on it anyway, the others sleep for ever. A wait on a condition variable that is never \
+            signalled must end by its timeout.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -35,10 +35,10 @@ crate::fields!(Table {
 /// Items that are replaced while others read them.
 pub static FREES: Scenario = Scenario {
     name: "epoch-frees",
-    summary: "two threads replace an item that a third reads, and leave it to epoch_call to free the old one",
-    about: "Each writer puts a new item in the place of the old one, and hands the old one over to be freed when no reader \
-            sees it any more. A reader finds its item alive. The last writer takes the last item away and waits until all \
-            were freed.",
+    summary: "two threads replace an item that a third reads, and free the old one with epoch_call",
+    about: "Each writer replaces the item and passes the old one to epoch_call, to be freed when no reader can \
+            see it any more. A reader must find its item alive. The last writer removes the last item and waits \
+            until all were freed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -19,11 +19,12 @@ const OLD_PERFORM: History = History::NONE.with(Bug::PserializeKpause);
 /// An interface with an address and a neighbour is destroyed.
 pub static SCENARIO: Scenario = Scenario {
     name: "ifdetach-vs-arptimer",
-    summary: "an interface is destroyed while an ARP entry of it expires: does pserialize_perform return?",
-    about: "ifconfig gives an interface an address and destroys it again: the address is purged, and then the ARP table. A \
-            neighbour is heard and packets go to it, so that there is an entry whose timer expires. Without NET_MPSAFE the \
-            timer's handler enters softnet_lock. If the purge holds that across a pserialize_perform that sleeps a tick, the \
-            handler waits for the lock in the softclock that is to end the sleep.",
+    summary: "an interface is destroyed while one of its ARP entries expires: does pserialize_perform return?",
+    about: "ifconfig gives an interface an address and destroys it again: the address is purged, and then the \
+            ARP table. A neighbour sends messages and receives packets, so that there is an entry whose timer \
+            expires. Without NET_MPSAFE the timer's handler enters softnet_lock. If the purge holds that lock \
+            across a pserialize_perform that sleeps a tick, the handler waits for the lock in the softclock that \
+            must end the sleep.",
     variants: &[
         FIXED,
         Variant {
@@ -37,7 +38,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-use",
-            summary: "the old pserialize, and arptimer takes softnet_lock, which the purge releases (2016-11-18)",
+            summary: "the old pserialize; arptimer takes softnet_lock, which the purge releases (2016-11-18)",
             history: OLD_PERFORM,
             xcall: None,
             net_mpsafe: Some(false),
@@ -46,7 +47,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "net-mpsafe",
-            summary: "the old purge and the old pserialize, but NET_MPSAFE: arptimer does without softnet_lock",
+            summary: "the old purge and the old pserialize, but NET_MPSAFE: arptimer takes no softnet_lock",
             history: OLD_USE.union(OLD_PERFORM),
             xcall: None,
             net_mpsafe: Some(true),
@@ -55,7 +56,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-perform",
-            summary: "the old purge without NET_MPSAFE, and today's pserialize, which does not sleep (2019-12)",
+            summary: "the old purge without NET_MPSAFE, and the current pserialize, which does not sleep (2019-12)",
             history: OLD_USE,
             xcall: None,
             net_mpsafe: Some(false),

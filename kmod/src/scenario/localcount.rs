@@ -22,8 +22,9 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, sha
 pub static DRAIN: Scenario = Scenario {
     name: "localcount-drain",
     summary: "a counter is drained while threads sleep with references",
-    about: "Two threads look an object up, take a reference, sleep, look at the object and release it. A third takes \
-            the object away, drains its counter and frees it. When localcount_drain returns there must be no reference.",
+    about: "Two threads look an object up, take a reference, sleep, check the object and release the reference. \
+            A third removes the object, drains its counter and frees it. When localcount_drain returns there \
+            must be no reference.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -54,11 +55,11 @@ pub static DRAIN: Scenario = Scenario {
 /// References move from CPU to CPU, and from softint to thread.
 pub static MIGRATES: Scenario = Scenario {
     name: "localcount-migrates",
-    summary: "references are released on another CPU, by another LWP, than they were acquired",
-    about: "Threads take references and release them, or hand them over; so does a softint, on both CPUs. Another thread takes \
-            them over, moves to the other CPU and releases them there: counts become negative, and only their sum is \
-            right. The counter is drained meanwhile. In the old code a softint's reference was lost if it came while a \
-            thread of that CPU counted.",
+    summary: "references are released on another CPU and by another LWP than they were acquired",
+    about: "Threads and softints on both CPUs take references, and release them or pass them on. Another thread \
+            takes those over, moves to the other CPU and releases them there: counts become negative, and only \
+            their sum is right. Meanwhile the counter is drained. In the old code a softint's reference was lost \
+            if it came while a thread of that CPU was counting.",
     variants: &[
         FIXED,
         Variant {

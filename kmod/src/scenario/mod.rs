@@ -112,7 +112,7 @@ impl Variant {
 /// The current code.
 pub const FIXED: Variant = Variant {
     name: "fixed",
-    summary: "today's code",
+    summary: "the current code",
     history: History::NONE,
     own: Own::NONE,
     xcall: None,
@@ -123,7 +123,7 @@ pub const FIXED: Variant = Variant {
 /// The current code in the older scheme of locking, without NET_MPSAFE.
 pub const SOFTNET_LOCK: Variant = Variant {
     name: "softnet-lock",
-    summary: "today's code with softnet_lock around the protocols, as without NET_MPSAFE",
+    summary: "the current code with softnet_lock around the protocols, as without NET_MPSAFE",
     net_mpsafe: Some(false),
     ..FIXED
 };

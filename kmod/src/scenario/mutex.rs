@@ -170,9 +170,9 @@ impl World {
 pub static EXCLUSION: Scenario = Scenario {
     name: "mutex-exclusion",
     summary: "adaptive and spin mutexes, entered and tried by threads and a softint, some of which sleep inside",
-    about: "Each owner sees by a witness that it is alone, counts in a word that the mutex protects, and asks \
-            mutex_owned; with a spin mutex it looks at its level, too. One owner sleeps, softints come on top of \
-            others. Who tries is alone if it succeeds; and a try of a mutex that nobody else wants succeeds.",
+    about: "Each owner checks with a witness word that it is alone, counts in a word that the mutex protects, \
+            and checks mutex_owned; with a spin mutex also the level. One owner sleeps, softints run on top of \
+            others. A successful try must be alone, and a try of an uncontended mutex must succeed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -287,10 +287,11 @@ impl Dormitory {
 pub static SLEEPERS_WAKE: Scenario = Scenario {
     name: "mutex-sleepers",
     summary: "threads sleep for two mutexes on one turnstile chain, whose owners sleep or are interrupted: does each get them?",
-    about: "Each thread owns one mutex, then the other, half of them in the other order. Some sleep a tick with it, on top of \
-            others come softints: so several threads sleep for each, and lend their turnstiles; both mutexes have the \
-            same chain. Every owner that leaves wakes those that sleep for it, and those that are about to: \
-            in the end each thread has owned both, and no mutex has waiters.",
+    about: "Each thread owns one mutex, then the other, half of them in the other order. Some sleep a tick while \
+            they own it; softints run on top of others. So several threads sleep for each mutex and lend their \
+            turnstiles, and both mutexes have the same chain. Every exit must wake the threads that sleep for \
+            the mutex, and those that are about to: in the end each thread has owned both, and no mutex has \
+            waiters.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -15,10 +15,11 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, rounds, shar
 /// Every card sends back what it receives.
 pub static SCENARIO: Scenario = Scenario {
     name: "nic-loop",
-    summary: "each frame of EtherType 0x88b5 goes back to who sent it",
-    about: "The interrupt of a card schedules a softint on the CPU that took it. The softint takes frame after frame, \
-            exchanges the two Ethernet addresses, and sends it on the same card. No protocol is involved: what is seen is \
-            what cards, interrupts and softints do. Who sends the frames is a program outside, which checks what comes back.",
+    summary: "each frame of EtherType 0x88b5 is sent back to its sender",
+    about: "The interrupt of a card schedules a softint on the CPU that took it. The softint takes frame after \
+            frame, swaps the two Ethernet addresses, and sends the frame on the same card. No protocol is \
+            involved: this tests cards, interrupts and softints. A program outside sends the frames and checks \
+            what comes back.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

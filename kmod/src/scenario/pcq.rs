@@ -139,10 +139,10 @@ crate::fields!(Fifo {
 /// Producers that wait for room, and a thread that consumes.
 pub static FIFO: Scenario = Scenario {
     name: "pcq-fifo",
-    summary: "two producers fill a ring of three slots, a thread empties it: first in, first out?",
-    about: "Each producer puts numbered items, waits for room when the ring is full, and signals after each put; the \
-            consumer takes and frees them until it has had all. The items of a producer come out in their order, none \
-            is lost, none comes twice. The ring goes round several times.",
+    summary: "two producers fill a ring of three slots, and a thread empties it: first in, first out?",
+    about: "Each producer puts numbered items, waits for room when the ring is full, and signals after each put. \
+            The consumer takes and frees them until it has had all. The items of a producer must come out in \
+            order, none lost and none twice. The ring wraps around several times.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -228,10 +228,10 @@ crate::fields!(Notify { channel, softint });
 pub static NOTIFY: Scenario = Scenario {
     name: "pcq-notify",
     summary: "a softint is scheduled after each put: is anything left in the ring?",
-    about: "As packets come to a CPU: producers on all CPUs put, drop what finds no room, and schedule the consumer, a \
-            softint of CPU 0, after each put. The softint gives up when the next item is reserved but not there, also \
-            if its producer is the thread that it has interrupted; the notification that follows brings it back, so \
-            that at rest the ring is empty.",
+    about: "Producers on all CPUs put items (as packets arrive), drop those for which there is no room, and \
+            schedule the consumer, a softint of CPU 0, after each put. The softint gives up when the next slot \
+            is reserved but not filled, even if its producer is the thread that it has interrupted. The \
+            notification that follows runs it again, so at rest the ring must be empty.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -18,9 +18,9 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 pub static MOVES: Scenario = Scenario {
     name: "percpu-moves",
     summary: "threads and softints count in per-CPU data that moves",
-    about: "Two threads add to the data of whichever CPU they run on and schedule a softint elsewhere, which adds too. \
-            Two more allocate: the buffers grow, and what is in them is moved. Nothing may be lost, everybody must find \
-            the data of the right CPU, and fresh storage must be zero.",
+    about: "Two threads add to the data of their current CPU and schedule a softint elsewhere, which also adds. \
+            Two more allocate, so the buffers grow and the data is moved. Nothing may be lost, every access must \
+            find the data of the right CPU, and new storage must be zero.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -244,11 +244,11 @@ fn verify_moves(kernel: &'static Kernel) {
 /// A thread reads the data of all CPUs while it is used and moved.
 pub static FOREACH: Scenario = Scenario {
     name: "percpu-foreach",
-    summary: "a thread sums what all CPUs have, while they count and the data moves",
-    about: "Two threads add 1 to the data of the CPU they run on, again and again. A third sums up: with percpu_foreach, \
-            looking from where it is, and with percpu_foreach_xcall, by cross calls of both priorities. Each must visit \
-            every CPU once, find the data of that CPU, and no less than was added before it began. A fourth allocates: \
-            the data moves.",
+    summary: "a thread adds up the data of all CPUs, while they count and the data moves",
+    about: "Two threads repeatedly add 1 to the data of their current CPU. A third adds up: with percpu_foreach, \
+            from its own CPU, and with percpu_foreach_xcall, by cross calls of both priorities. Each must visit \
+            every CPU once, find the data of that CPU, and return at least what had been added before it began. \
+            A fourth allocates, so the data moves.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -21,9 +21,9 @@ crate::fields!(Grace { sections, psz });
 /// A writer waits for the readers that are in a section.
 pub static GRACE: Scenario = Scenario {
     name: "pserialize-grace",
-    summary: "every section that was open when pserialize_perform began has ended when it returns",
-    about: "Two readers count the beginnings and ends of their sections; one nests them. Two writers look at the counts, \
-            perform, and look again: whoever was inside of a section must have left that section.",
+    summary: "has every section that was open when pserialize_perform began ended when it returns?",
+    about: "Two readers count the beginnings and ends of their sections; one nests them. Two writers read the \
+            counts, perform, and read them again: a reader that was in a section must have left that section.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -52,10 +52,10 @@ const LASTING: [u32; 2] = [10, 30];
 /// Readers in threads and softints walk a list that a writer changes.
 pub static TRAVERSE: Scenario = Scenario {
     name: "pslist-traverse",
-    summary: "who walks a list that changes sees what stays, in order, and nothing that was destroyed",
-    about: "A list has two items that stay. A writer inserts items before, between and behind them, removes them, \
-            waits for readers and frees them. A thread and a softint walk the list in read sections: they must see the \
-            lasting items, numbers that only grow, and no memory that was freed.",
+    summary: "do readers of a changing list see all lasting items, in order, and nothing that was destroyed?",
+    about: "A list has two lasting items. A writer inserts items before, between and after them, removes them, \
+            waits for readers and frees them. A thread and a softint walk the list in read sections: they must \
+            see the lasting items, increasing numbers, and no memory that was freed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -255,11 +255,12 @@ const NODES: [u32; 3] = [1, 2, 3];
 /// A reader leaves its section with a reference, and continues from that item.
 pub static RESUME: Scenario = Scenario {
     name: "pslist-resume",
-    summary: "a reader sleeps with a reference to where it stands, and goes on from there: is what comes next alive?",
-    about: "A bound thread walks a list. On each item it takes a passive reference, leaves its read section, sleeps, begins \
-            another section and goes on from the item, which may have been removed meanwhile. Two threads take an item off \
-            each, wait for readers and references with the lock of the list held, free it, and put another in its place. As \
-            the lock is held, what a removed item leads to is not destroyed before the item is let go.",
+    summary: "a reader sleeps with a reference to its item, and continues from there: is the next item alive?",
+    about: "A bound thread walks a list. At each item it takes a passive reference, leaves its read section, \
+            sleeps, begins another section and continues from the item, which may have been removed by then. Two \
+            threads each remove an item, wait for readers and references with the lock of the list held, free \
+            it, and insert another in its place. Because the lock is held, the successor of a removed item is \
+            not destroyed before the reference to that item is released.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

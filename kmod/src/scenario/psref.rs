@@ -21,8 +21,8 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, psr
 pub static DRAIN: Scenario = Scenario {
     name: "psref-drain",
     summary: "a target is destroyed while bound threads sleep with references to it",
-    about: "Two bound threads look an object up, take a passive reference, sleep, look at the object and release it, \
-            again and again. A third takes the object away, waits for its references and frees it. When \
+    about: "Two bound threads repeatedly look an object up, take a passive reference, sleep, check the object \
+            and release the reference. A third removes the object, waits for its references and frees it. When \
             psref_target_destroy returns there must be none.",
     variants: &[FIXED],
     min_cpus: 1,
@@ -55,10 +55,10 @@ pub static DRAIN: Scenario = Scenario {
 pub static SOFTINT: Scenario = Scenario {
     name: "psref-softint",
     summary: "softints take references, and block with them, while threads do and a sweep runs",
-    about: "Softints of the class's level and of a lower one, and threads, on both CPUs, take a reference and then a mutex, and \
-            take and release a copy with the mutex held. So a softint blocks with references on its CPU's list, which is \
-            changed by whoever it came on top of. Another thread destroys the target: the sweep, a softint of the same \
-            level, waits behind a blocked one.",
+    about: "Softints of the class's level and of a lower one, and threads, on both CPUs, take a reference and \
+            then a mutex, and take and release a copy with the mutex held. So a softint blocks with references \
+            on its CPU's list, which the thread below it changes. Another thread destroys the target: the sweep, \
+            a softint of the same level, waits behind a blocked one.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -94,9 +94,9 @@ pub static SOFTINT: Scenario = Scenario {
 /// References are copied, and released in any order.
 pub static COPY: Scenario = Scenario {
     name: "psref-copy",
-    summary: "a reference is copied and the original released first",
+    summary: "a reference is copied, and the original is released first",
     about: "Bound threads take a reference, copy it twice and release the three in different orders, sleeping in \
-            between. The target lives as long as any of them.",
+            between. The target must live as long as any of them.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -128,10 +128,11 @@ pub static COPY: Scenario = Scenario {
 pub static STARVED: Scenario = Scenario {
     name: "psref-starved",
     summary: "a target is destroyed while a CPU is busy with softints of the class's level",
-    about: "A softint schedules itself again and again, as a network interface under load does, until the target is \
-            destroyed. The sweep is a softint of the same level and has its turn. In the old code it was a cross call by \
-            threads, which have none: psref_target_destroy does not return while the load lasts. (Nor does what sleeps a \
-            tick, since softclock is of a lower level; so it is no use to try this with the old pserialize_perform.)",
+    about: "A softint schedules itself repeatedly, as a network interface under load does, until the target is \
+            destroyed. The sweep is a softint of the same level and gets its turn. In the old code it was a \
+            cross call by threads, which get none: psref_target_destroy does not return while the load lasts. \
+            (Nor does anything that sleeps a tick, since softclock has a lower level; so this cannot be tried \
+            with the old pserialize_perform.)",
     variants: &[
         // In a rump kernel threads carry all cross calls; but there, softints are threads too.
         Variant {

@@ -33,9 +33,9 @@ crate::fields!(Account {
 pub static EXCLUSION: Scenario = Scenario {
     name: "rwlock-exclusion",
     summary: "readers and writers of two words that must agree, upgrades, downgrades, a softint that reads",
-    about: "Writers change two words, one after the other; readers compare them. One writer goes on as a reader \
-            (rw_downgrade), one reader tries to become the writer (rw_tryupgrade), and a softint on top of any of \
-            them reads too. While anybody reads nobody writes, and nobody writes beside a writer.",
+    about: "Writers change two words, one after the other; readers compare them. One writer becomes a reader \
+            (rw_downgrade), one reader tries to become the writer (rw_tryupgrade), and a softint on top of any \
+            of them also reads. No writer may be inside together with a reader or another writer.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -221,10 +221,10 @@ crate::fields!(Fair { lock, writer, word });
 /// A writer among readers that keep entering.
 pub static WRITER_NOT_STARVED: Scenario = Scenario {
     name: "rwlock-writer-not-starved",
-    summary: "readers come again and again: does one that comes after a waiting writer get in before it?",
-    about: "Readers enter and leave, so that the lock may never be free; a writer wants it. A reader that begins to \
-            enter when the writer sleeps on the lock must not come in before the writer has been there. (With one \
-            writer: where a writer holds the lock and another waits, readers come first, as they should.)",
+    summary: "readers keep entering: does one that comes after a waiting writer get in before it?",
+    about: "Readers enter and exit, so that the lock may never be free; a writer wants it. A reader that starts \
+            to enter while the writer sleeps on the lock must not get in before the writer has. (With one \
+            writer: if a writer holds the lock and another waits, readers correctly come first.)",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 3,
@@ -287,9 +287,9 @@ crate::fields!(Handoff {
 /// Writers that hand the lock over to the waiting readers.
 pub static HANDOFF: Scenario = Scenario {
     name: "rwlock-handoff",
-    summary: "writers one after another: do the readers that wait come in between?",
-    about: "A writer that has the lock looks which readers sleep on it. When it leaves, the lock is theirs, all of \
-            them, before the next writer has it, however long that one waits already.",
+    summary: "several writers in turn: do the waiting readers get in between them?",
+    about: "A writer that has the lock checks which readers sleep on it. When it exits, all of them must get the \
+            lock before the next writer, however long that one has waited.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 3,
@@ -348,10 +348,10 @@ fn handoff_writer(handoff: Arg) {
 /// The results of a lock's tries and predicates.
 pub static ANSWERS: Scenario = Scenario {
     name: "rwlock-answers",
-    summary: "an rwlock is tried, and asked who holds it, while it is free, read, and written",
-    about: "A thread goes through every state of a lock, and in each another thread, which it waits for, tries to enter it. \
-            Nobody else has to do with the lock, so both know what rw_tryenter, rw_tryupgrade, rw_read_held, \
-            rw_write_held and rw_lock_held must say.",
+    summary: "the results of the tries and predicates of an rwlock are checked while it is free, read, and written",
+    about: "A thread goes through every state of a lock. In each state another thread, which it waits for, tries \
+            to enter the lock. No other thread uses the lock, so both know the right results of rw_tryenter, \
+            rw_tryupgrade, rw_read_held, rw_write_held and rw_lock_held.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -467,8 +467,8 @@ crate::fields!(Two { a, b });
 /// Two threads hold one lock for writing and want another for reading, in opposite orders.
 pub static ABBA: Scenario = Scenario {
     name: "rwlock-abba",
-    summary: "two threads write under an rwlock each and want to read the other's",
-    about: "t1 has a as its writer and wants b; t2 has b as its writer and wants a. Neither ever goes on, and the \
+    summary: "two threads each hold an rwlock for writing and want to read the other's",
+    about: "t1 holds a for writing and wants b; t2 holds b for writing and wants a. Both wait for ever, and the \
             report names the writers. No primitive is at fault.",
     variants: &[FIXED],
     min_cpus: 1,

@@ -36,9 +36,9 @@ const SLOTS: i32 = 1;
 pub static UNITS: Scenario = Scenario {
     name: "sema-units",
     summary: "threads share a slot, and wait for units that a device posts",
-    about: "Two threads take a slot, as a unit of a semaphore, and put it back: one waits for it, the other only tries, and \
-            then waits for a tick at most. Never are more in use than there are. A third thread raises the interrupt of a \
-            device and waits for the unit that its handler posts.",
+    about: "Two threads take a slot, as a unit of a semaphore, and return it: one waits for it, the other only \
+            tries, and then waits at most a tick. There must never be more in use than exist. A third thread \
+            raises the interrupt of a device and waits for the unit that its handler posts.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

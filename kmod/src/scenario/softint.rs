@@ -97,12 +97,12 @@ impl Letter {
 /// Softints that are scheduled by threads, by another level, and from another CPU.
 pub static ONCE: Scenario = Scenario {
     name: "softint-once",
-    summary: "threads on two CPUs and a softint of a higher level schedule softints: is each followed by a run?",
-    about: "A softint is scheduled by threads on both CPUs, for their own and for the other, while it runs and while it \
-            blocks, and by a softint of a higher level on top of it. At rest its last run began after the last \
-            schedule; it never ran more often than it was scheduled, nor twice at once on one CPU. The higher one is \
-            asked for by a thread, with a letter: it runs on the CPU that was meant, once for each letter, and sees \
-            what the thread wrote before.",
+    summary: "threads on two CPUs and a higher softint schedule softints: is each schedule followed by a run?",
+    about: "Threads on both CPUs schedule a softint, for their own CPU and for the other, while it runs and \
+            while it blocks; so does a softint of a higher level on top of it. At rest its last run must have \
+            begun after the last schedule; it must not run more often than it was scheduled, nor twice at once \
+            on one CPU. A thread schedules the higher softint, with a letter: it must run on the right CPU, once \
+            per letter, and see what the thread wrote before.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -327,12 +327,13 @@ impl Tower {
 /// Softints of all levels, on top of each other.
 pub static LEVELS_MASK: Scenario = Scenario {
     name: "softint-levels",
-    summary: "softints of all levels come on top of threads and of each other, and some block",
-    about: "Two threads schedule handlers of all levels, two of them of one: on another CPU, with a mutex that some handlers \
-            want, and on their own, with a level raised; a handler that had to have it schedules one below. Handlers of \
-            one level do not overlap on a CPU, even if one blocks; one of a lower level begins on top of a higher one \
-            only where that one may be blocked; and while a thread has a level raised nothing of that level or below \
-            goes on there. None that was scheduled is forgotten.",
+    summary: "softints of all levels run on top of threads and of each other, and some block",
+    about: "Two threads schedule handlers of all levels, two of them of one level: on another CPU, with a mutex \
+            that some handlers need, and on their own, with a level raised. A handler that had to wait for the \
+            mutex schedules a lower one. Handlers of one level must not overlap on a CPU, even if one blocks. \
+            One of a lower level may begin on top of a higher one only where that one may be blocked. While a \
+            thread has a level raised, nothing of that level or below may run there. Every scheduled handler \
+            must run.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

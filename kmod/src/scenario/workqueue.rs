@@ -114,10 +114,10 @@ const AGAIN_ARG: Arg = Arg(usize::MAX);
 /// Every work is done once, in the order in which it was sent.
 pub static ONCE: Scenario = Scenario {
     name: "workqueue-once",
-    summary: "two threads and a softint send work: is all of it done, once, and in order?",
-    about: "Threads and a softint enqueue numbered works, which the function frees; one more work enqueues itself \
-            again, and waits for itself, which must not block. The function sees the numbers of each sender one after \
-            another, from the first to the last that was sent before the queue was destroyed.",
+    summary: "two threads and a softint enqueue works: is each done once, and in order?",
+    about: "Threads and a softint enqueue numbered works, which the function frees. One more work enqueues \
+            itself again, and waits for itself, which must not block. The function must see the numbers of each \
+            sender in order, from the first to the last that was enqueued before the queue was destroyed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -266,9 +266,9 @@ fn do_again(once: &'static Once) {
 pub static WAIT: Scenario = Scenario {
     name: "workqueue-wait",
     summary: "two threads wait for their works and free them, among works that free themselves",
-    about: "Each thread enqueues a work that its function frees, and one that it waits for and then frees, with what \
-            it is about; on workers of different CPUs. If a wait returned early the function would touch freed \
-            memory; if it looked at works that have been done, it would itself.",
+    about: "On workers of different CPUs, each thread enqueues a work that its function frees, and one that it \
+            waits for and then frees with its data. If a wait returned early the function would access freed \
+            memory; if it accessed works that have been done, the wait would.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -68,9 +68,10 @@ pub fn load(kernel: &'static Kernel, program: &Program) {
 /// The interpreter of a program; without [`load`] the program is empty.
 pub static SCENARIO: Scenario = Scenario {
     name: "ops",
-    summary: "a program of operations over every primitive, as a fuzzer or a replay file gives it",
+    summary: "runs a program of operations over every primitive, from a hunt, a fuzzer or a replay file",
     about: "Up to six LWPs run lists of operations: locks, condition variables, cross calls, callouts, softints, \
-            migrations, priorities, per-CPU storage, references of both kinds. Every program is within the contracts; what breaks is a primitive.",
+            migrations, priorities, per-CPU storage, references of both kinds. Every program respects the \
+            contracts, so anything that breaks is the fault of a primitive.",
     variants: VARIANTS,
     min_cpus: 1,
     default_cpus: 2,
@@ -105,25 +106,25 @@ pub const VARIANTS: &[Variant] = &[
     old("as-told", Bug::XcallDonep.summary(), &[Bug::XcallDonep]),
     old(
         "perform-vs-callout",
-        "what the scenario of that name calls historical",
+        "the variant historical of the scenario of that name",
         &[Bug::PserializeKpause, Bug::PurgeHoldsSoftnetLock],
     ),
     Variant {
         xcall: Some(Wiring::Rump),
         ..old(
             "drain-vs-perform",
-            "what the scenario of that name calls historical",
+            "the variant historical of the scenario of that name",
             &[Bug::PerformHoldsMutex],
         )
     },
     old(
         "bind-vs-migration",
-        "what the scenario of that name calls historical",
+        "the variant historical of the scenario of that name",
         &[Bug::SwitchIgnoresBound],
     ),
     old(
         "callout-reset-leak",
-        "what the scenario of that name calls historical",
+        "the variant historical of the scenario of that name",
         &[Bug::ArpSettimer],
     ),
 ];

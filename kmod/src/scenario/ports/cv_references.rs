@@ -38,8 +38,8 @@ crate::fields!(Header { mutex, done, cv });
 pub static SCENARIO: Scenario = Scenario {
     name: "cv-references",
     summary: "a condition variable that counts its users is destroyed under the mutex",
-    about: "A thread waits for a header. Another one is done with the header: it wakes the first and destroys the condition \
-            variable, which waits until nobody uses it; all of it with the mutex held.",
+    about: "A thread waits for a header. Another one has finished with the header: it wakes the first and \
+            destroys the condition variable, which waits until it has no users; all of this with the mutex held.",
     variants: &[
         FIXED,
         historical("a waiter enters the mutex before it gives its reference back"),

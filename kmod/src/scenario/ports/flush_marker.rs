@@ -42,8 +42,8 @@ crate::fields!(Queue { lock, queued, more });
 pub static SCENARIO: Scenario = Scenario {
     name: "flush-marker",
     summary: "a thread flushes a queue of work with a marker on its own stack",
-    about: "A thread queues a marker that lies on its stack, and sleeps until the worker has reached it. Then its function \
-            returns.",
+    about: "A thread queues a marker that is on its stack, and sleeps until the worker has reached it. Then its \
+            function returns.",
     variants: &[
         FIXED,
         historical("the worker clears a flag of the marker after it has woken the thread"),

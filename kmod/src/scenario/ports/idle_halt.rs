@@ -22,9 +22,9 @@ crate::fields!(Processor { work, device });
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "idle-halt",
-    summary: "an idle loop of its own halts until an interrupt brings work",
-    about: "A thread looks for work with interrupts masked. If there is none it unmasks them and halts its CPU; the \
-            handler of a device brings the work.",
+    summary: "a scenario's own idle loop halts until an interrupt brings work",
+    about: "A thread looks for work with interrupts masked. If there is none it unmasks them and halts its CPU; \
+            the handler of a device brings the work.",
     variants: &[
         FIXED,
         historical("the halt is an instruction of its own: the interrupt can come before it"),

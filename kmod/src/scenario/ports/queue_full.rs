@@ -28,8 +28,8 @@ crate::fields!(Queue { cells, head, tail });
 pub static SCENARIO: Scenario = Scenario {
     name: "queue-full",
     summary: "two threads each take an element out of a full queue and put it back",
-    about: "The queue is bounded, and its cells have sequence numbers. There are as many elements as cells, so a thread that \
-            has taken one out finds room for it.",
+    about: "The queue is bounded, and its cells have sequence numbers. There are as many elements as cells, so a \
+            thread that has taken one out must find room for it.",
     variants: &[
         FIXED,
         historical("a put does not wait for a get that has claimed its cell and not emptied it"),

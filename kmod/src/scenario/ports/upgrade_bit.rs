@@ -22,9 +22,9 @@ crate::fields!(Upgradeable { lock, left, right });
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "upgrade-bit",
-    summary: "a spinning rwlock of its own, with an upgradeable reader",
-    about: "A thread is the upgradeable reader, becomes the writer and goes back. Another one tries to be the upgradeable \
-            reader, and a third one reads.",
+    summary: "a spinning rwlock of the program, with an upgradeable reader",
+    about: "A thread is the upgradeable reader, becomes the writer and goes back. Another one tries to become \
+            the upgradeable reader, and a third one reads.",
     variants: &[
         FIXED,
         historical("a failed try leaves its bit set, to be cleared by the writer"),
