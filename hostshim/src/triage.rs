@@ -25,7 +25,7 @@ use crate::strategy::Portfolio;
 /// How a run failed, without what differs from run to run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Symptom {
-    /// What sort of promise was broken, and which: `API contract psref-cpu`.
+    /// What kind of rule was broken, and which: `API contract psref-cpu`.
     pub rule: String,
     /// Where, and by which LWP, in lines.
     pub signature: Vec<String>,

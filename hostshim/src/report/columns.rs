@@ -18,8 +18,8 @@ const WIDTH: usize = 92;
 /// Maximum number of CPUs drawn side by side.
 const MOST_CPUS: usize = 4;
 
-/// Draws the events around the forced switches, and the last ones, in at most `most` lines if that is possible; says how many
-/// events it leaves out.
+/// Draws the events around the forced switches, and the last ones, in at most `most` lines if possible; says how many
+/// events are left out.
 pub fn columns(story: &Story<'_>, most: usize) -> Text {
     let parts = parts(story, most);
     let cpus = parts.iter().filter_map(|part| match part {

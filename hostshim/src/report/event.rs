@@ -92,7 +92,7 @@ fn verb(access: &Access) -> String {
     format!("{}{order}", access.kind.name())
 }
 
-/// Where in the source, from the root of the repository on.
+/// The place in the source, as a path from the root of the repository.
 pub(super) fn place(event: &TraceEvent) -> &str {
     match &event.what {
         What::Op(access) | What::Fused(access) => &access.location,

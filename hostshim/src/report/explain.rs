@@ -48,7 +48,7 @@ fn part(text: &mut Text, title: &str, role: Role, body: &str) {
     text.gap();
 }
 
-/// The moments, each with its step: at most so many, of which the last causes are the ones that are kept.
+/// The moments, each with its step: at most `most`, including the last causes.
 pub(super) fn in_short(account: &Account<'_>, most: usize) -> Text {
     let mut text = Text::default();
     if account.moments.is_empty() {

@@ -6,7 +6,7 @@ use super::event::{is_fused, is_landmark, is_scheduling};
 use super::story::Story;
 use crate::machine::{TraceEvent, What};
 
-/// Most lines of a drawing that has a page for itself.
+/// Maximum number of lines in a drawing on its own page.
 pub(super) const MOST_LINES: usize = 46;
 
 /// Events that get a line wherever they are.
@@ -82,7 +82,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The largest selection that is at most so many lines, or else the smallest.
+    /// The largest selection with at most `most` lines, or otherwise the smallest.
     pub(super) fn of(story: &Story<'_>, most: usize) -> Selection {
         // With thousands of departures, collecting the events around each of them would be wasted work.
         let can_fit = |choice: &&Choice| choice.departures.min(story.departures.len()) <= most;
@@ -144,7 +144,7 @@ pub enum Part {
     },
 }
 
-/// What fits into so many lines, in order.
+/// What fits into `most` lines, in order.
 pub(super) fn parts(story: &Story<'_>, most: usize) -> Vec<Part> {
     let Selection { events, departures } = Selection::of(story, most);
     let mut parts = Vec::new();

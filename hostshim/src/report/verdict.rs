@@ -1,4 +1,4 @@
-//! How a run ended: what broke in which scenario, on the first line, and then who found it and where.
+//! How a run ended: the first line says what broke in which scenario, the next ones which LWP detected it and where.
 
 use super::account::{Account, Participant};
 use super::explain::ordering_sentences;
@@ -6,7 +6,7 @@ use super::text::{Role, Text};
 use super::words::{count, list, subject_of};
 use crate::machine::{Failure, FailureKind, Outcome, Running, Until, Verdict, Waiter};
 
-/// How a run ended, in a line or a few.
+/// How a run ended, in one or a few lines.
 pub fn verdict(account: &Account<'_>) -> Text {
     let mut text = Text::default();
     match &account.story.outcome.verdict {
@@ -28,7 +28,7 @@ pub fn verdict(account: &Account<'_>) -> Text {
     text
 }
 
-/// What broke, in which scenario, and what its schedule takes.
+/// What broke, in which scenario, and what its schedule needs.
 fn headline(account: &Account<'_>, failure: &Failure) -> String {
     let broke = match failure.kind == FailureKind::Deadlock && account.waits.is_lost_wakeup() {
         true => "LOST WAKE-UP".to_owned(),
@@ -44,7 +44,7 @@ fn headline(account: &Account<'_>, failure: &Failure) -> String {
     }
 }
 
-/// What broke, in capitals, with the word for the rule unless that says the same.
+/// What broke, in capitals, with the name of the rule unless that says the same.
 fn broke(failure: &Failure) -> String {
     let Failure { kind, rule, .. } = failure;
     match kind {
@@ -208,7 +208,8 @@ fn also_blocked(account: &Account<'_>) -> Vec<String> {
     lines
 }
 
-/// Who found it, and where. Of a deadlock nobody: whoever happened to look last is no witness.
+/// Which LWP detected it, and where. Not for a deadlock, where the LWP that happened to check last says nothing about
+/// the cause.
 fn found_by(failure: &Failure) -> Option<String> {
     let Failure {
         kind,
