@@ -67,7 +67,7 @@ impl fmt::Display for Wrong<'_> {
         match self {
             Wrong::NotAPair(word) => write!(f, "`{word}` is not of the form key=value"),
             Wrong::Key(key) => write!(f, "`{key}` is not a key; there are {KEYS}"),
-            Wrong::Value(key, value, want) => write!(f, "{key}={value}: {key} wants {want}"),
+            Wrong::Value(key, value, want) => write!(f, "{key}={value}: {key} must be {want}"),
             Wrong::Twice(key) => write!(f, "`{key}` is given twice"),
             Wrong::NoScenario => {
                 f.write_str("no scenario is given: scenario=NAME, or scenario=list for the names")
@@ -109,7 +109,7 @@ fn history<'a>(key: &'a str, value: &'a str) -> Result<History, Wrong<'a>> {
         let bug = Bug::find(name).ok_or(Wrong::Value(
             key,
             name,
-            "words of old code with commas between, which `rumplab list` names",
+            "names of old code separated by commas (see `rumplab list`)",
         ))?;
         Ok(history.with(bug))
     })

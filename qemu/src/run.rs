@@ -113,7 +113,7 @@ pub(crate) extern "C" fn main() -> ! {
     net::init(options.net_irq, count);
     if scenario.kind == Kind::Net && net::count() == 0 {
         usage(format_args!(
-            "{} needs a network card: scripts/boot --net gives one",
+            "{} needs a network card: add one with scripts/boot --net",
             scenario.name
         ));
     }
@@ -254,8 +254,8 @@ pub(crate) fn outlook() -> &'static str {
     };
     match entry::idle(run.kernel) {
         entry::Idle::Finished => "and all of them have come to their end",
-        entry::Idle::Clock => "the clock could still wake somebody",
-        entry::Idle::Stuck if entry::runs(run.kernel) => "somebody runs, and comes to no end",
+        entry::Idle::Clock => "a timer could still wake a thread",
+        entry::Idle::Stuck if entry::runs(run.kernel) => "a thread is running, and does not finish",
         entry::Idle::Stuck => "no clock and no interrupt will ever wake them",
     }
 }

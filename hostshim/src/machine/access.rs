@@ -213,7 +213,7 @@ impl Engine {
             self.fail(
                 FailureKind::UseAfterFree,
                 "invalid-free",
-                "memory that is not the allocator's is given back".to_owned(),
+                "memory is freed that is not from the allocator".to_owned(),
                 at,
             )
         };
@@ -314,7 +314,7 @@ impl Engine {
             Wrong::Null | Wrong::Never(_) | Wrong::Gone(_) => (
                 FailureKind::UseAfterFree,
                 "invalid-free",
-                "memory is given back that was not allocated".to_owned(),
+                "memory is freed that was not allocated".to_owned(),
                 String::new(),
             ),
             Wrong::Freed(offset) => {

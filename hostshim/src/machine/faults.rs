@@ -80,13 +80,13 @@ impl Cause {
             Cause::Null(address) => {
                 format!("{context} touches address {address:#x}, where nothing is: a null pointer")
             }
-            Cause::Wild => format!("{context} touches memory that is nobody's"),
+            Cause::Wild => format!("{context} accesses unmapped memory"),
             Cause::Arithmetic => {
                 format!("{context} divides by zero, or what it divides is too large")
             }
             Cause::Instruction => format!("{context} executes what is no instruction"),
             Cause::Loop => format!(
-                "{context} comes to no point any more, for {PATIENCE} s: it goes round for ever, and touches nothing shared"
+                "{context} makes no step for {PATIENCE} s: it loops for ever without touching shared memory"
             ),
         }
     }

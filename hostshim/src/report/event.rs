@@ -27,7 +27,7 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
         What::Lock { object, hold } => match hold {
             Hold::Alone => format!("+ holds {object}"),
             Hold::Shared => format!("+ holds {object} as a reader"),
-            Hold::Released => format!("+ holds {object} no more"),
+            Hold::Released => format!("+ releases {object}"),
         },
         What::Begin(layer) => format!("+ {} begins", layer.name()),
         What::End(layer) => format!("+ {} ends", layer.name()),

@@ -95,7 +95,7 @@ fn assert_may_halt() {
     contract!(
         synch::kpreempt_disabled(),
         "halt-preempt",
-        "{} halts with preemption on: it may come to halt another CPU than it looked at",
+        "{} halts with preemption on: it may halt another CPU than the one it checked",
         curlwp().name()
     );
 }

@@ -155,7 +155,7 @@ fn assert_may_trigger(id: u32, ci: &'static Cpu) {
     contract!(
         synch::kpreempt_disabled(),
         "ipi-preempt",
-        "ipi_trigger({id}) to cpu{} by {} with preemption on: it may come to run there itself",
+        "ipi_trigger({id}) to cpu{} by {} with preemption on: it may migrate there first",
         ci.index(),
         curlwp().name()
     );

@@ -203,7 +203,7 @@ pub(crate) fn verify(kernel: &Kernel) {
     if live != 0 {
         machine::stop(
             Stop::Oracle("leak"),
-            format_args!("{live} objects of kmem were never given back"),
+            format_args!("{live} objects of kmem were never freed"),
         );
     }
 }

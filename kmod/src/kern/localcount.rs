@@ -365,7 +365,7 @@ impl Localcount {
         l.kernel().counters.localcount_drains.incr();
         self.lc_totalp
             .store(core::ptr::from_ref(total).cast_mut().cast(), Relaxed);
-        note!("drains, and gives up {}", interlock.name());
+        note!("drains, and releases {}", interlock.name());
         // The functions enter it.
         interlock.exit();
         let args = (Arg::of(self), Arg::of(interlock));

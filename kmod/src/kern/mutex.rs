@@ -139,7 +139,7 @@ impl Kmutex {
         contract!(
             owner == free(self.mtx_ipl),
             "mutex-destroy",
-            "mutex_destroy({}) by {}, while {} has it{}",
+            "mutex_destroy({}) by {}, while {} owns it{}",
             self.mtx_name,
             curlwp().name(),
             Owner(owner),
@@ -422,10 +422,10 @@ impl Kmutex {
         }
         curcpu().kernel().counters.mutex_sleeps.incr();
         note!(
-            "{} sleeps for {}, which {} has",
+            "{} sleeps until {} releases {}",
             curlwp().name(),
-            self.mtx_name,
-            Owner(self.mtx_owner.peek())
+            Owner(self.mtx_owner.peek()),
+            self.mtx_name
         );
         chain.block(self.addr(), Queue::Writer, SyncObj::Mutex);
     }
@@ -503,7 +503,7 @@ impl Kmutex {
         contract!(
             self.owned(),
             "mutex-owned",
-            "mutex_spin_exit({}) by {}, but nobody holds it",
+            "mutex_spin_exit({}) by {}, but it is not held",
             self.mtx_name,
             curlwp().name()
         );
@@ -571,7 +571,7 @@ pub(crate) fn lwp_oncpu(l: &Lwp) -> bool {
     contract!(
         synch::kpreempt_disabled(),
         "preempt-off",
-        "the owner of a lock is looked at in {} with preemption on: the owner could be gone",
+        "the owner of a lock is read in {} with preemption on: the owner could have exited",
         curlwp().name()
     );
     let ci = l.l_cpu.load(Relaxed);

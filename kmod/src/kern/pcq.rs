@@ -167,7 +167,7 @@ impl<T> Pcq<T> {
         contract!(
             (1..=MAXLEN).contains(&nitems),
             "pcq-size",
-            "pcq_create with {nitems} slots: 1 to {MAXLEN} can be had"
+            "pcq_create with {nitems} slots: there must be 1 to {MAXLEN}"
         );
         let items = kmem_alloc_slice("pcq slots", nitems, |_| AtomicRef::new())?;
         let pcq = kmem_alloc("pcq", Pcq::over(items));

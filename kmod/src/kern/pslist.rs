@@ -206,7 +206,7 @@ impl PslistEntry {
             contract!(
                 next.ple_prevp.get_fused() == addr(prevp),
                 "pslist-linked",
-                "{} inserts an entry before one that does not point back: the list was moved, or the place is off it",
+                "{} inserts an entry before one that does not point back: the list was moved, or the place is no longer on it",
                 curlwp().name()
             );
             next.ple_prevp.set_fused(addr(&self.ple_next));

@@ -379,7 +379,7 @@ fn assert_stays(what: &str) {
     contract!(
         synch::kpreempt_disabled() || spl::cpu_intr_p(),
         "softint-preempt",
-        "{what} in {} with preemption on: which CPU is meant?",
+        "{what} in {} with preemption on: the CPU could change",
         curlwp().name()
     );
 }
@@ -409,7 +409,7 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
         l.l_stat.get(),
         match si.si_active.get() {
             true => "active",
-            false => "not active: nobody has triggered it",
+            false => "not active: it was not triggered",
         }
     );
     spl::force_level(ci, Ipl::High);

@@ -244,7 +244,7 @@ fn take_over(l: &'static Lwp) {
     contract!(
         core::ptr::eq(ci.ci_curlwp.peek().unwrap_or(l), l),
         "switch-curlwp",
-        "{} goes on on cpu{}, which believes that {} runs",
+        "{} continues on cpu{}, whose ci_curlwp is {}",
         l.name(),
         ci.index(),
         ci.ci_curlwp.peek().unwrap_or(l).name()

@@ -189,7 +189,7 @@ impl Lookup {
         contract!(
             count <= self.waiters(queue),
             "turnstile-count",
-            "{} is to wake {count} LWPs of a turnstile, and {} wait",
+            "{} must wake {count} LWPs of a turnstile, but {} wait",
             curlwp().name(),
             self.waiters(queue)
         );

@@ -223,7 +223,7 @@ pub fn create(
     contract!(
         ipl <= Ipl::Sched,
         "workqueue-create-ipl",
-        "workqueue_create({name}) for level {}: above sched nobody can be woken",
+        "workqueue_create({name}) for level {}: above sched no thread can be woken",
         ipl.name()
     );
     let percpu = workers == Workers::PerCpu;

@@ -62,7 +62,7 @@ fn section(mtx: &Kmutex, f: impl FnOnce()) {
 /// localcount(9).
 pub static LOCALCOUNT: Scenario = scenario(
     "localcount-held",
-    "a counter is drained with a mutex held that the holder of a reference wants",
+    "a counter is drained with a mutex held that the holder of a reference needs",
     "A thread finds an object, takes a reference, and enters a mutex before it gives the reference back. Another takes the \
      object away and drains its counter with that mutex held: it gives up the interlock meanwhile, and nothing else.",
     |kernel| {
@@ -133,7 +133,7 @@ impl Counted {
 /// psref(9).
 pub static PSREF: Scenario = scenario(
     "psref-held",
-    "a target is destroyed with a mutex held that the holder of a reference wants",
+    "a target is destroyed with a mutex held that the holder of a reference needs",
     "A bound thread finds an object, takes a passive reference, and enters a mutex before it gives the reference back. \
      Another takes the object away and destroys the target with that mutex held.",
     |kernel| {
@@ -199,7 +199,7 @@ impl Referenced {
 /// workqueue(9).
 pub static WORKQUEUE: Scenario = scenario(
     "workqueue-held",
-    "a thread waits for a work with a mutex held that the work wants",
+    "a thread waits for a work with a mutex held that the work needs",
     "A thread enqueues a work, which enters a mutex, and waits for it with that mutex held. Another thread does nothing but \
      enter the mutex from time to time.",
     |kernel| {

@@ -107,7 +107,7 @@ pub(crate) fn verify(kernel: &Kernel) {
     if out != 0 {
         machine::stop(
             Stop::Oracle("percpu-leak"),
-            format_args!("{out} words of per-CPU storage were never given back"),
+            format_args!("{out} words of per-CPU storage were never freed"),
         );
     }
 }
@@ -220,7 +220,7 @@ pub(crate) fn swap(ci: Arg, spare: Arg) {
     contract!(
         core::ptr::eq(ci, curcpu()) || !kernel.mp_online(),
         "percpu-swap-cpu",
-        "the per-CPU buffer of cpu{} is to be moved by cpu{}: only its own CPU moves it",
+        "the per-CPU buffer of cpu{} is being moved by cpu{}: only its own CPU may move it",
         ci.index(),
         curcpu().index()
     );

@@ -284,7 +284,7 @@ impl<T: PercpuData> PercpuOffset<T> {
         contract!(
             synch::kpreempt_disabled() && core::ptr::eq(ci, curcpu()),
             "percpu-current",
-            "{} looks at the storage of a CPU that it may be taken off",
+            "{} accesses the storage of a CPU from which it may migrate",
             curlwp().name()
         );
         self.at(ci.ci_percpu.pcc_data.get_fused())

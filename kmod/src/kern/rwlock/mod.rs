@@ -471,7 +471,7 @@ impl Krwlock {
             contract!(
                 !shares::has(self),
                 "rwlock-recursion",
-                "rw_enter({}) by {}, which reads it: a writer that comes in between keeps both waiting",
+                "rw_enter({}) by {}, which reads it: a writer that waits in between would block both",
                 self.rw_name,
                 l.name()
             );

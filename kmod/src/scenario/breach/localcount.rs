@@ -68,7 +68,7 @@ pub(super) static BREACHES: &[Breach] = &[
         world.mutex.enter();
         world.release();
     }),
-    breach!("localcount-underflow": "releases a reference that nobody has", || world().release()),
+    breach!("localcount-underflow": "releases a reference when none is held", || world().release()),
     breach!("localcount-interlock": "drains a localcount without its interlock", || {
         let world = world();
         world.count.drain(&world.cv, &world.mutex);

@@ -49,7 +49,7 @@ pub(super) static BREACHES: &[Breach] = &[
         softint::disestablish(softint);
         softint::disestablish(softint);
     }),
-    breach!("softint-established", "queued": "disestablishes a softint and does not wait until it has run", || {
+    breach!("softint-established", "queued": "disestablishes a softint without waiting until it has run", || {
         let softint = establish();
         let s = spl::splhigh();
         softint::schedule(softint);

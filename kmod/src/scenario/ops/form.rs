@@ -215,7 +215,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "lwp_migrate",
         topic: Topic::Sched,
-        help: "have another LWP moved so many CPUs further, unless it is bound",
+        help: "move another LWP by this many CPUs, unless it is bound",
         operands: &[LWP, CPU],
         run: Run::Lwp(runner::lwp_migrate),
     },
@@ -404,7 +404,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "sa_unref",
         topic: Topic::Netipsec,
-        help: "give the entry back that was found last",
+        help: "release the entry that was found last",
         operands: &[],
         run: Run::Ops(key::unref),
     },
@@ -495,7 +495,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "pcq_drain",
         topic: Topic::Pcq,
-        help: "take all items that can be had",
+        help: "take every available item",
         operands: &[],
         run: Run::Ops(pcq::pcq_drain),
     },
@@ -551,7 +551,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "arp_unref",
         topic: Topic::Arp,
-        help: "give the entry back that was found last",
+        help: "release the entry that was found last",
         operands: &[],
         run: Run::Ops(arp::unref),
     },

@@ -42,7 +42,7 @@ pub static SCENARIO: Scenario = Scenario {
             destroys the condition variable, which waits until it has no users; all of this with the mutex held.",
     variants: &[
         FIXED,
-        historical("a waiter enters the mutex before it gives its reference back"),
+        historical("a waiter enters the mutex before it releases its reference"),
     ],
     setup: |kernel| {
         let header = Header {

@@ -50,11 +50,11 @@ pub static SCENARIO: Scenario = Scenario {
         Variant {
             name: "historical-reuse",
             own: OLD.with(REUSE),
-            ..historical("likewise, and the thread goes on to use its stack")
+            ..historical("the same, and the thread reuses its stack")
         },
         Variant {
             name: "fixed-reuse",
-            summary: "as fixed, and the thread goes on to use its stack",
+            summary: "as fixed, and the thread reuses its stack",
             own: REUSE,
             ..FIXED
         },

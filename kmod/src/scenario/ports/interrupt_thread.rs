@@ -34,7 +34,7 @@ pub static SCENARIO: Scenario = Scenario {
             seen that, and frees the event.",
     variants: &[
         FIXED,
-        historical("the event is freed before the thread has seen that it is to end"),
+        historical("the event is freed before the thread has seen that it must end"),
     ],
     setup: |kernel| actor(kernel, "owner", 0, own, Arg::NONE),
     ..PORT
