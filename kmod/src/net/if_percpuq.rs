@@ -1,4 +1,4 @@
-//! if_percpuq: the input queue of an interface, one on each CPU.
+//! if_percpuq: the input queue of an interface, one per CPU.
 //!
 //! # Overview
 //!

@@ -1,4 +1,4 @@
-//! udp(4): datagrams, and sockets enough for servers in threads of the kernel.
+//! udp(4): datagrams, and enough of sockets for servers in kernel threads.
 //!
 //! # Overview
 //!
