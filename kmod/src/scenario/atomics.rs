@@ -1,4 +1,4 @@
-//! What the atomic cells promise: each operation is one step, whatever the width of the word.
+//! Tests of the atomic cells: each operation is one step, whatever the width of the word.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::machine;
@@ -33,7 +33,7 @@ macro_rules! words {
                 )*
             }
 
-            /// The promise: each word is `sum`.
+            /// Asserts that each word is `sum`.
             fn check(&self, sum: u32) {
                 $(
                     let word = self.$name.peek();
@@ -91,7 +91,7 @@ pub static WHOLE: Scenario = Scenario {
             broken_promise(
                 "atomics-extremes",
                 format_args!(
-                    "of 0 to {last} the greatest is {most}, of its negatives the least {least}; the flag was turned around an even number of times, and is {flag}"
+                    "of 0 to {last} the maximum is {most}, of the negatives the minimum {least}; the flag was toggled an even number of times, and is {flag}"
                 ),
             );
         }

@@ -1,4 +1,4 @@
-//! What a completion promises: it is not lost, and who completed does not touch it once the waiter goes on.
+//! Tests of completions: none is lost, and `complete` does not access it once the waiter continues.
 
 use crate::kern::completion::Completion;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -9,7 +9,7 @@ use crate::mem::{AcqRel, Acquire, AtomicRef, Plain, Release};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// What a thread asks for. It is the asker's, which frees it when it was served.
+/// A request of a thread, which frees it when it was served.
 struct Request {
     served: Completion,
     answer: Plain<u32>,
@@ -31,7 +31,7 @@ crate::fields!(Service {
     open
 });
 
-/// Requests that die when they were served.
+/// Requests that are freed as soon as they were served.
 pub static FREES: Scenario = Scenario {
     name: "completion-frees",
     summary: "a third thread serves the requests of two threads, which free them at once",
@@ -119,7 +119,7 @@ fn serve(service: Arg) {
     for _ in 0..2 * curlwp().kernel().config().repeat {
         service.asked.wait();
         let mut taken = service.requests.iter().filter_map(|place| {
-            // A look first: most places are empty.
+            // Checked first without an exchange: most places are empty.
             place.load(Acquire)?;
             place.swap(None, AcqRel)
         });

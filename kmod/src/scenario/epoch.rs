@@ -1,4 +1,4 @@
-//! What epoch_call promises: a function runs when every section that was open has ended, and each function runs.
+//! Tests of `epoch_call`: a function runs when every section that was open has ended, and each function runs.
 
 use crate::kern::epoch::{Epoch, EpochContext};
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -94,7 +94,7 @@ fn free(item: Arg) {
     let item: &'static Item = shared(item);
     let table: &Table = shared(item.table);
     item.alive.end();
-    // SAFETY: (1) it came from `kmem_alloc`; (2) no reader sees it: that this holds is what is tried.
+    // SAFETY: (1) it came from `kmem_alloc`; (2) no reader sees it, which is what this scenario tests.
     unsafe { kmem_free(item) };
     table.freed.fetch_add(1, Relaxed);
 }

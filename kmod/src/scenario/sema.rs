@@ -1,4 +1,4 @@
-//! What sema(9) promises: each unit is taken once, and nobody sleeps while there are units.
+//! Tests of sema(9): each unit is taken once, and nobody sleeps while there are units.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::sema::Sema;
@@ -9,11 +9,11 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Device;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// Slots, as units of a semaphore, and those that are in use.
+/// Slots, as units of a semaphore, and the number in use.
 struct Pool {
     slots: Sema,
     in_use: AtomicI32,
-    /// Most that were in use.
+    /// The most that were in use at a time.
     most: AtomicI32,
     /// What the device posts.
     arrived: Sema,

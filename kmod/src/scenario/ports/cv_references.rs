@@ -1,4 +1,5 @@
-//! ZFS on Linux issue 4106 and spl issue 519: a condition variable is destroyed with the mutex held that its waiters want.
+//! ZFS on Linux issue 4106 and spl issue 519: a condition variable is destroyed under the mutex that its
+//! waiters need.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::condvar::Kcondvar;
@@ -9,7 +10,7 @@ use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Scenario, runs};
 
-/// A condition variable that counts those who use it.
+/// A condition variable that counts its users.
 struct Cv {
     inner: Kmutex,
     woken: Kcondvar,

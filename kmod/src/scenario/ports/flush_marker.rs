@@ -1,4 +1,4 @@
-//! Zephyr issue 64530: a worker touches a marker on the stack of a thread whose function has returned.
+//! Zephyr issue 64530: a worker accesses a marker on the stack of a function that has returned.
 
 use super::{OLD, PORT, historical, start};
 use crate::history::Own;
@@ -12,12 +12,12 @@ use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Scenario, Variant, broken_promise, runs};
 
-/// The thread goes on to use its stack.
+/// The thread uses that part of its stack again.
 const REUSE: Own = Own::piece(1);
 
 const RUNNING: u32 = 1;
 
-/// Lies on the stack of the thread that flushes the queue.
+/// A marker on the stack of the thread that flushes the queue.
 struct Marker {
     done: Plain<bool>,
     reached: Kcondvar,

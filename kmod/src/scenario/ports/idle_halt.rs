@@ -1,4 +1,4 @@
-//! Asterinas issue 2052: an idle loop looks for work and halts, and the wake-up comes in between.
+//! Asterinas issue 2052: an idle loop looks for work, then halts; the wake-up comes in between.
 
 use super::{OLD, PORT, historical};
 use crate::kern::idle;

@@ -71,7 +71,7 @@ fn own(_: Arg) {
     if kthread_create(kernel, &options, wait_for_events, Arg::of(event), name).is_some() {
         destroy(event);
     }
-    // SAFETY: it came from `kmem_alloc`; that nobody uses it any more is what is tried.
+    // SAFETY: it came from `kmem_alloc`; that it is no longer in use is what this scenario tests.
     unsafe { kmem_free(event) };
 }
 

@@ -1,4 +1,4 @@
-//! SCST issue 176: a per-CPU reference count is looked at before every CPU has left its per-CPU mode.
+//! SCST issue 176: a per-CPU reference count is checked before every CPU has left its per-CPU mode.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::condvar::Kcondvar;

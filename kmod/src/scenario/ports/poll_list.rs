@@ -1,4 +1,4 @@
-//! DragonOS issue 1525: a spin lock is taken with interrupts on, and a softint wants it on the same CPU.
+//! DragonOS issue 1525: a spin lock is taken with interrupts on, and a softint tries to take it on the same CPU.
 
 use super::{OLD, PORT, historical, start};
 use crate::history::Own;
@@ -10,7 +10,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::{Device, Handler};
 use crate::scenario::{FIXED, Scenario, Variant, broken_promise, runs};
 
-/// The loop says nothing to the machine.
+/// The loop does not call `mem::relax`.
 const BARE: Own = Own::piece(1);
 
 struct List {

@@ -1,4 +1,4 @@
-//! mOS issue 4: a spin lock is taken with interrupts on, and the handler of an interrupt wants it on the same CPU.
+//! mOS issue 4: a spin lock is taken with interrupts on, and an interrupt handler tries to take it on the same CPU.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::lwp::Arg;

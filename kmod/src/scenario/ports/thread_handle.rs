@@ -67,7 +67,7 @@ fn destroy(cache: &Cache) {
     if let Some(handle) = cache.handle.swap(None, AcqRel) {
         handle.cv.destroy();
         handle.lock.destroy();
-        // SAFETY: it came from `kmem_alloc`; that nobody uses it any more is what is tried.
+        // SAFETY: it came from `kmem_alloc`; that it is no longer in use is what this scenario tests.
         unsafe { kmem_free(handle) };
     }
 }

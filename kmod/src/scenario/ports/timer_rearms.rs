@@ -73,6 +73,6 @@ fn close(neighbour: Arg) {
         neighbour.timer.halt(None);
         neighbour.timer.destroy();
     }
-    // SAFETY: it came from `kmem_alloc`; that nobody uses it any more is what is tried.
+    // SAFETY: it came from `kmem_alloc`; that it is no longer in use is what this scenario tests.
     unsafe { kmem_free(neighbour) };
 }

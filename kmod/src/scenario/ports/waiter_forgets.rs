@@ -1,4 +1,4 @@
-//! Asterinas issue 565: a waiter forgets, when it begins to wait, that it was woken already.
+//! Asterinas issue 565: a waiter clears, when it begins to wait, the flag that says it was woken.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::callout::Callout;

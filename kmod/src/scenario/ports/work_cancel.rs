@@ -71,7 +71,7 @@ fn transfer(_: &'static Work, card: Arg) {
     card.host.exit();
 }
 
-/// The last user gives back what the card has.
+/// The last user frees the card.
 fn leave(card: &Card) {
     if card.users.fetch_sub(1, AcqRel) == 1 {
         if let Some(queue) = card.queue.get() {
