@@ -207,7 +207,7 @@ fn kind(bytes: &[u8], big_endian: bool) -> u32 {
 ///
 /// # Errors
 ///
-/// A sentence, if the file cannot be written. Then there is no file.
+/// A sentence, if the file cannot be written. Then there is none.
 pub fn write(path: &Path, sent: &[Sent]) -> Result<(), String> {
     let about = |what: &dyn std::fmt::Display| format!("cannot write {}: {what}", path.display());
     write_whole(path, &print(sent)).map_err(|error| about(&error))

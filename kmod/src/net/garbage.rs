@@ -6,7 +6,7 @@ use std::vec::Vec;
 /// How many inputs a parser gets.
 const INPUTS: u32 = 50_000;
 
-/// Calls `parser` with random bytes, and with `valid` truncated, extended and changed at a few places.
+/// Calls `parser` with random bytes, and with `valid` cut off, lengthened and changed at a few places.
 pub(crate) fn feed(valid: &[u8], mut parser: impl FnMut(&[u8])) {
     let mut state = 0x2545_f491_u32;
     let mut random = move || {

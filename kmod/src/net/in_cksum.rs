@@ -1,4 +1,4 @@
-//! Checks the checksums of a packet (`in_cksum`, `in4_cksum`).
+//! Whether the checksums of a packet are right (`in_cksum`, `in4_cksum`).
 //!
 //! smoltcp computes checksums. In a build for fuzzing, however, it accepts every checksum, so that its own fuzzers get further.
 //! This kernel must do the same in every build, or a failure that a fuzzer finds could not be replayed. So in a build for fuzzing

@@ -2,8 +2,8 @@
 //!
 //! # Overview
 //!
-//! `ip_input` takes a packet from IP's queue, checks its header, and passes it to its protocol if it is for an
-//! address of this host. [`ip_output`] finds a route, adds the header and passes the packet to the interface.
+//! `ip_input` takes a packet from IP's queue, checks its header, and gives it to its protocol if it is for an address of
+//! this host. [`ip_output`] finds a route, puts the header in front and gives the packet to the interface.
 //!
 //! # Contexts
 //!

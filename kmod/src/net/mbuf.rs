@@ -2,21 +2,23 @@
 //!
 //! # Overview
 //!
-//! An [`Mbuf`] owns one packet: its bytes, in one piece, with room in front for headers, and information that the
-//! layers pass to each other. It is moved from layer to layer; its owner sends it, queues it or frees it
-//! ([`Mbuf::free`]). It must not simply be dropped; that is a contract, so that each place where a packet can end
-//! gives the reason and counts it with an [`End`].
+//! An [`Mbuf`] owns one packet: its bytes, in one piece, with room in front for headers that are still to be
+//! written, and what the layers tell each other about it. It is moved from layer to layer; whoever has it sends it,
+//! queues it or frees it ([`Mbuf::free`]). None is dropped on the way: that is a contract, so that each place
+//! where a packet can end says why, and counts it under one [`End`].
+//!
+//! # Contexts
 //!
 //! [`Mbuf::get`] and [`Mbuf::free`]: as kmem(9), thread and softint; so drivers receive in a softint
-//! ([`crate::net::nic`]). Everything else: any; only the owner.
+//! ([`crate::net::nic`]). Everything else: any; the owner alone.
 //!
 //! # Per-CPU operation
 //!
-//! Each CPU keeps some free buffers (`mbuf_cache` of the configuration), which only it accesses, at IPL_VM. Excess
-//! buffers go to the *depot*, half of the cache at a time, and from there to CPUs that have none. So buffers that one
-//! CPU takes and another frees come back, and once there are enough of them nothing is allocated any more. With a
-//! cache of 0 each buffer comes from kmem(9) and is freed there at once; then the simulated machine detects accesses
-//! to a freed one.
+//! Each CPU keeps some free buffers (`mbuf_cache` of the configuration), which only it touches, at IPL_VM; what it has
+//! too many of goes to the *depot*, half of the cache at a time, and from there to CPUs that have none. So buffers that
+//! one CPU takes and another frees come back, and once there are enough of them nothing is allocated any more. With
+//! a cache of 0 each buffer comes from kmem(9) and goes back there at once: then the simulated machine sees who touches
+//! one that was freed.
 //!
 //! # Lock order
 //!
@@ -24,20 +26,20 @@
 //!
 //! # Ownership
 //!
-//! The handle is the owner and cannot be copied. A queue from which other CPUs take packets keeps the packet itself
-//! ([`Mbuf::into_queue`]), and the CPU that takes it out gets the handle back ([`Mbuf::from_queue`]). Both access a
-//! plain word of the packet, so that a queue which does not order the two is reported as a data race.
+//! The handle is what owns: it cannot be copied. A queue that other CPUs take packets from keeps the packet itself
+//! ([`Mbuf::into_queue`]), and whoever takes it out has the handle again ([`Mbuf::from_queue`]). Both touch a plain word
+//! of the packet, so that a queue which does not order the two is reported as a data race.
 //!
 //! # When to use something else
 //!
-//! For small records of the kernel itself that are passed between CPUs: pcq(9).
+//! Small records of the kernel's own that pass between CPUs: pcq(9) of whatever they are.
 //!
 //! # Differences from NetBSD
 //!
-//! There are no chains and no shared storage: each packet has a buffer that fits any Ethernet frame, aligned for the
-//! headers. No tags. Buffers cannot be allocated in a hard interrupt, where NetBSD's drivers use a pool at IPL_VM:
-//! here the cache is filled from kmem(9), which a hard interrupt must not call, and without a cache (on the simulated
-//! machine) a handler could never get one.
+//! There are no chains and no shared storage: each packet has a buffer that holds any Ethernet frame. It is aligned
+//! as the headers want it. No tags. Buffers are not had in a hard interrupt, where NetBSD's drivers get theirs from a
+//! pool at IPL_VM: here what is behind the cache is kmem(9), which a hard interrupt must not call, and without a cache
+//! (on the simulated machine) a handler could never have one.
 //!
 //! # Sources
 //!

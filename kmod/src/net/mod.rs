@@ -2,8 +2,8 @@
 //!
 //! # Overview
 //!
-//! It has Ethernet, ARP, IPv4, ICMP echo and errors, and enough of UDP sockets for servers in threads: the softnet
-//! path of NetBSD, with its queues, softints, locks and references where NetBSD has them.
+//! It has Ethernet, ARP, IPv4, ICMP echo and errors, and UDP sockets enough for servers in threads: the softnet path of
+//! NetBSD, with its queues, softints, locks and references where NetBSD has them.
 //!
 //! ```text
 //! card ─ intr ─ softint ─┐                                          ┌─ icmp_input ─┐

@@ -1,4 +1,4 @@
-//! udp(4): datagrams, and enough of sockets for servers in kernel threads.
+//! udp(4): datagrams, and sockets enough for servers in threads of the kernel.
 //!
 //! # Overview
 //!
