@@ -17,7 +17,7 @@ const fn provoke(
     Scenario {
         name,
         summary,
-        about: "Provokes a failure of the machine on purpose, so that its report can be looked at.",
+        about: "Provokes a failure of the machine on purpose, to show its report.",
         variants: &[FIXED],
         min_cpus: 1,
         default_cpus: 2,
@@ -74,7 +74,7 @@ fn recurse(depth: u64) -> u64 {
 /// A thread takes one from a count that is 0.
 pub static UNDERFLOW: Scenario = provoke(
     "provoke-underflow",
-    "a thread takes one from a count that is 0",
+    "a thread subtracts 1 from a count that is 0",
     |kernel| {
         let count = share("count", Plain::new(0));
         crate::machine::label(count, format_args!("count"));
@@ -113,7 +113,7 @@ struct Hang {
 /// Two threads wait for each other's mutex.
 pub static HANG: Scenario = provoke(
     "provoke-hang",
-    "two threads hold a mutex each and want the other's",
+    "two threads each hold a mutex and try to enter the other's",
     |kernel| {
         let hang = share(
             "hang",

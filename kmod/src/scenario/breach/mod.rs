@@ -92,27 +92,27 @@ static ALL: &[&[Breach]] = &[
 pub const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "localcount-overflow",
-        "it takes 4294967295 references, and nothing but localcount_acquire makes one",
+        "it takes 4294967295 references, each made by localcount_acquire",
     ),
     (
         "pktq-barrier",
-        "the markers are counted and taken back with pq_lock held, by a barrier that returns when it has all of its own",
+        "a barrier counts the markers and removes them with pq_lock held, and returns when it has removed all of its own",
     ),
     (
         "percpu-range",
-        "an offset is given out when every buffer reaches it, which a cross call has waited for: its promise (xcall-early) breaks first",
+        "an offset is returned when every buffer reaches it, which a cross call has ensured: its contract (xcall-early) is broken first",
     ),
     (
         "turnstile-given",
-        "an LWP comes on the queue of a turnstile by turnstile_block alone, which takes its own turnstile from it",
+        "an LWP joins the queue of a turnstile only in turnstile_block, which takes its own turnstile from it",
     ),
     (
         "workqueue-generation",
-        "the generation of a queue is its worker's own, and it has one worker",
+        "only the worker of a queue changes the queue's generation, and a queue has one worker",
     ),
     (
         "xcall-early",
-        "xc_wait returns by the counts, which no caller can touch; that takes old cross calls (xcall-early-count) and a schedule",
+        "xc_wait returns by counts that no caller can change; only the old cross calls (xcall-early-count) break it, in some schedules",
     ),
 ];
 
