@@ -99,19 +99,20 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// Stores what `update` makes of the word, unless that is nothing; gives what was there, as an error if nothing was
-            /// stored.
+            /// Stores `update(word)` if that is `Some`, and returns the previous word; returns the word as an error if it is `None`.
             ///
-            /// A load, and a try to store for each value that `update` is asked about: each is a point. Another CPU that
-            /// changes the word in between makes it try again.
+            /// This is a load, and an attempt to store for each call of `update`. Each of them is a step. If another CPU changes the
+            /// word in between, it tries again.
             ///
             /// ```
             /// use kmod::mem::{AtomicU32, Acquire, Relaxed};
             ///
-            /// let free = AtomicU32::new(1);
-            /// let take = |free: u32| free.checked_sub(1);
-            /// assert_eq!(free.fetch_update(Acquire, Relaxed, take), Ok(1));
-            /// assert_eq!(free.fetch_update(Acquire, Relaxed, take), Err(0));
+            /// hostshim::example::run(|| {
+            ///     let free = AtomicU32::new(1);
+            ///     let take = |free: u32| free.checked_sub(1);
+            ///     assert_eq!(free.fetch_update(Acquire, Relaxed, take), Ok(1));
+            ///     assert_eq!(free.fetch_update(Acquire, Relaxed, take), Err(0));
+            /// });
             /// ```
             #[inline(always)]
             #[track_caller]

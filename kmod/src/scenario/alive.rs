@@ -39,7 +39,7 @@ impl Alive {
             broken_promise(
                 promise,
                 format_args!(
-                    "{} keeps an object that was destroyed meanwhile: its word is {word:#x}",
+                    "{} uses an object that was destroyed meanwhile: its word is {word:#x}",
                     curlwp().name()
                 ),
             );

@@ -78,7 +78,7 @@ fn promise(what: &str, holds: bool) {
     if !holds {
         broken_promise(
             "arp-state",
-            format_args!("{} finds that it is not so: {what}", curlwp().name()),
+            format_args!("{} found that this does not hold: {what}", curlwp().name()),
         );
     }
 }
@@ -90,7 +90,10 @@ fn states(link: &'static Link) {
         let now = link.counts();
         (now.0 - before.0, now.1 - before.1, now.2 - before.2)
     };
-    promise("no answer makes an entry", !link.hear(0, false));
+    promise(
+        "a reply that was not requested creates no entry",
+        !link.hear(0, false),
+    );
     for packet in 1..=ARP_MAXTRIES + 1 {
         let asked = since().1;
         let outcome = if asked < ARP_MAXTRIES {
@@ -99,45 +102,54 @@ fn states(link: &'static Link) {
             Unresolved::HostDown
         };
         promise(
-            "a packet is held, and its sender told when the neighbour seems to be down",
+            "a packet is held, and its sender learns when the neighbour seems to be down",
             link.send(0) == Some(outcome),
         );
         promise(
-            "a neighbour is asked at once, and once a packet at most",
+            "a request is sent at once, and at most one per packet",
             (1..=packet).contains(&since().1),
         );
     }
     let (sent, _, dropped) = since();
     promise(
-        "one packet is held, and each further one takes its place",
+        "one packet is held, and each further one replaces it",
         (sent, dropped) == (0, u64::from(ARP_MAXTRIES)),
     );
-    promise("an answer finds the entry", link.hear(0, false));
-    promise("it sends what was held", since().0 == 1);
+    promise("a reply finds the entry", link.hear(0, false));
+    promise("the reply sends the held packet", since().0 == 1);
     promise(
         "a packet is sent at once",
         link.send(0).is_none() && since().0 == 2,
     );
     link.set(0);
-    promise("an answer leaves what was set by hand", link.hear(0, false));
     promise(
-        "a packet is sent there",
+        "a reply does not change a static entry",
+        link.hear(0, false),
+    );
+    promise(
+        "a packet is sent to the static address",
         link.send(0).is_none() && since().0 == 3,
     );
     promise("an entry can be deleted", link.delete(0));
-    promise("an entry can be deleted once", !link.delete(0));
+    promise("an entry can be deleted only once", !link.delete(0));
     promise("nothing else was dropped", since().2 == dropped);
 }
 
 /// Neither sends packets nor causes requests.
 fn other(link: &'static Link) {
-    promise("who asks has an entry", link.hear(1, true));
-    promise("it stays until it is deleted", link.hear(1, false));
+    promise(
+        "a request creates an entry for its sender",
+        link.hear(1, true),
+    );
+    promise("the entry stays until it is deleted", link.hear(1, false));
     promise("an entry can be deleted", link.delete(1));
 }
 
 fn silent(link: &'static Link) {
-    promise("who asks has an entry", link.hear(0, true));
+    promise(
+        "a request creates an entry for its sender",
+        link.hear(0, true),
+    );
     while let Some(lle) = link.keep(0, "silent") {
         lle.unref("silent");
         kpause("silent", 1, None);
@@ -151,5 +163,8 @@ fn never(link: &'static Link) {
         lle.unref("never");
         kpause("never", 1, None);
     }
-    promise("it goes with its entry", link.counts().2 > 0);
+    promise(
+        "the held packet is dropped with its entry",
+        link.counts().2 > 0,
+    );
 }

@@ -190,7 +190,7 @@ fn timer_runs(index: Arg) {
             None => broken_promise(
                 "callout-once",
                 format_args!(
-                    "callout {} runs on cpu{} and was not scheduled",
+                    "callout {} ran on cpu{} but was not scheduled",
                     index.0,
                     ci.index()
                 ),
@@ -201,7 +201,7 @@ fn timer_runs(index: Arg) {
                 broken_promise(
                     "callout-early",
                     format_args!(
-                        "callout {} runs at tick {now} of cpu{}, and is due at {earliest} of cpu{cpu}",
+                        "callout {} ran at tick {now} of cpu{}, but was due at {earliest} of cpu{cpu}",
                         index.0,
                         ci.index()
                     ),
@@ -230,8 +230,8 @@ fn watch_runs(index: Arg) {
             broken_promise(
                 "callout-late",
                 format_args!(
-                    "callout {number} was due at tick {latest} of cpu{cpu}, whose callouts were run at {before} and are again \
-                     at {now}, and has not run",
+                    "callout {number} was due at tick {latest} of cpu{cpu}, but has not run: callouts ran there at {before} and \
+                     at {now}",
                 ),
             );
         }
@@ -335,8 +335,8 @@ impl Asked {
             broken_promise(
                 "callout-answers",
                 format_args!(
-                    "a callout {when} says {answers:?} when it is asked whether it is pending, has expired, is active, is \
-                     invoking: it should be {expected:?}"
+                    "a callout {when}: pending, expired, active and invoking are {answers:?}, but should be \
+                     {expected:?}"
                 ),
             );
         }
@@ -347,7 +347,7 @@ impl Asked {
         if self.callout.stop() != ran {
             broken_promise(
                 "callout-answers",
-                format_args!("callout_stop of a callout {when} says {}", !ran),
+                format_args!("callout_stop of a callout {when} returned {}", !ran),
             );
         }
     }

@@ -73,7 +73,7 @@ pub static FREES: Scenario = Scenario {
         if service.asked.try_wait() {
             broken_promise(
                 "completion-counts",
-                format_args!("all requests were served, and there is a completion too many"),
+                format_args!("all requests were served, but there is a completion too many"),
             );
         }
         service.asked.destroy();
@@ -101,7 +101,7 @@ fn ask(service: &Service, place: usize, wait_until_open: fn(&Completion)) {
             broken_promise(
                 "completion-served",
                 format_args!(
-                    "{} goes on before it was served: the answer is {answer} and not {}",
+                    "{} continued before it was served: the answer is {answer}, not {}",
                     curlwp().name(),
                     round + 1
                 ),
@@ -126,7 +126,7 @@ fn serve(service: Arg) {
         let Some(request) = taken.next() else {
             broken_promise(
                 "completion-counts",
-                format_args!("a wait returned, and nobody has completed"),
+                format_args!("a wait returned without a completion"),
             );
         };
         request.answer.set(request.answer.get() + 1);

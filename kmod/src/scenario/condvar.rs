@@ -50,7 +50,7 @@ impl Channel {
             broken_promise(
                 "condvar-signal-waiters",
                 format_args!(
-                    "{waiting} LWPs wait with {} that no signal has woken, and cv_has_waiters says {has} {when}",
+                    "{waiting} LWPs wait on {} and were not signalled, but cv_has_waiters returned {has} {when}",
                     self.interlock.name()
                 ),
             );
@@ -196,7 +196,7 @@ impl Gate {
             broken_promise(
                 "condvar-broadcast-woken",
                 format_args!(
-                    "cv_timedwait({}) says that it was woken: before the wait {wakes} wake-ups were given, and {now} after it",
+                    "cv_timedwait({}) reports a wake-up, but the number of wake-ups was {wakes} before the wait and {now} after it",
                     cv.wmesg()
                 ),
             );
@@ -281,7 +281,7 @@ fn open(gate: Arg) {
         broken_promise(
             "condvar-broadcast-all",
             format_args!(
-                "somebody waits after broadcast {} of the gate, under the interlock",
+                "an LWP still waits after broadcast {} of the gate, under the interlock",
                 gate.opened.get()
             ),
         );

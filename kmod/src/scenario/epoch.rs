@@ -73,7 +73,7 @@ pub static FREES: Scenario = Scenario {
         if freed != made {
             broken_promise(
                 "epoch-all",
-                format_args!("{made} items were handed over, and {freed} were freed at the end"),
+                format_args!("{made} items were handed over, but {freed} were freed at the end"),
             );
         }
     },
@@ -133,7 +133,7 @@ fn write(at: Arg) {
         if freed != expected {
             broken_promise(
                 "epoch-drained",
-                format_args!("the epoch was drained, and {freed} of {expected} items were freed"),
+                format_args!("the epoch was drained, but {freed} of {expected} items were freed"),
             );
         }
         epoch.free();

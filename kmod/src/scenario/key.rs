@@ -236,9 +236,7 @@ impl Sad {
             if references != 0 {
                 broken_promise(
                     "reference-count",
-                    format_args!(
-                        "nobody has a reference to an entry, and {references} are counted"
-                    ),
+                    format_args!("an entry has no references, but its count is {references}"),
                 );
             }
             sa.sa_entry.remove();

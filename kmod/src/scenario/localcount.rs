@@ -319,7 +319,7 @@ fn verify(kernel: &'static Kernel) {
     if world.place.peek().is_some() || left > 0 {
         broken_promise(
             "localcount-drained",
-            format_args!("the object was never taken away, or {left} references were left"),
+            format_args!("the object was never removed, or {left} references were left"),
         );
     }
 }

@@ -45,7 +45,7 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-owners",
                 format_args!(
-                    "{} comes into {} while another is inside: entries and exits before it: {before}",
+                    "{} entered {} while another LWP owned it (entries and exits before: {before})",
                     curlwp().name(),
                     self.mutex.name()
                 ),
@@ -57,7 +57,7 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-level",
                 format_args!(
-                    "{} has the spin mutex {} at level {}: what interrupts it may want it, too",
+                    "{} holds the spin mutex {} at level {}: a handler that needs the mutex can interrupt it",
                     curlwp().name(),
                     self.mutex.name(),
                     level.name()
@@ -82,10 +82,10 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-owned",
                 format_args!(
-                    "mutex_owned({}) says {owned} to {}, which {} it",
+                    "mutex_owned({}) returned {owned} to {}, which {} it",
                     self.mutex.name(),
                     curlwp().name(),
-                    if owner { "has" } else { "has left" }
+                    if owner { "owns" } else { "does not own" }
                 ),
             );
         }
@@ -115,7 +115,7 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-tryenter",
                 format_args!(
-                    "mutex_tryenter({}) by {} fails, and nobody else wants it",
+                    "mutex_tryenter({}) by {} failed, but no other LWP uses the mutex",
                     self.mutex.name(),
                     curlwp().name()
                 ),
@@ -129,7 +129,7 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-sections",
                 format_args!(
-                    "{ended} sections of {} were counted as {sections}, and at the end {} has it",
+                    "{ended} sections of {} were counted as {sections}, and at the end {} owns it",
                     self.mutex.name(),
                     match self.mutex.owner() {
                         Some(_) => "somebody",

@@ -245,7 +245,7 @@ pub fn check(lle: &'static Llentry, neighbour: u32) {
         broken_promise(
             "llentry-alive",
             format_args!(
-                "{} keeps the entry of {} and finds that of {}",
+                "{} holds the entry of {} but found that of {}",
                 curlwp().name(),
                 address(neighbour),
                 lle.addr()

@@ -111,7 +111,7 @@ impl Channel {
             if put != got {
                 broken_promise(
                     "pcq-lost",
-                    format_args!("producer {producer} has put {put} items, and {got} came out"),
+                    format_args!("producer {producer} has put {put} items, but {got} came out"),
                 );
             }
         }

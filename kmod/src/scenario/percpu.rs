@@ -59,7 +59,7 @@ impl Counts {
             broken_promise(
                 "percpu-owner",
                 format_args!(
-                    "{} was given the data of cpu{owner} for that of cpu{}",
+                    "{} got the data of cpu{owner} as that of cpu{}",
                     curlwp().name(),
                     ci.index()
                 ),
@@ -296,7 +296,7 @@ fn check_sum(world: &World, before: i64, sum: i64) {
     if sum < before || sum > (added + 2).min(most) {
         broken_promise(
             "percpu-sum",
-            format_args!("a sum of {sum}, when {before} had been added and {added} are now"),
+            format_args!("the sum is {sum}, but {before} had been added before and {added} after"),
         );
     }
 }
@@ -319,7 +319,10 @@ fn sum_from_here(world: &World) {
         if ci.index() != next {
             broken_promise(
                 "percpu-foreach",
-                format_args!("cpu{} was visited when cpu{next} was next", ci.index()),
+                format_args!(
+                    "cpu{} was visited when it was the turn of cpu{next}",
+                    ci.index()
+                ),
             );
         }
         next += 1;

@@ -138,7 +138,7 @@ impl Bound {
             broken_promise(
                 "bound-moved",
                 format_args!(
-                    "{} is bound since it ran on cpu{}, and runs on cpu{here}",
+                    "{} was bound on cpu{}, but runs on cpu{here}",
                     curlwp().name(),
                     self.cpu
                 ),

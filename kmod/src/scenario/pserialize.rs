@@ -80,8 +80,8 @@ fn write() {
                 broken_promise(
                     "psz-grace",
                     format_args!(
-                        "pserialize_perform returned to {}, and reader{index} is still in the section in which it was \
-                         when that began",
+                        "pserialize_perform returned to {}, but reader{index} is still in the section that it was in \
+                         when the call began",
                         curlwp().name()
                     ),
                 );

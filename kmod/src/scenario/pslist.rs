@@ -152,7 +152,7 @@ fn walk() {
         broken_promise(
             "pslist-lasting",
             format_args!(
-                "{} saw {lasting} of the {} items that were there all the time",
+                "{} saw {lasting} of the {} lasting items",
                 curlwp().name(),
                 LASTING.len()
             ),
@@ -335,7 +335,7 @@ fn walks_and_sleeps() {
             broken_promise(
                 "pslist-lasting",
                 format_args!(
-                    "{} came to the end of the list behind item {last}, and item {} was there all the time",
+                    "{} reached the end of the list after item {last}, but item {} was on it all the time",
                     curlwp().name(),
                     NODES[2]
                 ),

@@ -272,7 +272,7 @@ fn sleep_with(world: &World) {
         broken_promise(
             "psref-held",
             format_args!(
-                "{} slept on cpu{} with a reference, runs on cpu{} and is told that it holds none",
+                "{} slept on cpu{} with a reference: now it runs on cpu{}, or psref_held is false",
                 curlwp().name(),
                 here.index(),
                 curcpu().index()
@@ -396,7 +396,7 @@ fn verify(kernel: &'static Kernel) {
     if world.place.peek().is_some() {
         broken_promise(
             "psref-drained",
-            format_args!("the object was never taken away"),
+            format_args!("the object was never removed"),
         );
     }
 }

@@ -199,7 +199,7 @@ impl Client {
             broken_promise(
                 promise,
                 format_args!(
-                    "{} came in before {}, which slept on the lock {before}",
+                    "{} entered before {}, which slept on the lock {before}",
                     curlwp().name(),
                     l.name()
                 ),
@@ -337,7 +337,7 @@ fn handoff_writer(handoff: Arg) {
             client.must_have_entered(
                 slept.get(),
                 "rwlock-handoff",
-                "while the writer before had it",
+                "while the previous writer held it",
             );
             slept.set(client.waits_for());
         }
@@ -373,7 +373,7 @@ fn expect(answer: bool, expected: bool, what: &str, state: &str) {
         broken_promise(
             "rwlock-answers",
             format_args!(
-                "{what} by {} of a lock that is {state} says {answer}",
+                "{what} by {} of a lock that is {state} returned {answer}",
                 curlwp().name()
             ),
         );

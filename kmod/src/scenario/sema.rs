@@ -71,21 +71,21 @@ pub static UNITS: Scenario = Scenario {
         if most > SLOTS {
             broken_promise(
                 "sema-slots",
-                format_args!("{most} slots were in use at a time, and there are {SLOTS}"),
+                format_args!("{most} slots were in use at a time, but there are only {SLOTS}"),
             );
         }
         let left = pool.slots.value();
         if left != SLOTS as u32 {
             broken_promise(
                 "sema-units",
-                format_args!("all {SLOTS} slots were put back, and there are {left}"),
+                format_args!("all {SLOTS} slots were put back, but {left} are left"),
             );
         }
         let asked = kernel.config().repeat;
         if (taken, pool.arrived.value()) != (asked, 0) {
             broken_promise(
                 "sema-posted",
-                format_args!("{asked} units were posted and {taken} taken"),
+                format_args!("{asked} units were posted, but {taken} taken"),
             );
         }
         pool.slots.destroy();

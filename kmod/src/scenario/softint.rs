@@ -117,7 +117,7 @@ pub static ONCE: Scenario = Scenario {
                 broken_promise(
                     "softint-once-lost",
                     format_args!(
-                        "a softint was scheduled {requested} times on cpu{cpu}, and {found} times when it began to run last"
+                        "a softint was scheduled {requested} times on cpu{cpu}, but only {found} times when its last run began"
                     ),
                 );
             }
@@ -128,7 +128,7 @@ pub static ONCE: Scenario = Scenario {
                 broken_promise(
                     "softint-once-lost",
                     format_args!(
-                        "thread{sender} has sent {number} letters, and its softint ran for {read}"
+                        "thread{sender} has sent {number} letters, but its softint ran for {read}"
                     ),
                 );
             }
@@ -208,14 +208,16 @@ fn letter_comes(letter: Arg) {
     if cpu != here {
         broken_promise(
             "softint-once-cpu",
-            format_args!("a softint was scheduled on cpu{cpu}, and runs on cpu{here}"),
+            format_args!("a softint was scheduled on cpu{cpu}, but runs on cpu{here}"),
         );
     }
     let (number, read) = (letter.number.get(), letter.read.load(Relaxed));
     if number != read + 1 {
         broken_promise(
             "softint-once-unasked",
-            format_args!("a softint that was scheduled {number} times runs after {read} runs"),
+            format_args!(
+                "a softint that was scheduled {number} times runs again after {read} runs"
+            ),
         );
     }
     letter.read.store(number, Release);
@@ -229,7 +231,7 @@ fn clerk_runs(office: Arg) {
     if desk.inside.replace(true) {
         broken_promise(
             "softint-once-overlap",
-            format_args!("a softint begins on cpu{cpu}, and has not ended there"),
+            format_args!("a softint begins on cpu{cpu} before its previous run there has ended"),
         );
     }
     let (requested, runs) = (desk.requested.load(Relaxed), desk.runs.get());
@@ -237,7 +239,7 @@ fn clerk_runs(office: Arg) {
         broken_promise(
             "softint-once-unasked",
             format_args!(
-                "a softint that was scheduled {requested} times on cpu{cpu} runs after {runs} runs"
+                "a softint that was scheduled {requested} times on cpu{cpu} runs again after {runs} runs"
             ),
         );
     }
@@ -373,7 +375,7 @@ pub static LEVELS_MASK: Scenario = Scenario {
                 broken_promise(
                     "softint-levels-lost",
                     format_args!(
-                        "softint {} of {} was scheduled on cpu{cpu}, and has not begun since",
+                        "softint {} of {} was scheduled on cpu{cpu}, but has not run since",
                         asked.trailing_zeros(),
                         HANDLERS.len()
                     ),

@@ -159,7 +159,7 @@ pub static ONCE: Scenario = Scenario {
                 broken_promise(
                     "workqueue-once",
                     format_args!(
-                        "{sent} works of a sender were enqueued, and {done} were done before the queue was gone"
+                        "{sent} works of a sender were enqueued, but {done} were done before the queue was destroyed"
                     ),
                 );
             }
@@ -329,7 +329,7 @@ fn enqueue_and_wait(queue: &'static Workqueue, ci: &'static Cpu) {
             broken_promise(
                 "workqueue-wait",
                 format_args!(
-                    "workqueue_wait returned to {}, and the function of the work has come to step {word} of 2",
+                    "workqueue_wait returned to {}, but the function of the work is at step {word} of 2",
                     curlwp().name()
                 ),
             );

@@ -34,7 +34,7 @@ impl Counts {
             broken_promise(
                 "percpu-owner",
                 format_args!(
-                    "{} was given the data of cpu{owner} for that of cpu{}",
+                    "{} got the data of cpu{owner} as that of cpu{}",
                     curlwp().name(),
                     ci.index()
                 ),
