@@ -101,7 +101,7 @@ macro_rules! atomic {
 
             /// Stores `update(word)` if that is `Some`, and returns the previous word; returns the word as an error if it is `None`.
             ///
-            /// This is a load, and an attempt to store for each call of `update`. Each of them is a step. If another CPU changes the
+            /// This is a load, and an attempt to store for each call of `update`, each a step. If another CPU changes the
             /// word in between, it tries again.
             ///
             /// ```
