@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// A read-modify-write that has stored what it found: nobody waits for that.
+    /// A read-modify-write that stored the value it found: no spinning CPU waits for that.
     #[inline(never)]
     fn modify_nothing<const FUSED: bool>(
         &self,

@@ -17,13 +17,14 @@
 //!
 //! # Fairness
 //!
-//! A program whose loops end if every CPU goes on now and then must not be called a livelock because of a strategy.
+//! A strategy must not make a program a livelock if the program's loops end when every CPU continues from time to time.
 //!
-//! * A CPU that says that it spins ([`kmod::machine::relax`]), or that does nothing but load the same few addresses again and again
-//!   while nobody writes, is held back until one of them is written, or it takes an interrupt. A try of a lock that
-//!   stores what it finds counts as a load.
-//! * If nobody else can go on, who has not said that he spins is let go: his loop may end by itself.
-//! * From [`FAIR_FROM`] on no strategy is asked any more: the turn goes around, and whoever can come to his end does.
+//! * A CPU that reports that it spins ([`kmod::machine::relax`]), or that only loads the same few addresses again and again
+//!   while no CPU writes, is held back until one of them is written, or it takes an interrupt. A read-modify-write that stores the
+//!   value it found (an attempt to take a lock that is held) counts as a load.
+//! * If no other CPU can step, CPUs that were held back without having reported that they spin continue: their loops may end by
+//!   themselves.
+//! * From step [`FAIR_FROM`] on the strategy is no longer asked: the CPUs take turns, and whatever can end ends.
 //!
 //! # The fast path
 //!
@@ -47,8 +48,8 @@ use crate::strategy::Strategy;
 
 /// Points without a tick after which every clock ticks.
 pub(crate) const TICK_POINTS: u64 = 4096;
-/// The point from which on no strategy is asked. Programs that end have ended long before; what is still there may be a loop that
-/// waits for somebody whom the strategy never lets go on.
+/// The step from which on the strategy is not asked. Most programs have ended long before. One that has not may be in a loop that
+/// waits for a CPU which the strategy never lets continue.
 const FAIR_FROM: u64 = 50_000;
 
 /// Counters and limits of a run.
@@ -235,7 +236,7 @@ impl Engine {
         self.clockwork.alert();
     }
 
-    /// The CPU that runs does not go on until something that it watches is written, or it takes an interrupt.
+    /// Holds the running CPU back until an address that it watches is written, or it takes an interrupt.
     fn hold_back(&self) {
         let me = 1 << self.cpu.get();
         self.runnable.set(self.runnable.get() & !me);
@@ -243,7 +244,8 @@ impl Engine {
         self.clockwork.alert();
     }
 
-    /// Lets those go on who are held back and have not said that they spin: nobody else can. Gives whether there are any.
+    /// Lets the CPUs continue that are held back and have not reported that they spin, because no other can step. Returns whether
+    /// there are any.
     pub(crate) fn trust_suspects(&self) -> bool {
         let suspects = self.suspects.get();
         for cpu in super::view::members(suspects) {

@@ -83,7 +83,7 @@ pub(crate) struct Engine {
     pub(crate) writes: Cell<u64>,
     /// The CPUs that spin and are held back.
     pub(crate) spinners: Cell<u32>,
-    /// Set of those among them that have not said so: they only load the same again and again.
+    /// Those among them that have not reported it: they only load the same addresses again and again.
     pub(crate) suspects: Cell<u32>,
     /// The CPUs that can step.
     pub(crate) runnable: Cell<u32>,

@@ -648,7 +648,7 @@ pub fn access(addr: usize, kind: Kind, order: Ordering) {
     bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
 }
 
-/// The second half of a [`point`] whose operation was made meanwhile: `kind` is what became of it.
+/// The second half of a [`point`] whose operation has been made: `kind` says what it turned out to be.
 #[inline(always)]
 #[track_caller]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]

@@ -33,7 +33,7 @@ pub enum Kind {
     Yield,
     /// A memory fence. It touches no address, and is not a step.
     Fence,
-    /// Atomic read-modify-write that has stored what it found, as a lock that is held is tried.
+    /// Atomic read-modify-write that stored the value it found, such as an attempt to take a lock that is held.
     RmwSame,
 }
 

@@ -6,7 +6,7 @@ use core::sync::atomic as bare;
 use crate::machine::{self, Described, Field, Kind};
 use crate::mem::{Ordering, own};
 
-/// What a read-modify-write was, by whether it has stored what it found.
+/// The kind of a read-modify-write, which depends on whether it stored the value that it found.
 #[inline(always)]
 fn made_of(same: bool) -> Kind {
     if same { Kind::RmwSame } else { Kind::Rmw }
