@@ -200,7 +200,8 @@ fn the_index_has_every_contract() {
 /// `UPDATE_EXPECT=1` writes the document anew.
 #[test]
 fn the_document_is_the_index() {
-    expect_file!["../docs/contracts.md"].assert_eq(&hostshim::contracts::index());
+    expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/contracts.md")]
+        .assert_eq(&hostshim::contracts::index());
 }
 
 /// The documentation of a primitive names its contracts.
