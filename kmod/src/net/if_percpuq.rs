@@ -19,7 +19,7 @@
 //! # Invariants
 //!
 //! 1. The softint is scheduled after each put, on the same CPU. So the queues are empty at rest.
-//! 2. The softint of an interface ends before the interface does.
+//! 2. The softint of an interface is disestablished before the interface is freed.
 //!
 //! # Differences from NetBSD
 //!

@@ -13,7 +13,7 @@ use crate::kern::lwp::curlwp;
 use crate::kern::softint::{self, Softint};
 use crate::mem::{Acquire, AtomicRef, Release};
 
-/// What a kernel has for it.
+/// The listener of a kernel.
 pub(crate) struct Listener(AtomicRef<Softint>);
 
 impl Listener {

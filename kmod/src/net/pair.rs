@@ -1,4 +1,4 @@
-//! pair: two interfaces on one wire inside of the kernel.
+//! pair: two interfaces on one wire inside the kernel.
 //!
 //! # Overview
 //!
