@@ -117,7 +117,7 @@ pub(crate) struct Engine {
     pub(crate) deviations: RefCell<Vec<Deviation>>,
     pub(crate) verdict: RefCell<Option<Verdict>>,
     pub(crate) recorder: RefCell<Recorder>,
-    /// What stands for global variables.
+    /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
     /// Whether the kernel passes its labels: while it boots, or when traces are kept.
     pub(crate) listening: Cell<bool>,

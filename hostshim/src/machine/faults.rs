@@ -20,9 +20,9 @@
 //!
 //! # What is not caught
 //!
-//! A fault in the machine's own code ([`super::side`]), for instance because the guest has overwritten what is not its own. Nothing
-//! can be asked any more then: the handler says what ran, and ends the process with status 2. Other systems than Linux, other processors than x86-64: there
-//! everything is as without this module.
+//! A fault in the machine's own code ([`super::side`]), for instance because the guest has overwritten memory that is
+//! not its own. Then no state can be trusted: the handler reports what ran, and ends the process with status 2. On
+//! systems other than Linux on x86-64 nothing is caught.
 
 use std::cell::Cell;
 
@@ -99,7 +99,7 @@ pub fn catch_faults() {
     signals::install();
 }
 
-/// What the runs of this thread from now on are, for a message that a handler writes: at most 96 bytes of it.
+/// Describes the next runs of this thread, for a message that a handler writes. At most 96 bytes are kept.
 pub(crate) fn watch_as(subject: &str) {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     signals::watch_as(subject);
@@ -166,7 +166,7 @@ mod signals {
         /// The run and the point at the last ticks, and how many ticks saw the same.
         static SEEN: Cell<(u64, u64, u32)> = const { Cell::new((0, 0, 0)) };
         static TIMER: Timer = Timer::start();
-        /// What this thread runs, for a handler: bytes, and how many of them count.
+        /// The description of what this thread runs, for a handler: bytes, and how many of them are used.
         pub(super) static SUBJECT: Cell<([u8; 96], usize)> = const { Cell::new(([0; 96], 0)) };
     }
 
@@ -295,8 +295,8 @@ mod signals {
         unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
     }
 
-    /// A fault that is not the guest's, while a machine runs: what it holds is held for ever, and so nothing can be
-    /// asked any more. Where other handlers have to see it, as in a fuzz target, it is left to them.
+    /// A fault outside the guest while a machine runs. Its locks and borrows would never be released, so the process
+    /// cannot continue. If other handlers must see the fault, as in a fuzz target, it is left to them.
     fn give_up() {
         if cfg!(feature = "sanitizer") {
             return;
@@ -306,11 +306,11 @@ mod signals {
         tell(
             "\nThe program may have written where nothing of it is, or this is a fault of rumplab. No replay file can be written.\n",
         );
-        // SAFETY: it ends the process, and touches nothing of it.
+        // SAFETY: it ends the process without using any of its state.
         unsafe { libc::_exit(2) };
     }
 
-    /// Says what runs.
+    /// Writes what runs.
     fn tell_subject() {
         let (bytes, length) = SUBJECT.get();
         let mut digits = [0; 20];
@@ -375,7 +375,7 @@ mod signals {
             false => 0,
         };
         SEEN.set((run, point, times));
-        // Not in the middle of the machine's own code: that comes to its end.
+        // Not in the middle of the machine's own code, which always comes to an end.
         if times >= PATIENCE && in_guest() {
             interrupted.divert(&stack, Cause::Loop);
         }

@@ -93,7 +93,7 @@ struct Allocation {
     size: usize,
     what: &'static str,
     freed: bool,
-    /// Whether it is to be given back.
+    /// Whether it must be freed before the end of the run.
     is_counted: bool,
     birth: Birth,
     /// Which of its [`CHUNKS`] have cells that were accessed, if it was made in this run.
@@ -348,8 +348,8 @@ impl Memory {
         at
     }
 
-    /// Gives memory out that the kernel's allocator does not know of; null if the arena is full. It is as if it had been there before
-    /// the run: whoever gets its address has it from somebody, but need not be ordered after him by what the machine sees.
+    /// Allocates memory outside the kernel's allocator; null if the arena is full. It counts as allocated before the run: a CPU
+    /// that gets its address from another one need not be ordered after it by what the machine sees.
     pub(crate) fn alloc_heap(&mut self, layout: Layout, what: &'static str) -> *mut u8 {
         let at = self.alloc(0, layout, what);
         if let Some(allocation) = self.allocations.last_mut().filter(|_| !at.is_null()) {
@@ -359,7 +359,7 @@ impl Memory {
         at
     }
 
-    /// Takes memory of [`Memory::alloc_heap`] back. What was freed is freed, whoever may still touch it.
+    /// Frees memory of [`Memory::alloc_heap`], even if other CPUs may still access it.
     pub(crate) fn free_heap(&mut self, address: usize) {
         let offset = self.offset(address).unwrap_or(REGION_BYTES);
         let Ok(index) = self.allocations.binary_search_by_key(&offset, |a| a.offset) else {
@@ -375,7 +375,7 @@ impl Memory {
         {
             self.freed.push(index);
         }
-        // An error is a race with an access that came before, which an `Arc` may have ordered.
+        // An error is a race with an earlier access, which an `Arc` may have ordered.
         let _ = self.shadow.free(0, offset, size);
         if self.image.is_none() {
             self.shadow.bury(offset, size);

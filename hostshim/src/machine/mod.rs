@@ -16,9 +16,9 @@
 //! | `context` | coroutines on pooled stacks |
 //! | `host` | the hypercalls |
 //! | `panics`, `faults` | panics, faults and endless loops of the kernel, as ends of a run |
-//! | `guest`, `side` | the entries of what runs, and whose code does |
+//! | `guest`, `side` | the entry points of the guest; whether a thread executes guest or machine code |
 //! | `globals` | global variables of the guest |
-//! | `heap` | Rust's heap inside of a run |
+//! | `heap` | Rust's heap inside a run |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
 //! | `cards` | network cards, and the wire that joins them |

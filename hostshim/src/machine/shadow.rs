@@ -84,7 +84,7 @@ const FILLED: u32 = 1;
 pub(crate) struct Birth(u32);
 
 impl Birth {
-    /// Before everything that any CPU does.
+    /// Before everything else.
     pub(crate) const BEFORE: Birth = Birth(Epoch::NONE.0);
 }
 

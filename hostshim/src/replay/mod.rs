@@ -56,7 +56,7 @@ mod wire;
 
 pub use diagnostic::{Diagnostic, Position};
 
-/// The version of the form.
+/// The version of the format.
 pub const VERSION: u32 = 1;
 
 /// The first word of every file, and the version of the format.

@@ -17,9 +17,9 @@
 //!
 //! # Time
 //!
-//! By itself the clock ticks when nothing else can happen. A seeded strategy lets it tick early: now and then once, and in
-//! some runs several times in a row at one place (a *lapse*). Without that, a timer of several ticks would
-//! never be due in the middle of a program that takes a few hundred points.
+//! By default the clock ticks only when nothing else can happen. A seeded strategy also makes it tick early:
+//! sometimes once, and in some runs several times in a row at one place (a *lapse*). Otherwise a timer of several
+//! ticks would never fire in the middle of a program that takes a few hundred steps.
 //!
 //! # Runs and seeds
 //!

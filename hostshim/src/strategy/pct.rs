@@ -10,10 +10,11 @@
 //!
 //! # Differences from the paper
 //!
-//! The length of the run is not known beforehand, and must not be learned from earlier runs (a run depends on the image,
-//! seed and number alone): the length of the default run is taken, times a factor that each run draws. A change point
-//! is, now and then, an early tick, or several of them. A CPU that says that it spins falls to the bottom, too, or nobody would do what it waits
-//! for; and the clock is nobody's rival: a tick that is due is taken.
+//! The length of the run is not known in advance, and must not be learned from earlier runs (a run depends only on
+//! the image, the seed and its number). So the length of the default run is used, times a factor that each run draws.
+//! Some change points are early ticks instead, or several of them. A CPU that reports that it spins also drops to the
+//! lowest priority, so that the CPU for which it waits can run. The clock has no priority: a tick that is due is
+//! taken.
 
 use kmod::config::Config;
 use kmod::machine::Line;
@@ -33,9 +34,9 @@ const LOW_ONLY_FOURTHS: u64 = 3;
 const DETOUR: u64 = 16;
 /// One change point in this many is an early tick.
 const TICK_ODDS: u64 = 8;
-/// One early tick in so many is followed by others, at the same place.
+/// One early tick in this many is followed by others at the same place.
 const LAPSE_ODDS: u64 = 8;
-/// What lapses are drawn with, besides the seed.
+/// The seed of lapses is combined with this.
 const LAPSE_SEED: u64 = 0x6c61_7073_6501;
 /// The seed for the wire's priorities is combined with this.
 const WIRE_SEED: u64 = 0x7769_7265;
@@ -62,7 +63,7 @@ pub struct Pct {
     changes: Vec<u64>,
     /// Whether changes happen only where no interrupt is masked.
     low_only: bool,
-    /// Time that passes.
+    /// The current lapse.
     lapse: Lapse,
 }
 
@@ -146,7 +147,7 @@ impl Pct {
         true
     }
 
-    /// An early tick on one of these CPUs, or the first of several.
+    /// An early tick on one of these CPUs, or the beginning of a lapse.
     fn early_tick(&mut self, early: u32, view: &View<'_>) -> Choice {
         let tick = Choice::Take(self.rng.member(early), Line::Clock);
         let mut rng = Rng::new(self.seed ^ LAPSE_SEED, self.run ^ view.point() << 32);

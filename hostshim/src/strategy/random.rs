@@ -23,9 +23,9 @@ const RESTLESS_TIMES: u64 = 90;
 const RESTLESS_POINTS: std::ops::RangeInclusive<u64> = 2..=4;
 /// How many of four runs intervene only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
-/// One run in so many lets time pass at one place.
+/// One run in this many has a lapse.
 const LAPSE_ODDS: u64 = 32;
-/// What lapses are drawn with, besides the seed.
+/// The seed of lapses is combined with this.
 const LAPSE_SEED: u64 = 0x6c61_7073_6500;
 
 /// How often a walk intervenes.
@@ -41,10 +41,9 @@ enum Temper {
 
 /// Keeps the machine to its default, and sometimes chooses evenly among everything else that is possible.
 ///
-/// The gaps between two such interventions are drawn from a run's own mean. Short ones find what wants many switches
-/// close together; but a walk that is always restless seldom lets one CPU get far while the others stand still,
-/// so other runs have a few interventions all in all, however long the program is. In a few runs several ticks pass at
-/// one place, too.
+/// The gaps between two such interventions are drawn with the run's own mean. Short gaps find bugs that need many
+/// switches close together. But a walk that always switches often seldom lets one CPU get far while the others stand
+/// still, so other runs have a few interventions in all, however long the program is. A few runs also have a lapse.
 #[derive(Clone, Debug)]
 pub struct Random {
     seed: u64,
@@ -57,11 +56,11 @@ pub struct Random {
     every: u64,
     /// Whether the walk keeps to the default where interrupts are masked.
     low_only: bool,
-    /// The point at which time passes, if it does.
+    /// The step at which the lapse begins, if there is one.
     lapse_at: Option<u64>,
-    /// Time that passes.
+    /// The current lapse.
     lapse: Lapse,
-    /// For lapses alone: a run without a lapse does not depend on it.
+    /// For lapses only, so that a run without a lapse does not depend on it.
     lapse_rng: Rng,
 }
 
@@ -91,7 +90,7 @@ impl Random {
         }
     }
 
-    /// Decides whether time passes at one place of the run that begins, and at which.
+    /// Draws whether the run that begins has a lapse, and where.
     fn plan_lapse(&mut self) {
         self.lapse = Lapse::default();
         self.lapse_rng = Rng::new(self.seed ^ LAPSE_SEED, self.run);
@@ -99,7 +98,7 @@ impl Random {
         self.lapse_at = wanted.then(|| self.lapse_rng.below(self.length.max(1)));
     }
 
-    /// What happens at this point for time to pass.
+    /// The choice at this step that continues the lapse.
     fn let_time_pass(&mut self, view: &View<'_>) -> Option<Choice> {
         if self.lapse_at.is_some_and(|at| view.point() >= at) && view.ipl(view.current()) == 0 {
             self.lapse_at = None;
@@ -108,7 +107,7 @@ impl Random {
         self.lapse.go_on(view)
     }
 
-    /// The same gap, cut off where time is to pass.
+    /// The gap, shortened so that it ends where the lapse begins.
     fn until_lapse(&self, quiet: u64, view: &View<'_>) -> u64 {
         match self.lapse_at {
             Some(at) => quiet.min(at.saturating_sub(view.point() + 1)),

@@ -228,7 +228,7 @@ pub unsafe trait Machine {
     fn moved(_from: usize, _to: usize, _size: usize) {}
     /// Gives the structure of `size` bytes at `addr` a name and fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
-    /// The address of what stands for the global variable, or the part of one, at `addr`.
+    /// The address of the copy of the global variable, or part of one, at `addr`.
     fn own(addr: usize) -> usize {
         addr
     }
@@ -692,7 +692,7 @@ pub fn mark(mark: Mark) {
     }
 }
 
-/// What stands for a global variable, or a part of one, on this machine.
+/// The copy of a global variable, or of a part of one, on this machine.
 #[cfg(feature = "points")]
 #[cold]
 #[inline(never)]

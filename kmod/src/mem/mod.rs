@@ -27,8 +27,9 @@
 //!
 //! # Cells in a `static`
 //!
-//! A cell may also be a `static`, or a part of one. Each simulated machine has its own copy, which is as the program says at the
-//! beginning of every run. A booted machine has one, which keeps its value from round to round: `setup` is to set it.
+//! A cell may also be a `static`, or part of one. Each simulated machine has its own copy, which has its initial
+//! value at the beginning of every run. A booted machine has one, which keeps its value from round to round, so
+//! `setup` must set it.
 //!
 //! # Differences from the machine
 //!
@@ -69,13 +70,14 @@ pub unsafe fn object<T>(at: *const T) -> &'static T {
     unsafe { &*at }
 }
 
-/// Every global variable of a program lies below this address, and no memory of a machine does.
+/// All global variables of a program are below this address, and all memory of machines is above it.
 ///
-/// A program is mapped at the bottom of the address space or in the middle of it, and Linux maps everything else at the top.
+/// A program is mapped at the bottom or in the middle of the address space. Linux maps everything else at the top.
 #[cfg(feature = "points")]
 const GLOBALS_END: usize = 0x6000_0000_0000;
 
-/// The cell that stands for this one. A cell of a `static` has one in each machine: a process can have many.
+/// The cell to use in place of this one. A cell in a `static` has a copy in each machine, because a process can have
+/// many machines.
 #[inline(always)]
 fn own<T>(cell: &T) -> &T {
     #[cfg(feature = "points")]

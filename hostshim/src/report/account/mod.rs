@@ -57,7 +57,7 @@ impl Role {
 
     fn of(name: &str) -> Role {
         // The kernel's own threads have such names, and an actor's name has no slash.
-        // Those of a second kernel have its name in front.
+        // Names of a second kernel have its name as a prefix.
         match name.strip_prefix("b/").unwrap_or(name).split_once('/') {
             Some(("idle", _)) => Role::Idle,
             Some(("xcall", _)) => Role::Xcall,

@@ -1,6 +1,6 @@
-//! Programs in the ways in which kernel code is written elsewhere: loops that wait for a word, global variables, Rust's heap.
+//! Programs in styles that are common elsewhere: spin loops that wait for a word, global variables, Rust's heap.
 //!
-//! Each is correct in most variants, and must never be called wrong; in the others it has a bug of its own making.
+//! Most variants are correct, and must never be reported. The others have a bug on purpose.
 
 use crate::history::Own;
 use crate::scenario::{FIXED, Kind, Scenario, Variant};
@@ -9,7 +9,7 @@ pub mod globals;
 pub mod heap;
 pub mod spin_loops;
 
-/// What these programs have in common.
+/// The common parts of these programs.
 const STYLE: Scenario = Scenario {
     name: "",
     summary: "",
@@ -34,7 +34,7 @@ const fn sound(name: &'static str, summary: &'static str, own: Own) -> Variant {
     }
 }
 
-/// A variant that is not.
+/// A variant with a bug.
 const fn broken(name: &'static str, summary: &'static str, own: Own) -> Variant {
     Variant {
         fails: true,
