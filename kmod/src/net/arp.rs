@@ -1,4 +1,4 @@
-//! ARP: how an entry of the link-level table gets its link address, and how it loses it.
+//! ARP: how an entry of the link-level table comes by its link address, and how it loses it again.
 //!
 //! # Overview
 //!
@@ -11,19 +11,18 @@
 //!        └──── arptimer ───────────────────────────────────────┘
 //! ```
 //!
-//! A sender asks for the link address of the next hop ([`arpresolve`]). If there is no entry it creates one, which
-//! holds the packet (a few of them at most), and a request is sent; more requests follow with later packets, at most
-//! one per tick. A message from a neighbour ([`arp_update`]: a reply to a request, or a request of its own) sets the
-//! link address and sends the packets that were held.
+//! Whoever has a packet asks for the link address of where it is to go ([`arpresolve`]). If there is no entry it makes one,
+//! which holds the packet, a few of them at most, and has a request sent; again with later packets, not more than once a
+//! tick. What is heard of a neighbour ([`arp_update`]: a reply to a request, or a request of its own) sets the link address
+//! and sends what was held.
 //!
-//! Every change of state arms the timer again ([`arp_settimer`]): for `arpt_down_ticks` while the entry is
-//! incomplete, for `arpt_keep_ticks` when it is valid. When the timer runs, the entry is removed, together with the
-//! packets that it holds.
+//! Every change of state arms the timer anew ([`arp_settimer`]): while the entry is incomplete, for `arpt_down_ticks`; when it is
+//! valid, for `arpt_keep_ticks`. When the timer runs, the entry goes, and with it what it holds.
 //!
 //! # The timer and its reference
 //!
-//! A scheduled timer has a reference to its entry, which its handler (`arptimer`) releases: see
-//! [`llatbl`](crate::net::llatbl). Three places must get this right, and each has been wrong:
+//! A timer that is scheduled has a reference to its entry, and its handler (`arptimer`) drops it: see
+//! [`llatbl`](crate::net::llatbl). Three places must get it right, and each has been wrong:
 //!
 //! ```text
 //! re-arm                             handler                       what the old code did
@@ -33,8 +32,8 @@
 //! free: pending: stop it, REMREF     (never runs)                  no REMREF
 //! ```
 //!
-//! In the second case the handler removes an entry whose timer was armed again a moment ago: that is too early, but
-//! nothing leaks. NetBSD does the same.
+//! In the second line the handler removes an entry whose timer was armed again a moment ago: it is gone too early, and
+//! nothing leaks. So it is in NetBSD.
 //!
 //! # Contexts
 //!
@@ -43,11 +42,10 @@
 //!
 //! # Differences from NetBSD
 //!
-//! Times are in ticks. How long before its end an address is requested again is set again with each answer, as in
-//! FreeBSD. [`arp_update`] is the part of `in_arpinput` that concerns the entry. The table's functions
-//! ([`LltOps`](crate::net::llatbl::LltOps)) represent the interface. `arpresolve` frees or holds a packet that must
-//! not be sent, as NetBSD's does; but the owner of a packet is a type here, so it returns the packet together with
-//! the address.
+//! Times are ticks. How long before its end an address is asked for again is set anew with each answer, as FreeBSD does it.
+//! [`arp_update`] is the part of `in_arpinput` that is about the entry. The interface is what the table's
+//! functions do ([`LltOps`](crate::net::llatbl::LltOps)). What `arpresolve` must not send it frees, or holds, as NetBSD's does, but the
+//! owner of a packet is a type here: it gives the packet back with the address.
 //!
 //! # Sources
 //!

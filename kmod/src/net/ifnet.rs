@@ -2,11 +2,10 @@
 //!
 //! # Overview
 //!
-//! An [`Ifnet`] connects a driver to the stack: a name, an index, an address, a function that sends a frame, and one
-//! that handles a received one. Interfaces are on a list and in a table by index, which are read in read sections of
-//! pserialize(9). A caller that uses an interface for longer holds a passive reference ([`if_get_byindex`],
-//! [`if_put`]). A packet has only the index of the interface on which it arrived, so a queued packet keeps no
-//! interface alive.
+//! An [`Ifnet`] is what a driver gives the stack: a name, an index, an address, a function that sends a frame, and one
+//! that takes what was received. Interfaces stand on a list and in a table by index, which are read in read sections of
+//! pserialize(9); who uses one for longer holds a passive reference ([`if_get_byindex`], [`if_put`]). A packet knows the
+//! interface that it came by as an index only: so a packet that waits in a queue keeps no interface.
 //!
 //! # Contexts
 //!
@@ -19,40 +18,36 @@
 //!
 //! # How an interface ends
 //!
-//! In NetBSD's order; each step is needed for the next:
+//! In NetBSD's order, and each step is there because of the next:
 //!
-//! 1. *deactivated*, under IFNET_LOCK: no new addresses and routes;
-//! 2. removed from the table and the list, and every read section that may have found it has ended: no new
-//!    references;
-//! 3. down: holders of references neither send nor receive;
-//! 4. the queues of the protocols have handled what was put before: most packets that name it are gone, and later
-//!    ones have an index that does not exist;
-//! 5. its addresses, routes and neighbours are removed, each waiting for its own readers and holders, *without
-//!    `softnet_lock`*, which they may need;
+//! 1. *deactivated*, under IFNET_LOCK: no address and no route comes any more;
+//! 2. out of the table and off the list, and every read section that may have found it has ended: no new references;
+//! 3. down: nothing is sent or received by those who have one;
+//! 4. the queues of the protocols have been emptied of what was put before: most packets that name it are gone, and those
+//!    that come later name an index that nobody has;
+//! 5. its addresses, routes and neighbours are removed, each waiting for its own readers and holders. *Without
+//!    `softnet_lock`*, which they may want;
 //! 6. its references are waited for;
-//! 7. its input queue ends, and with it whatever could still call it; neighbours that a last holder created are
-//!    removed too.
+//! 7. its input queue ends, and with it what could still call it; neighbours that a last holder made go, too.
 //!
 //! # Invariants
 //!
-//! 1. An index is not reused until all others have been used.
-//! 2. IFF_UP changes under IFNET_LOCK, or when the interface is deactivated.
-//! 3. Every packet passed to [`if_input`] or [`if_transmit`] has an end, or an owner.
+//! 1. An index is not given out again before all the others were.
+//! 2. IFF_UP changes under IFNET_LOCK, or of an interface that is deactivated.
+//! 3. Every packet given to [`if_input`] or [`if_transmit`] has an end, or an owner.
 //!
 //! # Lock order
 //!
-//! IFNET_LOCK (`if_ioctl_lock`), then IFNET_GLOBAL_LOCK (`ifnet_mutex`). `softnet_lock` is not taken before either of
-//! them.
+//! IFNET_LOCK (`if_ioctl_lock`), then IFNET_GLOBAL_LOCK (`ifnet_mutex`). `softnet_lock` is taken before neither of them.
 //!
 //! # Memory order
 //!
-//! An interface is published by the list and by the table (release), and found there (acquire). Flags are hints:
-//! relaxed.
+//! An interface is published by the list and by the table (release), and found there (acquire). Flags are hints: relaxed.
 //!
 //! # Differences from NetBSD
 //!
-//! No link state, no watchdog, no ioctl and no `if_snd`: a driver's transmit function takes the frame at once or
-//! drops it. The table of indices has a fixed size.
+//! No link state, no watchdog, no ioctl and no `if_snd`: a driver's transmit function takes the frame at once or drops it.
+//! The table of indices has a fixed size.
 //!
 //! # Sources
 //!

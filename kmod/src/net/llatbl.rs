@@ -1,58 +1,57 @@
-//! The link-level table: the link address for each network address (`struct lltable`, `struct llentry`).
+//! The link-level table: which link address belongs to a network address (`struct lltable`, `struct llentry`).
 //!
 //! # Overview
 //!
-//! Each interface has a table for each network protocol: buckets of entries, by network address. The table is
-//! protected by the interface's `IF_AFDATA_LOCK`, an rwlock, which is part of the table here (`llt_afdata_lock`). An
-//! entry has its own lock, also an rwlock (`lle_lock`), and a reference count: an int that is changed with the
-//! entry's lock held for writing.
+//! Each interface has a table for each network protocol: buckets of entries, by network address. The table is protected by
+//! the interface's `IF_AFDATA_LOCK`, an rwlock, which lives in the table here (`llt_afdata_lock`). An entry has a lock of its
+//! own, an rwlock too (`lle_lock`), and a count of those who keep it alive: an int that is changed with the entry's lock held
+//! to write.
 //!
-//! # What keeps an entry alive
+//! # Who keeps an entry alive
 //!
-//! | holder | from | until |
+//! | who | from | until |
 //! |---|---|---|
-//! | the table | the entry is linked | it is unlinked, and [`Llentry::free`] has released the reference |
-//! | its timer | it is scheduled | it is cancelled before it runs, or its handler has released the reference |
+//! | the table | the entry is linked | it is unlinked, and [`Llentry::free`] has dropped the reference |
+//! | its timer | it is scheduled | it is taken off before it runs, or its handler has dropped the reference |
 //! | others, by name | [`Lltable::lookup_hold`] | [`Llentry::unref`] |
 //!
-//! *Each* schedule of the timer has its own reference, which the handler releases. So code that replaces or cancels a
-//! pending schedule must release the reference of the run that will not happen: `callout_pending` says that there is
-//! one, and `callout_stop`, which cancels it, says whether it has started in the meantime. When the lock of an entry
-//! is released, the count is compared with the known holders: [`lleref`](crate::net::lleref).
+//! *Each* schedule of the timer has a reference of its own, and it is the handler that drops it. So whoever replaces a
+//! schedule that is still pending, or takes one off, drops the reference of what will never run: `callout_pending` says
+//! that there is one, and `callout_stop`, which takes it off, whether it has begun to run in between. When the lock of an
+//! entry is released the count is compared with those who answer for it: [`lleref`](crate::net::lleref).
 //!
 //! # Contexts
 //!
-//! Thread and softint, including the handlers of timers. Code here sleeps only for the two locks, and for a handler
-//! that is about to return (when the last reference is released).
+//! Thread and softint, among them the handlers of timers. Nothing here sleeps for anything but the two locks, and for a
+//! handler that is about to return (when the last reference is dropped).
 //!
 //! # Lock order
 //!
-//! `softnet_lock` (without NET_MPSAFE), `llt_afdata_lock`, `lle_lock`. A handler has its entry before its table. So
-//! it releases the lock of the entry, which its reference keeps alive, enters the table, enters the entry again, and
-//! checks whether it is still linked. Only a thread that holds `llt_afdata_lock` for writing holds `lle_lock` of
-//! several entries.
+//! `softnet_lock` (without NET_MPSAFE), `llt_afdata_lock`, `lle_lock`. A handler has its entry before its table: it lets go of
+//! the entry, which its reference keeps, enters the table, enters the entry again, and looks whether it is still linked.
+//! `lle_lock` of several entries is held only by whoever holds `llt_afdata_lock` to write.
 //!
 //! # Invariants
 //!
-//! 1. LLE_LINKED: the entry is in a bucket of its table, and the table has a reference. This changes with both locks
-//!    held for writing; when `lle_lock` is released, both are true or both are false.
-//! 2. An entry that was unlinked is never linked again.
-//! 3. Only linked entries hold packets.
+//! 1. LLE_LINKED: the entry is in a bucket of its table, and the table has a reference. Changes with both locks held to
+//!    write, and at the release of `lle_lock` the two are true of each other.
+//! 2. An entry that was unlinked is linked no more.
+//! 3. Packets are held only by entries that are linked.
 //!
 //! # Differences from NetBSD
 //!
-//! * The table's lock belongs to the table and not to the interface; there is no table of all tables.
+//! * The lock of the table is the table's and not the interface's; the table of all tables is not there.
 //! * Entries of a bucket are a singly linked list.
-//! * A reference has a named holder ([`Holder`]), and the function that took it is recorded.
-//! * The last holder of an entry, before it frees the entry, waits for a handler of the timer that has released its
-//!   reference and has not returned yet. NetBSD calls `callout_destroy` at once, which asserts that no handler runs.
-//!   This matters only if there are holders other than the table and the timer.
-//! * [`Lltable::purge_entries`] does not wait for handlers, and neither does NetBSD's. A handler releases its entry
-//!   before it enters the table, so the table may be freed only when no softclock runs one (`xc_barrier` at
-//!   softclock's level ensures that).
-//! * The old code of [`Bug::LlentryFree`] was in the purge, as `if (callout_halt(…, lle_lock)) LLE_REMREF`. The
-//!   result does not say whether a run was cancelled, and the lock is of the wrong kind (in.c 1.213). Here is the
-//!   effect that it had for a pending timer.
+//! * A reference has a name ([`Holder`]), and what looks after it is told which function took it.
+//! * The last holder of an entry waits, before it frees it, for a handler of the timer that has dropped its reference and has
+//!   not returned yet. NetBSD calls `callout_destroy` at once, which asserts that no handler runs. It can happen only where
+//!   others than the table and the timer have references.
+//! * [`Lltable::purge_entries`] does not wait for handlers, and neither does NetBSD's. A handler lets go of its entry before it
+//!   enters the table; so whoever frees the table must wait until no softclock runs one (`xc_barrier` at softclock's
+//!   level does).
+//! * The old code of [`Bug::LlentryFree`] stood in the purge, as `if (callout_halt(…, lle_lock)) LLE_REMREF`; the result is not
+//!   whether one was taken off, and the lock is of the wrong kind (in.c 1.213). What is here is what it came to for a timer
+//!   that is pending.
 //!
 //! # Sources
 //!

@@ -1,11 +1,11 @@
-//! The references to an entry of a link-level table: the record with which its count is compared.
+//! Who keeps an entry of a link-level table alive: the account that its count is checked against.
 //!
 //! # Overview
 //!
-//! The count of an entry is an int, which does not say whose the references are. A forgotten reference would show
-//! only as memory that is never freed, much later and without a name. So each reference is recorded when it is taken
-//! (its holder, and which LWP took it, on which CPU, where), and removed when it is released. At each release of the
-//! entry's lock the count must equal the number of references of the known holders:
+//! The count of an entry is an int. Which of its references is whose, an int does not tell; so a reference that is
+//! forgotten shows, if at all, as memory that never comes back, long after and without a name. Here each reference is
+//! written down when it is taken (whose it is, and which LWP took it, on which CPU, where), and crossed out when it is
+//! dropped. At each release of the entry's lock its count must be what those answer for who can be asked:
 //!
 //! ```text
 //! refcnt == 1 if it is linked           (the table)
@@ -14,22 +14,22 @@
 //!         + the holders that are written down
 //! ```
 //!
-//! A timer is *in flight* from the moment when softclock takes it off its list (it is no longer pending) until its
-//! handler releases the reference with which it was scheduled. A handler that returns without doing so is no longer
-//! in flight either. The two terms of the timer are read at one moment, under the lock of its callout.
+//! A timer is *in flight* from the moment in which softclock takes it off its list (it is pending no more) until its
+//! handler drops the reference that it was scheduled with; a handler that returns without doing so is in flight no
+//! more either. The two terms of the timer are read at one moment, under the lock of its callout.
 //!
 //! # What it knows
 //!
-//! The protocol described in the header of [`llatbl`](crate::net::llatbl). It makes no decisions, and knows of no
-//! bug: the recorded references of the table and of the timer are only for the report, and are not counted.
+//! The protocol, as the header of [`llatbl`](crate::net::llatbl) has it. It decides nothing, and knows no bug: what is
+//! written down of the table and of the timer is there to be told, and is not counted.
 //!
 //! # Contexts
 //!
-//! With the entry's lock held: for writing to change it, in either mode to read it.
+//! With the entry's lock held: to write for changes, in either way to look.
 //!
 //! # Differences from NetBSD
 //!
-//! NetBSD has nothing like it. It costs a few words per entry, and nothing without the feature `contracts`.
+//! NetBSD has nothing like it. It costs a few words an entry, and nothing without the feature `contracts`.
 
 use core::fmt;
 use core::panic::Location;
@@ -40,7 +40,7 @@ use crate::kern::lwp::{Name, curcpu, curlwp};
 use crate::mem::Local;
 use crate::net::InAddr;
 
-/// Recorded references per entry. Further ones are only counted, and their holders are not known.
+/// References of an entry that are written down. What is beyond is only counted, and whose it is is not known.
 const MOST: usize = 6;
 
 /// Whose a reference is.

@@ -2,19 +2,19 @@
 //!
 //! # Overview
 //!
-//! When a card has received something, its interrupt comes on some CPU. The handler *claims* each receive queue that
-//! is free, and schedules a softint of level softnet on its CPU. The softint takes the frames out
-//! ([`machine::nic_receive`]), each into a packet, and passes them to the interface. When there are no more it
-//! releases the claim. Without a stack, the interrupt goes to a [`listener`].
+//! A card has received something: its interrupt comes on some CPU. The handler *claims* each receive queue that nobody
+//! has, and schedules a softint of the level of softnet on its CPU; the softint takes the frames out
+//! ([`machine::nic_receive`]), each into a packet, and gives them to the interface. When there are no more it gives the
+//! claim back. Without a stack the interrupt is a [`listener`]'s.
 //!
 //! # Contexts
 //!
 //! `intr`: hard interrupt at IPL_VM. `attach`: thread, or boot. Sending: softint up to softnet, or thread.
 //!
-//! # A frame that arrives just after the softint has checked
+//! # A frame that comes when the softint has just looked
 //!
-//! Its interrupt may come on another CPU, which finds the queue claimed. It leaves a note, which the owner of the
-//! claim finds when it releases the claim:
+//! Its interrupt may come on another CPU, which finds the queue claimed. It leaves a note, and who gives the claim back
+//! finds it:
 //!
 //! ```text
 //! softint on cpu0                      interrupt on cpu1
@@ -28,29 +28,27 @@
 //!
 //! # Under load
 //!
-//! The protocols' softints have the same level, and get their turn when this one returns. So it takes at most half as
-//! many frames at a time as the ring of a protocol holds, keeps its claims, and schedules itself again.
+//! The protocols' softints are of the same level, and have their turn when this one returns. So it takes half as many frames
+//! at a time as the ring of a protocol holds, keeps its claims, and schedules itself again.
 //!
-//! A softint that schedules itself would outlive `softint_disestablish`, which waits only for what is already queued.
-//! So the stack is removed from the kernel before that, and a softint that finds no stack stops.
+//! Who schedules itself would outlive `softint_disestablish`, which waits for what is queued already. So the stack is taken
+//! from the kernel before that, and a softint that finds none lets it be.
 //!
 //! # Invariants
 //!
-//! 1. A queue is emptied only by the CPU that has claimed it.
-//! 2. After each interrupt a queue either is free and was checked later, or is claimed and will be.
-//! 3. The claim names a CPU, so the softint of another CPU leaves the queue alone.
+//! 1. A queue is emptied by who has claimed it, and by nobody else.
+//! 2. After each interrupt a queue is free and was looked at later, or it is claimed and will be.
+//! 3. The claim names a CPU, so the softint of another leaves the queue alone.
 //!
 //! # Lock order
 //!
-//! `nic_tx` of a card, a spin mutex at IPL_VM: one CPU at a time passes frames to the card. Nothing is taken under
-//! it.
+//! `nic_tx` of a card, a spin mutex at IPL_VM: one CPU at a time gives it frames. Nothing is taken under it.
 //!
 //! # Differences from NetBSD
 //!
-//! The handler takes no packets out, because they come from kmem(9), which a hard interrupt must not call. NetBSD's
-//! drivers allocate in the handler, from a pool at IPL_VM; those for fast cards leave it to a softint under load
-//! (`ixg(4)`, `vioif(4)`), as this one always does. A card is never detached while it runs; its interface can be
-//! ([`detach`]).
+//! The handler takes no packets out: they come from kmem(9), which a hard interrupt must not call. NetBSD's drivers
+//! allocate in the handler, from a pool at IPL_VM; those for fast cards leave it to a softint under load (`ixg(4)`,
+//! `vioif(4)`), as this one always does. A card is never detached while it runs: its interface is ([`detach`]).
 //!
 //! # Sources
 //!
@@ -70,14 +68,14 @@ use crate::net::mbuf::{End, Mbuf};
 use crate::net::stats::Count;
 use crate::net::{Net, listener};
 
-/// Maximum number of receive queues per card.
+/// Most receive queues of a card that are used.
 const QUEUES: usize = 16;
-/// Maximum number of cards: together with the other interfaces, each must have an index.
+/// Most cards that are used: with the others, they must have an index each.
 const CARDS: usize = MAX_INTERFACES - 3;
 
-/// The claim of a receive queue: 0 if it is free, otherwise the CPU that empties it, with a note ([`AGAIN`]).
+/// Whose a receive queue is: a word that is 0 if nobody empties it, else names the CPU that does, with a note ([`AGAIN`]).
 const FREE: u32 = 0;
-/// The queue must be checked again before it is released.
+/// It is to be looked at again before it is given back.
 const AGAIN: u32 = 1;
 
 /// The word of a queue that a CPU has claimed.
@@ -229,7 +227,7 @@ pub(crate) fn intr() {
     }
 }
 
-/// Tries to claim a queue. True: it was free, and now belongs to this CPU.
+/// Asks for a queue to be emptied. True: it was free, and is this CPU's now.
 fn ask(claim: &AtomicU32, cpu: usize) -> bool {
     let mut word = claim.load(Relaxed);
     loop {
@@ -244,7 +242,7 @@ fn ask(claim: &AtomicU32, cpu: usize) -> bool {
     }
 }
 
-/// Releases a queue of this CPU. False: another CPU has left a note, and it still belongs to this CPU.
+/// Gives a queue of this CPU back. False: somebody asked meanwhile, and it is this CPU's still.
 fn give_back(claim: &AtomicU32, cpu: usize) -> bool {
     let own = claimed_by(cpu);
     let given = claim.compare_exchange(own, FREE, AcqRel, Relaxed).is_ok();
@@ -282,8 +280,8 @@ fn softintr(net: Arg) {
     }
 }
 
-/// Schedules the softint again, unless the stack is ending: its end makes cross calls that run after what is queued,
-/// and the softint must not be queued after those. Their interrupt cannot come between the check and the schedule.
+/// Schedules the softint again, unless the stack is ended: who ends it has cross calls come behind what is queued, and
+/// must not find the softint behind those. Their interrupt does not come between the look and the queue.
 fn go_on(net: &'static Net) {
     let s = spl::splhigh();
     let lives = net.kernel.net.load(Acquire).is_some();
@@ -301,7 +299,7 @@ fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) -> bool 
     let mut emptied = false;
     for _ in 0..limit {
         let Some(mut m) = Mbuf::get() else {
-            // Taken anyway, because a card interrupts again only after it was found empty.
+            // Taken all the same: a card interrupts again only when it was found empty.
             emptied = !lose(net, (unit, queue));
             if emptied {
                 break;

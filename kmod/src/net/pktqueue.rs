@@ -1,11 +1,11 @@
-//! pktqueue(9): the queues between the interfaces and a protocol, one per CPU.
+//! pktqueue(9): the queues between the interfaces and a protocol, one on each CPU.
 //!
 //! # Overview
 //!
-//! A packet queue has a ring ([pcq](crate::kern::pcq)) per CPU and a softint of level softnet. A caller with a packet
-//! for the protocol picks a CPU by the hash of the packet's flow ([`pktq_rps_hash`]), puts the packet into the ring
-//! of that CPU, and schedules the softint there. So the packets of a flow stay in order, and flows are spread over
-//! the CPUs. The softint takes every packet that it can get ([`Pktqueue::dequeue`]).
+//! A packet queue has a ring ([pcq](crate::kern::pcq)) for each CPU and a softint of the level of softnet. Who has a
+//! packet for the protocol picks a CPU by the hash of the packet's flow ([`pktq_rps_hash`]), puts the packet into the ring
+//! of that CPU, and schedules the softint there: so the packets of a flow stay in order, and flows are spread over the
+//! CPUs. The softint takes all it can get ([`Pktqueue::dequeue`]).
 //!
 //! # Contexts
 //!
@@ -15,18 +15,18 @@
 //! | [`Pktqueue::dequeue`] | the queue's own softint |
 //! | [`Pktqueue::barrier`], [`Pktqueue::flush`], [`Pktqueue::set_maxlen`] | thread that may sleep; any number at once |
 //! | [`Pktqueue::create`] | thread, or boot |
-//! | [`Pktqueue::destroy`] | thread that may sleep; the queue is not used any more |
+//! | [`Pktqueue::destroy`] | thread that may sleep; nobody uses the queue any more |
 //!
 //! # Per-CPU operation
 //!
-//! A ring is emptied by its own CPU alone, at level softnet. It is also swapped and flushed at that level, by a cross
-//! call, which therefore never interrupts a dequeue. Producers also run at that level. So after a barrier of that
-//! level on every CPU, no producer still uses a ring that was swapped out.
+//! A ring is emptied by its own CPU alone, at the level of softnet. So is it swapped and flushed, by a cross call which
+//! runs at that level: it never comes into the middle of a dequeue. Whoever puts does it at that level, too: so when a
+//! barrier of that level has been on every CPU, nobody still has a ring in hand that was swapped away.
 //!
 //! # The barrier
 //!
 //! [`Pktqueue::barrier`] waits until all packets have been handled that were put before it was called. It puts a
-//! *marker* into each ring; a CPU that takes a marker counts it and continues with the next item.
+//! *marker* into each ring; a CPU that takes it counts it and goes on with the next item.
 //!
 //! ```text
 //! producer        ring of cpu1        cpu1                          barrier
@@ -37,9 +37,9 @@
 //!                                     b is handled                  pq_barrier is 1: a was handled
 //! ```
 //!
-//! A ring that appears empty also gets a marker. If its first item cannot be taken, there may still be items: a
-//! producer may be about to fill the first slot, with packets after it that were put before the barrier was called.
-//! And an empty ring does not mean that all packets were handled: the softint may be handling the last one.
+//! A ring that looks empty gets its marker, too. That its first item cannot be had does not say that there is none: a
+//! producer may be just putting it, with packets behind it that were put before the barrier was called. And that there is
+//! none does not say that all were handled: the softint may have the last one in its hands.
 //!
 //! # Invariants
 //!
@@ -49,27 +49,27 @@
 //!
 //! # Lock order
 //!
-//! `pq_lock`, with which it sleeps, comes after IFNET_LOCK, and nothing comes after it. Not with `softnet_lock` held:
-//! the softint may need that.
+//! `pq_lock`, under which it sleeps, comes after IFNET_LOCK and before nothing. Not with `softnet_lock` held: the softint
+//! may need it.
 //!
 //! # Memory order
 //!
-//! The ring of a CPU is published by the swap (release, acquire). The cross calls order its last use. Packets are
-//! ordered by their ring. The count of the barrier is a release of what was handled.
+//! The ring of a CPU is published by the swap (release, acquire); that the ring is not used any more is ordered by the
+//! cross calls. Packets are ordered by their ring. The count of the barrier is a release of what was handled.
 //!
 //! # Differences from NetBSD
 //!
-//! * [`Pktqueue::barrier`] puts a marker into every ring. NetBSD does so only if `pcq_peek` finds an item, which
-//!   misses packets as described above (the scenario `net-pktqueue` found that, on 2 CPUs after 139,384 schedules).
-//! * [`Pktqueue::enqueue`] raises the level to softnet itself. In NetBSD a caller with only preemption off can still
-//!   be interrupted by the barrier of `pktq_set_maxlen`, while it uses a ring that is then freed.
-//! * [`Pktqueue::flush`] empties each ring on its own CPU, so packets may arrive meanwhile; in NetBSD the caller
-//!   prevents that.
-//! * [`Pktqueue::set_maxlen`] holds `pq_lock` until the contents of the old rings are in the new ones, so that a
-//!   barrier cannot overtake them.
-//! * [`Pktqueue::destroy`] disestablishes the softint *before* it frees the rings.
-//! * The rings are in an array, not in percpu(9) storage, because other CPUs read it all the time. The hash is a
-//!   mixture of addresses and ports, without a key (NetBSD: Toeplitz).
+//! * [`Pktqueue::barrier`] puts a marker into every ring; there, only if `pcq_peek` finds an item, which misses packets as
+//!   above (the scenario `net-pktqueue` found that, on 2 CPUs after 139,384 schedules).
+//! * [`Pktqueue::enqueue`] raises the level to softnet itself. There, a caller that only has preemption off can still be
+//!   interrupted by the barrier of `pktq_set_maxlen`, with a ring in hand that is then freed.
+//! * [`Pktqueue::flush`] empties each ring on its own CPU, so that packets may come meanwhile; there the caller keeps
+//!   them away.
+//! * [`Pktqueue::set_maxlen`] holds `pq_lock` until what was in the old rings is in the new, so that a barrier cannot
+//!   overtake it.
+//! * [`Pktqueue::destroy`] ends the softint *before* it frees the rings.
+//! * The rings stand in an array, not in percpu(9) storage: other CPUs read it all the time. The hash is a mixture of
+//!   addresses and ports, without a key (Toeplitz there).
 //!
 //! # Sources
 //!

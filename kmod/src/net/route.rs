@@ -1,10 +1,10 @@
-//! route(4): the interface by which a packet leaves, and the next hop.
+//! route(4): which interface a packet leaves by, and which host it goes to first.
 //!
 //! # Overview
 //!
-//! The table is a list under an rwlock, the longest prefix first. [`rtalloc1`] returns a route with a counted
-//! reference; [`rt_unref`] releases it. A deleted route is removed from the table at once. A worker frees it when it
-//! has no references, because the thread that deletes it may hold something that the holder of a reference waits for.
+//! The table is a list under a rwlock, the longest prefix first. [`rtalloc1`] gives a route with a reference counted;
+//! [`rt_unref`] gives it back. A route that was deleted is out of the table at once, and is freed when nobody has it any
+//! more, by a worker: whoever deletes it may hold what a reference's holder waits for.
 //!
 //! # Contexts
 //!
@@ -16,9 +16,9 @@
 //!
 //! # Updates
 //!
-//! [`rt_update`] changes a route that is in use. While the route is marked RTF_UPDATING, lookups do not return it (a
-//! packet then has no route; no thread *waits* for an update, because it might hold what the updater needs). When all
-//! references have been released, the route is changed, and the mark is removed.
+//! [`rt_update`] changes a route that others use. While it is marked RTF_UPDATING nobody gets it (a packet then finds no
+//! route; nobody *waits* for an update, for who waits may hold what the updater needs); when all who have it gave it
+//! back, it is changed, and the mark goes.
 //!
 //! # Waiting for references
 //!
@@ -29,8 +29,8 @@
 //! yes: lock, broadcast, unlock
 //! ```
 //!
-//! All four are sequentially consistent: one of the two sees the other. After its subtraction [`rt_unref`] does not
-//! touch the route, which may be freed by then.
+//! All four are sequentially consistent: one of the two sees the other. After its subtraction [`rt_unref`] does not touch
+//! the route, which may be freed by then.
 //!
 //! # Invariants
 //!
@@ -44,10 +44,10 @@
 //!
 //! # Differences from NetBSD
 //!
-//! * NetBSD's [`rt_unref`] reads the flags of the route after its subtraction, when the worker may have freed it.
-//! * No caches of routes (`rtcache`), and so no passive references to them, only a count. No metrics, no messages on
-//!   routing sockets, no cloning. Routes are not waited for while they are updated.
-//! * A route has the index of its interface, which is looked up by its users.
+//! * [`rt_unref`] there reads the flags of the route after its subtraction, when the worker may have freed it.
+//! * No caches of routes (`rtcache`), and so no passive references to them: a count is all. No metrics, no messages on
+//!   routing sockets, no cloning. No route is waited for while it is updated.
+//! * A route names its interface by its index, which whoever uses the route looks up.
 //!
 //! # Sources
 //!

@@ -1,21 +1,21 @@
-//! The counters of the protocols, and a check that they balance.
+//! What the protocols count, and whether it adds up.
 //!
 //! # Overview
 //!
-//! Every packet is counted when it is made and when it ends, with one [`End`]; there is no other way to free one. In
-//! addition, each layer counts what arrives and what becomes of it. [`accounting`] checks at rest that nothing is
-//! missing:
+//! Every packet is counted when it is made and when it ends, under one [`End`]: there is no other way to be rid of
+//! one. Besides, each layer counts what comes in and what became of it. [`accounting`] checks at rest that nothing
+//! is missing:
 //!
-//! | arrived | became |
+//! | what came | is what became of it |
 //! |---|---|
-//! | packets made | packets ended + packets that are kept |
+//! | packets made | packets ended + packets that somebody keeps |
 //! | frames to Ethernet | to IP + to ARP + dropped |
 //! | packets that IP took from its queue | to ICMP + to UDP + dropped |
 //! | messages to ICMP | echo requests + others + dropped |
 //! | echo requests | echo replies given to IP |
 //! | datagrams to UDP | to sockets + dropped |
 //! | packets put into a protocol's queue | taken out + flushed + in it |
-//! | frames that the machine's cards delivered, accepted and refused | those that the driver has counted |
+//! | packets taken out of IP's queue | packets that IP took |
 //! | frames that the machine's cards gave, took and refused | those that the driver has counted |
 //!
 //! # Contexts
@@ -24,11 +24,11 @@
 //!
 //! # Memory order
 //!
-//! Counting is a relaxed addition that belongs to the current step, as in evcnt(9): exact at rest.
+//! Counting is a relaxed addition that belongs to the step under way, as evcnt(9): exact at rest.
 //!
 //! # Differences from NetBSD
 //!
-//! In NetBSD each protocol has a table of counters per CPU (`IP_STATINC`), and their sum is not checked.
+//! There, each protocol has a table of counters for each CPU (`IP_STATINC`), and nobody checks their sum.
 //!
 //! # Sources
 //!
