@@ -219,7 +219,7 @@ fn a_contract_is_explained_by_its_name() {
     let wrong = rumplab(&["explain", "mutex-ownd"]);
     assert_eq!(wrong.status, Some(2));
     assert!(
-        wrong.err.contains("did you mean mutex-owned"),
+        wrong.err.contains("did you mean `mutex-owned`"),
         "{}",
         wrong.err
     );
