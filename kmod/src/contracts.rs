@@ -264,6 +264,9 @@ index! {
     "callout-destroy":
         "A callout is destroyed only if it is neither pending nor running."
         "Call callout_halt first, which also waits for a running handler; callout_stop does not wait."
+    "callout-freed":
+        "Memory is freed only if no callout in it is pending."
+        "Halt and destroy the callout before its memory is freed; softclock would otherwise use freed memory."
     "callout-flags":
         "The state of a queued callout is not overwritten."
         "It was initialized, or its memory reused, while it was pending. Halt it first."
