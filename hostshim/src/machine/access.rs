@@ -368,7 +368,7 @@ impl Engine {
         }
     }
 
-    /// A name for the lock, or whatever has no parts, at this address.
+    /// A name for the lock at this address, or for another object without parts.
     pub(crate) fn object_of(&self, addr: usize) -> String {
         self.object(Op {
             addr,

@@ -42,7 +42,7 @@ pub(crate) struct Watch {
     reread: Cell<usize>,
     /// Whether the CPU must be held back before its next step.
     spins: Cell<bool>,
-    /// The context that was held back here last, and the place in the source where it was.
+    /// The context that was last held back here, and its place in the source.
     spun: Cell<Option<(usize, &'static Location<'static>)>>,
 }
 
@@ -122,12 +122,13 @@ impl Watch {
         spins
     }
 
-    /// This context is held back, before its step at that place.
+    /// Records that this context is held back before its step at that place.
     pub(crate) fn remember(&self, context: usize, at: &'static Location<'static>) {
         self.spun.set(Some((context, at)));
     }
 
-    /// Whether this context was held back before its step at that place: if it is there again, it spins still.
+    /// Whether this context was already held back before its step at that place. If it is there again, it still
+    /// spins.
     pub(crate) fn spun(&self, context: usize, at: Option<&'static Location<'static>>) -> bool {
         self.spun
             .get()
@@ -165,7 +166,7 @@ impl Watch {
         (1..=WATCHED).contains(&self.count.get()) && self.writes.get() == writes
     }
 
-    /// What the CPU loaded when it was held back last.
+    /// What the CPU loaded when it was last held back.
     pub(crate) fn reread(&self) -> impl Iterator<Item = usize> + '_ {
         self.rereads[..self.reread.get()].iter().map(Cell::get)
     }

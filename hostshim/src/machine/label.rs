@@ -56,13 +56,13 @@ impl Labels {
             .retain(|&(start, _), _| start < offset || start >= offset + size);
     }
 
-    /// The labels of what lies in the `size` bytes at `offset`.
+    /// The labels in the `size` bytes at `offset`.
     pub(crate) fn within(&self, offset: usize, size: usize) -> Labels {
         let inside = self.0.range((offset, 0)..(offset + size, 0));
         Labels(inside.map(|(&at, label)| (at, label.clone())).collect())
     }
 
-    /// Adds what `others` has, `from` being `to` here.
+    /// Adds the labels of `others`, with `from` moved to `to`.
     pub(crate) fn add_moved(&mut self, others: Labels, from: usize, to: usize) {
         let moved = others.0.into_iter();
         self.0

@@ -21,10 +21,10 @@
 //! | `heap` | Rust's heap inside a run |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
-//! | `cards` | network cards, and the wire that joins them |
-//! | `counters` | what a fuzzer sees of a run; for the fuzz targets only |
-//! | `spins` | who spins for what at the end of a run |
-//! | `label`, `trace`, `waits` | names, the trace, and who waits for whom at its end |
+//! | `cards` | network cards, and the wire between them |
+//! | `counters` | feedback for a fuzzer; for the fuzz targets only |
+//! | `spins` | which CPUs spin at the end of a run, and for what |
+//! | `label`, `trace`, `waits` | names, the trace, and the wait-for graph at the end |
 //!
 //! # What is checked
 //!
@@ -262,7 +262,7 @@ impl Machine {
         }
     }
 
-    /// Whether more is to be known of a failure of that kind if the run is repeated and recorded.
+    /// Whether a failure of that kind can be explained better if the run is repeated and recorded.
     fn has_another_side(&self, kind: FailureKind) -> bool {
         names_two_sides(kind) || kind == FailureKind::Livelock && self.engine.has_spinners()
     }

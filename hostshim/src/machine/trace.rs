@@ -64,31 +64,31 @@ pub enum What {
     Begin(Layer),
     /// It has ended, or returned the CPU.
     End(Layer),
-    /// Something is done with a condition variable. Belongs to the step under way.
+    /// An operation on a condition variable. Belongs to the current step.
     Condvar {
-        /// Which one, as accesses call it.
+        /// The condition variable, named as in accesses.
         object: String,
-        /// What is done.
+        /// The operation.
         act: Act,
     },
 }
 
-/// What is done with a condition variable.
+/// An operation on a condition variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
     /// The context goes to sleep on it, and releases this mutex.
     Sleep {
-        /// The mutex, as accesses call it.
+        /// The mutex, named as in accesses.
         interlock: String,
     },
     /// The context signals it.
     Signal {
-        /// Whether somebody sleeps there.
+        /// Whether an LWP sleeps there.
         sleepers: bool,
     },
     /// It broadcasts.
     Broadcast {
-        /// Whether somebody sleeps there.
+        /// Whether an LWP sleeps there.
         sleepers: bool,
     },
 }
@@ -188,7 +188,7 @@ pub(crate) struct Site {
 #[derive(Default)]
 pub(crate) struct Recorder {
     pub(crate) labels: Labels,
-    /// What the labels were of memory that was given back in this run.
+    /// The labels of memory that was freed in this run.
     buried: Labels,
     pub(crate) events: Vec<TraceEvent>,
     /// Last access by cell, CPU, and whether it was a write.
@@ -243,7 +243,7 @@ impl Recorder {
         self.forget_objects(offset, size);
     }
 
-    /// What lay in the `size` bytes at `offset` was given back. Points are not named after it any more; messages are.
+    /// The object in the `size` bytes at `offset` was freed. Points are no longer named after it, but messages are.
     pub(crate) fn bury_labels(&mut self, offset: usize, size: usize) {
         let gone = self.labels.within(offset, size);
         self.buried.add_moved(gone, offset, offset);
@@ -257,7 +257,7 @@ impl Recorder {
         self.forget_objects(offset, size);
     }
 
-    /// What lay at `from` lies at `to` from now on.
+    /// The object at `from` was moved to `to`.
     pub(crate) fn move_labels(&mut self, from: usize, to: usize, size: usize) {
         let moved = self.labels.within(from, size);
         self.labels.add_moved(moved, from, to);
@@ -266,7 +266,7 @@ impl Recorder {
         self.forget_objects(to, size);
     }
 
-    /// The name that an object had which was given back in this run.
+    /// The name of an object that was freed in this run.
     pub(crate) fn buried(&self, offset: usize, kind: Kind) -> Option<String> {
         self.buried.resolve(offset, kind, true)
     }
@@ -315,7 +315,7 @@ impl Recorder {
             .insert((offset, site.cpu, site.kind.writes()), site);
     }
 
-    /// Remembers who wrote the atomic cell at `offset`.
+    /// Records the writer of the atomic cell at `offset`.
     pub(crate) fn stored(&mut self, offset: usize, site: Site) {
         self.stores.insert(offset, site);
     }

@@ -26,29 +26,29 @@ pub struct WaitGraph {
     pub alike: usize,
     /// The LWPs that wait.
     pub waiters: Vec<Waiter>,
-    /// The LWPs that are on a CPU, and not for want of others.
+    /// The LWPs that are on a CPU and could continue on their own.
     pub running: Vec<Running>,
 }
 
 /// A node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitNode {
-    /// What it is called. Of several locks of one name each is called as accesses call it, or has a number.
+    /// The name. Locks of the same name are named as in accesses, or numbered.
     pub name: String,
     /// Its kind.
     pub kind: NodeKind,
     /// Whether it is on a cycle.
     pub in_cycle: bool,
-    /// Of a lock: what accesses call it.
+    /// For a lock: its name in accesses.
     pub object: Option<String>,
-    /// Of the callout thread of a CPU: what it runs.
+    /// For the callout thread of a CPU: the callout that it runs.
     pub callout: Option<Callout>,
 }
 
 /// A callout that runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Callout {
-    /// What accesses call it.
+    /// Its name in accesses.
     pub object: String,
     /// Where in the source it was scheduled.
     pub scheduled: Option<String>,
@@ -86,9 +86,9 @@ pub enum NodeKind {
     Localcount,
     /// The work of a workqueue.
     Workqueue,
-    /// A word that somebody spins for.
+    /// A word for which a CPU spins.
     Word,
-    /// A CPU that somebody occupies.
+    /// A CPU that an LWP occupies.
     Cpu,
 }
 
@@ -148,7 +148,7 @@ pub struct Waiter {
     pub operations: Vec<&'static str>,
     /// What ends the wait.
     pub until: Until,
-    /// What it sleeps on, as accesses call it.
+    /// What it sleeps on, named as in accesses.
     pub object: Option<String>,
     /// Whether it sleeps on a condition variable, and nothing in the graph will signal it.
     pub is_lost: bool,
@@ -168,8 +168,8 @@ pub enum Until {
 }
 
 impl WaitGraph {
-    /// The LWPs that never go on, by their nodes: those in a cycle, or that a cycle is told to begin with; without one, those
-    /// that nobody is left to signal; without those, all that wait.
+    /// The nodes of the LWPs that never continue: those in a cycle, or whose chain leads to one; without a cycle,
+    /// those that no LWP is left to signal; without those, all that wait.
     pub fn stuck(&self) -> Vec<usize> {
         let mut stuck = Vec::new();
         let mut add = |node: usize| {
@@ -193,7 +193,7 @@ impl WaitGraph {
         stuck
     }
 
-    /// Whether it is a wake-up that is missing: there is no cycle, nobody is on a CPU, and somebody waits for a signal.
+    /// Whether a wake-up is missing: there is no cycle, no LWP is on a CPU, and an LWP waits for a signal.
     pub fn is_lost_wakeup(&self) -> bool {
         let lost = self.waiters.iter().any(|waiter| waiter.is_lost);
         self.cycles.is_empty() && self.running.is_empty() && lost
@@ -212,7 +212,7 @@ impl WaitGraph {
         }
     }
 
-    /// These nodes, each of which waits for the next, and the last for the first, are a cycle.
+    /// Marks these nodes as a cycle, in which each waits for the next and the last for the first.
     pub(super) fn mark_cycle(&mut self, nodes: &[usize]) {
         for (position, &from) in nodes.iter().enumerate() {
             let to = nodes[(position + 1) % nodes.len()];
@@ -230,7 +230,7 @@ impl WaitGraph {
         nodes.position(|node| node.kind == NodeKind::Lwp && node.name == name)
     }
 
-    /// Gives every lock a name of its own.
+    /// Gives every lock a unique name.
     fn tell_apart(&mut self) {
         let is_lock = |node: &WaitNode| matches!(node.kind, NodeKind::Mutex | NodeKind::Rwlock);
         let names = Vec::from_iter(self.nodes.iter().map(|node| node.name.clone()));
@@ -319,7 +319,7 @@ impl WaitGraph {
     }
 }
 
-/// What a CPU of the kernel that is asked does.
+/// What a CPU of the current kernel does.
 fn does(cpu: usize) -> String {
     let pending = host::current().map(|engine| engine.cpus[engine.own_cpu(cpu)].pending.get());
     match pending {
@@ -329,7 +329,7 @@ fn does(cpu: usize) -> String {
     }
 }
 
-/// What accesses call the lock, or whatever has no parts, that lies there.
+/// The name in accesses of the lock at this address, or of another object without parts.
 fn object_at(address: usize) -> Option<String> {
     host::current().map(|engine| engine.structure_of(address))
 }

@@ -129,7 +129,7 @@ fn is_same_cycle(one: &str, other: &str) -> bool {
     if one == other {
         return true;
     }
-    // Locks of one name have numbers, which depend on where the telling begins.
+    // Locks of one name have numbers, which depend on the first station.
     let name = |station: &str| station.split('#').next().unwrap_or("").to_owned();
     let stations = |line: &str| Vec::from_iter(line.split(" => ").map(name));
     let (one, mut other) = (stations(one), stations(other));

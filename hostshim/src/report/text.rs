@@ -53,7 +53,7 @@ impl Text {
         self.add(role, &line);
     }
 
-    /// Adds an indented paragraph, as [`Text::wrap`] does; from the second line on it is indented further.
+    /// Adds an indented paragraph, as [`Text::wrap`] does, with a deeper indent from the second line on.
     pub fn wrap_hanging(&mut self, role: Role, paragraph: &str) {
         let first = self.0.len();
         self.wrap(role, paragraph);

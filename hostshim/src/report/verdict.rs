@@ -78,12 +78,12 @@ fn body(account: &Account<'_>, failure: &Failure) -> Text {
     text
 }
 
-/// Most columns that the object of a fact is filled up to.
+/// The greatest width of the column with the objects of facts.
 const WHAT: usize = 44;
-/// Most participants that are told.
+/// The most participants that are printed.
 const PARTICIPANTS: usize = 6;
 
-/// Who holds what and waits for what, and where; then the same in a line.
+/// Which LWP holds what and waits for what, and where; then the same in one line.
 fn deadlock(account: &Account<'_>) -> Text {
     let mut text = Text::default();
     let graph = &account.waits;
@@ -91,7 +91,7 @@ fn deadlock(account: &Account<'_>) -> Text {
         text.add(Role::Failure, format!("  {}", lost_wakeup(account)));
     }
     for Running { name, cpu, does } in &graph.running {
-        // Who spins for a lock waits.
+        // An LWP that spins for a lock counts as waiting.
         if !account.participants.iter().any(|it| it.name == *name) {
             text.add(Role::Failure, format!("  {name} {does} on cpu{cpu}"));
         }
@@ -153,7 +153,7 @@ fn table(told: &[Participant]) -> Text {
     text
 }
 
-/// Who sleeps on what, for ever.
+/// Which LWP sleeps on what for ever.
 fn lost_wakeup(account: &Account<'_>) -> String {
     let graph = &account.waits;
     let lost = || graph.waiters.iter().filter(|waiter| waiter.is_lost);
@@ -177,10 +177,10 @@ fn lost_wakeup(account: &Account<'_>) -> String {
     )
 }
 
-/// Most threads that are told of those that wait outside of the cycle.
+/// The most threads outside the cycle that are printed.
 const OTHERS: usize = 3;
 
-/// Who waits for them.
+/// Which threads wait for those in the cycle.
 fn also_blocked(account: &Account<'_>) -> Vec<String> {
     let graph = &account.waits;
     let is_told = |waiter: &&Waiter| {

@@ -89,7 +89,7 @@ pub struct CalloutCpu {
     cc_ticks: Guarded<u32>,
     /// The callout whose handler runs.
     cc_active: Guarded<usize>,
-    /// Where that was scheduled: for reports, with contracts.
+    /// Where it was scheduled: for reports, with contracts.
     cc_scheduled: Private<Option<&'static Location<'static>>>,
     /// The LWP that runs handlers, while it does.
     cc_lwp: Guarded<Option<&'static Lwp>>,
@@ -148,7 +148,7 @@ impl CalloutCpu {
         (active != 0).then(|| (active, self.cc_scheduled.get()))
     }
 
-    /// The first callout that is pending here and lies in the `size` bytes at `at`.
+    /// The first pending callout in the `size` bytes at `at`.
     fn pending_in(&self, at: usize, size: usize) -> Option<&'static Callout> {
         let lists = core::iter::once(&self.cc_todo).chain(self.cc_wheel.peek());
         lists.flat_map(Link::peek).find_map(|link| {
@@ -229,7 +229,7 @@ pub struct Callout {
     c_arg: Guarded<Arg>,
     /// How often it has run.
     c_runs: Guarded<u32>,
-    /// Where it was scheduled last: for reports, with contracts. The lock protects it, too.
+    /// Where it was last scheduled: for reports, with contracts. The lock protects it, too.
     c_scheduled: Private<Option<&'static Location<'static>>>,
 }
 
@@ -618,9 +618,9 @@ fn assert_may_wait(what: &str) {
     );
 }
 
-/// Sees to it that no callout is pending in the `size` bytes at `at`, which are freed next.
+/// Asserts that no callout is pending in the `size` bytes at `at`, which are about to be freed.
 ///
-/// Panics (contract `callout-freed`) if one is: softclock would look at freed memory.
+/// Panics (contract `callout-freed`) if one is: softclock would access freed memory.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
@@ -635,7 +635,8 @@ pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
 #[track_caller]
 fn assert_none_pending_on(ci: &'static Cpu, at: usize, size: usize, what: &'static str) {
     let cc = &ci.ci_callout;
-    // Where CPUs take turns the lists are whole at every step, and the lock would order what it is not meant to order.
+    // If CPUs take turns, the lists are consistent at every step, and the lock would order accesses that it must not
+    // order.
     let locks = !machine::takes_turns();
     if locks {
         cc.cc_lock.spin_enter();

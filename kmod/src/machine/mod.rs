@@ -92,9 +92,9 @@ pub enum Mark {
         /// That of the mutex.
         interlock: usize,
     },
-    /// The running LWP signals the condition variable at this address, on which somebody sleeps, or nobody.
+    /// The running LWP signals the condition variable at this address, on which an LWP sleeps, or none.
     Signals(usize, bool),
-    /// It broadcasts on the condition variable at this address, on which somebody sleeps, or nobody.
+    /// It broadcasts on the condition variable at this address, on which an LWP sleeps, or none.
     Broadcasts(usize, bool),
     /// The callout at this address begins to run. It was scheduled at this place, if that is known.
     Fires(usize, Option<&'static Location<'static>>),
@@ -223,7 +223,7 @@ pub unsafe trait Machine {
     fn halts(_cpu: usize) -> bool {
         false
     }
-    /// The `size` bytes at `from` lie at `to` from now on: their names go with them. Asked for only while
+    /// The object of `size` bytes at `from` was moved to `to`, and its names with it. Called only while
     /// [`tracing`](Self::tracing).
     fn moved(_from: usize, _to: usize, _size: usize) {}
     /// Gives the structure of `size` bytes at `addr` a name and fields.
@@ -724,7 +724,7 @@ pub fn takes_turns() -> bool {
     return false;
 }
 
-/// Says that the `size` bytes at `from` lie at `to` from now on: their names go with them.
+/// Reports that the object of `size` bytes at `from` was moved to `to`, and its names with it.
 #[inline(always)]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn moved(from: usize, to: usize, size: usize) {

@@ -6,9 +6,9 @@
 //! Everything else that a report needs is derived from these here, once for all formats:
 //!
 //! * `spans`: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
-//! * `moments`: the few steps that tell it in short;
-//! * `participants`: of a deadlock, who holds what and waits for what, and where;
-//! * `ordering`: of a race, what could have ordered its sides.
+//! * `moments`: the key steps;
+//! * `participants`: for a deadlock, which LWP holds what and waits for what, and where;
+//! * `ordering`: for a race, what could have ordered its sides.
 //!
 //! Times are positions in the trace: a span begins with the event at `begin` and ends before the one at `end`.
 
@@ -100,7 +100,7 @@ pub struct Account<'a> {
     pub moments: Vec<Moment>,
     /// For a race: what could have ordered its sides.
     pub ordering: Option<Ordering>,
-    /// Of a deadlock or a lost wake-up: who never goes on.
+    /// For a deadlock or a lost wake-up: the LWPs that never continue.
     pub participants: Vec<Participant>,
 }
 

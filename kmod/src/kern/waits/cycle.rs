@@ -101,7 +101,7 @@ fn waits_for_a_keeper(l: &Lwp) -> bool {
 /// The kind of a station in a cycle.
 #[derive(Clone, Copy)]
 pub enum Place {
-    /// Something that is waited for; and if another one in the cycle has the same name, which of them it is, from 2 on.
+    /// A resource that is waited for, and its number from 2 on if another one in the cycle has the same name.
     Resource(Node, Option<usize>),
     /// An operation that an LWP is in, or sleeps in.
     Operation(&'static str),
@@ -146,7 +146,7 @@ impl Cycle<'_> {
         after.iter().chain(before).flatten().copied()
     }
 
-    /// Which of several locks of one name it is, in the order of the telling: none for the first.
+    /// Which of several locks of one name it is, in order of appearance: none for the first.
     fn namesakes_before(&self, node: Node) -> Option<usize> {
         let name = |node: Node| match node {
             Node::Mutex(mutex) => Some(mutex.name()),

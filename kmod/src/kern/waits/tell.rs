@@ -32,7 +32,7 @@ pub enum How {
     SpinsForMutex,
     /// It spins for an rwlock.
     SpinsForRwlock,
-    /// It sleeps on something else than a condition variable, and this is the word for what.
+    /// It sleeps, but not on a condition variable; this is its wait message.
     Sleeps(&'static str),
     /// It sleeps on a condition variable that has this name.
     SleepsOnCv(&'static str),
@@ -57,7 +57,7 @@ pub struct Waiter {
     pub cpu: usize,
     /// How it waits.
     pub how: How,
-    /// On what kind of thing it sleeps, if it does.
+    /// The kind of object that it sleeps on, if it does.
     pub syncobj: SyncObj,
     /// The address of that.
     pub wchan: usize,
@@ -86,8 +86,8 @@ pub fn tell(kernel: &'static Kernel, visitor: &mut dyn Visitor) {
     }
 }
 
-/// The LWPs that sleep on a condition variable and that nothing in the graph will wake: actors, if some of those are. A
-/// thread that waits for work sleeps so, too.
+/// The LWPs that sleep on a condition variable and that nothing in the graph will wake: actors, if there are any. (A
+/// thread that waits for work also sleeps like this.)
 pub fn unsignalled(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
     let of_actors = move |actors: bool| {
         let all = kernel.lwps().filter(move |l| !actors || l.l_actor.peek());
@@ -97,7 +97,7 @@ pub fn unsignalled(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp
     of_actors(actors)
 }
 
-/// Whether it sleeps on a condition variable, and nothing that the graph knows ends that: only a signal.
+/// Whether it sleeps on a condition variable, and only a signal can end that, as far as the graph knows.
 fn wants_signal(kernel: &'static Kernel, l: &'static Lwp) -> bool {
     let mut alone = matches!(how(kernel, l), Some(How::SleepsOnCv(_)));
     edges(kernel, Node::Lwp(l), &mut |_| alone = false);
@@ -241,7 +241,8 @@ impl Visitor for Text<'_, '_> {
 }
 
 impl Text<'_, '_> {
-    /// Without a cycle: who is on a CPU and does not go on; or who sleeps for a signal that nobody is left to send.
+    /// Without a cycle: which LWP is on a CPU and does not continue, or sleeps for a signal that no LWP is left to
+    /// send.
     fn write_no_cycle(&mut self) -> fmt::Result {
         let (kernel, out) = (self.kernel, &mut *self.out);
         let mut before = "no cycle: ";
