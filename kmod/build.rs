@@ -1,12 +1,12 @@
-//! Refuses what the simulated machine cannot watch in scenarios.
+//! Rejects what the simulated machine cannot see in scenarios.
 //!
-//! An access to an atomic of `core` is invisible to it: a race on one is not found, and a loop on one is never held back. Whoever
-//! writes a scenario is to hear that before it holds for a million schedules.
+//! It does not see accesses to an atomic of `core`: a race on one is not found, and a loop on one is never held back.
+//! The author of a scenario should learn that before the scenario has held for a million schedules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What may not stand in a scenario, and what to use instead.
+/// What a scenario must not contain, and what to use instead.
 const REFUSED: [(&str, &str); 5] = [
     ("core::sync::atomic", "the cells and fences of `crate::mem`"),
     ("std::sync", "the primitives of `crate::kern`"),
@@ -14,7 +14,7 @@ const REFUSED: [(&str, &str); 5] = [
     ("UnsafeCell", "the cells of `crate::mem`"),
     ("static mut", "a `static` of a cell of `crate::mem`"),
 ];
-/// A line that ends so is let through: it says why nobody needs to watch.
+/// A line with this is accepted: it says why the machine need not see it.
 const LET_THROUGH: &str = "// not watched: ";
 
 fn main() {

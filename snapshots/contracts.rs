@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use expect_test::expect_file;
 use hostshim::{Failure, FailureKind, Limits, Machine, Replay, Setup, Verdict};
 use insta::assert_snapshot;
 use kmod::config::Config;
@@ -177,7 +178,33 @@ fn names_of_breaches_are_unique() {
     }
 }
 
-/// Who reads about a primitive is told which contracts it has.
+#[test]
+fn the_index_has_every_contract() {
+    let checked: BTreeSet<String> = checked().into_keys().collect();
+    let indexed: BTreeSet<String> = kmod::contracts::ALL
+        .iter()
+        .map(|contract| contract.name.to_owned())
+        .collect();
+    let missing: Vec<_> = checked.difference(&indexed).collect();
+    assert!(
+        missing.is_empty(),
+        "no entry explains {missing:?}: see kmod/src/contracts.rs"
+    );
+    let gone: Vec<_> = indexed.difference(&checked).collect();
+    assert!(
+        gone.is_empty(),
+        "the index has {gone:?}, and nothing checks it"
+    );
+}
+
+/// `UPDATE_EXPECT=1` writes the document anew.
+#[test]
+fn the_document_is_the_index() {
+    expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/contracts.md")]
+        .assert_eq(&hostshim::contracts::index());
+}
+
+/// The documentation of a primitive names its contracts.
 #[test]
 fn every_contract_is_documented() {
     let sources = sources();

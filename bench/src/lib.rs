@@ -1,8 +1,8 @@
-//! Paired timing: candidates take turns, so that a machine whose speed drifts is fair to all.
+//! Paired timing: candidates alternate, so that a drift of the machine's speed affects all of them.
 
 use std::hint::black_box;
 
-/// Seconds of processor time that this thread has used.
+/// Seconds of CPU time that this thread has used.
 pub fn cpu_seconds() -> f64 {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -25,22 +25,22 @@ pub struct Work {
 
 /// Something to be timed.
 pub struct Candidate<'a> {
-    /// What the table calls it.
+    /// Its name in the table.
     pub name: &'static str,
     /// One turn.
     pub turn: Box<dyn FnMut() -> Work + 'a>,
 }
 
-/// Medians of what a candidate did in a second of processor time.
+/// Medians of what a candidate did per second of CPU time.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Schedules a second.
+    /// Schedules per second.
     pub schedules: f64,
-    /// Steps a second.
+    /// Steps per second.
     pub steps: f64,
 }
 
-/// Lets the candidates take `turns` turns each, one after another, and gives the median rates.
+/// Lets the candidates take `turns` turns each, one after another, and returns the median rates.
 pub fn paired(candidates: &mut [Candidate<'_>], turns: usize) -> Vec<Rate> {
     let mut rates = vec![Vec::new(); candidates.len()];
     for turn in 0..=turns {
@@ -72,7 +72,7 @@ fn median(rates: Vec<Rate>) -> Rate {
     }
 }
 
-/// A number with thousands set apart.
+/// A number with thousands separated.
 pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The bytes are frames that come to a host, the machine that it runs on, and its schedule.
+//! The bytes are frames that a host receives, the machine that it runs on, and its schedule.
 #![no_main]
 #![feature(cfg_sanitize)]
 
@@ -14,8 +14,8 @@ use copy::hostshim::wire::Wire;
 use copy::kmod::config::Wiring;
 use frames::Input;
 
-/// The machine and the kernel, with their branches counted: here these are what tells inputs apart. Not under their own
-/// names at the root of the crate, where the others would be looked up, and linked, too.
+/// The machine and the kernel, with their branches counted, because in this target branches distinguish inputs. They
+/// are not at the root of the crate under their own names, where the others would also be found and linked.
 mod copy {
     pub(crate) use ::hostshim_counted as hostshim;
     pub(crate) use ::kmod_counted as kmod;
@@ -31,7 +31,7 @@ mod frames;
 
 thread_local! {
     static SUBJECT: Subject = Subject::from_environment("net-wire");
-    /// A machine for each kind that came up.
+    /// A machine for each kind that has occurred.
     static BENCHES: RefCell<BTreeMap<(usize, bool, bool), Bench>> = const { RefCell::new(BTreeMap::new()) };
 }
 

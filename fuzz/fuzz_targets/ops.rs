@@ -14,7 +14,7 @@ use rumplab_fuzz::{Bench, Case, Subject};
 
 thread_local! {
     static SUBJECT: Subject = Subject::from_environment("ops");
-    /// A machine for each number of CPUs and each wiring that came up.
+    /// A machine for each number of CPUs and each wiring that has occurred.
     static BENCHES: RefCell<BTreeMap<(usize, bool), Bench>> = const { RefCell::new(BTreeMap::new()) };
 }
 

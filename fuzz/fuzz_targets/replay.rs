@@ -1,11 +1,12 @@
-//! The bytes are a replay file: reading it never panics, and what it reads prints to what reads the same.
+//! The bytes are a replay file. Parsing it never panics, and what was parsed prints to something that parses to the
+//! same.
 #![no_main]
 #![feature(cfg_sanitize)]
 
 use hostshim_counted::replay::Parsed;
 use libfuzzer_sys::fuzz_target;
 
-// For the machine, which nobody boots here, and which is linked all the same.
+// For the machine, which is not booted here, but is linked.
 #[path = "../src/asan.rs"]
 mod asan;
 

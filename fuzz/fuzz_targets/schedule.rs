@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     BENCH.with_borrow_mut(|bench| bench.run(&mut Bytes::new(input), &Case::default(), input));
 });
 
-// What is longer means the same.
+// Longer inputs have the same meaning.
 fuzz_mutator!(
     |data: &mut [u8], size: usize, max_size: usize, _seed: u32| {
         fuzzer_mutate(data, size.min(Bytes::MOST), max_size.min(Bytes::MOST))

@@ -13,7 +13,7 @@ use rumplab_fuzz::{Bench, Case, Subject};
 
 thread_local! {
     static SUBJECT: Subject = Subject::from_environment("softnet");
-    /// A machine for each kind that came up.
+    /// A machine for each kind that has occurred.
     static BENCHES: RefCell<BTreeMap<Kind, Bench>> = const { RefCell::new(BTreeMap::new()) };
 }
 

@@ -1,9 +1,9 @@
-//! AddressSanitizer and stacks of our own.
+//! AddressSanitizer and our own stacks.
 //!
-//! With the sanitizer: its fake stacks are switched off, because nobody gives back those of an LWP that is put back
-//! from an image; and what libFuzzer frees after each run is not kept for long, or every run would work in memory that no
-//! cache holds. Without it (`cargo fuzz run -s none`): the machine tells the sanitizer when it changes stacks, and there
-//! is nobody to tell.
+//! With the sanitizer, its fake stacks are switched off, because those of an LWP that is restored from an image would
+//! never be freed. What libFuzzer frees after each run is not kept for long; otherwise every run would work in memory
+//! that is in no cache. Without the sanitizer (`cargo fuzz run -s none`), the machine's calls to it, at each change
+//! of stacks, do nothing.
 
 #[cfg(sanitize = "address")]
 #[unsafe(no_mangle)]

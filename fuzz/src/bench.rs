@@ -1,6 +1,6 @@
-//! The settings, the pooled machines, and what becomes of a failure.
+//! The settings, the pooled machines, and the handling of failures.
 //!
-//! Of whichever copy of the machine and the kernel the crate has under `copy`.
+//! Uses the copy of the machine and the kernel that the crate has under `copy`.
 
 use std::env;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::copy::kmod::scenario::{self, Scenario, Variant};
 pub struct Subject {
     /// The program.
     pub scenario: &'static Scenario,
-    /// Which code of it.
+    /// The variant of the code.
     pub variant: &'static Variant,
 }
 
@@ -29,14 +29,14 @@ fn setting(name: &str, default: &str) -> String {
     env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-/// Ends the target: the settings make no sense.
+/// Ends the target: the settings are wrong.
 fn refuse(message: &str) -> ! {
     eprintln!("rumplab-fuzz: {message}");
     process::exit(2)
 }
 
 impl Subject {
-    /// What the environment asks for; `scenario` if it leaves that open.
+    /// What the environment asks for; by default `scenario`.
     pub fn from_environment(scenario: &str) -> Subject {
         let name = setting("RUMPLAB_SCENARIO", scenario);
         let Some(scenario) = scenario::find(&name) else {
@@ -75,7 +75,7 @@ impl Subject {
         config
     }
 
-    /// A machine that is ready to run, with the scenario's wiring of cross calls if none is given.
+    /// A machine that is ready to run, by default with the scenario's wiring of cross calls.
     pub fn bench(&self, cpus: usize, xcall: Option<Wiring>) -> Bench {
         self.bench_with(cpus, xcall, |_| {})
     }
@@ -106,7 +106,7 @@ impl Subject {
     }
 }
 
-/// What a run is given, besides its schedule.
+/// The input of a run, besides its schedule.
 #[derive(Default)]
 pub struct Case {
     /// What the actors do, if the scenario runs programs.
@@ -169,12 +169,12 @@ impl Bench {
             }
             Err(error) => eprintln!("rumplab-fuzz: {error}"),
         }
-        // libFuzzer writes its artifact on the way out.
+        // libFuzzer writes its artifact when the process exits.
         process::abort()
     }
 }
 
-/// Where the replay file of an input goes: beside the artifact that libFuzzer will write.
+/// The path of an input's replay file: next to the artifact that libFuzzer will write.
 fn beside_artifact(input: &[u8]) -> PathBuf {
     let prefix = env::args()
         .filter_map(|arg| arg.strip_prefix("-artifact_prefix=").map(str::to_owned))

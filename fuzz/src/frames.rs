@@ -18,7 +18,7 @@ use crate::copy::kmod::scenario::net::wire::STACK;
 
 /// Most frames in an input.
 const FRAMES: usize = 8;
-/// Most CPUs of the machine.
+/// Maximum number of CPUs.
 const CPUS: usize = 4;
 
 /// Repairs of a frame, by bits.

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: the settings, the pooled machines, and what becomes of a failure.
+//! The common part of the fuzz targets: the settings, the pooled machines, and the handling of failures.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -6,8 +6,8 @@
 //! | `RUMPLAB_SCENARIO` | the scenario (target `schedule`) | `xcall-early-count` |
 //! | `RUMPLAB_CPUS` | CPUs (target `schedule`) | the scenario's |
 //!
-//! A failing input leaves a replay file beside libFuzzer's artifact, under the same name with `.replay`
-//! at its end, and the target prints the command that replays it.
+//! When an input fails, the target writes a replay file next to libFuzzer's artifact, with the same name and
+//! `.replay` at its end, and prints the command that replays it.
 #![feature(cfg_sanitize)]
 
 mod asan;

@@ -1,4 +1,4 @@
-//! Arbitrary programs: what an input of the target `ops` means.
+//! Generated programs: the decoding of an input of the target `ops`.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use hostshim::Bytes;
@@ -12,31 +12,31 @@ pub struct Input {
     pub cpus: usize,
     /// Wiring of its cross calls.
     pub xcall: Wiring,
-    /// What its LWPs do.
+    /// The programs of its LWPs.
     pub program: Program,
     /// The schedule.
     pub schedule: Vec<u8>,
 }
 
-/// Operations of a small program, at most: three of four are small.
+/// Maximum number of operations in a small program; three of four are small.
 const SMALL: usize = 48;
-/// Operations of a large one.
+/// Maximum number of operations in a large one.
 const LARGE: usize = MAX_LWPS * MAX_OPS;
 
-/// Bytes of a program and a schedule that leave nothing open.
+/// Number of bytes of a complete program and schedule.
 pub(crate) const WHOLE: usize = 4 + 4 * LARGE + Bytes::MOST;
 
 impl Input {
-    /// Bytes of an input that leaves nothing open.
+    /// Number of bytes of a complete input.
     pub const WHOLE: usize = 1 + WHOLE;
 }
 
-/// The program of a language that bytes mean.
+/// Decodes bytes to a program of a language.
 pub(crate) fn program(language: Language, bytes: &mut Unstructured<'_>) -> Result<Program> {
     let topics = Topics::decode(language, bytes.arbitrary()?);
     let mut program = Program::default();
-    // Operations are dealt out: a byte says to whom, three what. So to insert one does not move the others
-    // to other LWPs, and the schedule comes last.
+    // Each operation has one byte for its LWP and three for itself. So inserting one does not move the others to
+    // other LWPs. The schedule comes last.
     let count = usize::from(bytes.arbitrary::<u8>()?);
     let most = if count < 192 { SMALL } else { LARGE };
     let count = count % most;

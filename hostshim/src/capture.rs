@@ -57,7 +57,7 @@ pub enum CaptureError {
     Unrepeatable {
         /// How it ended first.
         first: Box<Failure>,
-        /// How it ended then.
+        /// How it ended when it was repeated.
         then: Box<Verdict>,
     },
     /// The file that was written could not be read back and replayed.

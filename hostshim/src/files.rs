@@ -1,8 +1,8 @@
 //! Writing the files that a user names.
 //!
-//! A regular file is there whole or not at all: the text is written beside it and renamed. Anything else is written to, and
-//! never replaced: a device, a FIFO, an open file of a process (`/dev/stdout`). A symbolic link stays, and what it leads to
-//! is treated by the same rule.
+//! A regular file is written atomically: the text goes to a temporary file beside it, which is renamed. Anything else
+//! (a device, a FIFO, an open file of a process such as `/dev/stdout`) is written to and never replaced. A symbolic
+//! link stays, and its target is treated by the same rule.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -12,21 +12,21 @@ use std::path::{Path, PathBuf};
 /// How a path is written.
 #[derive(PartialEq, Eq, Debug)]
 enum Target {
-    /// As a whole: there is a regular file, or nothing yet.
+    /// Atomically: it is a regular file, or does not exist yet.
     Regular(PathBuf),
     /// As a stream of bytes.
     Stream(PathBuf),
 }
 
-/// The most symbolic links that are followed, as in the kernel of the host.
+/// The most symbolic links that are followed, as in Linux.
 const LINKS: usize = 40;
 
-/// Writes a file. A regular file has either its old content or the new one, whatever happens; other files get the bytes
-/// as a program that writes to them would give them. A FIFO is waited for until it has a reader.
+/// Writes a file. A regular file has either its old content or the new one, whatever happens. Other files get the
+/// bytes as from any program that writes to them. Opening a FIFO waits until it has a reader.
 ///
 /// # Errors
 ///
-/// What the host says if the file cannot be written. A regular file is then what it was before.
+/// The error of the host if the file cannot be written. A regular file is then unchanged.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match target(path)? {
         Target::Regular(path) => replace(&path, bytes),
@@ -34,7 +34,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Where the links of `path` lead to, and how that is written.
+/// The target of the links at `path`, and how it is written.
 fn target(path: &Path) -> io::Result<Target> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
@@ -49,7 +49,7 @@ fn target(path: &Path) -> io::Result<Target> {
         if kind.is_file() {
             return Ok(Target::Regular(path));
         }
-        // The links of /proc stand for open files: by its name, such a file would be another one.
+        // The links in /proc stand for open files. Opened by its name, such a file could be a different one.
         if !kind.is_symlink() || is_open_file(&path) {
             return Ok(Target::Stream(path));
         }
@@ -63,7 +63,7 @@ fn is_open_file(link: &Path) -> bool {
     fs::canonicalize(folder(link)).is_ok_and(|folder| folder.starts_with("/proc"))
 }
 
-/// The folder of a path.
+/// The directory of a path.
 fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -71,7 +71,7 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Puts a new file in the place of a regular one, or of none.
+/// Creates or replaces a regular file.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = match File::options().write(true).open(path) {
         Ok(old) => Some(old.metadata()?.permissions()),
@@ -82,10 +82,10 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = tempfile::Builder::new()
         .prefix(".rumplab-")
         .suffix(".tmp")
-        // Less what the umask takes away, as for any new file.
+        // Minus the umask, as for any new file.
         .permissions(anyone)
         .tempfile_in(folder(path))
-        // The name of the temporary file means nothing to its reader.
+        // The name of the temporary file means nothing to the user.
         .map_err(|error| io::Error::from(error.kind()))?;
     let mut file = beside.as_file();
     file.write_all(bytes)?;
@@ -97,11 +97,11 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes to what is there.
+/// Writes to an existing file that is not regular.
 fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut stream = File::options()
         .append(true)
-        // A terminal does not become that of this process.
+        // A terminal must not become the controlling terminal of this process.
         .custom_flags(libc::O_NOCTTY)
         .open(path)?;
     stream.write_all(bytes)?;
@@ -114,7 +114,7 @@ mod tests {
 
     use super::*;
 
-    /// The names in a folder, in order.
+    /// The names in a directory, in order.
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("the folder is there").flatten();
         let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(fs::read(&path).ok().as_deref(), Some(&b"new"[..]));
         let mode = fs::metadata(&path).map(|data| data.permissions().mode() & 0o777);
         assert_eq!(mode.ok(), Some(0o640));
-        // A directory in the way: an error, and no remains.
+        // The target is a directory: an error, and nothing remains.
         let blocked = folder.path().join("blocked");
         assert!(fs::create_dir_all(blocked.join("full")).is_ok());
         assert!(write_whole(&blocked, b"never").is_err());
@@ -148,7 +148,7 @@ mod tests {
         fs::create_dir(at("deep")).expect("a folder");
         symlink("deep/file", at("one")).expect("a link");
         symlink(at("one"), at("two")).expect("a link");
-        // Once for a file that is not there yet, once for one that is.
+        // Once for a file that does not exist yet, once for one that does.
         for text in [&b"first"[..], b"second"] {
             assert!(write_whole(&at("two"), text).is_ok());
             assert_eq!(fs::read(at("deep/file")).ok().as_deref(), Some(text));

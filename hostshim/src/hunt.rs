@@ -1,20 +1,20 @@
-//! The hunt: many schedules of one scenario, up to the first that fails.
+//! The hunt: runs many schedules of one scenario, up to the first that fails.
 //!
 //! # Overview
 //!
-//! Runs have numbers, and what a strategy does in a run depends on the seed and the run's number alone. Workers, a
-//! machine each, take blocks of numbers in order. When a run fails, every lower number was taken already and is
-//! finished first, and the failure with the lowest number counts: so what is found does not depend on how many
-//! workers there are.
+//! Runs have numbers, and a strategy's choices in a run depend only on the seed and the run's number. Workers, each
+//! with its own machine, take blocks of numbers in order. When a run fails, every run with a lower number is finished
+//! first, and the failure with the lowest number counts. So the result does not depend on the number of workers.
 //!
 //! # Wires
 //!
-//! If the kernel has network cards, the wire between them has mishaps in most runs, made of the seed and the run's number.
+//! If the kernel has network cards, the wire between them has mishaps in most runs. They are derived from the seed
+//! and the run's number.
 //!
 //! # Programs
 //!
-//! The scenarios `ops` and `softnet` have no program of their own. A hunt gives them one for every [`RUNS_A_PROGRAM`] runs, made of the
-//! seed and the program's number.
+//! The scenarios `ops` and `softnet` have no fixed program. A hunt generates one for every [`RUNS_A_PROGRAM`] runs
+//! from the seed and the program's number.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,21 +35,21 @@ use crate::stopwatch::Stopwatch;
 use crate::strategy::{Pct, Portfolio, Random, Rng, Strategy};
 use crate::wire::{Frame, Wire};
 
-/// Runs that a worker takes at once.
+/// Number of runs in a block.
 const BLOCK: u64 = 64;
-/// Runs of a scenario that wants a program that have the same program.
+/// Number of runs with the same program, for a scenario that runs programs.
 pub const RUNS_A_PROGRAM: u64 = 256;
 const _: () = assert!(
     RUNS_A_PROGRAM.is_multiple_of(BLOCK),
     "a block has one program"
 );
-/// Operations of an LWP in such a program, at most.
+/// Maximum number of operations of an LWP in such a program.
 const OPS_A_SCRIPT: u64 = 10;
 
-/// Which strategy hunts.
+/// The strategy of a hunt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Plan {
-    /// Several in turn.
+    /// Random walks and PCT alternate.
     Portfolio,
     /// A random walk.
     Random,
@@ -104,7 +104,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// When a hunt ends that finds nothing.
+/// When a hunt without a failure ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Budget {
     /// After so many schedules.
@@ -113,37 +113,37 @@ pub enum Budget {
     Time(Duration),
 }
 
-/// What is hunted, and how.
+/// The settings of a hunt.
 #[derive(Clone, Debug)]
 pub struct Hunt {
     /// The program.
     pub scenario: &'static Scenario,
-    /// Which code of it.
+    /// The variant of the code.
     pub variant: &'static Variant,
     /// CPUs and knobs; the history is the variant's.
     pub config: Config,
     /// Frames that come from outside in every run.
     pub frames: Vec<Frame>,
-    /// Which strategy.
+    /// The strategy.
     pub plan: Plan,
-    /// Which of its sequences of runs.
+    /// The random seed.
     pub seed: u64,
-    /// When to end.
+    /// When the hunt ends.
     pub budget: Budget,
     /// Host threads.
     pub jobs: usize,
-    /// What bounds a run.
+    /// The limits of a run.
     pub limits: Limits,
 }
 
-/// How far a hunt has come, for whoever watches it from another thread; and how to stop it.
+/// The progress of a hunt, for an observer on another thread; also stops the hunt.
 #[derive(Default, Debug)]
 pub struct Watch {
-    /// Schedules that were run.
+    /// Number of schedules run.
     pub schedules: AtomicU64,
-    /// Steps in them.
+    /// Number of steps in them.
     pub steps: AtomicU64,
-    /// Set to end the hunt as soon as the runs under way are over.
+    /// Set to end the hunt as soon as the current runs are over.
     pub stop: AtomicBool,
 }
 
@@ -163,7 +163,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// The failure of this code on such a kernel, to be kept.
+    /// The failure with its code and kernel configuration, to be kept.
     pub fn catch(
         &self,
         scenario: &'static Scenario,
@@ -182,19 +182,19 @@ impl Found {
     }
 }
 
-/// What a hunt came to.
+/// The result of a hunt.
 #[derive(Clone, Debug)]
 pub struct Hunted {
     /// The failure with the lowest number, if there was one.
     pub found: Option<Found>,
-    /// Schedules that were run: with several workers, some of them after the one that failed.
+    /// Number of schedules run. With several workers this includes some after the one that failed.
     pub schedules: u64,
-    /// Whether it was stopped before its budget was used up.
+    /// Whether it was stopped before its budget was used.
     pub interrupted: bool,
 }
 
 impl Hunt {
-    /// A hunt of the portfolio with seed 1 on one thread, on as many CPUs as the scenario usually has.
+    /// A hunt with the portfolio, seed 1 and one thread, on the scenario's default number of CPUs.
     pub fn new(scenario: &'static Scenario, variant: &'static Variant, budget: Budget) -> Hunt {
         Hunt {
             scenario,
@@ -209,7 +209,7 @@ impl Hunt {
         }
     }
 
-    /// Hunts until something fails, the budget is used up, or [`Watch::stop`] is set.
+    /// Runs until something fails, the budget is used, or [`Watch::stop`] is set.
     ///
     /// # Errors
     ///
@@ -250,10 +250,10 @@ impl Hunt {
         })
     }
 
-    /// The same hunt with a budget of schedules, as many as make about so many steps; unless there are fewer already.
+    /// Limits the hunt to the number of schedules that make about this many steps, unless its budget is smaller.
     ///
-    /// How many that are depends on the scenario and its knobs alone, and is a round number, so that a step more or less
-    /// changes nothing.
+    /// That number depends only on the scenario and its configuration, and is a round number, so that a few steps
+    /// more or less do not change it.
     ///
     /// # Errors
     ///
@@ -273,18 +273,18 @@ impl Hunt {
         Ok(self)
     }
 
-    /// What was found, to be kept.
+    /// The failure, to be kept.
     pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
         found.catch(self.scenario, self.variant, self.config)
     }
 
-    /// The program of a run, if the scenario wants one.
+    /// The program of a run, if the scenario runs programs.
     fn program(&self, run: u64) -> Option<Box<Program>> {
         let language = Language::of(self.scenario)?;
         Some(random_program(language, self.seed, run / RUNS_A_PROGRAM))
     }
 
-    /// What happens on the wire of a run, if there is one.
+    /// The events on the wire of a run, if there is a wire.
     fn wire(&self, run: u64) -> Option<Wire> {
         (self.config.nics > 0).then(|| Wire {
             frames: self.frames.clone(),
@@ -293,14 +293,14 @@ impl Hunt {
     }
 }
 
-/// A hunt under way.
+/// A hunt in progress.
 struct Pursuit<'a> {
     hunt: &'a Hunt,
     watch: &'a Watch,
     clock: Stopwatch,
-    /// The first run that nobody took.
+    /// The first run that was not taken yet.
     next: AtomicU64,
-    /// Runs from this on need not be made: the budget, or the number of a run that failed.
+    /// Runs from this number on are not needed: the budget, or the number of a run that failed.
     bound: AtomicU64,
     found: Mutex<Option<Found>>,
 }
@@ -335,7 +335,7 @@ impl Pursuit<'_> {
         late || self.watch.stop.load(Relaxed)
     }
 
-    /// Makes the runs from `first` on, up to the end of the block or to the first that fails.
+    /// Makes the runs of a block, starting with `first`, up to the first that fails.
     fn block(&self, first: u64, machine: &mut Machine, strategy: &mut dyn Strategy) {
         let program = self.hunt.program(first);
         if let Some(program) = &program {
@@ -343,7 +343,8 @@ impl Pursuit<'_> {
         }
         strategy.seek(first);
         for run in first..first + BLOCK {
-            // A run below a failed one is made all the same, even if the hunt is to stop: the lowest number counts.
+            // A run with a lower number than a failed one is still made, even if the hunt is stopped: the lowest
+            // number counts.
             let stop = self.watch.stop.load(Relaxed) && !self.has_found();
             if run >= self.bound.load(Relaxed) || stop {
                 return;
@@ -372,7 +373,7 @@ impl Pursuit<'_> {
         self.found.lock().is_ok_and(|found| found.is_some())
     }
 
-    /// Keeps the failure, unless one with a lower number is there.
+    /// Keeps the failure, unless there is one with a lower number.
     fn offer(&self, new: Found) {
         self.bound.fetch_min(new.run, Relaxed);
         let mut found = self
@@ -385,7 +386,7 @@ impl Pursuit<'_> {
     }
 }
 
-/// The largest of 1, 2, 5, 10, 20, 50 and so on that is not above `number`; at least 1.
+/// The largest of 1, 2, 5, 10, 20, 50 and so on that is at most `number`; at least 1.
 fn round(number: u64) -> u64 {
     let scale = 10u64.pow(number.max(1).ilog10());
     match number / scale {
@@ -398,7 +399,7 @@ fn round(number: u64) -> u64 {
 /// Program `number` of a seed: a few LWPs with a few operations each, of a few kinds.
 pub(crate) fn random_program(language: Language, seed: u64, number: u64) -> Box<Program> {
     let mut rng = Rng::new(seed, number);
-    // Few kinds of operations in one program meet more often than many do.
+    // With few kinds of operations in one program, related operations meet more often.
     let [a, b, c, ..] = rng.bits().to_le_bytes();
     let topics = Topics::decode(language, [a, b, c]);
     let kinds: [u8; 6] = std::array::from_fn(|_| rng.bits() as u8);

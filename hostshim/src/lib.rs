@@ -1,12 +1,15 @@
 //! The simulated machine of Rumplab: N CPUs, interrupts, a clock and LWPs inside one host process.
 //!
-//! Every interleaving is chosen by a strategy, and the same choices give the same run, bit for bit.
-//! [`machine`] is the machine, [`strategy`] who decides, [`schedule`] what is decided. On these stand [`hunt`], which
-//! looks for failures, [`names`] and [`replay`], which keep them as text, [`mod@minimize`], which shortens them,
-//! [`report`], which explains them, [`predict`], which warns of those that did not happen, [`capture`], which does all that with one failing run, and [`triage`], which folds many
-//! of them into few.
+//! A strategy chooses the interleaving, and the same choices give the same run, bit for bit. [`machine`] is the
+//! machine, [`strategy`] makes the choices, and [`schedule`] represents them. Built on these are [`hunt`], which
+//! looks for failures; [`names`] and [`replay`], which store them as text; [`mod@minimize`], which shortens them;
+//! [`report`], which explains them; [`predict`], which finds failures that were possible in runs that passed;
+//! [`capture`], which does all of this for one failing run; and [`triage`], which groups many. [`contracts`] explains
+//! the kernel's contracts, and [`example`] runs the examples of the kernel's documentation.
 
 pub mod capture;
+pub mod contracts;
+pub mod example;
 pub mod files;
 pub mod hunt;
 pub mod machine;

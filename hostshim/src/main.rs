@@ -2,7 +2,7 @@
 
 mod cli;
 
-/// What scenarios allocate is memory of the machine that runs them.
+/// Allocations of a scenario come from the machine that runs it.
 #[global_allocator]
 static HEAP: hostshim::machine::Heap = hostshim::machine::Heap;
 

@@ -1,4 +1,4 @@
-//! What a policy may choose, and how a schedule is kept.
+//! The choices of a strategy, and how a schedule is represented.
 
 use kmod::machine::Line;
 
@@ -11,11 +11,11 @@ pub enum Choice {
     Take(usize, Line),
 }
 
-/// A decision that differs from what the machine would have done by itself.
+/// A decision that differs from the machine's default.
 ///
-/// By itself the machine is *fair and eager*: it takes an asserted interrupt at once (the highest line
-/// first), else goes on with the same CPU, else with the next CPU in turn that can step, else lets the clock
-/// of every CPU tick. A schedule is the list of its deviations from that.
+/// By default the machine is *fair and eager*. It takes an asserted interrupt at once (the highest line first);
+/// otherwise it continues with the same CPU, or with the next CPU in turn that can step; otherwise the clocks of all
+/// CPUs tick. A schedule is the list of its deviations from that.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Deviation {
     /// The number of the point (of the decision), counted from the release of the actors.

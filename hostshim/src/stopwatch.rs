@@ -1,4 +1,4 @@
-//! The one clock of this crate: for progress lines and for `--seconds`, and never for a decision.
+//! The only clock of this crate: for progress lines and `--seconds`, never for a decision of a run.
 
 use std::time::{Duration, Instant};
 

@@ -1,15 +1,15 @@
-//! What somebody may have meant.
+//! Suggestions for misspelled names.
 
-/// Names that are suggested at once, at most.
+/// The most names that are suggested.
 const SUGGESTED: usize = 3;
 /// Names that are listed, at most.
 const LISTED: usize = 32;
 
 /// The names nearest to a word, and all names.
 pub struct Suggestion {
-    /// Those near enough to be meant, the nearest first.
+    /// Names close enough to be meant, nearest first.
     near: Vec<String>,
-    /// The nearest ones, however far.
+    /// The nearest names, at any distance.
     nearest: Vec<String>,
     all: Vec<String>,
 }
@@ -19,21 +19,21 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Sugg
     let all: Vec<String> = names.into_iter().map(str::to_owned).collect();
     let distances = all.iter().map(|name| (apart(word, name), name));
     let mut distances = Vec::from_iter(distances);
-    // Where they are equally far, the shorter ones first, in the order of the list.
+    // At the same distance, shorter names come first, then those earlier in the list.
     distances.sort_by_key(|(distance, name)| (*distance, name.len()));
-    // A third of the letters may be wrong; beyond that, a guess helps nobody.
+    // A third of the letters may be wrong; beyond that, a guess is no help.
     let is_near =
         |(distance, name): &&(usize, &String)| *distance <= name.chars().count().max(3) / 3;
     let names = |(_, name): &(usize, &String)| (*name).clone();
     let best = distances.first().map(|(distance, _)| *distance);
-    // A name that fits is not told together with others that could fit, too.
+    // An exact match is returned alone.
     let fits = |(distance, _): &&(usize, &String)| match best {
         None | Some(0) => *distance == 0,
         Some(best) => *distance <= best + 1,
     };
     let mut near: Vec<String> = Vec::new();
     for (_, name) in distances.iter().filter(is_near).filter(fits) {
-        // A longer form of a name that is told already says nothing new.
+        // A name that begins with a name already suggested adds nothing.
         if !near.iter().any(|told| name.starts_with(told)) {
             near.push((*name).clone());
         }
@@ -47,12 +47,12 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Sugg
 }
 
 impl Suggestion {
-    /// The names near enough to be meant, the nearest first: three at most.
+    /// The names close enough to be meant, nearest first: three at most.
     pub fn names(&self) -> &[String] {
         &self.near
     }
 
-    /// A sentence: the names that are near; else all of them, or if these are many, the nearest.
+    /// A sentence: the names that are close; otherwise all of them, or the nearest if there are too many.
     pub fn help(&self) -> String {
         match self.near.is_empty() {
             false => format!("did you mean {}?", list(&self.near, "or")),
@@ -72,16 +72,17 @@ fn list(names: &[String], or: &str) -> String {
     }
 }
 
-/// How far a name is from a word.
+/// The distance of a name from a word.
 fn apart(word: &str, name: &str) -> usize {
-    // Somebody wrote only a part of it.
+    // Only a part of the name was given.
     match word.len() >= 3 && name.contains(word) {
         true => 0,
         false => distance(word, name),
     }
 }
 
-/// How many letters must be changed, added or taken away, or changed with their neighbour, to make one word of the other.
+/// The edit distance: how many letters must be changed, added, removed or swapped with their neighbour to turn one
+/// word into the other.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before = Vec::new();

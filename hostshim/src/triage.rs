@@ -1,15 +1,14 @@
-//! Many failing runs folded into few findings.
+//! Groups many failing runs into a few findings.
 //!
 //! # Overview
 //!
-//! Two runs are one finding if they have the same scenario, broke the same promise, and look alike where it broke
-//! ([`Symptom`]): the same cycle of a deadlock, the same two places of a race, the same place and who was there for the rest.
-//! Line numbers, values and which of several LWPs it was do not count, and neither do the schedules: they are what differs.
-//! The best file of a finding is the smallest: fewest operations, then departures, then steps.
+//! Two runs are one finding if they have the same scenario, broke the same contract or assertion, and look alike
+//! where it broke ([`Symptom`]): the same cycle of a deadlock, the same two places of a race, otherwise the same
+//! place and LWP. Line numbers, values, the numbers of LWPs with one name, and schedules are ignored. The best file
+//! of a finding is the smallest: fewest operations, then departures, then steps.
 //!
-//! A bug has as many faces as the kernel has places that notice it. If a run was made with old code, more can be known: the
-//! file is run again without each piece of it ([`needed`]), and runs that need the same pieces are one finding, whatever their
-//! faces.
+//! One bug can show up as several different failures. If a run was made with old code, the file is run again without
+//! each piece of that code ([`needed`]). Runs that need the same pieces are one finding, however they fail.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,9 +25,9 @@ use crate::strategy::Portfolio;
 /// How a run failed, without what differs from run to run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Symptom {
-    /// What sort of promise was broken, and which: `API contract psref-cpu`.
+    /// What kind of rule was broken, and which: `API contract psref-cpu`.
     pub rule: String,
-    /// Where, and by whom, in lines.
+    /// Where, and by which LWP, in lines.
     pub signature: Vec<String>,
 }
 
@@ -41,10 +40,10 @@ impl Symptom {
     }
 }
 
-/// What runs of a finding have in common.
+/// The common property of the runs of a finding.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Key {
-    /// They fail with this old code, and not without.
+    /// They fail with this old code, and pass without it.
     Needs(&'static str, Vec<&'static str>),
     /// They fail in the same way.
     Looks(&'static str, Symptom),
@@ -57,9 +56,9 @@ pub struct Finding {
     pub scenario: &'static str,
     /// Which code of it: the variants in which it was seen. None of a program that is broken on purpose.
     pub variants: Vec<&'static str>,
-    /// The old code without which none of the runs fails so.
+    /// The old code without which none of the runs fails in this way.
     pub needs: Vec<Bug>,
-    /// How the runs fail, and how many fail so.
+    /// How the runs fail, and how many fail in each way.
     symptoms: BTreeMap<Symptom, usize>,
     /// How many runs there are.
     pub count: usize,
@@ -72,7 +71,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// How the runs fail, and how many fail so: the most frequent first.
+    /// How the runs fail, and how many fail in each way: the most frequent first.
     pub fn symptoms(&self) -> Vec<(&Symptom, usize)> {
         let all = self.symptoms.iter();
         let mut list = Vec::from_iter(all.map(|(symptom, count)| (symptom, *count)));
@@ -86,7 +85,7 @@ impl Finding {
 pub struct Findings(BTreeMap<Key, Finding>);
 
 impl Findings {
-    /// Adds a run that failed, and needs the old code `needs` for it.
+    /// Adds a run that failed and needs the old code `needs` to fail.
     pub fn add(
         &mut self,
         path: PathBuf,
@@ -128,7 +127,7 @@ impl Findings {
     /// The findings, the most frequent first.
     pub fn list(&self) -> impl Iterator<Item = &Finding> {
         let mut list = Vec::from_iter(self.0.values());
-        // Of those that are as frequent, in the order of their keys: the sort is stable.
+        // Findings with the same count are in the order of their keys: the sort is stable.
         list.sort_by_key(|finding| std::cmp::Reverse(finding.count));
         list.into_iter()
     }
@@ -139,17 +138,19 @@ impl Findings {
     }
 }
 
-/// Other schedules that are tried before old code is said to be needed: runs, and points in all of them together.
+/// Limits for other schedules that are tried before old code counts as needed: runs, and points in all of them
+/// together.
 const TRIALS: Effort = Effort {
     runs: 4_000,
     points: 1_000_000,
 };
 
-/// The old code that a run needs to fail as it did, `failure`: each piece without which the same program does not, neither
-/// along the same schedule, as far as that comes by, nor along some others. Of several such pieces, those without which it
-/// does not fail at all: a bug whose face another piece of old code shaped is still that bug.
+/// The old code that a run needs to fail with `failure`: each piece without which the same program does not fail so,
+/// neither along the same schedule, as far as that can be followed, nor along some others. If there are several such
+/// pieces, those without which it does not fail at all: a bug whose failure is changed by another piece of old code
+/// is still that bug.
 ///
-/// If two pieces do for it alone, it needs neither.
+/// If each of two pieces is enough, the run needs neither.
 pub fn needed(
     machine: &mut Machine,
     file: &ReplayFile,
@@ -179,13 +180,13 @@ fn without_which(
     let mut without = file.clone();
     let needed = pieces.bugs().filter(|bug| {
         without.config.history = file.config.history.without(History::NONE.with(*bug));
-        // A kernel that does not boot cannot fail as it did.
+        // A kernel that does not boot cannot fail in the same way.
         without.boot(machine).is_err() || !fails(machine, symptom, &file.schedule, limits)
     });
     needed.fold(History::NONE, History::with)
 }
 
-/// Whether what is loaded on `machine` fails, in this way or in any.
+/// Whether the run that is loaded on `machine` fails, in this way or in any.
 fn fails(
     machine: &mut Machine,
     symptom: Option<&Symptom>,
@@ -247,7 +248,7 @@ fn signature(failure: &Failure) -> Vec<String> {
     vec![format!("{who}, in {}", file_of(&failure.location))]
 }
 
-/// A name without its numbers: LWPs that run the same program do not differ, nor do things of one kind.
+/// A name without its numbers: LWPs that run the same program are treated as equal, and so are objects of one kind.
 fn alike(name: &str) -> String {
     let mut text = String::new();
     for letter in name.chars() {
@@ -260,7 +261,7 @@ fn alike(name: &str) -> String {
     text
 }
 
-/// A place without its line, which moves when something is written above it.
+/// A place without its line, which changes when code above it changes.
 fn file_of(place: &str) -> &str {
     place.rsplit_once(':').map_or(place, |(file, _)| file)
 }

@@ -21,7 +21,7 @@ use std::fmt;
 
 use crate::strategy::Rng;
 
-/// Most frames from outside, and most mishaps.
+/// Maximum number of frames from outside, and of mishaps.
 pub const MOST: usize = 256;
 /// Most mishaps that a hunt chooses for a run.
 const MISHAPS: u64 = 3;
@@ -44,7 +44,7 @@ pub struct Frame {
 pub enum Mishap {
     /// It never arrives.
     Lost,
-    /// It arrives two times.
+    /// It arrives twice.
     Twice,
     /// The next frame overtakes it, if there is one when it would arrive.
     Late,
@@ -54,7 +54,7 @@ impl Mishap {
     /// All of them.
     pub const ALL: [Mishap; 3] = [Mishap::Lost, Mishap::Twice, Mishap::Late];
 
-    /// The word of replay files.
+    /// The word in replay files.
     pub const fn name(self) -> &'static str {
         match self {
             Mishap::Lost => "lost",
@@ -67,7 +67,7 @@ impl Mishap {
 /// What happens on the wire in a run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Wire {
-    /// Frames from outside, in their order.
+    /// Frames from outside, in order.
     pub frames: Vec<Frame>,
     /// What happens to which frame, in the order of their numbers; at most one mishap for each.
     pub mishaps: Vec<(u32, Mishap)>,
@@ -79,7 +79,7 @@ impl Wire {
         self.frames.is_empty() && self.mishaps.is_empty()
     }
 
-    /// What happens to frame number `number`.
+    /// What happens to frame `number`.
     pub fn mishap(&self, number: u32) -> Option<Mishap> {
         let found = self.mishaps.binary_search_by_key(&number, |(of, _)| *of);
         found.ok().map(|index| self.mishaps[index].1)

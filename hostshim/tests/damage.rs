@@ -159,7 +159,7 @@ fn a_device_is_written_to_and_stays() {
 fn report_is_there(arguments: &[&str], ran: &Ran) {
     let said = format!("{}{}", ran.out, ran.err);
     let words = match arguments[0] {
-        "hunt" => "not as they should be",
+        "hunt" => "not behave as expected",
         "run" => "DEADLOCK in abba",
         _ => REPORT,
     };
@@ -305,7 +305,7 @@ const PRINTS: [(&[&str], &str); 18] = [
     ),
     (
         &["hunt", "xcall-early-count", "--schedules", "1"],
-        "are not as they should be",
+        "did not behave as expected",
     ),
     (
         &[

@@ -194,7 +194,7 @@ fn a_hunt_names_what_is_wrong_last_and_for_programs() {
     let lines = Vec::from_iter(text.out.lines());
     let last = &lines[lines.len() - lost.len() - 1..];
     let head = format!(
-        "{} of {} variants are not as they should be:",
+        "{} of {} variants did not behave as expected:",
         lost.len(),
         rows.len()
     );

@@ -1,4 +1,4 @@
-//! What a verdict tells of programs that are broken in one way each.
+//! What verdicts say about programs that are broken in one way each.
 
 use std::sync::atomic::AtomicU32;
 
@@ -18,9 +18,9 @@ use kmod::mem::Plain;
 use kmod::scenario::classics::{free_data, shared};
 use kmod::scenario::{self, FIXED, Kind, Scenario, actor, share};
 
-/// Schedules among which one fails, of a scenario that does.
+/// The number of schedules of a scenario that fails in one of them.
 const SCHEDULES: u64 = 2_000;
-/// Schedules of one that does not.
+/// The number of schedules of a scenario that does not fail.
 const FEW: u64 = 10;
 
 const SCENARIO: Scenario = Scenario {
@@ -37,7 +37,7 @@ const SCENARIO: Scenario = Scenario {
     teardown: |_| {},
 };
 
-/// Runs a scenario until it fails, and so many times at most; gives the verdict of the last run, and its trace.
+/// Runs a scenario until it fails, at most this many times. Returns the verdict of the last run, and its trace.
 fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
     let mut machine = Machine::new();
     let variant = &scenario.variants[0];
@@ -77,7 +77,7 @@ fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
     (verdict(&account).to_string(), trace.to_string())
 }
 
-/// Asserts that the parts are in the text, in this order.
+/// Asserts that the text contains the parts in this order.
 #[track_caller]
 fn assert_in_order(text: &str, parts: &[&str]) {
     let mut rest = text;
@@ -197,7 +197,7 @@ fn a_cpu_that_waits_for_an_interrupt_halts_and_does_not_run() {
     assert!(text.contains("sleeper halts on cpu0"), "{text}");
 }
 
-/// What has a timer.
+/// An object with a timer.
 struct Entry {
     timer: Callout,
     word: Plain<u32>,
@@ -218,7 +218,7 @@ static FREED: Scenario = Scenario {
             kmod::machine::label(entry, format_args!("entry"));
             entry.timer.init(curcpu());
             entry.timer.reset(1, |_| {}, Arg::NONE);
-            // SAFETY: it came from `kmem_alloc`; that its timer is pending is what is to be found.
+            // SAFETY: it came from `kmem_alloc`. That its timer is pending is what the test must find.
             unsafe { kmem_free(entry) };
         };
         actor(kernel, "culprit", 0, frees, Arg::NONE);

@@ -211,6 +211,21 @@ fn quiet_is_quiet_and_colours_are_as_asked() {
 }
 
 #[test]
+fn a_contract_is_explained_by_its_name() {
+    let told = rumplab(&["explain", "mutex-owned"]);
+    assert_eq!((told.status, &*told.err), (Some(0), ""));
+    assert!(told.out.starts_with("mutex-owned: "), "{}", told.out);
+    assert!(told.out.contains("rumplab run breach-mutex-owned"));
+    let wrong = rumplab(&["explain", "mutex-ownd"]);
+    assert_eq!(wrong.status, Some(2));
+    assert!(
+        wrong.err.contains("did you mean `mutex-owned`"),
+        "{}",
+        wrong.err
+    );
+}
+
+#[test]
 fn completions_manual_pages_and_the_version_are_there() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = rumplab(&["completions", shell]);

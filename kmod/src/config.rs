@@ -1,14 +1,14 @@
-//! What is chosen at boot: small-scope knobs of the real code, and the historical variants.
+//! The boot configuration: sizes of the real code that tests make small, and the historical variants.
 
 use crate::history::{History, Own};
 
 /// How the high-priority box of [`xcall`](crate::kern::xcall) is wired.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Wiring {
-    /// A box for each priority, as a kernel on hardware has it.
+    /// One box per priority, as in a kernel on hardware.
     #[default]
     Native,
-    /// High priority is carried by the low box, as in a rump kernel: one request at a time.
+    /// The low-priority box also carries high-priority calls, as in a rump kernel: one request at a time.
     Rump,
 }
 
@@ -16,12 +16,12 @@ impl Wiring {
     /// Both.
     pub const ALL: [Wiring; 2] = [Wiring::Native, Wiring::Rump];
 
-    /// The wiring with this word.
+    /// The wiring of this name.
     pub fn find(name: &str) -> Option<Wiring> {
         Wiring::ALL.into_iter().find(|wiring| wiring.name() == name)
     }
 
-    /// The word of the command line and of replay files.
+    /// The name on the command line and in replay files.
     pub const fn name(self) -> &'static str {
         match self {
             Wiring::Native => "native",
@@ -30,7 +30,7 @@ impl Wiring {
     }
 }
 
-/// Ticks a second, by which NetBSD's times are counted here.
+/// Ticks per second, to which NetBSD's times are scaled.
 const HZ: u32 = 100;
 
 /// What a kernel is booted with.
@@ -50,32 +50,32 @@ pub struct Config {
     pub callout_wheel_levels: usize,
     /// Ticks after which a running LWP is asked to yield to others of its priority.
     pub timeslice_ticks: u32,
-    /// Ticks between two looks of the balancer; 0 switches it off.
+    /// Ticks between two runs of the balancer; 0 switches it off.
     pub balance_ticks: u32,
-    /// Softint handlers a CPU can have, over all levels.
+    /// Softint handlers that a CPU can have, over all levels.
     pub softint_handlers: usize,
-    /// Words by which per-CPU buffers grow at a time.
+    /// The number of words by which per-CPU buffers grow at a time.
     pub percpu_import_words: usize,
     /// Slots of a producer-consumer queue.
     pub pcq_slots: usize,
-    /// Free packet buffers that a CPU keeps; 0: each comes from kmem(9) and goes back there.
+    /// Free packet buffers that a CPU keeps; 0: each one is allocated with kmem(9) and freed.
     pub mbuf_cache: usize,
-    /// Whether the network stack does without `softnet_lock` where it can (`NET_MPSAFE`).
+    /// Whether the network stack runs without `softnet_lock` where it can (`NET_MPSAFE`).
     pub net_mpsafe: bool,
     /// Buckets of a link-level table.
     pub lltable_buckets: usize,
-    /// Ticks for which a link address is good once it is resolved.
+    /// Ticks for which a resolved link address stays valid.
     pub arpt_keep_ticks: u32,
-    /// Ticks for which nobody is asked again about an address that does not answer.
+    /// Ticks for which no request is sent for an address that does not answer.
     pub arpt_down_ticks: u32,
-    /// How often an actor repeats its part, where a scenario says that it does.
+    /// How often an actor repeats its part, in scenarios that repeat.
     pub repeat: u32,
-    /// Network cards that a simulated machine has, joined in pairs. A booted one has what it has.
+    /// Network cards of a simulated machine, joined in pairs. A booted machine has the cards that QEMU provides.
     pub nics: usize,
-    /// Whether the order in which resources are taken is recorded ([`crate::kern::order`]). Changes no run.
+    /// Whether the order in which resources are taken is recorded ([`crate::kern::order`]). Does not change any run.
     pub predict: bool,
-    /// Kernels on a simulated machine, each with so many CPUs and cards of its own; their cards are joined with each
-    /// other's. A booted one has one.
+    /// Kernels on a simulated machine, each with its own CPUs and cards; the cards of one are joined with those of
+    /// the other. A booted machine has one kernel.
     pub kernels: usize,
 }
 
@@ -118,7 +118,7 @@ impl Config {
         }
     }
 
-    /// Sizes at which a wrap-around is a few steps away and a kernel is small enough to be copied often.
+    /// Small sizes, so that a wrap-around is a few steps away and a kernel is quick to copy.
     pub const fn small(ncpu: usize) -> Self {
         Config {
             callout_wheel_bits: 2,

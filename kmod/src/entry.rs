@@ -5,10 +5,10 @@
 //! | entry | where the host may call it |
 //! |---|---|
 //! | [`boot`] | on CPU 0, once, before anything else; nothing runs yet |
-//! | [`idle_context`] | after `boot`; the host lets every CPU go on with its idle context |
-//! | [`release`], or [`rounds`] | on CPU 0: after `boot` as soon as the host likes |
-//! | [`interrupt`] | on the CPU whose line is asserted, on the stack of whatever runs there, with interrupts off: the kernel calls [`machine::interrupts_on`] when it has raised its level |
-//! | [`idle`], [`progress`], [`verify`], [`deadlock`], [`waits()`] | when every CPU waits for an interrupt (or the kernel has stopped), from outside of all contexts |
+//! | [`idle_context`] | after `boot`; each CPU starts in its idle context |
+//! | [`release`], or [`rounds`] | on CPU 0, at any time after `boot` |
+//! | [`interrupt`] | on the CPU whose line is asserted, on the stack of the running LWP, with interrupts off; the kernel calls [`machine::interrupts_on`] when it has raised its level |
+//! | [`idle`], [`progress`], [`verify`], [`deadlock`], [`waits()`] | when every CPU waits for an interrupt (or the kernel has stopped), outside all contexts |
 
 use core::fmt;
 
@@ -19,15 +19,15 @@ use crate::machine::{self, Context, Line, Stop};
 use crate::scenario::Scenario;
 use crate::scenario::rounds::Again;
 
-/// Builds a kernel: its CPUs, their idle LWPs, softints and cross-call threads; then lets the scenario set up.
+/// Builds a kernel (its CPUs, their idle LWPs, softints and cross-call threads), then runs the scenario's setup.
 ///
-/// Attaches every CPU ([`machine::attach`]). Nothing runs before the host switches to the idle contexts.
-/// The caller takes it down again by giving all memory back that was allocated meanwhile.
+/// Attaches every CPU ([`machine::attach`]). Nothing runs until the host switches to the idle contexts. To tear the
+/// kernel down, the caller frees all memory that was allocated since.
 pub fn boot(config: &Config, scenario: &'static Scenario) -> &'static Kernel {
     crate::kernel::boot(config, scenario)
 }
 
-/// The context in which CPU `cpu` begins.
+/// The context in which CPU `cpu` starts.
 pub fn idle_context(kernel: &'static Kernel, cpu: usize) -> Context {
     kernel.cpu(cpu).idle_context()
 }
@@ -37,8 +37,8 @@ pub fn release(kernel: &'static Kernel) {
     crate::scenario::release(kernel);
 }
 
-/// Runs the scenario round after round, in a thread of the kernel's, until `again` says no; then stops with
-/// [`Stop::Passed`]. Instead of [`release`], on CPU 0 after [`boot`].
+/// Runs the scenario round after round, in a thread of the kernel, until `again` returns false; then stops with
+/// [`Stop::Passed`]. Call it on CPU 0 after [`boot`], instead of [`release`].
 pub fn rounds(kernel: &'static Kernel, again: Again) {
     crate::scenario::rounds::start(kernel, again);
 }
@@ -49,18 +49,18 @@ pub fn interrupt(line: Line) {
     spl::interrupt(line);
 }
 
-/// What a kernel waits for when all of its CPUs are idle.
+/// What a kernel whose CPUs are all idle waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Idle {
-    /// Every actor has come to its end: [`verify`] may be called.
+    /// Every actor has finished: [`verify`] may be called.
     Finished,
-    /// Actors wait, and a callout is pending: the clock must go on.
+    /// Actors wait, and a callout is pending: time must advance.
     Clock,
-    /// Actors wait, and no clock and no interrupt will ever wake them: [`deadlock`] tells the rest.
+    /// Actors wait, and no clock or interrupt will ever wake them: call [`deadlock`].
     Stuck,
 }
 
-/// Says what the kernel waits for. Every CPU is idle.
+/// What the kernel waits for. Every CPU is idle.
 pub fn idle(kernel: &'static Kernel) -> Idle {
     if crate::scenario::finished(kernel) {
         Idle::Finished
@@ -73,24 +73,24 @@ pub fn idle(kernel: &'static Kernel) -> Idle {
     }
 }
 
-/// Whether somebody is on a CPU, when they have been stopped.
+/// Whether an LWP other than an idle one was running when the CPUs were stopped.
 pub fn runs(kernel: &'static Kernel) -> bool {
     waits::running(kernel).next().is_some()
 }
 
-/// A number that grows whenever an actor goes on: what a watchdog watches.
+/// A number that grows whenever an actor makes progress. For a watchdog.
 pub fn progress(kernel: &'static Kernel) -> u64 {
     kernel.progress()
 }
 
-/// Checks what must hold at rest: the scenario's own oracles, the counts, and that nothing leaked.
+/// Checks what must hold at rest: the scenario's assertions, the counts, and that nothing leaked.
 ///
-/// Returns if all holds, else ends in [`machine::stop`].
+/// Returns if everything holds; otherwise ends in [`machine::stop`].
 pub fn verify(kernel: &'static Kernel) {
     crate::scenario::verify(kernel);
 }
 
-/// Ends the run with the wait-for graph: somebody waits for what can never come.
+/// Ends the run with the wait-for graph: an actor waits for something that cannot happen.
 pub fn deadlock(kernel: &'static Kernel) -> ! {
     machine::stop(Stop::Deadlock, format_args!("{}", waits::Graph(kernel)))
 }

@@ -1,8 +1,8 @@
-//! The historical variants: which old code runs in place of the new.
+//! The historical variants: which old code runs instead of the current code.
 //!
-//! Each documented bug is a real code path that stands beside the fix, chosen by
-//! [`History::has`] at the one place where the two differ. Nothing else may ask: no detector, no
-//! scenario, no strategy. Without the feature `history` the test is a constant `false`.
+//! Each documented bug is a real code path that stands beside the fix, chosen by [`History::has`] at the one place
+//! where the two differ. Nothing else may call it: no detector, no scenario, no strategy. Without the feature
+//! `history` it is a constant `false`.
 //!
 //! A scenario that re-creates a program of another kernel has old code of its own ([`Own`]): no other program
 //! can run it.
@@ -20,14 +20,14 @@ macro_rules! bugs {
             /// Every bug.
             pub const ALL: &[Bug] = &[$(Bug::$bug),*];
 
-            /// The word for lists, replay files and the command line.
+            /// The name in lists, replay files and on the command line.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Bug::$bug => $name,)*
                 }
             }
 
-            /// What the old code does, in a line, and until when it stood there.
+            /// One line: what the old code does, and until when.
             pub const fn summary(self) -> &'static str {
                 match self {
                     $(Bug::$bug => $summary,)*
@@ -40,10 +40,10 @@ macro_rules! bugs {
 bugs! {
     /// PR kern/51632.
     XcallTailp, "xcall-tailp",
-        "xc_tailp, counted at pick-up, lets the next request in (subr_xcall.c 1.18)";
+        "xc_tailp, counted at pick-up, admits the next request too early (subr_xcall.c 1.18)";
     /// The bug as the talk tells it.
     XcallDonep, "xcall-donep",
-        "xc_donep is counted before the function runs (the talk)";
+        "xc_donep is counted before the function runs (as the talk tells it)";
     /// And it waits for switch points.
     PserializeKpause, "pserialize-kpause",
         "pserialize_perform sleeps a tick in every round (subr_pserialize.c 1.10)";
@@ -77,7 +77,7 @@ bugs! {
 }
 
 impl Bug {
-    /// The bug with this word.
+    /// The bug of this name.
     pub fn find(name: &str) -> Option<Bug> {
         Bug::ALL.iter().copied().find(|bug| bug.name() == name)
     }
@@ -93,22 +93,22 @@ const _: () = assert!(
 );
 
 impl History {
-    /// Today's code everywhere.
+    /// Current code everywhere.
     pub const NONE: History = History(0);
 
-    /// The set with `bug` in it too.
+    /// The set with `bug` added.
     #[must_use]
     pub const fn with(self, bug: Bug) -> History {
         History(self.0 | 1 << bug as u64)
     }
 
-    /// Both sets together.
+    /// The union of both sets.
     #[must_use]
     pub const fn union(self, other: History) -> History {
         History(self.0 | other.0)
     }
 
-    /// The set without what is in `other`.
+    /// The set without the bugs of `other`.
     #[must_use]
     pub const fn without(self, other: History) -> History {
         History(self.0 & !other.0)
@@ -120,7 +120,7 @@ impl History {
         all.filter(move |bug| self.0 & (1 << *bug as u64) != 0)
     }
 
-    /// Whether the old code of `bug` is to run.
+    /// Whether the old code of `bug` runs.
     #[inline(always)]
     pub const fn has(self, bug: Bug) -> bool {
         cfg!(feature = "history") && self.0 & (1 << bug as u64) != 0

@@ -1,7 +1,6 @@
 //! A kernel: what its CPUs share, and how it is booted.
 //!
-//! There is no other global state: everything is reached from the current LWP, so a process can
-//! hold many kernels.
+//! There is no other global state: everything is reached from the current LWP, so one process can hold many kernels.
 
 use core::sync::atomic::{AtomicU32 as BareU32, AtomicU64, Ordering::Relaxed as Bare};
 
@@ -44,7 +43,7 @@ pub struct Kernel {
     /// Protects the exits of LWPs that are joined.
     pub(crate) lwp_lock: Kmutex,
     pub(crate) lwps: AtomicRef<Lwp>,
-    /// Actors of the scenario that have not come to their end.
+    /// Actors of the scenario that have not finished.
     pub(crate) actors: AtomicU32,
     pub(crate) mp_online: AtomicBool,
     pub(crate) counters: Counters,
@@ -100,7 +99,7 @@ impl Kernel {
         &self.config
     }
 
-    /// What it remembers of the order in which resources are taken, if it is to predict.
+    /// The recorded order in which resources are taken, if the kernel is to predict deadlocks.
     #[inline(always)]
     pub(crate) fn order(&self) -> Option<&'static Order> {
         self.order.peek()
@@ -132,19 +131,19 @@ impl Kernel {
         self.progress.load(Bare)
     }
 
-    /// Counts that `l` goes on, if it is an actor.
+    /// Counts progress if `l` is an actor.
     pub(crate) fn count_progress(&self, l: &Lwp) {
         if l.l_actor.peek() {
             self.progress.fetch_add(1, Bare);
         }
     }
 
-    /// What the scenario's setup left for its actors and its check.
+    /// The data that the scenario's setup stored for its actors and its check.
     pub fn data(&self) -> Arg {
         self.data.peek()
     }
 
-    /// Leaves something for the actors and the check: for a scenario's setup.
+    /// Stores data for the actors and the check. For a scenario's setup.
     pub fn set_data(&self, data: Arg) {
         self.data.set(data);
     }
@@ -173,7 +172,7 @@ pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Ker
 }
 
 fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Kernel> {
-    // Before everything else, so that what follows lies where it would without.
+    // First of all, so that everything after it has the same address whether or not this is allocated.
     let order = match cfg!(feature = "order") && config.predict {
         true => Some(Order::new()?),
         false => None,
@@ -194,7 +193,7 @@ fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Ker
     Some(kernel)
 }
 
-/// The part of the boot that has a current LWP. A function of its own: see [`machine::Machine::word`].
+/// The part of the boot that has a current LWP. A separate function: see [`machine::Machine::word`].
 #[inline(never)]
 fn boot_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
     for ci in cpus {

@@ -2,34 +2,35 @@
 //!
 //! # How to read it
 //!
-//! Begin with [`machine`], the one door to whoever hosts the kernel, and [`mem`], the cells through
-//! which all shared memory is touched. [`kern`] has a file for each manual page of section 9; each
-//! begins with what the primitive promises, in which contexts, and how it is made. [`net`] is the network
-//! stack over them. [`scenario`] has the programs that show what goes wrong. Dependencies point that way only:
+//! Begin with [`machine`], the only interface between the kernel and its host, and [`mem`], the cells that hold all
+//! shared memory. [`kern`] has one file per manual page of section 9. Each begins with what the primitive guarantees,
+//! where it may be used, and how it works, and has an example that runs. [`net`] is the network stack built on them.
+//! [`scenario`] has the test programs. [`contracts`] lists every rule that is checked. Dependencies point in one
+//! direction only:
 //!
 //! ```text
-//! scenario -> net -> kern -> mem -> machine        entry: where the host comes in
+//! scenario -> net -> kern -> mem -> machine        entry: where the host enters the kernel
 //! ```
 //!
 //! # Principles
 //!
-//! 1. *Faithful first.* The algorithms are NetBSD's, revision by revision; where they differ, the
-//!    header of the module says so and why.
-//! 2. *A step is what no one else can come into.* Every access to shared memory that another CPU or
-//!    an interrupt could notice is a point of its own ([`machine::point`]).
-//! 3. *All nondeterminism comes in through [`machine`].* No clock, no random number, no address
-//!    decides anything here.
-//! 4. *There is no global state.* Everything hangs off the running LWP: many kernels fit into one process.
-//! 5. *Old code stands beside the new* ([`history`]), one to a few lines, where the two differ. Nothing
-//!    else knows which of them runs.
+//! 1. *Faithful first.* The algorithms are NetBSD's, revision by revision. Where they differ, the header of the
+//!    module says how and why.
+//! 2. *Steps are atomic.* No other CPU or interrupt can run in the middle of one. Every access to shared memory that
+//!    another CPU or an interrupt could notice is a step of its own ([`machine::point`]).
+//! 3. *All nondeterminism comes in through [`machine`].* No clock, random number or address influences what the
+//!    kernel does.
+//! 4. *There is no global state.* Everything is reached from the running LWP, so one process can hold many kernels.
+//! 5. *Old code stands beside the new* ([`history`]), a few lines at the place where the two differ. Nothing else
+//!    knows which of them runs.
 //!
 //! # Features
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `points` | accesses announce themselves to the host; without it they compile to the bare access |
+//! | `points` | each access is announced to the host; without it an access compiles to the bare instruction |
 //! | `contracts` | the contracts (KASSERTs) are checked |
-//! | `history` | the historical variants are compiled in; which of them are on is chosen at boot |
+//! | `history` | the historical variants are compiled in; the boot configuration switches them on |
 //! | `order` | the order in which resources are taken can be recorded, to predict deadlocks |
 //!
 //! # What is simpler than in NetBSD
@@ -38,19 +39,20 @@
 //!   races, not to reorder.
 //! * Priorities are strict bands, without decay, time-sharing, topology or cache-hot heuristics. Any LWP of a higher
 //!   priority preempts, and so does the end of a time slice. No affinity, processor sets or offline CPUs.
-//! * No processes, signals, user mode, address spaces; so no interruptible sleeps.
+//! * No processes, signals, user mode or address spaces, and so no interruptible sleeps.
 //! * No KERNEL_LOCK: every handler is MP-safe.
-//! * Turnstiles lend no priority.
-//! * The tables of sleep queues and turnstiles are small, and hash the address relative to the kernel, so that a run
+//! * No priority inheritance in turnstiles.
+//! * The tables of sleep queues and turnstiles are small. They hash the address relative to the kernel, so that a run
 //!   is the same everywhere.
-//! * Soft levels are all distinct, softints are all fast.
-//! * Exited LWPs are used again and never given back.
-//! * The network stack has what an echo needs: Ethernet, ARP, IPv4 without fragments and forwarding, ICMP echo and errors, UDP
-//!   sockets. Each file of [`net`] says what it leaves out.
+//! * All soft levels are distinct, and all softints are fast.
+//! * Exited LWPs are reused and never freed.
+//! * The network stack has what an echo needs: Ethernet, ARP, IPv4 without fragments or forwarding, ICMP echo and
+//!   errors, UDP sockets. Each file of [`net`] says what it leaves out.
 //! * A CPU has three interrupt lines: its clock, inter-processor interrupts, and the network cards.
 #![no_std]
 
 pub mod config;
+pub mod contracts;
 pub mod entry;
 pub mod history;
 pub mod kern;

@@ -1,4 +1,4 @@
-//! The console: the first serial port, one writer at a time. Who reads what it writes may type, too.
+//! The console: the first serial port, one writer at a time. It also reads.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,7 +13,7 @@ const COM1: u16 = 0x3f8;
 
 static CONSOLE: IrqLock<Option<Uart16550<PioBackend>>> = IrqLock::new(None);
 
-/// Finds the serial port. Without one the kernel runs mute, and its exit status is all it says.
+/// Finds the serial port. Without one the kernel prints nothing, and its exit status is the only result.
 pub(crate) fn init() {
     // SAFETY: COM1 has these ports on every PC, and only this module touches them.
     let Ok(mut port) = (unsafe { Uart16550::new_port(COM1) }) else {
@@ -36,7 +36,7 @@ impl Write for Console {
     }
 }
 
-/// Writes `text` as a whole, so that lines of two CPUs do not mix.
+/// Writes `text` in one piece, so that lines of two CPUs do not mix.
 pub(crate) fn write(text: fmt::Arguments<'_>) {
     struct Held<'a>(&'a mut Uart16550<PioBackend>);
     impl Write for Held<'_> {
@@ -51,11 +51,11 @@ pub(crate) fn write(text: fmt::Arguments<'_>) {
     }
 }
 
-/// What ends a run early: see [`asked_to_end`].
+/// The key that ends a run early: see [`asked_to_end`].
 const END: u8 = b'q';
 static END_WAS_ASKED_FOR: AtomicBool = AtomicBool::new(false);
 
-/// Whether somebody at the other end of the console has typed `q`, ever.
+/// Whether a `q` was ever typed at the console.
 pub(crate) fn asked_to_end() -> bool {
     if let Some(port) = CONSOLE.lock().as_mut() {
         while let Ok(byte) = port.try_receive_byte() {
@@ -67,11 +67,11 @@ pub(crate) fn asked_to_end() -> bool {
     END_WAS_ASKED_FOR.load(Relaxed)
 }
 
-/// Makes the console usable again when its holder was stopped in the middle of a line.
+/// Makes the console usable again after its holder was stopped in the middle of a line.
 ///
 /// # Safety
 ///
-/// Every other CPU has been stopped, and this one will not go back to what it did.
+/// Every other CPU has been stopped, and this one will not resume what it did.
 pub(crate) unsafe fn take_over() {
     // SAFETY: the caller's promise.
     unsafe { CONSOLE.break_open() };

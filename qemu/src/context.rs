@@ -2,14 +2,14 @@
 //!
 //! # Overview
 //!
-//! A context is named by the number of its stack. While it does not run, everything that a call preserves
-//! lies on its stack: the callee-saved registers, the control words of SSE and of the x87. Everything else
-//! is the caller's to keep, or, if an interrupt switched, lies in the interrupt's frame further up.
+//! A context is identified by the number of its stack. While it is not running, everything that a call preserves is
+//! on its stack: the callee-saved registers, the control words of SSE and of the x87. The caller saves everything
+//! else, or, if an interrupt switched, it is in the interrupt's frame further up.
 //!
 //! # Contexts
 //!
-//! [`switch`] with interrupts on or off; they stay as they are. An interrupt may come in the middle: it
-//! pushes below whichever of the two stacks is current, and both are whole at every instruction.
+//! [`switch`] with interrupts on or off; it does not change that. An interrupt may come in the middle: it pushes
+//! below whichever of the two stacks is current, and both are consistent at every instruction.
 
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -19,13 +19,13 @@ use kmod::machine::Context;
 use crate::cpu;
 use crate::memory::stack::Stack;
 
-/// Most contexts there can be: one for each stack.
+/// Maximum number of contexts: one for each stack.
 const MAX_CONTEXTS: usize = crate::memory::stack::MAX_STACKS;
 
-/// Stack pointer of each context that does not run, by number.
+/// Stack pointer of each context that is not running, by number.
 static SAVED: [AtomicUsize; MAX_CONTEXTS] = [const { AtomicUsize::new(0) }; MAX_CONTEXTS];
 
-/// What [`switch_stacks`] finds on a stack, from its stack pointer on.
+/// The data on a stack, from its stack pointer on, that [`switch_stacks`] restores.
 #[repr(C)]
 struct Saved {
     mxcsr: u32,
@@ -39,14 +39,14 @@ struct Saved {
     rip: usize,
 }
 
-/// The state that the ABI asks for at the beginning: all exceptions masked, round to nearest.
+/// The initial state that the ABI requires: all exceptions masked, round to nearest.
 const MXCSR: u32 = 0x1f80;
 const X87_CONTROL: u32 = 0x037f;
 
-/// Makes a context that begins with `entry(arg)`, with interrupts as they are then. Nothing if there is no memory.
+/// Creates a context that begins with `entry(arg)`, with interrupts unchanged. Nothing if there is no memory.
 pub(crate) fn create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
     let stack = Stack::take(name)?;
-    // When all of it has been taken off again the stack is empty, and aligned as a call demands.
+    // When all of it has been popped the stack is empty, and aligned as a call requires.
     let top = stack.range().end - size_of::<Saved>();
     let first = Saved {
         mxcsr: MXCSR,
@@ -70,7 +70,7 @@ pub(crate) fn create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> O
 ///
 /// # Safety
 ///
-/// 1. `from` is the calling context. 2. `to` runs on no CPU and its stack has not been given back.
+/// 1. `from` is the calling context. 2. `to` runs on no CPU and its stack was not released.
 pub(crate) unsafe fn switch(from: Context, to: Context) {
     let load = SAVED[to.0].load(Relaxed);
     cpu::this().context.store(to.0, Relaxed);
@@ -78,11 +78,11 @@ pub(crate) unsafe fn switch(from: Context, to: Context) {
     unsafe { switch_stacks(SAVED[from.0].as_ptr(), load) }
 }
 
-/// Leaves the stack on which this CPU was started, for good, for its first context.
+/// Leaves the stack on which this CPU was started, for ever, and starts its first context.
 ///
 /// # Safety
 ///
-/// `to` runs on no CPU and its stack has not been given back.
+/// `to` runs on no CPU and its stack was not released.
 pub(crate) unsafe fn begin(to: Context) -> ! {
     let nowhere = AtomicUsize::new(0);
     cpu::this().context.store(to.0, Relaxed);
@@ -92,7 +92,7 @@ pub(crate) unsafe fn begin(to: Context) -> ! {
     unreachable!("a CPU went back to the stack on which it was started")
 }
 
-/// Runs `entry` on `stack` and never comes back. For the boot processor, before there are contexts.
+/// Runs `entry` on `stack` and never returns. For the boot processor, before there are contexts.
 ///
 /// # Safety
 ///
@@ -105,7 +105,7 @@ pub(crate) unsafe fn move_to(stack: Stack, entry: extern "C" fn() -> !) -> ! {
     }
 }
 
-/// Gives a context back.
+/// Destroys a context.
 ///
 /// # Safety
 ///

@@ -2,15 +2,15 @@
 //!
 //! # Overview
 //!
-//! What the simulated machine plays, this one has: processors that run at once, interrupts that come when they
-//! come, memory that is ordered as x86 orders it. It answers the hypercalls of [`kmod::machine`] and
-//! enters the kernel through [`kmod::entry`]; it knows nothing of the kernel's primitives.
+//! This machine has real processors that run at once, interrupts that come at any time, and x86's memory order; the
+//! simulated machine imitates these. It implements the hypercalls of [`kmod::machine`] and enters the kernel through
+//! [`kmod::entry`]. It knows nothing of the kernel's primitives.
 //!
-//! The way from power-on to a scenario: `boot` (loader to long mode), `bsp_start` (memory, a stack with a
-//! guard), `run::main` (command line, processors, kernel), then every CPU in its idle context. What ends it
-//! is a verdict of the kernel's, a fault, or the watchdog: `report`.
+//! From power-on to a scenario: `boot` (loader to long mode), `bsp_start` (memory, a stack with a guard), `run::main`
+//! (command line, processors, kernel), then every CPU in its idle context. A run ends with a verdict of the kernel, a
+//! fault, or the watchdog: `report`.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | `boot` | assembly of the first instructions; multiboot2 and PVH |
 //! | `memory` | heap, guarded stacks |
@@ -18,23 +18,24 @@
 //! | `context` | stacks and registers of LWPs |
 //! | `net` | network cards |
 //! | `machine` | the hypercalls |
-//! | `perturb` | delays and interrupts at random, in the build for them |
+//! | `perturb` | random delays and interrupts, in the build for them |
 //! | `run` | which scenario, how long, watchdog, result |
 //! | `report` | the last report: registers, backtraces with lines, wait-for graph |
-//! | `stages` | in the cost kernel: when a packet came how far |
-//! | `options`, `console`, `sync`, `runtime` | command line, serial port, the host's own lock, what the compiler asks for |
+//! | `stages` | in the cost kernel: when a packet reached which stage |
+//! | `options`, `console`, `sync`, `runtime` | command line, serial port, the host's own lock, functions that the compiler expects |
 //!
-//! A kernel is this library and a list of scenarios: a binary gives it with [`boots!`].
+//! A kernel is this library and a list of scenarios, which a binary passes to [`boots!`].
 //!
 //! # Two builds
 //!
-//! Only the profile `kernel` (with `panic = "abort"`) makes a kernel. In every other its binaries are
-//! ordinary programs that say so: commands over the whole workspace need not know of it.
+//! Only the profile `kernel` (with `panic = "abort"`) builds a kernel. In every other profile its binaries are
+//! ordinary programs that say so, so that commands for the whole workspace work.
 //!
 //! # Limitations
 //!
-//! Memory above 3 GiB is left alone, and so is every device but clock, serial port, local APICs and network cards. The kernel's own
-//! pages are not protected from itself. The stack of the first instructions, up to `run::main`, has no guard.
+//! Memory above 3 GiB is not used, and neither is any device except clock, serial port, local APICs and network
+//! cards. The kernel's own pages are not protected. The stack of the first instructions, up to `run::main`, has no
+//! guard.
 
 #![cfg_attr(panic = "abort", no_std)]
 
@@ -72,13 +73,13 @@ mod sync;
 
 /// Makes the binary a kernel that runs these scenarios: a `&'static [&'static Scenario]`.
 ///
-/// To be used exactly once in a binary, at its top.
+/// Used exactly once per binary, at its top.
 #[macro_export]
 macro_rules! boots {
     ($scenarios:expr) => {
         #[cfg(panic = "abort")]
         const _: () = {
-            // The library, with the first instructions of the image, is linked because it is named.
+            // The reference links the library, with the first instructions of the image.
             use $crate as _;
             static SCENARIOS: &[&kmod::scenario::Scenario] = $scenarios;
             #[unsafe(no_mangle)]
@@ -87,7 +88,7 @@ macro_rules! boots {
             }
         };
 
-        /// What a host build has in place of the kernel.
+        /// The main function of a host build, instead of the kernel.
         #[cfg(not(panic = "abort"))]
         fn main() {
             eprintln!(
@@ -99,9 +100,9 @@ macro_rules! boots {
     };
 }
 
-/// Where the assembly arrives on the boot processor, with interrupts off, on the boot stack.
+/// The entry from the assembly on the boot processor, with interrupts off, on the boot stack.
 ///
-/// `magic` and `info` are what the loader left. Little is done on this stack, which has no guard.
+/// `magic` and `info` come from the loader. Little is done on this stack, which has no guard.
 #[cfg(panic = "abort")]
 extern "C" fn bsp_start(magic: u32, info: usize) -> ! {
     cpu::of(0).install(0);

@@ -1,4 +1,4 @@
-//! The hypercalls of the kernel component, as this machine answers them.
+//! The hypercalls of the kernel component, implemented by this machine.
 
 use core::alloc::Layout;
 use core::fmt;

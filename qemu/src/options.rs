@@ -20,7 +20,7 @@ pub(crate) enum NetIrq {
     Round,
 }
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options<'a> {
     /// Name of the scenario, or `list`.
@@ -33,7 +33,7 @@ pub(crate) struct Options<'a> {
     pub(crate) seed: u64,
     /// Number of CPUs; all of the machine's if it is not given.
     pub(crate) cpus: Option<usize>,
-    /// Wiring of the cross calls; the scenario's if it is not given.
+    /// Wiring of the cross calls; by default the scenario's.
     pub(crate) xcall: Option<Wiring>,
     /// Whether the network stack is NET_MPSAFE; the scenario's choice if it is not given.
     pub(crate) net_mpsafe: Option<bool>,
@@ -43,7 +43,7 @@ pub(crate) struct Options<'a> {
     pub(crate) predict: bool,
     /// One of so many points is perturbed; 0: none.
     pub(crate) perturb: Option<u64>,
-    /// Seconds without progress that are a hang; 0: never.
+    /// Seconds without progress that count as a hang; 0: never.
     pub(crate) watchdog: u64,
     /// Which CPUs network cards interrupt.
     pub(crate) net_irq: NetIrq,
@@ -69,7 +69,7 @@ impl fmt::Display for Wrong<'_> {
         match self {
             Wrong::NotAPair(word) => write!(f, "`{word}` is not of the form key=value"),
             Wrong::Key(key) => write!(f, "`{key}` is not a key; there are {KEYS}"),
-            Wrong::Value(key, value, want) => write!(f, "{key}={value}: {key} wants {want}"),
+            Wrong::Value(key, value, want) => write!(f, "{key}={value}: {key} must be {want}"),
             Wrong::Twice(key) => write!(f, "`{key}` is given twice"),
             Wrong::NoScenario => {
                 f.write_str("no scenario is given: scenario=NAME, or scenario=list for the names")
@@ -111,7 +111,7 @@ fn history<'a>(key: &'a str, value: &'a str) -> Result<History, Wrong<'a>> {
         let bug = Bug::find(name).ok_or(Wrong::Value(
             key,
             name,
-            "words of old code with commas between, which `rumplab list` names",
+            "names of old code separated by commas (see `rumplab list`)",
         ))?;
         Ok(history.with(bug))
     })
@@ -128,7 +128,7 @@ fn check_once<'a>(line: &'a str, key: &'a str) -> Result<(), Wrong<'a>> {
     }
 }
 
-/// Reads the command line.
+/// Parses the command line.
 pub(crate) fn parse(line: &str) -> Result<Options<'_>, Wrong<'_>> {
     let mut options = Options {
         scenario: "",

@@ -1,16 +1,16 @@
-//! What the machine was booted for: a scenario, for a time, watched.
+//! Runs a scenario for a given time, under a watchdog.
 //!
 //! # Overview
 //!
-//! [`main`] reads the command line, starts the CPUs, builds a kernel and lets every CPU into it. From then on
+//! [`main`] reads the command line, starts the CPUs, builds a kernel and lets every CPU enter it. From then on
 //! everything happens in the kernel's own threads and interrupts: one of its threads repeats the scenario as long as
-//! [`again`] says so. The result goes to the console as TAP, one test a boot.
+//! [`again`] returns true. The result is printed on the console as TAP, one test per boot.
 //!
 //! # The watchdog
 //!
-//! At each clock interrupt CPU 0 looks, before the kernel is entered, whether any actor has gone on since the last time.
-//! If none has for so many seconds, that is a hang. A kernel level that masks the clock does not hide it: the
-//! interrupt arrives all the same, and is only marked as pending.
+//! At each clock interrupt CPU 0 checks, before the kernel is entered, whether any actor has made progress since the
+//! last time. If none has for a given number of seconds, that is a hang. A kernel level that masks the clock does not
+//! hide it: the interrupt still arrives, and is only marked as pending.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,7 +31,7 @@ use crate::report::yaml::Yaml;
 use crate::report::{self, Cause, Status};
 use crate::{context, net, perturb};
 
-/// What was asked for, and the kernel that does it.
+/// The options, and the kernel.
 struct Run {
     scenario: &'static Scenario,
     variant: &'static Variant,
@@ -51,16 +51,16 @@ static RUN: Once<Run> = Once::new();
 
 /// Rounds that have ended.
 static ROUNDS: AtomicU64 = AtomicU64::new(0);
-/// What the watchdog saw last, and how many ticks ago that changed.
+/// The progress that the watchdog saw last, and how many ticks ago it changed.
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
 static QUIET_TICKS: AtomicU64 = AtomicU64::new(0);
 
-/// Keeps the boot information.
+/// Stores the boot information.
 pub(crate) fn remember(info: BootInfo) -> &'static BootInfo {
     INFO.call_once(|| info)
 }
 
-/// The kernel's own debugging information, if the loader brought it.
+/// The kernel's own debugging information, if the loader provided it.
 pub(crate) fn debug_module() -> Option<&'static [u8]> {
     INFO.get()?.debug_module
 }
@@ -70,7 +70,7 @@ pub(crate) fn kernel() -> Option<&'static Kernel> {
     Some(RUN.get()?.kernel)
 }
 
-/// The boot processor's way into the kernel. Interrupts are off.
+/// The boot processor's entry into the kernel. Interrupts are off.
 pub(crate) extern "C" fn main() -> ! {
     heap::reserve_arena();
     let info = INFO.get().expect("the boot information was kept");
@@ -113,7 +113,7 @@ pub(crate) extern "C" fn main() -> ! {
     net::init(options.net_irq, count);
     if scenario.kind == Kind::Net && net::count() == 0 {
         usage(format_args!(
-            "{} needs a network card: scripts/boot --net gives one",
+            "{} needs a network card: add one with scripts/boot --net",
             scenario.name
         ));
     }
@@ -180,7 +180,7 @@ fn find(options: &Options<'_>) -> (&'static Scenario, &'static Variant) {
     (scenario, variant)
 }
 
-/// The rate of perturbation: one point in so many, 0 for none.
+/// The rate of perturbation: one point in this many, 0 for none.
 fn perturbation(options: &Options<'_>) -> u64 {
     match (options.perturb, cfg!(feature = "perturb")) {
         (Some(rate), true) => rate,
@@ -210,7 +210,7 @@ fn list() -> ! {
     report::exit(Status::Passed)
 }
 
-/// This CPU goes into the kernel, for good. Interrupts are off; the idle LWP turns them on.
+/// Makes this CPU enter the kernel, for ever. Interrupts are off; the idle LWP enables them.
 pub(crate) fn enter(index: usize) -> ! {
     time::start_ticking();
     let kernel = kernel().expect("a kernel is there before the gate is opened");
@@ -218,7 +218,7 @@ pub(crate) fn enter(index: usize) -> ! {
     unsafe { context::begin(entry::idle_context(kernel, index)) }
 }
 
-/// Asked by the kernel after each round: is there time for another, and does nobody at the console want the end?
+/// Called by the kernel after each round: whether there is time for another and `q` was not typed.
 fn again(rounds: u64) -> bool {
     ROUNDS.store(rounds, Relaxed);
     let run = RUN.get().expect("rounds are run after the run is known");
@@ -247,20 +247,20 @@ pub(crate) fn tick(cpu: &PerCpu) {
     }
 }
 
-/// Whether anything could still go on, when the CPUs have been stopped: for the report of a hang.
+/// Whether anything could still make progress, when the CPUs have been stopped. For the report of a hang.
 pub(crate) fn outlook() -> &'static str {
     let Some(run) = RUN.get() else {
         return "there is no kernel yet";
     };
     match entry::idle(run.kernel) {
         entry::Idle::Finished => "and all of them have come to their end",
-        entry::Idle::Clock => "the clock could still wake somebody",
-        entry::Idle::Stuck if entry::runs(run.kernel) => "somebody runs, and comes to no end",
+        entry::Idle::Clock => "a timer could still wake a thread",
+        entry::Idle::Stuck if entry::runs(run.kernel) => "a thread is running, and does not finish",
         entry::Idle::Stuck => "no clock and no interrupt will ever wake them",
     }
 }
 
-/// Seconds with two digits behind the point.
+/// Seconds with two decimals.
 struct Seconds(u64);
 
 impl fmt::Display for Seconds {
@@ -281,7 +281,7 @@ pub(crate) fn passed() -> ! {
     report::exit(Status::Passed)
 }
 
-/// What all rounds together predicted: each was told when its round was over.
+/// Prints what all rounds together predicted; each prediction was printed after its round.
 fn print_predicted(kernel: &'static Kernel) {
     let Some((count, lost)) = order::predicted(kernel) else {
         return;
@@ -310,7 +310,7 @@ pub(crate) fn print_failed() {
     }
 }
 
-/// With what the run was started, for the report.
+/// Writes the options of the run, for the report.
 pub(crate) fn write_settings(yaml: &mut Yaml) -> fmt::Result {
     let Some(run) = RUN.get() else { return Ok(()) };
     let options = &run.options;

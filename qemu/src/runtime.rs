@@ -1,4 +1,4 @@
-//! What the compiler takes for granted: memory functions, the panic handler, the unwinder's symbols.
+//! Functions that the compiler expects: memory functions, the panic handler, the unwinder's symbols.
 
 use core::arch::asm;
 use core::panic::PanicInfo;
@@ -10,22 +10,22 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     report::begin(&Cause::Panic(info))
 }
 
-/// The precompiled `core` refers to it; with `panic = "abort"` nobody calls it.
+/// The precompiled `core` refers to it; with `panic = "abort"` it is never called.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
-/// The precompiled `alloc` refers to it; with `panic = "abort"` nobody calls it.
+/// The precompiled `alloc` refers to it; with `panic = "abort"` it is never called.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
     panic!("nothing unwinds in this kernel")
 }
 
-/// Bytes that are copied or filled at a time. QEMU translates `rep movsb` into a loop of single bytes.
+/// Bytes copied or filled at a time. QEMU translates `rep movsb` into a loop of single bytes.
 const BLOCK: usize = 16;
 
-/// Copies going up: no byte is written before it was read, if `to` lies below `from` or they do not overlap.
+/// Copies upward: no byte is written before it was read, if `to` is below `from` or they do not overlap.
 ///
-/// The last block, or word, overlaps the one before it, so that nothing is left over; it is read first.
+/// The last block, or word, overlaps the one before it, so that nothing is left; it is read first.
 ///
 /// # Safety
 ///

@@ -1,14 +1,14 @@
-//! When a packet came how far: what `Machine::stage` notes, for the cost kernel.
+//! Timestamps of the stages that a packet reaches (`Machine::stage`), for the cost kernel.
 //!
 //! # Contexts
 //!
-//! [`note`]: any, on a machine of one CPU; interrupts do not note. [`take`]: thread.
+//! [`note`]: any, on a machine of one CPU; interrupts do not call it. [`take`]: thread.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::cpu::time;
 
-/// Most notes between two [`take`]s.
+/// Maximum number of notes between two [`take`]s.
 pub const NOTES: usize = 64;
 
 /// A stage, and the cycle counter when it was reached.
@@ -25,7 +25,7 @@ static LOG: [Note; NOTES] = [const {
 }; NOTES];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// A packet has come to a stage. The first [`NOTES`] are kept.
+/// A packet has reached a stage. The first [`NOTES`] are kept.
 #[inline(always)]
 pub(crate) fn note(stage: usize) {
     let count = COUNT.load(Relaxed);
@@ -36,7 +36,7 @@ pub(crate) fn note(stage: usize) {
     }
 }
 
-/// Gives what was noted, stages with the cycle counter, in order, and forgets it.
+/// Calls `each` with the recorded stages and cycle counters, in order, and forgets them.
 pub fn take(mut each: impl FnMut(usize, u64)) {
     for note in &LOG[..COUNT.swap(0, Relaxed)] {
         each(note.stage.load(Relaxed), note.cycles.load(Relaxed));

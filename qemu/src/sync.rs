@@ -1,13 +1,13 @@
-//! A lock of the host's own: held with interrupts off, and only around a few instructions.
+//! A lock of the host itself: held with interrupts off, and only for a few instructions.
 //!
-//! It has no owner and no priority level, so it is never one of the kernel's mutexes. Under it
-//! are the heap, the pool of stacks, the console and the queues of network cards.
+//! It has no owner and no priority level, so it is never one of the kernel's mutexes. It protects the heap, the pool
+//! of stacks, the console and the queues of network cards.
 
 use core::ops::{Deref, DerefMut};
 
 use x86_64::instructions::interrupts;
 
-/// Interrupts are off from its making to its end; then they are as they were.
+/// Interrupts are off while this exists; then they are as they were before.
 pub(crate) struct InterruptsOff {
     were_on: bool,
 }
@@ -32,9 +32,9 @@ impl Drop for InterruptsOff {
 /// A value behind a spin lock that is held with interrupts off.
 pub(crate) struct IrqLock<T>(spin::Mutex<T>);
 
-/// The lock is held while this lives.
+/// The lock is held while this exists.
 pub(crate) struct IrqGuard<'a, T> {
-    // Fields are dropped in this order: the lock is given back before interrupts come again.
+    // Fields are dropped in this order: the lock is released before interrupts are on again.
     inner: spin::MutexGuard<'a, T>,
     _off: InterruptsOff,
 }
@@ -54,7 +54,7 @@ impl<T> IrqLock<T> {
         }
     }
 
-    /// Takes the lock if nobody has it.
+    /// Takes the lock if it is free.
     pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
         let off = InterruptsOff::new();
         Some(IrqGuard {
@@ -63,11 +63,11 @@ impl<T> IrqLock<T> {
         })
     }
 
-    /// Takes the lock from whoever holds it.
+    /// Releases the lock, whoever holds it.
     ///
     /// # Safety
     ///
-    /// The holder never goes on: every other CPU has been stopped.
+    /// The holder never resumes: every other CPU has been stopped.
     pub(crate) unsafe fn break_open(&self) {
         if self.0.is_locked() {
             // SAFETY: the caller's promise.

@@ -1,7 +1,7 @@
-//! What a step costs, and how many schedules a second: the simulated machine and its peers, in turns, on one core.
+//! The cost of a step, and schedules per second: the simulated machine and its peers, alternating on one core.
 //!
-//! Every number is a median over turns that the candidates took one after another, in processor time. Compare the
-//! ratios, not the numbers: machines differ, and drift.
+//! Every number is a median over turns, which the candidates take one after another, in CPU time. Compare the ratios,
+//! not the numbers, because machines differ and drift.
 
 mod ours;
 mod peers;
@@ -16,13 +16,13 @@ use kmod::scenario::classics::{ABBA, LOST_UPDATE};
 
 use ours::{Ours, STEPS};
 
-/// Turns that each candidate takes.
+/// Number of turns of each candidate.
 const TURNS: usize = 15;
-/// Switches between two stacks in a turn.
+/// Switches between two stacks per turn.
 const SWITCHES: u64 = 2_000_000;
 
 fn main() {
-    // What fails is counted; nobody wants to read it a million times.
+    // Failures are counted; a million messages would be useless.
     panic::set_hook(Box::new(|_| {}));
     let switch = cost_of_a_step();
     compare(
@@ -33,9 +33,9 @@ fn main() {
     compare("ABBA deadlock, two threads", &ABBA, &mut abba_peers());
     println!("\na switch is a resume or a suspend: {switch:.2} ns here");
     println!(
-        "A step of the simulated machine is a point with all checks on. A schedule of it runs a kernel: interrupts,"
+        "A step of the simulated machine is one shared-memory access or scheduling decision, with all checks on."
     );
-    println!("context switches, the threads' exits; of the peers, the program alone.");
+    println!("Its schedules run a whole kernel. The peers run only the test program.");
 }
 
 /// A resume and a suspend are two switches.
@@ -66,7 +66,7 @@ fn candidate<'a>(name: &'static str, mut ours: Ours, schedules: u64) -> Candidat
     }
 }
 
-/// Gives the nanoseconds of a bare switch.
+/// Returns the nanoseconds of a bare switch.
 fn cost_of_a_step() -> f64 {
     let mut candidates = [
         Candidate {
@@ -144,7 +144,7 @@ fn abba_peers() -> [Candidate<'static>; 3] {
     ]
 }
 
-/// The simulated machine, under its strategies, against the peers.
+/// Compares the simulated machine, under its strategies, with the peers.
 fn compare(
     title: &str,
     scenario: &'static kmod::scenario::Scenario,

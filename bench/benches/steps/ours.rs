@@ -1,4 +1,4 @@
-//! The classic programs on the simulated machine, and a program that does nothing but steps.
+//! The classic programs on the simulated machine, and a program that makes only steps.
 
 use bench::Work;
 use hostshim::{Limits, Machine, Setup, Strategy};
@@ -9,16 +9,16 @@ use kmod::mem::{AtomicU32, Plain, Relaxed};
 use kmod::scenario::classics::{free_data, shared};
 use kmod::scenario::{FIXED, Kind, Scenario, actor, share};
 
-/// Rounds of the program that does nothing but steps; three steps each.
+/// Iterations of the program that makes only steps; three steps each.
 const ROUNDS: u32 = 2_000;
 
-/// What two actors touch: an atomic word together, and a plain word each.
+/// The words of two actors: one atomic word together, and one plain word each.
 struct Words {
     shared: AtomicU32,
     own: [Plain<u32>; 2],
 }
 
-/// Two LWPs on two CPUs that load, read and write: nothing but steps, all of them checked.
+/// Two LWPs on two CPUs that load, read and write: only steps, all of them checked.
 pub(crate) static STEPS: Scenario = Scenario {
     name: "steps",
     summary: "nothing but steps",
@@ -85,7 +85,7 @@ impl Ours {
         Ours { machine, strategy }
     }
 
-    /// So many schedules, whether they fail or not.
+    /// Runs this many schedules, whether they fail or not.
     pub(crate) fn schedules(&mut self, schedules: u64) -> Work {
         let mut steps = 0;
         for _ in 0..schedules {

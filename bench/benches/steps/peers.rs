@@ -1,4 +1,4 @@
-//! The classic programs as users of the peers write them.
+//! The classic programs, as users of the peers would write them.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bench::Work;
 use shuttle::scheduler::{RandomScheduler, Schedule, Scheduler, Task, TaskId};
 
-/// Counts what the scheduler inside it is asked.
+/// Counts the calls to the scheduler inside it.
 struct Counting {
     inner: RandomScheduler,
     steps: Rc<Cell<u64>>,
@@ -47,7 +47,7 @@ fn shuttle_config() -> shuttle::Config {
 }
 
 /// Runs `program` under shuttle's random strategy until `schedules` have begun. A schedule that fails ends the
-/// runner, as it does for its users; the next one gets a new runner.
+/// runner, as it does for shuttle's users; the next schedule gets a new runner.
 pub(crate) fn shuttle(schedules: u64, seed: &mut u64, program: fn()) -> Work {
     let steps = Rc::new(Cell::new(0));
     let begun = Rc::new(Cell::new(0));
@@ -69,7 +69,7 @@ pub(crate) fn shuttle(schedules: u64, seed: &mut u64, program: fn()) -> Work {
     }
 }
 
-/// Without the assertion: a failure is a panic, which would be most of what is measured. [`shuttle_asserted`] has it.
+/// Without the assertion: a failure is a panic, which would dominate the measurement. [`shuttle_asserted`] has it.
 pub(crate) fn shuttle_lost_update() {
     black_box(shuttle_count());
 }
@@ -124,7 +124,7 @@ pub(crate) fn shuttle_abab() {
     shuttle_two_mutexes(false);
 }
 
-/// Explores `program` with loom to its end, again and again, until `schedules` have been run.
+/// Explores `program` completely with loom, repeatedly, until `schedules` have been run.
 pub(crate) fn loom(schedules: u64, program: fn()) -> Work {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -10,24 +10,24 @@ use std::time::Instant;
 
 use crate::sender::{Wire, now};
 
-/// The machine: two CPUs under TCG, a thread of the host each. No boot ROM, no devices that nobody asked for.
+/// The machine: two CPUs under TCG, one host thread each. No boot ROM, and no default devices.
 const MACHINE: &str = "-machine pc -cpu max -accel tcg,thread=multi -smp 2 -m 512M -nodefaults -no-user-config \
                        -display none -no-reboot -serial stdio -device isa-debug-exit,iobase=0xf4,iosize=4";
 
-/// What is booted.
+/// The image to boot.
 pub(crate) struct Image<'a> {
-    /// What it is called.
+    /// Its name.
     pub(crate) name: &'a str,
     pub(crate) kernel: &'a Path,
     pub(crate) initrd: Option<&'a Path>,
     pub(crate) command_line: &'a str,
 }
 
-/// A machine that runs. It ends when this is dropped, and when this process ends, however that comes.
+/// A running machine. It ends when this is dropped, and when this process ends for any reason.
 pub(crate) struct Machine {
     qemu: Child,
     started: Instant,
-    /// Gives what it said.
+    /// Returns its output.
     reader: Option<JoinHandle<String>>,
 }
 
@@ -67,21 +67,22 @@ impl Machine {
         })
     }
 
-    /// When QEMU was started.
+    /// The time when QEMU was started.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
-    /// Whether it has not ended by itself.
+    /// Whether it is still running.
     pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.qemu.try_wait(), Ok(None))
     }
 
-    /// Seconds of processor time that QEMU has used, in all of its threads.
+    /// Seconds of CPU time that QEMU has used, in all of its threads.
     pub(crate) fn processor_seconds(&self) -> Result<f64, String> {
         let path = format!("/proc/{}/stat", self.qemu.id());
         let stat = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        // The name of the program, in parentheses, may have anything in it. 12th and 13th behind it: utime, stime.
+        // The name of the program, in parentheses, may contain anything. The 12th and 13th fields after it are utime
+        // and stime.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let ticks = fields.split_ascii_whitespace().skip(11).take(2);
         let ticks: Option<u64> = ticks.map(|ticks| ticks.parse::<u64>().ok()).sum();
@@ -93,7 +94,7 @@ impl Machine {
         }
     }
 
-    /// Ends it, and gives what it said.
+    /// Ends it, and returns its output.
     pub(crate) fn end(mut self) -> String {
         self.kill();
         let said = self.reader.take().map(JoinHandle::join);
@@ -113,7 +114,7 @@ impl Drop for Machine {
     }
 }
 
-/// The process is killed when the thread ends that has started it: Ctrl-C leaves no machine behind.
+/// The process is killed when the thread that started it ends, so that Ctrl-C leaves no machine behind.
 fn end_with_parent() -> std::io::Result<()> {
     // SAFETY: it touches no memory of ours.
     match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {

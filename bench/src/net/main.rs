@@ -1,15 +1,15 @@
-//! The booted kernel's packet path beside Linux's: echo replies a second, and how long after QEMU's start the first ARP
-//! reply comes.
+//! The booted kernel's packet path compared with Linux's: echo replies per second, and the time from QEMU's start to
+//! the first ARP reply.
 //!
 //! # Overview
 //!
-//! Both kernels are booted in turns, by the same QEMU with the same card ([`machine`]), and the same sender is at the other
-//! end of the wire ([`sender`]). What comes of a pair of boots is compared within the pair, and the medians over the pairs
-//! are told ([`table`]). `scripts/bench-net` builds and fetches what is booted.
+//! Both kernels are booted alternately, by the same QEMU with the same card ([`machine`]), with the same sender at
+//! the other end of the wire ([`sender`]). The two boots of a pair are compared, and the medians over the pairs are
+//! printed ([`table`]). `scripts/bench-net` builds and downloads what is booted.
 //!
 //! # Exit status
 //!
-//! 0: what is to be reached is reached; 1: it is not; 2: wrong usage; 3: a machine did not do what was asked of it.
+//! 0: the goals are reached; 1: they are not; 2: wrong usage; 3: a machine did not work.
 
 mod machine;
 mod packet;
@@ -26,10 +26,10 @@ use machine::{Image, Machine};
 use sender::{Sender, Wire};
 use table::{Figures, Pair};
 
-/// How long a kernel may take until it answers for the first time.
+/// Time limit for a kernel's first answer.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long a kernel answers before anything is counted.
+/// How long a kernel answers before replies are counted.
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Measures two kernels in turns. `scripts/bench-net --help` explains.
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
 
 /// Measures all pairs and prints the table. True: what is to be reached is.
 fn run(args: &Args) -> Result<bool, String> {
-    // It serves for longer than anybody asks it, and is ended from outside, as Linux is.
+    // Longer than it is needed; it is ended from outside, as Linux is.
     let ours = Image {
         name: "rumplab",
         kernel: &args.kernel,
@@ -93,7 +93,7 @@ fn run(args: &Args) -> Result<bool, String> {
     let mut pairs = Vec::new();
     let mut said = String::new();
     for number in 0..args.pairs {
-        // Who goes first takes turns, too.
+        // The order alternates as well.
         let pair = if number % 2 == 0 {
             let ours = measure(&ours, duration, &mut String::new())?;
             let linux = measure(&linux, duration, &mut said)?;
@@ -118,7 +118,7 @@ fn run(args: &Args) -> Result<bool, String> {
     Ok(table.is_reached())
 }
 
-/// Boots a kernel, measures it, and ends it. `said` is what it said.
+/// Boots a kernel, measures it, and ends it. `said` gets its output.
 fn measure(image: &Image<'_>, duration: Duration, said: &mut String) -> Result<Figures, String> {
     let wire = Wire::lay().map_err(|error| format!("no wire on the loopback: {error}"))?;
     let mut machine = Machine::start(image, &wire)?;

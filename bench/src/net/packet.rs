@@ -1,4 +1,4 @@
-//! The frames that the sender makes and reads, by `smoltcp`, which checks every checksum.
+//! The frames of the sender, made and parsed by `smoltcp`, which checks every checksum.
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
@@ -6,31 +6,31 @@ use smoltcp::wire::{
     EthernetRepr, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Address, Ipv4Packet, Ipv4Repr,
 };
 
-/// The sender.
+/// The sender's address.
 const OURS: EthernetAddress = EthernetAddress([0x02, 0, 0, 0, 0, 2]);
 const OUR_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
-/// The kernel that is measured.
+/// The address of the measured kernel.
 const KERNEL_IP: Ipv4Address = Ipv4Address::new(10, 0, 2, 15);
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
-/// Bytes of the shortest frame, without its checksum: senders fill up to it.
+/// Length of the shortest frame in bytes, without its checksum; senders pad to it.
 const SHORTEST: usize = 60;
 /// Bytes of an echo request, with its IP header.
 pub(crate) const PACKET: usize = 64;
-/// Bytes of it behind the headers of IP and ICMP.
+/// Bytes of it after the headers of IP and ICMP.
 const DATA: usize = PACKET - 20 - 8;
-/// Marks the requests of this program.
+/// The identifier of this program's requests.
 const IDENT: u16 = 0x1cab;
 
-/// What a frame says.
+/// The meaning of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     /// The kernel has this Ethernet address.
     IsAt(EthernetAddress),
     /// The kernel asks for ours.
     WhoHas(EthernetAddress),
-    /// The answer to the request of this number, which is as it should be.
+    /// The correct answer to the request of this number.
     Reply(u64),
 }
 
@@ -79,7 +79,7 @@ fn arp(operation: ArpOperation, to: EthernetAddress, target: EthernetAddress) ->
     })
 }
 
-/// Asks who has the kernel's address.
+/// Asks for the kernel's address.
 pub(crate) fn arp_request() -> Vec<u8> {
     let nobody = EthernetAddress([0; 6]);
     arp(ArpOperation::Request, EthernetAddress::BROADCAST, nobody)
@@ -116,9 +116,9 @@ pub(crate) fn echo_request(kernel: EthernetAddress, number: u64) -> Vec<u8> {
     })
 }
 
-/// What a frame says, if it is for us.
+/// The meaning of a frame that is for us.
 ///
-/// `None`: it is not, as what a host tells all others of its own accord. An error: it is, and is damaged.
+/// `None`: it is not for us, as frames that a host broadcasts. An error: it is for us, and damaged.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<Said>, String> {
     let frame = EthernetFrame::new_checked(bytes).map_err(|_| "a frame is too short")?;
     let header = EthernetRepr::parse(&frame).map_err(|_| "a frame has no header")?;
@@ -143,7 +143,7 @@ fn read_arp(bytes: &[u8]) -> Result<Option<Said>, String> {
             ArpOperation::Reply => Some(Said::IsAt(kernel)),
             ArpOperation::Unknown(_) => None,
         }),
-        // Who has got an address asks whether anybody else has it.
+        // A host that has got an address asks whether another has it.
         Ok(_) => Ok(None),
         Err(_) => Err("an ARP packet is none".to_owned()),
     }
@@ -188,7 +188,7 @@ mod tests {
 
     const KERNEL: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 9]);
 
-    /// What a kernel makes of a request: the addresses exchanged, and the type another.
+    /// The reply of a kernel: the request with its addresses swapped and another type.
     fn reply(number: u64) -> Vec<u8> {
         let mut bytes = echo_request(KERNEL, number);
         let mut frame = EthernetFrame::new_unchecked(&mut bytes);
@@ -223,8 +223,8 @@ mod tests {
     #[test]
     fn every_changed_bit_is_seen() {
         let whole = reply(41);
-        // Bits of the Ethernet header say whom it is for; the two bytes of IP's differentiated services and
-        // identification are the sender's to choose, but its checksum is right or wrong.
+        // Some bits of the Ethernet header say whom it is for. The bytes of IP's differentiated services and
+        // identification are the sender's choice, but its checksum is right or wrong.
         for bit in 8 * ETHERNET..8 * whole.len() {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);

@@ -1,4 +1,4 @@
-//! The other end of the wire: asks for the kernel's address, and then has a number of echo requests on their way.
+//! The other end of the wire: asks for the kernel's address, then keeps a number of echo requests in flight.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -9,13 +9,13 @@ use smoltcp::wire::EthernetAddress;
 
 use crate::packet::{self, Said};
 
-/// Requests that are on their way at once.
+/// Number of requests in flight.
 pub(crate) const WINDOW: usize = 16;
-/// How often the kernel's address is asked for.
+/// Time between requests for the kernel's address.
 const ASK: Duration = Duration::from_millis(5);
-/// How long an answer may take; then its request is lost.
+/// Time limit for an answer; after that the request counts as lost.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As many requests lost one after another without a single answer mean that nobody is there any more.
+/// If this many requests in a row are lost without a single answer, the kernel counts as gone.
 const SILENCE: u64 = 10 * WINDOW as u64;
 
 /// The time.
@@ -32,10 +32,10 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Lays a wire between two ports that nobody uses.
+    /// Creates a wire between two unused ports.
     pub(crate) fn lay() -> io::Result<Wire> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        // QEMU takes this port when it is given back.
+        // QEMU takes this port when it is released.
         let card = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
@@ -44,7 +44,7 @@ impl Wire {
         Ok(Wire { socket, ports })
     }
 
-    /// QEMU's words for it.
+    /// QEMU's option for it.
     pub(crate) fn netdev(&self) -> String {
         let (ours, card) = self.ports;
         format!(
@@ -53,7 +53,7 @@ impl Wire {
         )
     }
 
-    /// Puts a frame on the wire. Nobody may be there yet.
+    /// Puts a frame on the wire. The other end may not be there yet.
     fn send(&self, frame: &[u8]) -> Result<(), String> {
         match self.socket.send(frame) {
             Err(error) if error.kind() != ErrorKind::ConnectionRefused => {
@@ -63,7 +63,7 @@ impl Wire {
         }
     }
 
-    /// The next frame; nothing if none comes for so long.
+    /// The next frame; nothing if none comes in that time.
     fn receive<'a>(&self, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, String> {
         match self.socket.recv(buffer) {
             Ok(len) => Ok(Some(&buffer[..len])),
@@ -88,14 +88,14 @@ impl Wire {
     }
 }
 
-/// What came of some time of echo requests.
+/// The result of a period of echo requests.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Echoes {
     /// Answers.
     pub(crate) replies: u64,
     /// Requests that were not answered in time.
     pub(crate) lost: u64,
-    /// How long.
+    /// Duration.
     pub(crate) seconds: f64,
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct Echoes {
 pub(crate) struct Sender {
     wire: Wire,
     kernel: EthernetAddress,
-    /// The next request, and when those were sent that are on their way.
+    /// The number of the next request, and the times of those in flight.
     next: u64,
     sent: BTreeMap<u64, Instant>,
 }
@@ -119,8 +119,8 @@ impl Sender {
         }
     }
 
-    /// Asks for the kernel's address until it is told, and gives how long after `start` that was. An error if `limit` has
-    /// passed, or the machine does not run.
+    /// Asks for the kernel's address until there is an answer. Returns the time since `start`. An error if `limit`
+    /// has passed, or the machine has ended.
     pub(crate) fn find(
         &mut self,
         start: Instant,
@@ -151,7 +151,7 @@ impl Sender {
         Err(format!("it answered no ARP request within {seconds} s"))
     }
 
-    /// Keeps [`WINDOW`] requests on their way for so long. Those that are at its end still are for the next time.
+    /// Keeps [`WINDOW`] requests in flight for this long. Those in flight at the end count in the next period.
     pub(crate) fn echo(&mut self, duration: Duration) -> Result<Echoes, String> {
         self.wire.wait_at_most(PATIENCE)?;
         let (mut replies, mut lost, mut silent) = (0, 0, 0);
@@ -176,7 +176,7 @@ impl Sender {
                         "there is a reply to request {number}, which was not sent"
                     ));
                 }
-                // One that comes too late has been lost.
+                // One that comes too late counts as lost.
                 Some(Said::Reply(number)) => {
                     replies += u64::from(self.sent.remove(&number).is_some());
                     silent = 0;

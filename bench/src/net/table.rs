@@ -1,4 +1,4 @@
-//! What was measured, as a table.
+//! The table of measurements.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use bench::grouped;
 use crate::packet::PACKET;
 use crate::sender::{Echoes, WINDOW};
 
-/// So many times the replies of Linux are to be reached.
+/// The goal: this many times the replies of Linux.
 const REPLIES_TO_REACH: f64 = 2.0;
-/// At most this part of Linux's time to the first ARP reply is to be reached.
+/// The goal: at most this part of Linux's time to the first ARP reply.
 const ARP_TO_REACH: f64 = 0.25;
 
-/// What was measured of one boot.
+/// The measurements of one boot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     /// From QEMU's start to the first ARP reply.
     pub(crate) first_arp: Duration,
     pub(crate) echoes: Echoes,
-    /// That QEMU has used meanwhile.
+    /// QEMU's CPU time during the replies.
     pub(crate) processor_seconds: f64,
 }
 
@@ -28,7 +28,7 @@ impl Figures {
         self.echoes.replies as f64 / self.echoes.seconds
     }
 
-    /// Microseconds of processor time that QEMU used for a reply.
+    /// QEMU's CPU time per reply, in microseconds.
     fn cost_us(&self) -> f64 {
         self.processor_seconds * 1e6 / self.echoes.replies as f64
     }
@@ -38,7 +38,7 @@ impl Figures {
     }
 }
 
-/// A boot of each.
+/// One boot of each kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
     pub(crate) ours: Figures,
@@ -75,7 +75,7 @@ impl fmt::Display for Pair {
     }
 }
 
-/// The least, the median and the greatest of some values.
+/// The minimum, the median and the maximum of some values.
 struct Spread {
     least: f64,
     median: f64,
@@ -134,7 +134,7 @@ impl Table {
         self.of(Pair::arp_ratio).median <= ARP_TO_REACH
     }
 
-    /// Whether everything that is to be reached is.
+    /// Whether all goals are reached.
     pub(crate) fn is_reached(&self) -> bool {
         self.rate_reached() && self.arp_reached()
     }

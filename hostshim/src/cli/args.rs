@@ -98,7 +98,7 @@ pub(super) enum Command {
     Predict(PredictArgs),
     /// Executes a replay file again and prints every step
     Replay(ReplayArgs),
-    /// Explains a replay file as text, as a page, or as data for other programs
+    /// Explains a replay file as text, as a page, or as data for other programs; or a contract
     Explain(ExplainArgs),
     /// Shortens a replay file: the same failure with fewer steps, CPUs and operations
     Minimize(MinimizeArgs),
@@ -344,6 +344,8 @@ Examples:
       For programs (docs/reports.md)
   rumplab explain FILE --perfetto --out trace.json
       For https://ui.perfetto.dev
+  rumplab explain mutex-owned
+      A contract: its rule, and what to do when it is broken
 
 Exit status:
   0    it was explained; with --exit-code: the run passes

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hostshim::contracts;
 use hostshim::pcap;
 use hostshim::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
 use hostshim::report::{self, Account, Detail, Origin, Story};
+use hostshim::suggest;
 use hostshim::{Machine, Outcome, Verdict};
 
 use super::args::{AccountForm, ExplainArgs, FileArgs};
@@ -28,6 +30,10 @@ pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
 /// Tells the run in the form that was asked for, on the standard output or in a file. If that cannot be
 /// written, the text goes to the standard error.
 pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
+    if let Some(text) = contract(&args.of.file)? {
+        terminal::raw(&text);
+        return Ok(Status::Nothing);
+    }
     let replayed = Replayed::new(&args.of)?;
     replayed.write_pcap(&args.of);
     let status = match args.exit_code {
@@ -56,6 +62,22 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
         terminal::spill(&text().to_string());
     }
     Ok(status)
+}
+
+/// The entry of a contract: if there is no such file, the argument can be the name of one.
+fn contract(asked: &Path) -> Result<Option<String>, Wrong> {
+    let Some(name) = asked.to_str().filter(|_| !asked.exists()) else {
+        return Ok(None);
+    };
+    let suggestion = suggest::nearest(name, contracts::names());
+    match contracts::explain(name) {
+        Some(text) => Ok(Some(text)),
+        None if suggestion.names().is_empty() => Ok(None),
+        None => Err(Wrong(format!(
+            "there is neither a file nor a contract {name}\n  help: {}",
+            suggestion.help()
+        ))),
+    }
 }
 
 /// A file that was run again.

@@ -1,6 +1,6 @@
 //! `rumplab hunt`: every scenario in every variant, on the simulated machine and, if asked, on the booted one.
 //!
-//! A row is as it should be if a variant that has a bug failed and every other one held, on both machines. A bug that was
+//! A row is as expected if a variant that has a bug failed and every other one held, on both machines. A bug that was
 //! not reproduced is not a variant that holds.
 
 use std::path::Path;

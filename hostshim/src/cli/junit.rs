@@ -15,7 +15,7 @@ pub(super) struct Case {
     pub(super) variant: &'static str,
     /// What came of it.
     pub(super) outcome: Outcome,
-    /// Whether that is as it should be.
+    /// Whether that is the expected outcome.
     pub(super) is_right: bool,
     /// It in a sentence.
     pub(super) message: String,

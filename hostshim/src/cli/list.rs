@@ -22,7 +22,10 @@ pub(super) fn list(args: &ListArgs) -> Status {
             Kind::Ported,
             "Programs after bug reports of other kernels, which must hold in the variant `fixed`:",
         ),
-        (Kind::Broken, "Broken programs, to see how a failure looks:"),
+        (
+            Kind::Broken,
+            "Broken programs, to see what a failure looks like:",
+        ),
         (
             Kind::Fault,
             "Faults and endless loops, to see how they are reported:",

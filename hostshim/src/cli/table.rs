@@ -1,4 +1,4 @@
-//! The table of `rumplab hunt`, and the rows that are not as they should be.
+//! The table of `rumplab hunt`, and the rows that are not as expected.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ fn table(rows: &[Row], text: &mut Text) {
         let line = line.trim_end();
         match row.is_right() {
             true => text.add(Role::Plain, line),
-            false => text.add(Role::Failure, format!("{line}  <- not as it should be")),
+            false => text.add(Role::Failure, format!("{line}  <- unexpected")),
         }
     }
 }
@@ -72,21 +72,20 @@ fn cycles(row: &Row, text: &mut Text) {
     }
 }
 
-/// Whether all is as it should be; if not, what is not, each in a line.
+/// Says that everything is as expected, or what is not, one line each.
 fn verdict(rows: &[Row], stopped: bool, text: &mut Text) {
     let wrong = Vec::from_iter(rows.iter().filter(|row| !row.is_right()));
     if wrong.is_empty() {
         let line = match stopped {
-            true => "what was tried is as it should be",
+            true => "everything that was tried behaved as expected",
             false => "every variant that must fail fails, every other one holds",
         };
         return text.add(Role::Success, line);
     }
-    let are = if wrong.len() == 1 { "is" } else { "are" };
     text.add(
         Role::Failure,
         format!(
-            "{} of {} variants {are} not as they should be:",
+            "{} of {} variants did not behave as expected:",
             wrong.len(),
             rows.len()
         ),
@@ -162,7 +161,7 @@ mod tests {
         assert_eq!(
             lines(&bad),
             [
-                "2 of 3 variants are not as they should be:",
+                "2 of 3 variants did not behave as expected:",
                 "  xcall-early-count historical, booted: the bug of this variant was not reproduced in 60 s: 5 rounds",
                 "  xcall-early-count fixed, simulated: deadlock after 3 schedules, but this variant must hold",
                 "  xcall-early-count fixed, booted: the boot ended with status 3",
@@ -171,7 +170,7 @@ mod tests {
         let mut table_text = Text::default();
         table(&bad, &mut table_text);
         let marked = table_text.lines();
-        let marked = marked.filter(|(_, line)| line.ends_with("<- not as it should be"));
+        let marked = marked.filter(|(_, line)| line.ends_with("<- unexpected"));
         assert_eq!(marked.count(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Accesses: each is checked, wakes who spins for it, and is recorded if somebody wants to know.
+//! Accesses: each is checked, wakes CPUs that spin on it, and is recorded if needed.
 
 use std::alloc::Layout;
 use std::panic::Location;
@@ -17,19 +17,19 @@ use super::trace::{Access, Act, Hold, Layer, PointName, Site, TraceEvent, What, 
 use super::words::Word;
 
 impl Engine {
-    /// Checks an operation of the step under way.
+    /// Checks an operation that belongs to the current step.
     #[inline(always)]
     pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) {
         self.check::<true>(op, at);
     }
 
-    /// Checks the operation that the step under way was announced with.
+    /// Checks the operation that announced the current step.
     #[inline(always)]
     pub(crate) fn announced(&self, op: Op, at: &'static Location<'static>) {
         self.check::<false>(op, at);
     }
 
-    /// One call for each kind, which is known where the kernel touches the cell.
+    /// One call for each kind, which is known where the kernel accesses the cell.
     #[inline(always)]
     fn check<const FUSED: bool>(&self, op: Op, at: &'static Location<'static>) {
         match op.kind {
@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// A read-modify-write that has stored what it found: nobody waits for that.
+    /// A read-modify-write that stored the value it found: no spinning CPU waits for that.
     #[inline(never)]
     fn modify_nothing<const FUSED: bool>(
         &self,
@@ -174,7 +174,7 @@ impl Engine {
         self.access(op, at);
     }
 
-    /// Checks an operation that is about to be made, or was made in the step under way, in full.
+    /// Checks an operation in full that is about to be made, or was made in the current step.
     #[inline(never)]
     fn access(&self, op: Op, at: &'static Location<'static>) {
         let cpu = self.cpu.get();
@@ -185,7 +185,7 @@ impl Engine {
             self.wrong(wrong, op, at);
         }
         match op.kind {
-            // Nobody can wait for a plain write: it would be a race.
+            // No CPU can wait for a plain write: that would be a race.
             Kind::Load | Kind::RmwSame => self.loaded(op.addr),
             Kind::Store | Kind::Rmw => self.written(op.addr),
             _ => {}
@@ -195,7 +195,7 @@ impl Engine {
         }
     }
 
-    /// Gives memory out.
+    /// Allocates memory.
     pub(crate) fn alloc(&self, layout: Layout, what: &'static str, at: &Location<'_>) -> *mut u8 {
         let cpu = self.cpu.get();
         let memory = self.memory(|memory| memory.alloc(cpu, layout, what));
@@ -205,7 +205,7 @@ impl Engine {
         memory
     }
 
-    /// Takes memory back.
+    /// Frees memory.
     pub(crate) fn free(&self, address: usize) {
         let cpu = self.cpu.get();
         let at = self.location_of_free();
@@ -213,7 +213,7 @@ impl Engine {
             self.fail(
                 FailureKind::UseAfterFree,
                 "invalid-free",
-                "memory that is not the allocator's is given back".to_owned(),
+                "memory is freed that is not from the allocator".to_owned(),
                 at,
             )
         };
@@ -230,15 +230,15 @@ impl Engine {
     #[inline(never)]
     fn wrong(&self, wrong: Wrong, op: Op, at: &'static Location<'static>) {
         if !self.failing.get() {
-            // The stack is left for ever: nothing that is to be dropped may be on it.
+            // The stack is abandoned: nothing on it may need to be dropped.
             let (kind, rule, message) = self.words_for(wrong, op);
             let sides = self.sides(wrong, op.kind, self.object(op));
             self.fail_between(kind, rule, message, Some(at), sides);
         }
-        // Else the kernel looks for words to say why it fails; it has failed already.
+        // Otherwise the kernel is being called for the text of its failure, and has failed already.
     }
 
-    /// The two sides of what is wrong, as far as they are known: the earlier one is when a run is recorded.
+    /// The two sides of what is wrong, as far as they are known. The earlier one is known when the run is recorded.
     fn sides(&self, wrong: Wrong, later: Kind, object: String) -> Option<Box<Sides>> {
         let recorder = self.recorder.borrow();
         let (earlier, what) = match wrong {
@@ -314,7 +314,7 @@ impl Engine {
             Wrong::Null | Wrong::Never(_) | Wrong::Gone(_) => (
                 FailureKind::UseAfterFree,
                 "invalid-free",
-                "memory is given back that was not allocated".to_owned(),
+                "memory is freed that was not allocated".to_owned(),
                 String::new(),
             ),
             Wrong::Freed(offset) => {
@@ -368,7 +368,7 @@ impl Engine {
         }
     }
 
-    /// A name for the lock, or whatever has no parts, at this address.
+    /// A name for the lock at this address, or for another object without parts.
     pub(crate) fn object_of(&self, addr: usize) -> String {
         self.object(Op {
             addr,
@@ -399,7 +399,7 @@ impl Engine {
             .unwrap_or_else(|| "unallocated memory".to_owned())
     }
 
-    /// The name that stays as long as the labels do.
+    /// The name that stays valid as long as the labels do.
     fn lasting_object_at(&self, offset: usize, kind: Kind) -> Option<String> {
         let gone = self.memory(|memory| memory.dropped(offset).is_some());
         let labelled = self.recorder.borrow().labels.resolve(offset, kind, gone);
@@ -471,7 +471,7 @@ fn by(site: &Site) -> String {
     )
 }
 
-/// Recording. Nothing of this is called in an ordinary run.
+/// Recording. An ordinary run calls none of this.
 impl Engine {
     fn record(&self, what: What, occurrence: u32) {
         if !self.tracing.get() {
@@ -479,7 +479,7 @@ impl Engine {
         }
         let cpu = self.cpu.get();
         let event = TraceEvent {
-            // The decision that let this happen was the one before the next.
+            // The decision that led to this was the one before the next.
             point: self.points.get().saturating_sub(1),
             cpu,
             context: self.context_name(cpu),
@@ -499,7 +499,7 @@ impl Engine {
         }
     }
 
-    /// The step that this operation was announced with begins.
+    /// The step that this operation announces begins.
     #[cold]
     pub(crate) fn record_op(&self, op: Op, at: &Location<'_>) {
         let _host = Host::begin();
@@ -514,7 +514,7 @@ impl Engine {
         }
     }
 
-    /// An access of the step under way.
+    /// An access that belongs to the current step.
     #[cold]
     pub(crate) fn record_fused(&self, op: Op, at: &Location<'_>) {
         self.record(What::Fused(self.name_access(op, at)), 0);
@@ -537,7 +537,7 @@ impl Engine {
         self.record(What::Note(text), 0);
     }
 
-    /// Something begins or ends in the step under way.
+    /// Something begins or ends in the current step.
     #[cold]
     pub(crate) fn record_mark(&self, mark: Mark) {
         let object = |addr| self.structure_of(addr);

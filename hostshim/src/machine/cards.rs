@@ -1,15 +1,15 @@
-//! The network cards, and the wire that joins them: see [`Wire`].
+//! The network cards, and the wire between them: see [`Wire`].
 //!
 //! # Overview
 //!
-//! A frame that is sent goes onto the wire. While there is a frame on the wire, [`Line::Net`](kmod::machine::Line) is
-//! asserted on one CPU, a different one for each frame; when that CPU takes the interrupt, the frame is in its card's
-//! ring. So a strategy that puts the interrupt off delays the frame.
+//! A frame that is sent enters the wire. While there is a frame on the wire, [`Line::Net`](kmod::machine::Line) is
+//! asserted on one CPU, a different one for each frame. When that CPU takes the interrupt, the frame is in its card's
+//! ring. So a strategy that defers the interrupt delays the frame.
 //!
 //! # Several kernels
 //!
-//! Cards have numbers over all kernels: card `unit` of each of two kernels is the `2 * unit`th and the one behind it, so
-//! that joined pairs join the kernels. What is for the cards of a kernel is on a wire of its own.
+//! Cards are numbered across all kernels: card `unit` of each of two kernels is number `2 * unit` or the one after
+//! it, so that joined pairs connect the kernels. Each kernel has its own wire for frames to its cards.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,45 +18,45 @@ use kmod::machine::{NIC_FRAME, Nic};
 
 use crate::wire::{Frame, Mishap, Wire};
 
-/// Frames that fit onto the wire: a card that finds it full has no room.
+/// Maximum number of frames on the wire: a card that finds it full refuses to send.
 const LENGTH: usize = 64;
 
-/// A frame that came onto the wire.
+/// A frame that entered the wire.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sent {
     /// The number of the point after which it did.
     pub point: u64,
-    /// For which card it is, and its bytes.
+    /// Its destination card, and its bytes.
     pub frame: Frame,
 }
 
 /// The cards of a machine.
 #[derive(Default)]
 pub(crate) struct Cards {
-    /// Of each kernel.
+    /// Number of cards per kernel.
     count: Cell<usize>,
     kernels: Cell<usize>,
     state: RefCell<State>,
-    /// What happens on the wire in the runs to come.
+    /// The events on the wire in the next runs.
     plan: RefCell<Wire>,
 }
 
-/// What a run has changed.
+/// The state of a run.
 #[derive(Default)]
 struct State {
     /// The wire to each kernel.
     wires: Vec<OneWire>,
     rings: Vec<VecDeque<Vec<u8>>>,
-    /// Frames that came onto the wire.
+    /// Number of frames that entered the wire.
     sent: u32,
-    /// Everything that came onto the wire, if it is to be kept.
+    /// Every frame that entered the wire, if they are kept.
     log: Option<Vec<Sent>>,
 }
 
-/// What is on its way to the cards of a kernel.
+/// Frames on their way to the cards of a kernel.
 #[derive(Clone, Default)]
 struct OneWire {
-    /// Frames, each with whether the one behind it overtakes it.
+    /// Frames, each with a flag that the one after it overtakes it.
     frames: VecDeque<(Frame, bool)>,
     /// Frames that arrived.
     arrived: usize,
@@ -85,7 +85,7 @@ impl State {
 }
 
 impl Cards {
-    /// Another machine, with so many kernels of so many cards, and nothing on the wire.
+    /// Sets up another machine, with this many kernels and cards, and nothing on the wire.
     pub(crate) fn clear(&self, kernels: usize, count: usize) {
         self.count.set(count);
         self.kernels.set(kernels);
@@ -93,12 +93,12 @@ impl Cards {
         self.state.replace(State::default());
     }
 
-    /// What happens on the wire in every run to come.
+    /// Sets the events on the wire for the next runs.
     pub(crate) fn load(&self, plan: &Wire) {
         self.plan.borrow_mut().clone_from(plan);
     }
 
-    /// Begins a run, of which what is sent is kept or not. Gives whether there is a frame on the wire.
+    /// Begins a run, in which sent frames are kept or not. Returns whether there is a frame on the wire.
     pub(crate) fn begin(&self, keep: bool) -> bool {
         if self.count.get() == 0 {
             return false;
@@ -123,12 +123,12 @@ impl Cards {
         self.count.get()
     }
 
-    /// The number of a kernel's card among all.
+    /// The number of a kernel's card among all cards.
     fn number(&self, (kernel, unit): (usize, usize)) -> usize {
         unit * self.kernels.get() + kernel
     }
 
-    /// Card `unit` of a kernel: its address is of those that anybody may give out.
+    /// Card `unit` of a kernel. Its address is a locally administered one.
     pub(crate) fn card(&self, kernel: usize, unit: usize) -> Nic {
         Nic {
             address: [0x02, 0, 0, 0, 0, self.number((kernel, unit)) as u8],
@@ -136,7 +136,7 @@ impl Cards {
         }
     }
 
-    /// What came onto the wire in the last run, if it was kept.
+    /// The frames that entered the wire in the last run, if they were kept.
     pub(crate) fn sent(&self) -> Vec<Sent> {
         self.state.borrow().log.clone().unwrap_or_default()
     }
@@ -152,12 +152,12 @@ impl Cards {
             card: self.number(of) ^ 1,
             bytes: bytes.to_vec(),
         };
-        // If there is no such card, it goes outside.
+        // If there is no such card, the frame goes outside.
         state.put(&self.plan.borrow(), point, frame);
         true
     }
 
-    /// Takes a frame out of a card's ring. Gives its length.
+    /// Takes a frame out of a card's ring. Returns its length.
     pub(crate) fn receive(&self, of: (usize, usize), to: &mut [u8]) -> Option<usize> {
         let number = self.number(of);
         let bytes = self.state.borrow_mut().rings.get_mut(number)?.pop_front()?;
@@ -166,7 +166,7 @@ impl Cards {
         Some(length)
     }
 
-    /// The frame at the end of a kernel's wire arrives: the interrupt that tells of it is taken.
+    /// The first frame on a kernel's wire arrives: its interrupt is taken.
     pub(crate) fn arrive(&self, kernel: usize) {
         let mut state = self.state.borrow_mut();
         let wire = &mut state.wires[kernel];
@@ -182,7 +182,7 @@ impl Cards {
         }
     }
 
-    /// The CPU of a kernel, of so many, that is told of its next frame. `None`: there is none on its wire.
+    /// The CPU of a kernel that receives its next frame. `None`: there is none on its wire.
     pub(crate) fn next_cpu(&self, kernel: usize, ncpu: usize) -> Option<usize> {
         let state = self.state.borrow();
         let wire = state.wires.get(kernel)?;

@@ -1,11 +1,11 @@
-//! Vector clocks, and epochs: one component of a clock and whose it is.
+//! Vector clocks, and epochs: one component of a clock, and its CPU.
 
 use kmod::config::Config;
 
-/// One component a CPU.
+/// One component per CPU.
 pub(crate) type Clock = [u32; Config::MAXCPUS];
 
-/// The component-wise greater of two clocks.
+/// The component-wise maximum of two clocks.
 #[inline]
 pub(crate) fn join(a: &Clock, b: &Clock) -> Clock {
     let mut joined = *a;
@@ -15,14 +15,14 @@ pub(crate) fn join(a: &Clock, b: &Clock) -> Clock {
     joined
 }
 
-/// A moment of one CPU: its own component, and its number in the low four bits. 0 is no moment.
+/// A moment of one CPU: its component, and its number in the low four bits. 0 is no moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Epoch(pub(crate) u32);
 
 impl Epoch {
     /// The moment at which nothing has happened yet.
     pub(crate) const NONE: Epoch = Epoch::never(0);
-    /// The bits that say whose moment it is.
+    /// The bits for the number of the CPU.
     pub(crate) const CPU: u32 = 15;
 
     /// The moment `time` of `cpu`.
@@ -31,13 +31,13 @@ impl Epoch {
         Epoch(time << 4 | cpu as u32)
     }
 
-    /// The moment of `cpu` that everybody knows of: it has done nothing yet.
+    /// The moment of `cpu` that every CPU knows: it has done nothing yet.
     #[inline]
     pub(crate) const fn never(cpu: usize) -> Epoch {
         Epoch(cpu as u32)
     }
 
-    /// Whose moment it is.
+    /// The CPU.
     #[inline]
     pub(crate) fn cpu(self) -> usize {
         (self.0 & Self::CPU) as usize
@@ -57,7 +57,7 @@ impl Epoch {
 }
 const _: () = assert!(Config::MAXCPUS == 16, "an epoch has four bits for the CPU");
 
-/// The clocks of the CPUs, and those that synchronizing addresses and shared reads carry.
+/// The clocks of the CPUs, and those attached to synchronizing addresses and to shared reads.
 pub(crate) struct Clocks {
     cpus: [Clock; Config::MAXCPUS],
     epochs: [Epoch; Config::MAXCPUS],
@@ -84,7 +84,7 @@ struct Fences {
 #[derive(Clone, Copy)]
 struct Pooled {
     clock: Clock,
-    /// A moment such that whoever knows it knows the whole clock; or [`UNKNOWN`].
+    /// A moment with this property: a CPU that knows it knows the whole clock. Or [`UNKNOWN`].
     seal: Epoch,
     /// The lesson of the CPU that it was copied from: as long as that has learned no other, only its own component is
     /// behind. Or [`NOBODY`].
@@ -101,13 +101,13 @@ impl Pooled {
     }
 }
 
-/// No moment that anybody ever knows.
+/// A moment that no CPU ever knows.
 const UNKNOWN: Epoch = Epoch(u32::MAX);
 /// No lesson of any CPU: they are fewer than the steps of a run.
 const NOBODY: u32 = u32::MAX;
 
 impl Clocks {
-    /// Clocks at the beginning of a run: no CPU knows anything of another.
+    /// The clocks at the beginning of a run: no CPU knows anything of another.
     pub(crate) fn new() -> Clocks {
         let mut clocks = Clocks {
             cpus: [[0; Config::MAXCPUS]; Config::MAXCPUS],
@@ -129,7 +129,7 @@ impl Clocks {
     pub(crate) fn reset(&mut self) {
         self.pool.clear();
         (self.fences.releasing, self.fences.seeing) = (0, 0);
-        // So that no clock that somebody puts there has the number 0.
+        // So that the first clock in the pool does not have the number 0.
         self.put([0; _]);
         for cpu in 0..Config::MAXCPUS {
             self.cpus[cpu] = [0; Config::MAXCPUS];
@@ -151,7 +151,7 @@ impl Clocks {
         self.epochs[cpu % Config::MAXCPUS]
     }
 
-    /// Makes all that `cpu` did so far distinct from what it does next.
+    /// Separates everything that `cpu` did so far from what it does next.
     #[inline]
     fn advance(&mut self, cpu: usize) {
         self.cpus[cpu][cpu] += 1;
@@ -170,13 +170,13 @@ impl Clocks {
         &mut self.pool[index as usize].clock
     }
 
-    /// Puts a clock into the pool for the rest of the run, and gives its number: never 0.
+    /// Adds a clock to the pool for the rest of the run. Returns its number, which is never 0.
     pub(crate) fn put(&mut self, clock: Clock) -> u32 {
         self.pool.push(Pooled::new(clock));
         (self.pool.len() - 1) as u32
     }
 
-    /// Whether it is plain that `cpu` knows everything that the pooled clock knows.
+    /// Whether `cpu` is certain to know everything that the pooled clock knows.
     #[inline]
     pub(crate) fn knows(&self, cpu: usize, index: u32) -> bool {
         self.pool[index as usize].seal.before(self.of(cpu))
@@ -196,7 +196,7 @@ impl Clocks {
         self.lessons[cpu] += 16;
     }
 
-    /// The pooled clock becomes what `cpu` knows; `keep` adds to what was there. Time goes on for `cpu`.
+    /// Sets the pooled clock to what `cpu` knows; `keep` adds to the old value. Advances the time of `cpu`.
     #[inline]
     pub(crate) fn release(&mut self, cpu: usize, index: u32, keep: bool) {
         let (known, lesson) = (&self.cpus[cpu], self.lessons[cpu]);
@@ -277,7 +277,8 @@ impl Clocks {
         (pooled.seal, pooled.copied) = (UNKNOWN, NOBODY);
     }
 
-    /// `cpu` learns everything that any CPU knows: the machine is at rest. Nobody knows more of a CPU than itself.
+    /// `cpu` learns everything that any CPU knows: the machine is at rest. No CPU knows more of another than that one
+    /// itself.
     pub(crate) fn acquire_all(&mut self, cpu: usize) {
         for other in 0..Config::MAXCPUS {
             self.cpus[cpu][other] = self.cpus[other][other];

@@ -1,16 +1,15 @@
-//! Contexts: coroutines on pooled stacks, that can be put back to where they were.
+//! Contexts: coroutines on pooled stacks that can be restored to an earlier state.
 //!
 //! # Overview
 //!
-//! A context has a number, and with the number goes a stack of the region that is mapped once and
-//! never given back. A context that is abandoned is forgotten where it stands: nothing in the
-//! kernel needs to be dropped, and so nothing is unwound and nothing leaks.
+//! A context has a number and a stack with the same number, in a region that is mapped once and never unmapped. An
+//! abandoned context is simply forgotten: nothing in the kernel needs to be dropped, so nothing is unwound and
+//! nothing leaks.
 //!
 //! # The image
 //!
-//! To put a context back, its coroutine's value and the live part of its stack are copied bit for bit
-//! to where they came from: every address in them is as good as it was. Only contexts that were touched in
-//! the run are put back.
+//! To restore a context, its coroutine's value and the live part of its stack are copied bit for bit to where they
+//! were, so that every address in them is still valid. Only contexts that were used in the run are restored.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
@@ -29,9 +28,9 @@ use super::words::{Word, Words};
 
 /// The lowest page of a stack traps.
 pub(crate) const GUARD_BYTES: usize = 4096;
-/// What a stack is painted with to see how much of it is used.
+/// The byte that fills a stack, to measure how much of it is used.
 const PAINT: u8 = 0xa5;
-/// Frames are aligned: where a stack is left otherwise than it was to be measured, it may be used by so much more.
+/// Frames are aligned: a stack that is left in another way than during the measurement may use this much more.
 const SLACK: usize = 64;
 
 /// A stack of the region.
@@ -52,7 +51,7 @@ unsafe impl Stack for PooledStack {
     }
 }
 
-/// Where a stack was left that nobody has run on.
+/// Where a stack that was never used was left.
 const NEVER: usize = 0;
 
 type Body = Coroutine<(), (), (), PooledStack>;
@@ -80,7 +79,7 @@ impl Name {
 
 /// One context.
 pub(crate) struct Slot {
-    /// How it leaves for the machine's own stack. Null until it runs.
+    /// How it leaves to the machine's own stack. Null until it runs.
     yielder: Cell<*const Yielder<(), ()>>,
     /// An address in the frame in which it left, or [`NEVER`].
     left_at: Cell<usize>,
@@ -89,7 +88,7 @@ pub(crate) struct Slot {
     alive: Cell<bool>,
     guarded: Cell<bool>,
     name: Cell<Name>,
-    /// The name as a word, once somebody has asked for it.
+    /// Its name as a word, once that was needed.
     word: Cell<Option<Word>>,
     body: UnsafeCell<MaybeUninit<Body>>,
 }
@@ -108,8 +107,8 @@ impl Slot {
         }
     }
 
-    /// Leaves this context, which is the calling one. Returns when the machine resumes it.
-    // A frame of its own: `Contexts::below` is counted from there.
+    /// Leaves this context, which is the caller. Returns when the machine resumes it.
+    // In its own frame: `Contexts::below` is counted from there.
     #[inline(never)]
     pub(crate) fn leave(&self) {
         let here = 0u8;
@@ -121,7 +120,7 @@ impl Slot {
     }
 }
 
-/// What a context was when the image was taken.
+/// The state of a context in the image.
 struct Picture {
     index: usize,
     yielder: *const Yielder<(), ()>,
@@ -136,15 +135,15 @@ struct Picture {
 /// The contexts of a machine.
 pub(crate) struct Contexts {
     slots: Box<[Slot]>,
-    /// Bit `n` of word `w` is set if context `64 * w + n` may differ from its picture.
+    /// Bit `n` of word `w` is set if context `64 * w + n` may differ from its image.
     touched: [Cell<u64>; CONTEXTS / 64],
     /// Numbers that are free, in the order in which they are used. The stack of an LWP that has exited is used again as late as can
     /// be: until then whoever still touches it is found.
     free: RefCell<VecDeque<usize>>,
     pictures: RefCell<Vec<Picture>>,
     free_in_image: RefCell<VecDeque<usize>>,
-    /// How much of a stack below the place where a context left it is live: the frames that lead to the switch, or, if it
-    /// never ran, what it begins with.
+    /// How much of a stack is live below the place where a context left it: the frames that lead to the switch, or,
+    /// if it never ran, its initial content.
     below: usize,
     region: Rc<Mapping>,
 }
@@ -164,7 +163,7 @@ impl Contexts {
         contexts
     }
 
-    /// How much of a stack is used below the place where a context is left: one leaves, on a painted stack.
+    /// Measures how much of a stack is used below the place where a context leaves it, with a filled stack.
     fn measure(&self) -> usize {
         fn leaves(slot: *const ()) -> ! {
             // SAFETY: the slot of the context that runs this, which `measure` gave.
@@ -194,7 +193,7 @@ impl Contexts {
         before_it_ran.max(by_leaving) + SLACK
     }
 
-    /// Forgets every context and the image: another kernel is to be booted.
+    /// Forgets every context and the image: another kernel is about to boot.
     pub(crate) fn clear(&self) {
         for slot in &self.slots {
             slot.alive.set(false);
@@ -265,7 +264,7 @@ impl Contexts {
         word.set(word.get() | 1 << (index % 64));
     }
 
-    /// Makes a context that calls `entry(arg)`. `None` if there are [`CONTEXTS`] already.
+    /// Creates a context that calls `entry(arg)`. Returns `None` if there are [`CONTEXTS`] already.
     pub(crate) fn create(
         &self,
         name: &str,
@@ -297,14 +296,14 @@ impl Contexts {
         Some(index)
     }
 
-    /// Forgets a context, wherever it stands.
+    /// Forgets a context in whatever state it is.
     pub(crate) fn destroy(&self, index: usize) {
         self.touch(index);
         self.slots[index].alive.set(false);
         self.free.borrow_mut().push_back(index);
     }
 
-    /// Goes on with a context until it leaves. To be called on the machine's own stack.
+    /// Resumes a context until it leaves. Called on the machine's own stack.
     #[inline]
     pub(crate) fn resume(&self, index: usize) {
         self.touch(index);
@@ -317,12 +316,12 @@ impl Contexts {
         leave_guest();
     }
 
-    /// The context is on that CPU: the machine begins.
+    /// Puts the context on that CPU: the machine begins.
     pub(crate) fn occupy(&self, index: usize, cpu: usize) {
         self.slots[index].cpu.set(Some(cpu));
     }
 
-    /// Context `to` takes the place of `from` on its CPU. Gives the CPU that `to` is on already, if it is on one.
+    /// Puts context `to` in the place of `from` on its CPU. If `to` is already on a CPU, returns that CPU.
     pub(crate) fn hand_over(&self, from: usize, to: usize, cpu: usize) -> Option<usize> {
         self.touch(from);
         self.touch(to);
@@ -346,7 +345,7 @@ impl Contexts {
         PooledStack { top, limit }
     }
 
-    /// The live part of a stack that was left at `left_at`: where it begins, and its length.
+    /// The live part of a stack that was left at `left_at`: its address and length.
     fn live_part(&self, index: usize, left_at: usize) -> (NonNull<u8>, usize) {
         let end = stack_offset(index) + STACK_BYTES;
         let lowest = stack_offset(index) + GUARD_BYTES;
@@ -355,8 +354,8 @@ impl Contexts {
         (unsafe { self.region.base().add(begin) }, end - begin)
     }
 
-    /// Takes away what AddressSanitizer has put between the frames of a stack that was left at `left_at`: whoever did
-    /// so is abandoned, or is about to be copied as a whole.
+    /// Removes AddressSanitizer's poison between the frames of a stack that was left at `left_at`. Its context is
+    /// abandoned, or is about to be copied as a whole.
     fn unpoison(&self, index: usize, left_at: usize) {
         if cfg!(feature = "sanitizer") && left_at != NEVER {
             let (begin, length) = self.live_part(index, left_at);
@@ -364,7 +363,7 @@ impl Contexts {
         }
     }
 
-    /// What the contexts are becomes what they are at the beginning of every run.
+    /// Makes the current state of the contexts the one with which every run begins.
     pub(crate) fn take_image(&self) {
         let picture = |(index, slot): (usize, &Slot)| Picture {
             index,
@@ -401,7 +400,7 @@ impl Contexts {
         bytes
     }
 
-    /// Puts every context back that was touched since the image was taken or put back.
+    /// Restores every context that was used since the image was taken or restored.
     pub(crate) fn restore(&self) {
         let pictures = self.pictures.borrow();
         for (number, word) in self.touched.iter().enumerate() {
@@ -438,7 +437,7 @@ impl Contexts {
     }
 }
 
-/// Tells AddressSanitizer that nothing of this memory is out of bounds.
+/// Tells AddressSanitizer that all of this memory is accessible.
 fn unpoison(at: *const u8, length: usize) {
     #[cfg(feature = "sanitizer")]
     {

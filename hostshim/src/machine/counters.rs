@@ -1,19 +1,19 @@
-//! What a fuzzer sees of a run.
+//! Feedback about a run for a fuzzer.
 //!
 //! # Overview
 //!
-//! libFuzzer looks for new inputs by counters of what was done. Those of branches, which a compiler puts everywhere, cost
-//! most of the time of a run. The machine has some of its own, that say more and are fewer:
+//! libFuzzer looks for new inputs with counters of what was executed. Branch counters, which a compiler puts
+//! everywhere, take most of the time of a run. The machine has counters of its own, which say more and are fewer:
 //!
-//! * Where the program is always the same, *which step gave way to which*. Whenever the CPU that ran does not simply go
-//!   on, a mark is made for the place in the source before which it stands, together with what goes on in its stead: a CPU,
-//!   and the place before which *that* stands; or an interrupt. Two schedules of a program run the same code
-//!   nearly always, and differ in these.
-//! * Where each run has a program of its own ([`super::Machine::load`]), *which steps were made*, and how often: the places
-//!   in the source that announce an operation. That says what the program reached; to tell its interleavings apart as
-//!   well would make every program new.
+//! * If the program is always the same: *which step was followed by which*. Whenever the CPU that ran does not simply
+//!   continue, a counter is incremented for the place in the source before which it stopped, combined with what
+//!   continues instead: a CPU and the place before which *that one* is, or an interrupt. Two schedules of a program
+//!   almost always run the same code, and differ in these.
+//! * If each run has its own program ([`super::Machine::load`]): *which steps were made*, and how often, by the
+//!   places in the source that announce an operation. That shows what the program reached. Counting its interleavings
+//!   as well would make every program new.
 //!
-//! They are where libFuzzer looks by itself, in the section `__libfuzzer_extra_counters`.
+//! They are where libFuzzer finds them by itself, in the section `__libfuzzer_extra_counters`.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -21,10 +21,10 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use super::cpu::{Cpu, Pending};
 use crate::schedule::Choice;
 
-/// Counters; a power of two. Two things that are counted may share one.
+/// Number of counters; a power of two. Two counted things may share one.
 const COUNTERS: usize = 1 << 12;
 
-// Nobody in here reads all of them.
+// Nothing in this crate reads all of them.
 #[used]
 #[unsafe(link_section = "__libfuzzer_extra_counters")]
 static OF_RUN: [AtomicU8; COUNTERS] = [const { AtomicU8::new(0) }; COUNTERS];
@@ -33,7 +33,7 @@ fn counter(hash: u64) -> &'static AtomicU8 {
     &OF_RUN[mix(hash) as usize % COUNTERS]
 }
 
-/// `from` stands before its pending operation; `choice` is what happens instead, on the CPU `to`.
+/// `from` is before its pending operation; `choice` is what happens instead, on the CPU `to`.
 pub(crate) fn gave_way(from: &Cpu, choice: Choice, to: &Cpu) {
     let (what, where_to) = match choice {
         Choice::Step(_) => (0, place(to)),
@@ -42,14 +42,14 @@ pub(crate) fn gave_way(from: &Cpu, choice: Choice, to: &Cpu) {
     counter(mix(mix(place(from)) ^ where_to) ^ what).store(1, Relaxed);
 }
 
-/// A step is made that is announced at this place.
+/// A step that is announced at this place is made.
 pub(crate) fn made(at: &Location<'_>) {
     let counter = counter(number(at));
-    // Full is full: to begin anew would be to have seen nothing.
+    // A full counter stays full: wrapping around would mean 0, that is, never.
     counter.store(counter.load(Relaxed).saturating_add(1), Relaxed);
 }
 
-/// A number for where a CPU stands, the same in every run and every process.
+/// A number for the place where a CPU is, the same in every run and every process.
 fn place(cpu: &Cpu) -> u64 {
     match cpu.pending.get() {
         Pending::Start => 1,

@@ -1,14 +1,14 @@
-//! What the machine knows of a CPU.
+//! The machine's state of a CPU.
 
 use std::cell::Cell;
 use std::panic::Location;
 
 use kmod::machine::Op;
 
-/// What a CPU does when it steps next.
+/// What a CPU does in its next step.
 #[derive(Clone, Copy, Debug)]
 pub enum Pending {
-    /// It begins to run. Only while a kernel boots.
+    /// It starts to run. Only while a kernel boots.
     Start,
     /// It makes this operation.
     Op(Op, &'static Location<'static>),
@@ -18,12 +18,12 @@ pub enum Pending {
     Spin(&'static Location<'static>),
 }
 
-/// Most addresses that a spinning CPU watches. One that loads more in a round is not held back.
+/// Maximum number of addresses that a spinning CPU watches. A CPU that loads more in one iteration is not held back.
 const WATCHED: usize = 8;
-/// Atomic loads of a CPU, one after another, while nobody in the machine makes an atomic write, after which it is looked at which
-/// addresses it loads. After so many more, it spins.
+/// Consecutive atomic loads of a CPU, without any atomic write in the machine, after which its addresses are recorded. After as
+/// many more, the CPU counts as spinning.
 const PATIENCE: u32 = 64;
-/// A number of loads that no CPU comes to, from which on it is not looked at until somebody writes.
+/// Marks a CPU whose addresses are not recorded until the next atomic write. No CPU makes this many loads.
 const TRUSTED: u32 = 1 << 31;
 
 /// What a CPU loaded since it last spun.
@@ -35,14 +35,14 @@ pub(crate) struct Watch {
     writes: Cell<u64>,
     /// Loads of this CPU since the whole machine last made an atomic write.
     streak: Cell<u32>,
-    /// Number of atomic writes that the machine had made by then.
+    /// The number of atomic writes at that time.
     quiet_since: Cell<u64>,
-    /// The addresses of the loads after [`PATIENCE`], and how many there are.
+    /// The addresses of the loads after [`PATIENCE`], and their number.
     rereads: [Cell<usize>; WATCHED],
     reread: Cell<usize>,
-    /// Whether the CPU is to be held back before its next step.
+    /// Whether the CPU must be held back before its next step.
     spins: Cell<bool>,
-    /// The context that was held back here last, and the place in the source where it was.
+    /// The context that was last held back here, and its place in the source.
     spun: Cell<Option<(usize, &'static Location<'static>)>>,
 }
 
@@ -61,8 +61,8 @@ impl Watch {
         }
     }
 
-    /// The CPU has loaded at this address. Gives whether it does nothing but load the same again and again: then
-    /// [`Watch::take_spinning`] is to be asked.
+    /// Records a load of this address. Returns whether the CPU only loads the same addresses again and again: then the caller must
+    /// call [`Watch::take_spinning`].
     #[inline]
     pub(crate) fn note(&self, address: usize, writes: u64) -> bool {
         let count = self.count.get();
@@ -77,7 +77,7 @@ impl Watch {
         streak >= PATIENCE && self.rereads(address, streak)
     }
 
-    /// Looks closer at a CPU that has loaded so often. Gives whether it spins.
+    /// Records the address of a load after [`PATIENCE`]. Returns whether the CPU spins.
     #[cold]
     fn rereads(&self, address: usize, streak: u32) -> bool {
         if streak >= TRUSTED {
@@ -92,7 +92,7 @@ impl Watch {
             .any(|cell| cell.get() == address)
         {
             let Some(next) = self.rereads.get(known) else {
-                // Too many to watch: it may be on its way through a table.
+                // Too many to watch: it may be walking a table.
                 self.trust();
                 return false;
             };
@@ -104,12 +104,12 @@ impl Watch {
         spins
     }
 
-    /// The CPU is not held back, however often it loads the same, until somebody writes.
+    /// Does not hold the CPU back for its loads until the next atomic write.
     pub(crate) fn trust(&self) {
         self.streak.set(TRUSTED);
     }
 
-    /// Whether the CPU spins, as far as its loads tell. If so, what it loads is what it watches from now on.
+    /// Returns whether the CPU spins, judging by its loads. If so, it watches the addresses of those loads from now on.
     pub(crate) fn take_spinning(&self) -> bool {
         let spins = self.spins.take();
         if spins {
@@ -122,19 +122,20 @@ impl Watch {
         spins
     }
 
-    /// This context is held back, before its step at that place.
+    /// Records that this context is held back before its step at that place.
     pub(crate) fn remember(&self, context: usize, at: &'static Location<'static>) {
         self.spun.set(Some((context, at)));
     }
 
-    /// Whether this context was held back before its step at that place: if it is there again, it spins still.
+    /// Whether this context was already held back before its step at that place. If it is there again, it still
+    /// spins.
     pub(crate) fn spun(&self, context: usize, at: Option<&'static Location<'static>>) -> bool {
         self.spun
             .get()
             .is_some_and(|(spun, there)| spun == context && at == Some(there))
     }
 
-    /// What the CPU watches.
+    /// The addresses that the CPU watches.
     pub(crate) fn watched(&self) -> impl Iterator<Item = usize> + '_ {
         let count = self.count.get().min(WATCHED);
         self.addresses[..count].iter().map(Cell::get)
@@ -149,23 +150,23 @@ impl Watch {
         self.spun.set(None);
     }
 
-    /// Begins a round.
+    /// Begins an iteration.
     pub(crate) fn clear(&self) {
         self.count.set(0);
     }
 
-    /// What was loaded is not known any more: another LWP ran here, or an interrupt handler.
+    /// What was loaded is no longer known: another LWP ran here, or an interrupt handler.
     pub(crate) fn spoil(&self) {
         self.count.set(WATCHED + 1);
     }
 
-    /// Whether another round would load the same: nothing was written since the first of the loads, by anybody,
-    /// and all of the loads are known.
+    /// Whether another iteration would load the same values: no CPU has written since the first of the loads, and all
+    /// of the loads are known.
     pub(crate) fn settled(&self, writes: u64) -> bool {
         (1..=WATCHED).contains(&self.count.get()) && self.writes.get() == writes
     }
 
-    /// What the CPU loaded when it was held back last.
+    /// What the CPU loaded when it was last held back.
     pub(crate) fn reread(&self) -> impl Iterator<Item = usize> + '_ {
         self.rereads[..self.reread.get()].iter().map(Cell::get)
     }

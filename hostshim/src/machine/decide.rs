@@ -1,33 +1,35 @@
-//! Decisions: who goes on at a point.
+//! Decisions: which CPU continues at a point.
 //!
 //! # The default
 //!
-//! By itself the machine is fair and eager ([`Deviation`]). In detail:
+//! The machine is fair and eager by default ([`Deviation`]). In detail:
 //!
 //! 1. An asserted interrupt is taken at once, the highest line first, the current CPU first.
-//! 2. Else the same CPU goes on; if it cannot step, or has just said that it spins, the next in turn.
-//! 3. An interrupt that a strategy put off, by letting some CPU step where the default was to take it, or its own CPU
-//!    step all the same, stays put off until a strategy takes it, or nobody has anything else to do (who spins
-//!    has not), or 4. So a strategy says once what it does not want, and not at every point.
-//! 4. After [`TICK_POINTS`] points without a tick, the clock of every CPU ticks, and nothing is put off any more: so a
-//!    thread that never sleeps is preempted, and the turn goes around.
-//! 5. If nobody can step and nothing is asserted, the machine is at rest, and the kernel is asked what it waits for
+//! 2. Otherwise the same CPU continues. If it cannot step, or has just reported that it spins, the next CPU in turn
+//!    continues.
+//! 3. A strategy can defer an interrupt, by letting another CPU step where the default was to take it, or by letting
+//!    its own CPU step. It stays deferred until a strategy takes it, or no CPU has anything else to do (a CPU that
+//!    spins has not), or 4. So a strategy needs to say only once what it does not want.
+//! 4. After [`TICK_POINTS`] points without a tick, the clock of every CPU ticks, and nothing is deferred any more. So
+//!    a thread that never sleeps is preempted, and every CPU gets its turn.
+//! 5. If no CPU can step and nothing is asserted, the machine is at rest, and the kernel is asked what it waits for
 //!    ([`super::Machine`]).
 //!
 //! # Fairness
 //!
-//! A program whose loops end if every CPU goes on now and then must not be called a livelock because of a strategy.
+//! A strategy must not make a program a livelock if the program's loops end when every CPU continues from time to time.
 //!
-//! * A CPU that says that it spins ([`kmod::machine::relax`]), or that does nothing but load the same few addresses again and again
-//!   while nobody writes, is held back until one of them is written, or it takes an interrupt. A try of a lock that
-//!   stores what it finds counts as a load.
-//! * If nobody else can go on, who has not said that he spins is let go: his loop may end by itself.
-//! * From [`FAIR_FROM`] on no strategy is asked any more: the turn goes around, and whoever can come to his end does.
+//! * A CPU that reports that it spins ([`kmod::machine::relax`]), or that only loads the same few addresses again and again
+//!   while no CPU writes, is held back until one of them is written, or it takes an interrupt. A read-modify-write that stores the
+//!   value it found (an attempt to take a lock that is held) counts as a load.
+//! * If no other CPU can step, CPUs that were held back without having reported that they spin continue: their loops may end by
+//!   themselves.
+//! * From step [`FAIR_FROM`] on the strategy is no longer asked: the CPUs take turns, and whatever can end ends.
 //!
-//! # The fast way
+//! # The fast path
 //!
-//! At most points nothing is asserted and nobody wants to be asked: the same CPU goes on. That is one
-//! comparison with `attention`, the first point at which this may be otherwise. [`Engine::focus`] computes it
+//! At most points nothing is asserted and the strategy does not want to be asked: the same CPU continues. That costs
+//! one comparison with `attention`, the first point at which this may be different. [`Engine::focus`] computes it
 //! whenever something changes.
 
 use std::cell::Cell;
@@ -46,39 +48,40 @@ use crate::strategy::Strategy;
 
 /// Points without a tick after which every clock ticks.
 pub(crate) const TICK_POINTS: u64 = 4096;
-/// The point from which on no strategy is asked. Programs that end have ended long before; what is still there may be a loop that
-/// waits for somebody whom the strategy never lets go on.
+/// The step from which on the strategy is not asked. Most programs have ended long before. One that has not may be in a loop that
+/// waits for a CPU which the strategy never lets continue.
 const FAIR_FROM: u64 = 50_000;
 
-/// Counts and bounds of a run.
+/// Counters and limits of a run.
 #[derive(Default)]
 pub(crate) struct Clockwork {
     /// Interrupts that were taken.
     takes: Cell<u64>,
     /// Clock interrupts that were taken.
     pub(crate) ticks: Cell<u64>,
-    /// Clock interrupts that a strategy may still let happen before their time.
+    /// Clock interrupts that a strategy may still cause early.
     early_ticks: Cell<u32>,
-    /// The point at which every clock ticks, unless one does before.
+    /// The point at which every clock ticks, unless one ticks earlier.
     tick_due: Cell<u64>,
-    /// The first point at which the strategy is to be asked.
+    /// The first point at which the strategy is asked.
     ask_at: Cell<u64>,
-    /// Whether the strategy is to be asked before that if something else can go on, or the CPU that runs cannot.
+    /// Whether the strategy is asked earlier if something else becomes able to act, or the running CPU cannot
+    /// continue.
     alert: Cell<bool>,
-    /// Whether the strategy is to be asked only where the CPU that runs has no interrupt masked.
+    /// Whether the strategy is asked only where the running CPU has no interrupt masked.
     low_only: Cell<bool>,
     /// Points after which the run is a livelock.
     max_points: Cell<u64>,
-    /// Ticks that went by at rest since an actor went on.
+    /// Ticks at rest since an actor last made progress.
     pub(crate) idle_ticks: Cell<u64>,
     /// The kernel's progress when it was last at rest.
     pub(crate) progress: Cell<u64>,
-    /// Whether the current CPU has just said that it spins.
+    /// Whether the current CPU has just reported that it spins.
     yielding: Cell<bool>,
 }
 
 impl Clockwork {
-    /// Begins a run in which nobody is asked.
+    /// Begins a run in which no strategy is asked.
     pub(crate) fn begin(&self, limits: &Limits) {
         self.takes.set(0);
         self.ticks.set(0);
@@ -93,14 +96,14 @@ impl Clockwork {
         self.yielding.set(false);
     }
 
-    /// The strategy is asked in the run that has just begun, as it wants to be.
+    /// Asks the strategy in the run that has just begun, in the way it wants.
     pub(crate) fn consult(&self, strategy: &dyn Strategy) {
         self.ask_at.set(0);
         self.alert.set(strategy.wants_alerts());
         self.low_only.set(strategy.wants_low_only());
     }
 
-    /// Something can go on that could not, or the CPU that runs cannot.
+    /// Something has become able to act, or the running CPU cannot continue.
     #[inline]
     pub(crate) fn alert(&self) {
         if self.alert.get() {
@@ -108,14 +111,14 @@ impl Clockwork {
         }
     }
 
-    /// Clock interrupts that a strategy may still let happen.
+    /// Clock interrupts that a strategy may still cause.
     pub(crate) fn early_ticks_left(&self) -> u32 {
         self.early_ticks.get()
     }
 }
 
 impl Engine {
-    /// Announces an operation: returns when this CPU is to make it.
+    /// Announces an operation. Returns when this CPU may make it.
     #[inline]
     pub(crate) fn decide(&self, op: Op, at: &'static Location<'static>) {
         #[cfg(feature = "sanitizer")]
@@ -135,7 +138,7 @@ impl Engine {
     fn decide_slowly(&self, op: Op, at: &'static Location<'static>) {
         let _host = Host::begin();
         loop {
-            // Taking an interrupt can move the context to another CPU: look anew each time.
+            // Taking an interrupt can move the context to another CPU, so the CPU is read again each time.
             self.current().pending.set(Pending::Op(op, at));
             let spins = self.current().watch.take_spinning();
             if spins {
@@ -156,7 +159,7 @@ impl Engine {
         }
     }
 
-    /// Decides who goes on, and leaves if it is not the CPU that runs. Returns what it is to do, now or later.
+    /// Decides which CPU continues, and leaves if it is another one. Returns what this CPU does, now or later.
     pub(crate) fn next_action(&self) -> Action {
         let me = self.cpu.get();
         match self.choose() {
@@ -169,7 +172,7 @@ impl Engine {
         self.action.get()
     }
 
-    /// Decides who goes on, for the loop.
+    /// Decides which CPU continues, for the loop.
     pub(crate) fn decide_on_host(&self) {
         match self.choose() {
             Some(choice) => self.hand_to(choice),
@@ -187,7 +190,7 @@ impl Engine {
         self.request.set(Request::Go);
     }
 
-    /// Takes an interrupt on the CPU and the stack that run.
+    /// Takes an interrupt on the running CPU and stack.
     pub(crate) fn take(&self, line: Line) {
         let cpu = self.cpu.get();
         self.set_runnable(cpu);
@@ -200,7 +203,7 @@ impl Engine {
             self.announce_frame(kernel);
         }
         as_guest(|| (self.interrupt.get())(line));
-        // What was read before the handler may have been forgotten in it.
+        // The handler may have made the recorded reads invalid.
         self.current().watch.spoil();
     }
 
@@ -210,13 +213,13 @@ impl Engine {
         self.clockwork.alert();
     }
 
-    /// Tells a CPU of each kernel of the next frame on its wire, if there is one.
+    /// Announces the next frame on the wire of each kernel, if there is one.
     #[cold]
     pub(crate) fn announce_frames(&self) {
         (0..self.kernels.get()).for_each(|kernel| self.announce_frame(kernel));
     }
 
-    /// Tells a CPU of a kernel of the next frame on its wire, if there is one.
+    /// Announces the next frame on a kernel's wire to one of its CPUs, if there is one.
     #[cold]
     fn announce_frame(&self, kernel: usize) {
         if let Some(cpu) = self.cards.next_cpu(kernel, self.cpus_a_kernel()) {
@@ -233,7 +236,7 @@ impl Engine {
         self.clockwork.alert();
     }
 
-    /// The CPU that runs does not go on until something that it watches is written, or it takes an interrupt.
+    /// Holds the running CPU back until an address that it watches is written, or it takes an interrupt.
     fn hold_back(&self) {
         let me = 1 << self.cpu.get();
         self.runnable.set(self.runnable.get() & !me);
@@ -241,7 +244,8 @@ impl Engine {
         self.clockwork.alert();
     }
 
-    /// Lets those go on who are held back and have not said that they spin: nobody else can. Gives whether there are any.
+    /// Lets the CPUs continue that are held back and have not reported that they spin, because no other can step. Returns whether
+    /// there are any.
     pub(crate) fn trust_suspects(&self) -> bool {
         let suspects = self.suspects.get();
         for cpu in super::view::members(suspects) {
@@ -268,8 +272,8 @@ impl Engine {
         }
     }
 
-    /// The CPU spins. Returns after something that it read was written, or after another CPU had a turn if there is no
-    /// telling; or after it took an interrupt.
+    /// The CPU spins. Returns after something that it read was written; if that is unknown, after another CPU had a
+    /// turn; or after it took an interrupt.
     pub(crate) fn spin(&self, at: &'static Location<'static>) {
         let watch = &self.current().watch;
         if watch.settled(self.writes.get()) {
@@ -288,7 +292,7 @@ impl Engine {
         }
     }
 
-    /// Something was written: CPUs that spin for it go on.
+    /// Something was written: CPUs that spin on it continue.
     #[cold]
     pub(crate) fn wake(&self, address: usize) {
         let mut cpus = self.spinners.get();
@@ -302,7 +306,7 @@ impl Engine {
         self.focus();
     }
 
-    /// Makes the next decision and accounts for it. `None`: the machine is at rest.
+    /// Makes the next decision and counts it. `None`: the machine is at rest.
     fn choose(&self) -> Option<Choice> {
         let default = self.default_choice();
         self.clockwork.yielding.set(false);
@@ -332,7 +336,7 @@ impl Engine {
         Some(choice)
     }
 
-    /// Counts what is chosen, if it is not that the CPU that runs goes on.
+    /// Counts a choice, unless it is that the running CPU continues.
     #[cfg(feature = "sanitizer")]
     fn count(&self, choice: Choice) {
         let (Choice::Step(to) | Choice::Take(to, _)) = choice;
@@ -374,7 +378,7 @@ impl Engine {
         (runnable != 0).then(|| Choice::Step(in_turn(runnable, from)))
     }
 
-    /// The CPUs that have not begun to run: they have no stack to take an interrupt on.
+    /// The CPUs that have not started: they have no stack on which to take an interrupt.
     fn starting(&self) -> u32 {
         if self.strategy.get().is_some() {
             return 0;
@@ -422,7 +426,7 @@ impl Engine {
         }
     }
 
-    /// The first point at which the strategy is to be asked, as long as `cpu` runs at the level that it is at.
+    /// The first point at which the strategy is asked, as long as `cpu` runs at its current level.
     #[inline]
     fn asks_at(&self, cpu: usize) -> u64 {
         let masked = self.clockwork.low_only.get() && self.cpus[cpu].ipl.get() != 0;
@@ -443,7 +447,7 @@ impl Engine {
         }
     }
 
-    /// Computes the first point at which the CPU that runs may not simply go on.
+    /// Computes the first point at which the running CPU may not simply continue.
     #[inline]
     pub(crate) fn focus(&self) {
         self.focus_on(self.cpu.get());
@@ -453,7 +457,7 @@ impl Engine {
     #[inline]
     fn focus_on(&self, cpu: usize) {
         let runnable = self.runnable.get();
-        // A CPU that goes on by itself has something to do.
+        // A CPU that continues on its own has something to do.
         let interrupted = !self.lines.are_quiet()
             && Line::ALL
                 .iter()
@@ -477,7 +481,7 @@ impl Engine {
         self.request.set(Request::Decide);
     }
 
-    /// A step of `kind` on the CPU that runs is where memory is given back.
+    /// The place of the free, if the current step of the running CPU is one.
     pub(crate) fn location_of_free(&self) -> Option<&'static Location<'static>> {
         match self.current().pending.get() {
             Pending::Op(op, at) if op.kind == Kind::Free => Some(at),

@@ -2,16 +2,15 @@
 //!
 //! # Overview
 //!
-//! The engine is reached from two sides: by the loop that runs on the host's own stack
-//! ([`Engine::turn`]), and by hypercalls from the depth of a context. So everything in it is a cell, and no borrow
-//! of it is held while a stack is left.
+//! The engine is called from two sides: by the loop that runs on the host's own stack ([`Engine::turn`]), and by
+//! hypercalls from inside a context. So everything in it is a cell, and no borrow of it is held while a stack is
+//! left.
 //!
-//! A CPU is a context that runs or has *left*: it stands in [`Engine::next_action`], before its pending
-//! operation. When another CPU is to go on, the context notes which and leaves to the loop, and the loop resumes
-//! the context of that CPU, which finds in `action` what it is to do.
+//! A CPU is a context that runs or has *left*: it is in [`Engine::next_action`], before its pending operation. When
+//! another CPU is to continue, the context records which one and leaves to the loop. The loop resumes the context of
+//! that CPU, which reads in `action` what to do.
 //!
-//! On the host's own stack (while a kernel boots, or its end is checked) there is no CPU to go on but the one
-//! that runs, and no decision is made.
+//! On the host's own stack (while a kernel boots, or its end is checked) only one CPU runs, and no decision is made.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ops::Range;
@@ -34,7 +33,7 @@ use super::trace::{Recorder, Recording, place};
 use crate::schedule::Deviation;
 use crate::strategy::Strategy;
 
-/// What a CPU does that was chosen to go on.
+/// What a CPU does when it is chosen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
     /// Its pending step.
@@ -48,15 +47,15 @@ pub(crate) enum Action {
 pub(crate) enum Request {
     /// Resume the current CPU.
     Go,
-    /// Decide who goes on.
+    /// Decide which CPU continues.
     Decide,
-    /// Nobody can step, and nothing is asserted.
+    /// No CPU can step, and nothing is asserted.
     Rest,
     /// The run has ended.
     Stop,
 }
 
-/// How many of what a machine has.
+/// The size of a machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Shape {
     /// Kernels.
@@ -67,36 +66,36 @@ pub(crate) struct Shape {
     pub(crate) nics: usize,
 }
 
-/// What unwinds the host's stack when a run ends there.
+/// The payload that unwinds the host's stack when a run ends there.
 pub(crate) struct Halted;
 
 /// The state of a machine.
 #[repr(C)]
 pub(crate) struct Engine {
-    // What every step touches comes first.
+    // The fields that every step accesses come first.
     /// The CPU that runs.
     pub(crate) cpu: Cell<usize>,
-    /// Decisions that were made: the number of the next point.
+    /// Number of decisions so far: the number of the next point.
     pub(crate) points: Cell<u64>,
-    /// The first point at which the CPU that runs may not simply go on.
+    /// The first point at which the running CPU may not simply continue.
     pub(crate) attention: Cell<u64>,
-    /// Atomic writes that were made.
+    /// Number of atomic writes.
     pub(crate) writes: Cell<u64>,
-    /// Set of the CPUs that spin and are held back.
+    /// The CPUs that spin and are held back.
     pub(crate) spinners: Cell<u32>,
-    /// Set of those among them that have not said so: they only load the same again and again.
+    /// Those among them that have not reported it: they only load the same addresses again and again.
     pub(crate) suspects: Cell<u32>,
-    /// Set of the CPUs that can step.
+    /// The CPUs that can step.
     pub(crate) runnable: Cell<u32>,
     /// Whether anything is recorded.
     pub(crate) recording: Cell<bool>,
-    /// Whether it is recorded who touched what last.
+    /// Whether the last access to each cell is recorded.
     pub(crate) siting: Cell<bool>,
-    /// Whether the run has failed, and the kernel is only asked for the words to say so.
+    /// Whether the run has failed, and the kernel is only called for the text of the failure.
     pub(crate) failing: Cell<bool>,
     /// The context that runs, or null on the host's own stack.
     pub(crate) running: Cell<*const Slot>,
-    /// The context in which the host lets the kernel do something, if it does: see [`Engine::aside`].
+    /// The context in which the host runs code of the kernel, if it does: see [`Engine::aside`].
     aside: Cell<*const Slot>,
     pub(crate) words: [Cell<*const ()>; Config::MAXCPUS],
     pub(crate) action: Cell<Action>,
@@ -107,24 +106,24 @@ pub(crate) struct Engine {
     pub(crate) clockwork: Clockwork,
     pub(crate) cards: Cards,
     pub(crate) contexts: Contexts,
-    /// CPUs of all kernels together: those of the first come first.
+    /// Number of CPUs of all kernels: those of the first come first.
     pub(crate) ncpu: Cell<usize>,
-    /// Kernels, each with as many CPUs.
+    /// Number of kernels, each with the same number of CPUs.
     pub(crate) kernels: Cell<usize>,
     /// The kernel's interrupt entry.
     pub(crate) interrupt: Cell<fn(Line)>,
-    /// Whoever decides in this run. Null while a kernel boots.
+    /// The strategy of this run. Null while a kernel boots.
     pub(crate) strategy: Cell<Option<*mut (dyn Strategy + 'static)>>,
     pub(crate) deviations: RefCell<Vec<Deviation>>,
     pub(crate) verdict: RefCell<Option<Verdict>>,
     pub(crate) recorder: RefCell<Recorder>,
-    /// What stands for global variables.
+    /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
-    /// Whether the kernel boots, or traces are kept: it is to tell its labels.
+    /// Whether the kernel passes its labels: while it boots, or when traces are kept.
     pub(crate) listening: Cell<bool>,
     /// Whether notes and events are kept.
     pub(crate) tracing: Cell<bool>,
-    /// Whether this run has a program of its own.
+    /// Whether this run has its own program.
     #[cfg(feature = "sanitizer")]
     pub(crate) has_program: Cell<bool>,
 }
@@ -169,7 +168,7 @@ impl Engine {
         }
     }
 
-    /// The memory, for as long as `f` takes: it must not come back here.
+    /// Gives `f` the memory. `f` must not call the engine.
     #[inline]
     pub(crate) fn memory<R>(&self, f: impl FnOnce(&mut Memory) -> R) -> R {
         // SAFETY: (1) one thread; (2) what callers do inside is a method of `Memory`, which knows no engine, so the
@@ -206,13 +205,13 @@ impl Engine {
         kernel * self.cpus_a_kernel()
     }
 
-    /// The number that the machine has for a CPU of the kernel that runs.
+    /// The machine's number for a CPU of the running kernel.
     #[inline]
     pub(crate) fn own_cpu(&self, cpu: usize) -> usize {
         self.first_cpu(self.kernel()) + cpu
     }
 
-    /// What the machine calls something that the kernel which runs has given a name: there may be one in each.
+    /// The machine's name for something that the running kernel has named: each kernel may have one of that name.
     pub(crate) fn own_name(&self, name: impl std::fmt::Display) -> String {
         match self.kernel() {
             0 => name.to_string(),
@@ -237,7 +236,7 @@ impl Engine {
         unsafe { slot.as_ref() }
     }
 
-    /// One turn of the loop, on the host's own stack: a context runs until it leaves.
+    /// One iteration of the loop, on the host's own stack: a context runs until it leaves.
     #[inline]
     pub(crate) fn turn(&self) {
         let context = self.current().context.get();
@@ -246,7 +245,7 @@ impl Engine {
         self.running.set(ptr::null());
     }
 
-    /// Leaves the context that runs. Returns when the loop resumes it, perhaps on another CPU.
+    /// Leaves the running context. Returns when the loop resumes it, perhaps on another CPU.
     #[inline]
     pub(crate) fn leave(&self) {
         match self.running() {
@@ -255,7 +254,7 @@ impl Engine {
         }
     }
 
-    /// Lets the host do something as CPU `cpu`, without decisions.
+    /// Runs code of the host as CPU `cpu`, without decisions.
     pub(crate) fn on_host<R>(&self, cpu: usize, f: impl FnOnce() -> R) -> R {
         self.cpu.set(cpu);
         let points = self.points.get();
@@ -266,15 +265,15 @@ impl Engine {
         result
     }
 
-    /// Lets the host do something as CPU `cpu`, without decisions, that may end the run: on a stack that is then left for
-    /// good. To unwind the host's own takes longer than a short run.
+    /// Runs code of the host as CPU `cpu`, without decisions, that may end the run: on a stack that is then
+    /// abandoned. Unwinding the host's own stack takes longer than a short run.
     pub(crate) fn aside(&self, cpu: usize, work: &dyn Fn()) {
         let job = Job { engine: self, work };
         let Some(index) = self
             .contexts
             .create("host", Job::run, ptr::from_ref(&job).cast())
         else {
-            // As many contexts as there can be: then the slow way.
+            // There are no free contexts: use the slow way.
             return self.on_host(cpu, work);
         };
         self.aside.set(self.contexts.slot(index));
@@ -283,7 +282,7 @@ impl Engine {
         self.contexts.destroy(index);
     }
 
-    /// Ends the run with a failure that the CPU that runs has found.
+    /// Ends the run with a failure that the running CPU has detected.
     #[cold]
     pub(crate) fn fail(
         &self,
@@ -317,7 +316,7 @@ impl Engine {
         }))
     }
 
-    /// Ends the run. The context that runs is never resumed; the host's own stack is unwound.
+    /// Ends the run. The running context is never resumed; the host's own stack is unwound.
     #[cold]
     pub(crate) fn end(&self, verdict: Verdict) -> ! {
         self.verdict.replace(Some(verdict));
@@ -330,15 +329,15 @@ impl Engine {
         let aside = unsafe { self.aside.get().as_ref() };
         if let Some(context) = self.running().or(aside) {
             context.leave();
-            // To go on would be to run a kernel whose promises are broken.
+            // Continuing would mean running a broken kernel.
             std::process::abort();
         }
-        // No panic: nobody is to be told, and libFuzzer's hook would abort.
+        // Not a panic: nothing should be printed, and libFuzzer's hook would abort.
         resume_unwind(Box::new(Halted))
     }
 }
 
-/// What is done in [`Engine::aside`].
+/// The work of [`Engine::aside`].
 struct Job<'a> {
     engine: &'a Engine,
     work: &'a dyn Fn(),
@@ -357,7 +356,7 @@ impl Job<'_> {
     }
 }
 
-/// What a CPU is when the image is taken.
+/// The state of a CPU in the image.
 #[derive(Clone, Copy)]
 struct CpuImage {
     context: usize,
@@ -366,7 +365,7 @@ struct CpuImage {
     word: *const (),
 }
 
-/// What the engine is when the image is taken.
+/// The state of the engine in the image.
 pub(crate) struct Image {
     cpus: Vec<CpuImage>,
     runnable: u32,
@@ -375,7 +374,7 @@ pub(crate) struct Image {
 }
 
 impl Engine {
-    /// Takes the image of everything: it is what every run begins with.
+    /// Takes the image with which every run begins.
     pub(crate) fn take_image(&self) -> Image {
         self.memory(Memory::take_image);
         self.contexts.take_image();
@@ -394,7 +393,7 @@ impl Engine {
         }
     }
 
-    /// Begins a run: everything is as in the image.
+    /// Begins a run: restores the image.
     fn restore(&self, image: &Image) {
         self.memory(Memory::restore);
         self.contexts.restore();
@@ -413,7 +412,7 @@ impl Engine {
         self.request.set(Request::Decide);
     }
 
-    /// Forgets everything: another kernel is to be booted.
+    /// Forgets everything: another kernel is about to boot.
     pub(crate) fn clear(&self, shape: Shape, interrupt: fn(Line), detail: Recording) {
         let Shape {
             kernels,
@@ -438,7 +437,7 @@ impl Engine {
         self.begin();
     }
 
-    /// Every CPU is to begin with its idle context.
+    /// Every CPU begins with its idle context.
     pub(crate) fn start(&self, idle_context: impl Fn(usize) -> Context) {
         for (index, cpu) in self.cpus[..self.ncpu.get()].iter().enumerate() {
             let context = idle_context(index).0;
@@ -447,7 +446,7 @@ impl Engine {
             cpu.pending.set(Pending::Start);
             cpu.watch.reset();
         }
-        // A CPU that begins sees what was built for it.
+        // A CPU that begins sees everything that was built for it.
         self.memory(Memory::order_all);
         self.runnable.set(self.all_cpus());
         self.request.set(Request::Decide);
@@ -495,7 +494,7 @@ impl Engine {
         self.aside.set(ptr::null());
     }
 
-    /// The stack of the context that runs, or of [`Engine::aside`]. None on the host's own stack.
+    /// The stack of the running context, or of [`Engine::aside`]. `None` on the host's own stack.
     pub(crate) fn stack_in_use(&self) -> Option<Range<usize>> {
         // SAFETY: null, or a slot of `contexts`, which lives as long as the engine and is not moved.
         let aside = unsafe { self.aside.get().as_ref() };
@@ -508,7 +507,7 @@ impl Engine {
         self.running.get().is_null()
     }
 
-    /// What was allocated in this run and not given back, for a message.
+    /// What was allocated in this run and not freed, for a message.
     pub(crate) fn live_text(&self) -> String {
         let live = self.memory(|memory| memory.live());
         let kinds: Vec<String> = live

@@ -1,31 +1,31 @@
-//! What a run ends with, and what bounds it.
+//! The results and limits of a run.
 
 use std::fmt;
 
 use super::faults::NO_STEP;
 
-/// What sort of promise was broken.
+/// The kind of a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FailureKind {
-    /// A primitive was used against its contract.
+    /// An API contract was broken.
     Contract,
-    /// The program found that a promise made to it was not kept.
+    /// A scenario assertion failed.
     Oracle,
-    /// Somebody waits for what can never come.
+    /// An actor waits for something that cannot happen.
     Deadlock,
-    /// Steps without end.
+    /// The run did not end within its limit.
     Livelock,
-    /// Two accesses of two CPUs, one of them a write, that nothing orders.
+    /// Two accesses by two CPUs, at least one a write, that nothing orders.
     DataRace,
-    /// Memory was used that is not allocated, or no longer.
+    /// An access to memory that is not allocated, or was freed.
     UseAfterFree,
-    /// Memory was given back twice.
+    /// Memory was freed twice.
     DoubleFree,
-    /// Memory was never given back.
+    /// Memory was never freed.
     Leak,
     /// The kernel panicked.
     Panic,
-    /// The kernel did what the processor does not let it: it touched memory that is not there, or used up a stack.
+    /// A processor fault: an access to unmapped memory, or a stack overflow.
     Fault,
 }
 
@@ -59,23 +59,23 @@ impl FailureKind {
 /// How a run failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// What sort of promise was broken.
+    /// The kind of the failure.
     pub kind: FailureKind,
-    /// A stable word for the promise: `data-race`, `use-after-free`, the name of a contract.
+    /// The name of the broken rule: `data-race`, `use-after-free`, the name of a contract.
     pub rule: String,
-    /// A sentence with the values in it. No addresses, no paths of this machine.
+    /// A sentence with the values in it. No addresses, and no paths of the host.
     pub message: String,
     /// Where in the source: `kmod/src/kern/xcall.rs:88`.
     pub location: String,
-    /// The CPU that found out.
+    /// The CPU that detected it.
     pub cpu: usize,
-    /// The name of the context that found out.
+    /// The name of the context that detected it.
     pub context: String,
-    /// Of two accesses that do not go together: which they are.
+    /// For two conflicting accesses: the accesses.
     pub sides: Option<Box<Sides>>,
 }
 
-/// Two accesses that do not go together. The later one is the failure's own: by its context, on its CPU, at its place.
+/// Two conflicting accesses. The later one is the failure's own: by its context, on its CPU, at its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sides {
     /// What both touch.
@@ -86,7 +86,7 @@ pub struct Sides {
     pub earlier: Side,
 }
 
-/// An access, and whose it was.
+/// An access.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Side {
     /// What it did: `read`, `write`, `free`, `allocation`.
@@ -100,7 +100,7 @@ pub struct Side {
 }
 
 impl Failure {
-    /// Whether the run had to be watched for a long time to see it.
+    /// Whether detecting it took a long run.
     pub fn takes_long(&self) -> bool {
         self.rule == NO_STEP
     }
@@ -121,13 +121,13 @@ impl std::error::Error for Failure {}
 /// How a run ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// Every actor came to its end, and every check held.
+    /// Every actor finished, and every check passed.
     Passed,
-    /// A check did not hold.
+    /// A check failed.
     Failed(Failure),
 }
 
-/// The verdict of a run and how long it was.
+/// The verdict of a run, and its length.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Outcome {
     /// How the run ended.
@@ -140,17 +140,17 @@ pub struct Outcome {
     pub ticks: u64,
 }
 
-/// What bounds a run.
+/// The limits of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Steps and interrupts, together, after which a run is a livelock. At most [`Limits::MAX_STEPS`] are honoured.
+    /// Steps and interrupts, together, after which a run is a livelock. At most [`Limits::MAX_STEPS`].
     pub steps: u64,
-    /// Clock interrupts that a strategy may let happen before their time.
+    /// Clock interrupts that a strategy may cause early.
     pub early_ticks: u32,
 }
 
 impl Limits {
-    /// The most steps that the clocks of the race detector can tell apart.
+    /// The maximum number of steps that the clocks of the race detector can represent.
     pub const MAX_STEPS: u64 = 1 << 24;
 }
 

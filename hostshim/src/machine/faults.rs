@@ -2,57 +2,57 @@
 //!
 //! # Overview
 //!
-//! Code under test can follow a wild pointer, use up its stack, or go round and round without ever coming to a point, where
-//! it could be stopped. All of that is a finding, with a schedule that can be replayed, and not the end of this program.
-//! So signals that a fault raises while a context runs are answered as a failed check is: the context ends the run, and
-//! leaves. What it was about to do is forgotten, as every context is when a run ends.
+//! Code under test can follow a wild pointer, use up its stack, or loop without reaching a point at which it could be
+//! stopped. All of these are findings, with a schedule that can be replayed, and must not end this program. So a
+//! signal that is raised by a fault while a context runs is handled like a failed check: the context ends the run and
+//! leaves. Its state is forgotten, as with every context when a run ends.
 //!
 //! # How a context is made to end the run
 //!
-//! The handler runs on the stack that the thread has for signals. It changes what the context goes on with: not the
-//! instruction that was interrupted, but [`end_of_run`], on the upper half of the context's own stack, which is there even
-//! if the lower one is used up. What that overwrites nobody will need.
+//! The handler runs on the thread's signal stack. It changes where the context continues: not at the instruction that
+//! was interrupted, but in [`end_of_run`], on the upper half of the context's own stack, which is available even if
+//! the lower half is used up. What this overwrites is not needed any more.
 //!
 //! # Endless loops
 //!
-//! A timer of the thread's processor time, which stands still while a debugger looks at it, sees whether the machine has
-//! come to another point since. A run ends after [`PATIENCE`] of them in which it has not.
+//! A timer of the thread's CPU time, which stops while a debugger stops the thread, checks whether the machine has
+//! reached another point. A run ends after [`PATIENCE`] ticks in which it has not.
 //!
 //! # What is not caught
 //!
-//! A fault in the machine's own code ([`super::side`]), for instance because the guest has overwritten what is not its own. Nothing
-//! can be asked any more then: the handler says what ran, and ends the process with status 2. Other systems than Linux, other processors than x86-64: there
-//! everything is as without this module.
+//! A fault in the machine's own code ([`super::side`]), for instance because the guest has overwritten memory that is
+//! not its own. Then no state can be trusted: the handler reports what ran, and ends the process with status 2. On
+//! systems other than Linux on x86-64 nothing is caught.
 
 use std::cell::Cell;
 
 use super::failure::FailureKind;
 use super::trace::is_ours;
 
-/// Seconds of processor time without a point after which a run ends.
+/// Seconds of CPU time without a point after which a run ends.
 const PATIENCE: u32 = 3;
 /// The rule of such an end.
 pub(crate) const NO_STEP: &str = "no-step";
 
-/// Why a context is to end the run.
+/// Why a context must end the run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Cause {
-    /// It has no stack left.
+    /// Its stack is used up.
     Overflow,
-    /// It touches this address, which a null pointer leads to.
+    /// It accesses this address, which comes from a null pointer.
     Null(usize),
-    /// It touches memory that is not there, or cannot be.
+    /// It accesses unmapped memory, or an invalid address.
     Wild,
-    /// It divides by zero, or the like.
+    /// It divides by zero, or similar.
     Arithmetic,
-    /// It executes what is no instruction.
+    /// It executes an invalid instruction.
     Instruction,
-    /// It comes to no point.
+    /// It reaches no point.
     Loop,
 }
 
 thread_local! {
-    /// Why the context that runs is to end the run.
+    /// Why the running context must end the run.
     static CAUSE: Cell<Option<Cause>> = const { Cell::new(None) };
     /// The instruction that faulted in the run that ended last.
     static FAULTED_AT: Cell<usize> = const { Cell::new(0) };
@@ -80,26 +80,26 @@ impl Cause {
             Cause::Null(address) => {
                 format!("{context} touches address {address:#x}, where nothing is: a null pointer")
             }
-            Cause::Wild => format!("{context} touches memory that is nobody's"),
+            Cause::Wild => format!("{context} accesses unmapped memory"),
             Cause::Arithmetic => {
                 format!("{context} divides by zero, or what it divides is too large")
             }
             Cause::Instruction => format!("{context} executes what is no instruction"),
             Cause::Loop => format!(
-                "{context} comes to no point any more, for {PATIENCE} s: it goes round for ever, and touches nothing shared"
+                "{context} makes no step for {PATIENCE} s: it loops for ever without touching shared memory"
             ),
         }
     }
 }
 
-/// Faults of the kernel end runs from now on, and not the program: for the whole process. Other faults are left to whoever
-/// saw to them before.
+/// From now on faults of the kernel end runs and not the program, in the whole process. Other faults go to the
+/// previous handlers.
 pub fn catch_faults() {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     signals::install();
 }
 
-/// What the runs of this thread from now on are, for a message that a handler writes: at most 96 bytes of it.
+/// Describes the next runs of this thread, for a message that a handler writes. At most 96 bytes are kept.
 pub(crate) fn watch_as(subject: &str) {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     signals::watch_as(subject);
@@ -107,20 +107,20 @@ pub(crate) fn watch_as(subject: &str) {
     let _ = subject;
 }
 
-/// The runs of this thread are watched for loops without a point, if faults are caught.
+/// Watches the runs of this thread for loops without a point, if faults are caught.
 pub(crate) fn watch() {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     signals::watch();
 }
 
-/// Where the fault is that ended the last run of this thread, if one did: a file and a line.
+/// The file and line of the fault that ended the last run of this thread, if one did.
 pub(crate) fn take_place() -> Option<(String, u32)> {
     let at = FAULTED_AT.replace(0);
     if at == 0 {
         return None;
     }
     let mut place = None;
-    // The innermost function first, with those that are inlined; what others wrote is passed over.
+    // The innermost function first, with inlined ones; code of other crates is skipped.
     backtrace::resolve(std::ptr::without_provenance_mut(at), |symbol| {
         if let (None, Some(file), Some(line)) = (&place, symbol.filename(), symbol.lineno()) {
             let file = file.to_string_lossy();
@@ -148,25 +148,25 @@ mod signals {
     use crate::machine::host::current;
     use crate::machine::side::in_guest;
 
-    /// What a fault raises.
+    /// The signals that faults raise.
     const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
-    /// What the timer of a thread raises.
+    /// The signal of a thread's timer.
     const TICK: c_int = libc::SIGVTALRM;
-    /// The code of a fault whose address the processor does not tell, for it cannot be one.
+    /// The code of a fault for which the processor reports no address, because the address is not canonical.
     const NO_ADDRESS: c_int = 0x80;
-    /// Addresses below this are those of a null pointer and what would lie behind it.
+    /// Addresses below this belong to null pointers, with an offset.
     const NULL_BYTES: usize = 65_536;
 
-    /// What saw to faults before.
+    /// The previous handlers.
     static BEFORE: OnceLock<[libc::sigaction; FAULTS.len()]> = OnceLock::new();
 
     thread_local! {
         /// Runs that this thread has begun.
         static RUNS: Cell<u64> = const { Cell::new(0) };
-        /// The run and the point of the last ticks, and how many ticks found them.
+        /// The run and the point at the last ticks, and how many ticks saw the same.
         static SEEN: Cell<(u64, u64, u32)> = const { Cell::new((0, 0, 0)) };
         static TIMER: Timer = Timer::start();
-        /// What this thread runs, for a handler: bytes, and how many of them count.
+        /// The description of what this thread runs, for a handler: bytes, and how many of them are used.
         pub(super) static SUBJECT: Cell<([u8; 96], usize)> = const { Cell::new(([0; 96], 0)) };
     }
 
@@ -180,7 +180,7 @@ mod signals {
         action
     }
 
-    /// Sets what a signal does from now on. Gives what it did.
+    /// Sets the action of a signal. Returns the previous one.
     fn set(signal: c_int, action: &libc::sigaction) -> libc::sigaction {
         let mut before = MaybeUninit::zeroed();
         // SAFETY: (1) both point to a `sigaction`; (2) our handlers do only what a handler may, see there.
@@ -212,7 +212,7 @@ mod signals {
         }
     }
 
-    /// A timer of the thread that made it, which raises [`TICK`] there after every second of its processor time.
+    /// A timer of the thread that created it. It raises [`TICK`] there after every second of the thread's CPU time.
     struct Timer(Option<libc::timer_t>);
 
     impl Timer {
@@ -227,7 +227,7 @@ mod signals {
             let clock = libc::CLOCK_THREAD_CPUTIME_ID;
             // SAFETY: both point to what the call is about.
             if unsafe { libc::timer_create(clock, &mut event, &mut timer) } != 0 {
-                // Without timers loops are not found, and all else is.
+                // Without timers, loops are not detected; everything else works.
                 return Timer(None);
             }
             let second = libc::timespec {
@@ -253,7 +253,7 @@ mod signals {
         }
     }
 
-    /// The registers of what was interrupted.
+    /// The registers of the interrupted code.
     struct Interrupted(*mut ucontext_t);
 
     impl Interrupted {
@@ -272,31 +272,31 @@ mod signals {
             unsafe { self.register(number).write(value as i64) };
         }
 
-        /// The stack of the kernel's context, if that is what was interrupted.
+        /// The stack of the kernel's context, if that was interrupted.
         fn guest_stack(&self) -> Option<Range<usize>> {
             let stack = current()?.stack_in_use()?;
             let at = self.get(libc::REG_RSP);
             (stack.start <= at && at <= stack.end).then_some(stack)
         }
 
-        /// The context ends the run instead of going on.
+        /// Makes the context end the run instead of continuing.
         fn divert(&self, stack: &Range<usize>, cause: Cause) {
             CAUSE.set(Some(cause));
-            // As a function finds it that was called: 8 less than a multiple of 16.
+            // The alignment at the entry of a function: 8 less than a multiple of 16.
             let middle = (stack.start + stack.len() / 2) & !0xf;
             self.set(libc::REG_RSP, middle - 8);
             self.set(libc::REG_RIP, end_of_run as *const () as usize);
         }
     }
 
-    /// Writes to the standard error, as a handler may.
+    /// Writes to the standard error, with only what a handler may call.
     fn tell(text: &str) {
         // SAFETY: that many bytes are there.
         unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
     }
 
-    /// A fault that is not the guest's, while a machine runs: what it holds is held for ever, and so nothing can be
-    /// asked any more. Where other handlers have to see it, as in a fuzz target, it is left to them.
+    /// A fault outside the guest while a machine runs. Its locks and borrows would never be released, so the process
+    /// cannot continue. If other handlers must see the fault, as in a fuzz target, it is left to them.
     fn give_up() {
         if cfg!(feature = "sanitizer") {
             return;
@@ -306,11 +306,11 @@ mod signals {
         tell(
             "\nThe program may have written where nothing of it is, or this is a fault of rumplab. No replay file can be written.\n",
         );
-        // SAFETY: it ends the process, and touches nothing of it.
+        // SAFETY: it ends the process without using any of its state.
         unsafe { libc::_exit(2) };
     }
 
-    /// Says what runs.
+    /// Writes what runs.
     fn tell_subject() {
         let (bytes, length) = SUBJECT.get();
         let mut digits = [0; 20];
@@ -330,7 +330,7 @@ mod signals {
         tell(std::str::from_utf8(&bytes[..length]).unwrap_or_default());
     }
 
-    /// Allocates nothing, takes no lock, and touches what is this thread's own.
+    /// Allocates nothing, takes no lock, and accesses only this thread's own data.
     extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         let interrupted = Interrupted(context.cast());
         let guest_stack = interrupted.guest_stack();
@@ -338,7 +338,7 @@ mod signals {
             give_up();
         }
         let Some(stack) = guest_stack else {
-            // It is raised again, for whoever saw to it before.
+            // It is raised again, for the previous handler.
             let before = FAULTS.iter().position(|fault| *fault == signal);
             if let (Some(actions), Some(index)) = (BEFORE.get(), before) {
                 set(signal, &actions[index]);
@@ -375,13 +375,13 @@ mod signals {
             false => 0,
         };
         SEEN.set((run, point, times));
-        // Not in the middle of the machine's own code: that comes to its end.
+        // Not in the middle of the machine's own code, which always comes to an end.
         if times >= PATIENCE && in_guest() {
             interrupted.divert(&stack, Cause::Loop);
         }
     }
 
-    /// What a context goes on with that is to end the run.
+    /// Runs instead of a context that must end the run.
     extern "C" fn end_of_run() -> ! {
         let (Some(engine), Some(cause)) = (current(), CAUSE.take()) else {
             std::process::abort()

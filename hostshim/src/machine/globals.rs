@@ -2,15 +2,15 @@
 //!
 //! # Overview
 //!
-//! A process can have many machines, on many threads, and a `static` has one address. So the cells ask the host for what stands for
-//! them: a copy in the machine's arena, which is made when the variable is first touched, from what the program was
-//! loaded with. The variable itself is never written. The copy goes with the run, or with the image if the kernel has touched it while
-//! it booted.
+//! A process can have many machines, on many threads, but a `static` has one address. So a cell in a `static` asks
+//! the host for its substitute: a copy in the machine's arena. The copy is made when the variable is first accessed,
+//! with the value that it had when the program was loaded. The variable itself is never written. A copy is freed with
+//! the run, or with the image if the kernel accessed the variable while it booted.
 //!
 //! # What a global variable is
 //!
-//! Whatever the symbol table of this program knows as an object, in memory that can be written. Its name is the symbol's last
-//! word. A program without a symbol table cannot have global variables that are watched: the run fails, and says so.
+//! A global variable is an object in the symbol table of this program, in writable memory. Its name is the last word
+//! of the symbol. If a program without a symbol table uses global variables, the run fails and reports that.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -27,11 +27,11 @@ struct Global {
     name: &'static str,
 }
 
-/// Where this program was loaded is told by where this is.
+/// The address of this variable tells where the program was loaded.
 #[unsafe(no_mangle)]
 static RUMPLAB_ANCHOR: u8 = 1;
 
-/// The variables of this program, by address. `None`: there is no symbol table to tell.
+/// The variables of this program, by address. `None` if there is no symbol table.
 fn globals() -> Option<&'static BTreeMap<usize, Global>> {
     static GLOBALS: OnceLock<Option<BTreeMap<usize, Global>>> = OnceLock::new();
     GLOBALS.get_or_init(read).as_ref()
@@ -62,7 +62,7 @@ fn read() -> Option<BTreeMap<usize, Global>> {
     Some(globals)
 }
 
-/// The copies that a machine has, by kernel and by the address of the variable: where each lies, and its size.
+/// The copies of a machine, by kernel and by the address of the variable: the address and size of each.
 #[derive(Clone, Default)]
 pub(crate) struct Copies(BTreeMap<(usize, usize), (usize, usize)>);
 
@@ -74,7 +74,7 @@ impl Copies {
 }
 
 impl Engine {
-    /// What stands for the global variable at `address`, or the part of one.
+    /// The address of the copy of the global variable, or part of one, at `address`.
     pub(crate) fn own(&self, address: usize) -> usize {
         let kernel = self.kernel();
         let known = self.copies.borrow().find(kernel, address);
@@ -94,7 +94,7 @@ impl Engine {
         let found = globals.range(..=address).next_back();
         let Some((&start, global)) = found.filter(|(start, global)| address < *start + global.size)
         else {
-            // Memory of the host, such as a test has.
+            // Memory of the host, as in a test.
             return address;
         };
         let layout = Layout::from_size_align(global.size, ALIGN).unwrap_or(Layout::new::<u128>());
@@ -103,7 +103,8 @@ impl Engine {
             return address;
         }
         let original = std::ptr::with_exposed_provenance::<u8>(start);
-        // SAFETY: (1) a variable of this program, of that size; nobody writes to it; (2) fresh memory of that size.
+        // SAFETY: (1) a variable of this program, of that size, which is never written; (2) fresh memory of that
+        // size.
         unsafe { copy.copy_from_nonoverlapping(original, global.size) };
         self.copies
             .borrow_mut()
@@ -121,5 +122,5 @@ impl Engine {
     }
 }
 
-/// What no variable of ours wants more than.
+/// The greatest alignment of a variable that is supported.
 const ALIGN: usize = 64;

@@ -1,4 +1,4 @@
-//! What a machine runs: a kernel, or a test's own few lines.
+//! The guest of a machine: a kernel, or a test's own few lines.
 
 use std::cell::Cell;
 use std::fmt;
@@ -13,25 +13,25 @@ use super::Setup;
 use super::side::as_guest;
 use super::waits::WaitGraph;
 
-/// The entries of what a machine runs; those of [`kmod::entry`], with their contexts and meanings.
+/// The entry points of a guest: those of [`kmod::entry`], with their contexts and meanings.
 pub(crate) trait Guest {
     fn boot(&self);
     fn idle_context(&self, cpu: usize) -> Context;
     fn release(&self);
-    /// The interrupt entry: it is called from the depth of a context, where there is no guest at hand.
+    /// The interrupt entry, a plain function: it is called from inside a context, where no guest is available.
     fn interrupt(&self) -> fn(Line);
     fn idle(&self) -> Idle;
     fn progress(&self) -> u64;
     fn verify(&self);
     fn deadlock(&self) -> !;
     fn waits(&self, out: &mut dyn fmt::Write) -> fmt::Result;
-    /// Tells who waits for whom, if the guest knows.
+    /// Adds the wait-for graph, if the guest has one.
     fn tell(&self, _graph: &mut WaitGraph) {}
-    /// Calls `visit` with each dependency between resources of the run; gives what was not recorded.
+    /// Calls `visit` with each recorded dependency of the run. Returns what was not recorded.
     fn order(&self, _visit: &mut dyn FnMut(&Dependency)) -> Lost {
         Lost::default()
     }
-    /// Gives the actors the program that they are to run, if they run programs.
+    /// Loads the program for actors that run programs.
     fn load(&self, program: &Program);
 }
 
@@ -49,8 +49,8 @@ impl Kmod {
         }
     }
 
-    /// The kernel. It lives in the machine's arena: the lifetime says no more than that the machine boots no other
-    /// while somebody is here.
+    /// The kernel. It is in the machine's arena: the lifetime only says that the machine boots no other kernel while
+    /// this is in use.
     fn kernel(&self) -> &'static Kernel {
         match self.kernel.get() {
             Some(kernel) => kernel,

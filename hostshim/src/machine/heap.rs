@@ -1,23 +1,23 @@
-//! Rust's heap inside of a run: what the guest allocates there is memory of the machine.
+//! Rust's heap inside a run: memory that the guest allocates there is memory of the machine.
 //!
 //! # Overview
 //!
-//! A scenario may use the crate `alloc`: `Box`, `Vec`, `Arc`. A program whose allocator is [`Heap`] gives it memory of the machine's
-//! arena, so that every run begins with the same, addresses are the same everywhere, and a cell in freed memory is found. All
-//! others get memory of the system.
+//! A scenario may use the crate `alloc`: `Box`, `Vec`, `Arc`. If the program's allocator is [`Heap`], the guest's
+//! allocations come from the machine's arena. So every run begins with the same heap, addresses are the same
+//! everywhere, and an access to a cell in freed memory is detected. All other code gets memory of the system.
 //!
 //! # What is not checked
 //!
 //! * That a free comes after all accesses: `Arc` orders it by a count that the machine does not see.
-//! * Leaks. Only the kernel's allocator accounts for what was given out.
-//! * Accesses to what is no cell: the elements of a `Vec<u32>`. In safe Rust only cells can be written by two threads.
+//! * Leaks. Only the kernel's allocator keeps accounts.
+//! * Accesses outside cells, such as the elements of a `Vec<u32>`. In safe Rust two threads can write only to cells.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use super::host::current;
 use super::side::{Host, in_guest};
 
-/// The allocator of a program that runs scenarios: the system's, but for the code of the guest.
+/// The allocator for a program that runs scenarios: the system's allocator, except for code of the guest.
 ///
 /// ```
 /// #[global_allocator]
@@ -30,8 +30,8 @@ fn is_machines(at: *mut u8) -> bool {
     current().is_some_and(|engine| engine.memory(|memory| memory.offset(at.addr())).is_some())
 }
 
-// SAFETY: (1) the arena gives out what the layout asks for, and nothing twice in a run; (2) whatever is not the arena's was given out
-// by the system's allocator, and goes back there.
+// SAFETY: (1) the arena satisfies the layout, and returns no memory twice in a run; (2) all other memory comes from
+// the system's allocator, and is freed there.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !in_guest() {
@@ -65,7 +65,7 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the caller's promise: the size is not 0.
         let new = unsafe { self.alloc(wanted) };
         if !new.is_null() {
-            // SAFETY: both have so many bytes, and the new ones are nobody else's.
+            // SAFETY: both have that many bytes, and the new ones have no other user.
             unsafe { new.copy_from_nonoverlapping(at, layout.size().min(size)) };
             // SAFETY: the caller's promise.
             unsafe { self.dealloc(at, layout) };

@@ -42,9 +42,9 @@ fn outside() -> ! {
     panic!("the kernel was entered although no machine runs on this thread")
 }
 
-/// Makes `engine` the machine that runs on this thread while `f` does.
+/// Makes `engine` the current machine of this thread while `f` runs.
 pub(crate) fn enter<R>(engine: &Engine, f: impl FnOnce() -> R) -> R {
-    /// Puts back what was there, also if `f` unwinds.
+    /// Restores the previous machine, also if `f` unwinds.
     struct Leave(*const Engine);
     impl Drop for Leave {
         fn drop(&mut self) {
@@ -98,7 +98,7 @@ unsafe impl machine::Machine for Simulated {
         }
     }
 
-    /// The simulated machine takes interrupts at points only, and the kernel comes to none before it calls this.
+    /// The simulated machine takes interrupts at points only, and the kernel reaches none before it calls this.
     #[inline]
     fn interrupts_on() {}
 
@@ -174,7 +174,7 @@ unsafe impl machine::Machine for Simulated {
     fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
         let _host = Host::begin();
         let engine = engine();
-        // What the message looks at is no part of the run any more.
+        // Reads for the message are not part of the run any more.
         engine.failing.set(true);
         engine.attention.set(u64::MAX);
         let message = message.to_string();
@@ -205,7 +205,7 @@ unsafe impl machine::Machine for Simulated {
         let _host = Host::begin();
         let engine = engine();
         if op.kind == Kind::Free {
-            // `free`, which follows, is not told its place.
+            // The place is for `free`, which follows.
             engine.current().pending.set(Pending::Op(op, at));
         }
         engine.decide(op, at);

@@ -1,4 +1,4 @@
-//! Names for addresses: what the kernel told of its structures, resolved down to the field.
+//! Names for addresses: the kernel's labels, resolved down to the field.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use kmod::machine::{Field, Kind};
 
 use super::memory::STACK_BYTES;
 
-/// Whether an operation is on the labelled structure as a whole, and not on a cell or a lock in it.
+/// Whether an operation is on the labelled structure as a whole, not on a cell or a lock in it.
 pub(super) fn is_on_whole(kind: Kind) -> bool {
     matches!(kind, Kind::Splx | Kind::Switch | Kind::Free | Kind::Yield)
 }
@@ -25,7 +25,7 @@ struct Label {
 pub(crate) struct Labels(BTreeMap<(usize, usize), Label>);
 
 impl Labels {
-    /// The `size` bytes at `offset` are called `name` from now on.
+    /// Names the `size` bytes at `offset`.
     pub(crate) fn put(
         &mut self,
         offset: usize,
@@ -50,19 +50,19 @@ impl Labels {
         }
     }
 
-    /// What lies in the `size` bytes at `offset` has no name any more.
+    /// Removes the names of the `size` bytes at `offset`.
     pub(crate) fn remove(&mut self, offset: usize, size: usize) {
         self.0
             .retain(|&(start, _), _| start < offset || start >= offset + size);
     }
 
-    /// The labels of what lies in the `size` bytes at `offset`.
+    /// The labels in the `size` bytes at `offset`.
     pub(crate) fn within(&self, offset: usize, size: usize) -> Labels {
         let inside = self.0.range((offset, 0)..(offset + size, 0));
         Labels(inside.map(|(&at, label)| (at, label.clone())).collect())
     }
 
-    /// Adds what `others` has, `from` being `to` here.
+    /// Adds the labels of `others`, with `from` moved to `to`.
     pub(crate) fn add_moved(&mut self, others: Labels, from: usize, to: usize) {
         let moved = others.0.into_iter();
         self.0

@@ -1,4 +1,4 @@
-//! The interrupt lines of all CPUs: what is asserted, and what is put off.
+//! The interrupt lines of all CPUs: which are asserted, and which are deferred.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use kmod::machine::Line;
 /// The lines, highest first.
 pub(crate) const BY_RANK: [Line; 3] = [Line::Ipi, Line::Clock, Line::Net];
 
-/// For every line, the set of CPUs on which it is asserted, and on which it was put off. Sets are bit masks.
+/// For every line, the CPUs on which it is asserted, and those on which it is deferred. Sets are bit masks.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sets {
     asserted: [u32; Line::ALL.len()],
@@ -45,7 +45,7 @@ impl Lines {
         self.0.set(sets);
     }
 
-    /// A CPU takes the line. Gives whether it was asserted.
+    /// A CPU takes the line. Returns whether it was asserted.
     pub(crate) fn take(&self, cpu: usize, line: Line) -> bool {
         let mut sets = self.0.get();
         let was = sets.asserted[line as usize] & 1 << cpu != 0;
@@ -55,7 +55,7 @@ impl Lines {
         was
     }
 
-    /// A CPU steps although lines may be asserted on it: they stay put off.
+    /// A CPU steps although lines may be asserted on it: they become deferred.
     #[inline]
     pub(crate) fn defer(&self, cpu: usize) {
         if self.are_quiet() {
@@ -66,22 +66,22 @@ impl Lines {
         }
     }
 
-    /// Somebody steps although a CPU could take the line, if it is asserted there: it stays put off.
+    /// Some CPU steps although a CPU could take the line, if it is asserted there: it becomes deferred.
     pub(crate) fn defer_line(&self, cpu: usize, line: Line) {
         let mut sets = self.0.get();
         sets.deferred[line as usize] |= sets.asserted[line as usize] & 1 << cpu;
         self.0.set(sets);
     }
 
-    /// Nothing is put off any more.
+    /// Nothing is deferred any more.
     pub(crate) fn undefer(&self) {
         let mut sets = self.0.get();
         sets.deferred = [0; _];
         self.0.set(sets);
     }
 
-    /// The CPUs that by themselves take the line now: those on which it is asserted, unless it is put off there and
-    /// somebody has something else to do.
+    /// The CPUs that take the line now by default: those on which it is asserted, unless it is deferred there and
+    /// another CPU has something else to do.
     #[inline]
     pub(crate) fn eligible(&self, line: Line, busy: bool) -> u32 {
         let sets = self.0.get();
@@ -94,7 +94,7 @@ impl Lines {
     }
 }
 
-/// The first CPU of the set, from `from` on and around.
+/// The first CPU of the set, starting at `from` and wrapping around.
 #[inline]
 pub(crate) fn in_turn(cpus: u32, from: usize) -> usize {
     debug_assert!(cpus != 0, "nobody's turn");

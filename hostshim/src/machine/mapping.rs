@@ -1,15 +1,15 @@
-//! Address space from the operating system: zeroed, and backed by memory only where it was touched.
+//! Memory mappings: zeroed, and backed by memory only where they were accessed.
 
 use std::ptr::{self, NonNull};
 
-/// A mapping of this process, given back when dropped.
+/// A mapping of this process, unmapped when dropped.
 pub(crate) struct Mapping {
     base: NonNull<u8>,
     length: usize,
 }
 
 impl Mapping {
-    /// Maps `length` bytes, whose address is a multiple of `align`. Both are powers of two of at least a page.
+    /// Maps `length` bytes at a multiple of `align`. Both are powers of two of at least a page.
     ///
     /// # Panics
     ///
@@ -56,7 +56,7 @@ impl Mapping {
         self.base.as_ptr() as usize
     }
 
-    /// Makes every byte zero again and gives the memory behind it back.
+    /// Zeroes every byte and releases the memory behind it.
     pub(crate) fn clear(&mut self) {
         // SAFETY: our own private anonymous mapping; nobody else has a reference, `self` being exclusive.
         let error =
@@ -69,7 +69,7 @@ impl Mapping {
         );
     }
 
-    /// Makes the `length` bytes at `offset`, whole pages, trap when touched.
+    /// Makes the `length` bytes at `offset`, which are whole pages, trap on access.
     pub(crate) fn guard(&self, offset: usize, length: usize) {
         assert!(
             offset + length <= self.length,

@@ -2,14 +2,14 @@
 //!
 //! # Overview
 //!
-//! The arena is given out from bottom to top and nothing of it is given out twice in a run, so that every use
-//! of freed memory shows. Offsets are the same in every machine and every run. The region lies at a multiple of
-//! its own size: what a kernel computes from the low bits of an address is the same everywhere, too.
+//! The arena is allocated from bottom to top and never reused in a run, so that every use of freed memory is
+//! detected. Offsets are the same in every machine and every run. The region is aligned to its own size, so what a
+//! kernel computes from the low bits of an address is also the same everywhere.
 //!
 //! # The image
 //!
-//! [`Memory::take_image`] keeps the bytes that are in use; [`Memory::restore`] puts them back. The kernel also writes
-//! past the cells (a value that it moves into fresh memory, a counter), so no account is kept of what is dirty: a
+//! [`Memory::take_image`] copies the bytes that are in use; [`Memory::restore`] copies them back. The kernel also
+//! writes outside cells (a value that it moves into new memory, a counter), so modified memory is not tracked. A
 //! booted kernel is a few ten thousand bytes.
 
 use std::alloc::Layout;
@@ -33,7 +33,7 @@ pub(crate) const STACK_BYTES: usize = if cfg!(feature = "sanitizer") {
 } else {
     64 << 10
 };
-/// Contexts that can exist at once: 16 CPUs with six LWPs of their own each, and 160 more.
+/// Maximum number of contexts: 16 CPUs with six LWPs of their own each, and 160 more.
 pub(crate) const CONTEXTS: usize = 256;
 /// Bytes of the region.
 pub(crate) const REGION_BYTES: usize = (ARENA_BYTES + CONTEXTS * STACK_BYTES).next_power_of_two();
@@ -50,7 +50,7 @@ pub(crate) fn stack_offset(index: usize) -> usize {
     ARENA_BYTES + index * STACK_BYTES
 }
 
-/// Addresses below this are those of a null pointer and what would lie behind it: no machine maps them.
+/// Addresses below this belong to null pointers, with an offset: no machine maps them.
 const NULL_BYTES: usize = 65_536;
 
 /// Bytes of a local variable that can be told from what is put in its place. Fewer could be the same by chance.
@@ -72,13 +72,13 @@ fn ruins(offset: usize) -> impl FnMut() -> u8 {
 pub(crate) enum Wrong {
     /// It goes through a null pointer.
     Null,
-    /// The address at this offset was never given out.
+    /// The address at this offset was never allocated.
     Never(usize),
-    /// The memory at this offset was given back already.
+    /// The memory at this offset was already freed.
     Freed(usize),
     /// The local variable at this offset, in a stack, is gone.
     Gone(usize),
-    /// The cell at this offset is in a race with that CPU's write, or else read.
+    /// The cell at this offset is in a race with that CPU's write, or otherwise its read.
     Race {
         offset: usize,
         cpu: usize,
@@ -93,28 +93,28 @@ struct Allocation {
     size: usize,
     what: &'static str,
     freed: bool,
-    /// Whether it is to be given back.
+    /// Whether it must be freed before the end of the run.
     is_counted: bool,
     birth: Birth,
-    /// Which of its [`CHUNKS`] have cells that were touched, if it was made in this run.
+    /// Which of its [`CHUNKS`] have cells that were accessed, if it was made in this run.
     touched: u64,
 }
 
-/// Parts of an allocation that are told apart by whether they were touched.
+/// Number of parts of an allocation for which accesses are recorded separately.
 const CHUNKS: usize = u64::BITS as usize;
 
 impl Allocation {
-    /// Bytes of a part; the last may have less.
+    /// Bytes per part; the last may have fewer.
     fn chunk(&self) -> usize {
         self.size.div_ceil(CHUNKS)
     }
 
-    /// A cell in it, at `offset` in the region, is touched. A cell may reach into the next part.
+    /// Records an access to a cell at `offset` in the region. A cell may extend into the next part.
     fn touch(&mut self, offset: usize) {
         self.touched |= 1 << ((offset - self.offset) / self.chunk());
     }
 
-    /// The parts that have cells which were touched: where each begins, and its size.
+    /// The parts with cells that were accessed: the offset and size of each.
     fn touched(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let Allocation {
             offset,
@@ -128,7 +128,7 @@ impl Allocation {
     }
 }
 
-/// What a run begins with.
+/// The state with which a run begins.
 #[derive(Default)]
 struct Image {
     bytes: Vec<u8>,
@@ -139,13 +139,13 @@ struct Image {
 pub(crate) struct Memory {
     /// Address of the region.
     base: usize,
-    /// Bytes of the arena that were given out.
+    /// Bytes of the arena that are allocated.
     used: usize,
     shadow: Shadow,
     allocations: Vec<Allocation>,
     /// Allocations of the image that were freed in this run.
     freed: Vec<usize>,
-    /// From here on the arena was given out since everything was last ordered.
+    /// The beginning of what was allocated since everything was last ordered.
     fresh: usize,
     image: Option<Image>,
     region: Rc<Mapping>,
@@ -166,7 +166,7 @@ impl Memory {
         }
     }
 
-    /// Forgets everything: another kernel is to be booted.
+    /// Forgets everything: another kernel is about to boot.
     pub(crate) fn clear(&mut self) {
         for allocation in self
             .allocations
@@ -190,14 +190,14 @@ impl Memory {
         (offset < REGION_BYTES).then_some(offset)
     }
 
-    /// Whether what lies at this offset was given out before the image was taken.
+    /// Whether what is at this offset was allocated before the image was taken.
     pub(crate) fn is_of_image(&self, offset: usize) -> bool {
         let image = self.image.as_ref();
         image.is_some_and(|image| offset < image.bytes.len())
     }
 
-    /// Checks and remembers an access, if it is one of the many that are simple ([`Shadow::quick`]). Gives whether it
-    /// was; if not, nothing has happened, and [`Memory::access`] is to be asked.
+    /// Checks and records an access if it is a simple one ([`Shadow::quick`]), as most are. Returns whether it was;
+    /// if not, nothing has changed, and [`Memory::access`] must be called.
     #[inline(always)]
     pub(crate) fn quick(
         &mut self,
@@ -254,19 +254,19 @@ impl Memory {
         unsafe { std::slice::from_raw_parts_mut(at, size) }
     }
 
-    /// Offset in the region, if the address is in a stack, or in what was given out of the arena.
+    /// Offset in the region, if the address is in a stack or in an allocated part of the arena.
     #[inline(always)]
     fn given_out(&self, address: usize) -> Option<usize> {
         let offset = address.wrapping_sub(self.base);
         (offset < self.used || (ARENA_BYTES..REGION_BYTES).contains(&offset)).then_some(offset)
     }
 
-    /// Every access is checked in full from now on, or not.
+    /// Switches the full check of every access on or off.
     pub(crate) fn check_all(&mut self, all: bool) {
         self.shadow.check_all(all);
     }
 
-    /// Checks and remembers an access. Memory of the host is none of our business.
+    /// Checks and records an access. Memory of the host is ignored.
     #[inline(always)]
     pub(crate) fn access(
         &mut self,
@@ -301,7 +301,7 @@ impl Memory {
         self.shadow.switch(cpu);
     }
 
-    /// A cell of what was allocated in this run is touched for the first time.
+    /// The first access to a cell of memory that was allocated in this run.
     #[cold]
     fn begin(&mut self, offset: usize) -> Result<(), Wrong> {
         let after = self.allocations.partition_point(|a| a.offset <= offset);
@@ -318,15 +318,15 @@ impl Memory {
         Ok(())
     }
 
-    /// `cpu` is ordered after everything that happened: the machine is at rest.
+    /// Orders `cpu` after everything that happened: the machine is at rest.
     pub(crate) fn synchronize(&mut self, cpu: usize) {
         self.shadow.synchronize(cpu);
     }
 
-    /// Gives zeroed memory out to `cpu`; null if the arena is full.
+    /// Allocates zeroed memory for `cpu`; null if the arena is full.
     pub(crate) fn alloc(&mut self, cpu: usize, layout: Layout, what: &'static str) -> *mut u8 {
         let offset = self.used.next_multiple_of(layout.align().max(GRAIN));
-        // An allocation of nothing has an address of its own, too.
+        // An allocation of size 0 has its own address, too.
         let size = layout.size().max(1);
         if size > ARENA_BYTES - offset.min(ARENA_BYTES) {
             return ptr::null_mut();
@@ -348,8 +348,8 @@ impl Memory {
         at
     }
 
-    /// Gives memory out that the kernel's allocator does not know of; null if the arena is full. It is as if it had been there before
-    /// the run: whoever gets its address has it from somebody, but need not be ordered after him by what the machine sees.
+    /// Allocates memory outside the kernel's allocator; null if the arena is full. It counts as allocated before the run: a CPU
+    /// that gets its address from another one need not be ordered after it by what the machine sees.
     pub(crate) fn alloc_heap(&mut self, layout: Layout, what: &'static str) -> *mut u8 {
         let at = self.alloc(0, layout, what);
         if let Some(allocation) = self.allocations.last_mut().filter(|_| !at.is_null()) {
@@ -359,7 +359,7 @@ impl Memory {
         at
     }
 
-    /// Takes memory of [`Memory::alloc_heap`] back. What was freed is freed, whoever may still touch it.
+    /// Frees memory of [`Memory::alloc_heap`], even if other CPUs may still access it.
     pub(crate) fn free_heap(&mut self, address: usize) {
         let offset = self.offset(address).unwrap_or(REGION_BYTES);
         let Ok(index) = self.allocations.binary_search_by_key(&offset, |a| a.offset) else {
@@ -375,14 +375,14 @@ impl Memory {
         {
             self.freed.push(index);
         }
-        // An error is a race with an access that came before, which an `Arc` may have ordered.
+        // An error is a race with an earlier access, which an `Arc` may have ordered.
         let _ = self.shadow.free(0, offset, size);
         if self.image.is_none() {
             self.shadow.bury(offset, size);
         }
     }
 
-    /// Takes memory back.
+    /// Frees memory.
     pub(crate) fn free(&mut self, cpu: usize, address: usize) -> Result<(), Wrong> {
         let offset = self.offset(address).unwrap_or(REGION_BYTES);
         let Ok(index) = self.allocations.binary_search_by_key(&offset, |a| a.offset) else {
@@ -416,7 +416,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Takes memory back that was allocated in this run. What was never touched is known to be freed by its allocation.
+    /// Frees memory that was allocated in this run. Cells that were never accessed are known to be freed through
+    /// their allocation.
     fn free_fresh(&mut self, cpu: usize, allocation: &Allocation) -> Result<(), Wrong> {
         for (part, size) in allocation.touched() {
             self.shadow
@@ -428,7 +429,7 @@ impl Memory {
             .map_err(|conflict| wrong(allocation.offset, conflict))
     }
 
-    /// The bytes from `offset` on, and their number, of the allocation that begins there.
+    /// The offset and size of the allocation at `offset`.
     pub(crate) fn extent(&self, offset: usize) -> Option<usize> {
         let index = self
             .allocations
@@ -437,7 +438,7 @@ impl Memory {
         Some(self.allocations[index].size)
     }
 
-    /// What is in use becomes what every run begins with.
+    /// Makes the current contents the image with which every run begins.
     pub(crate) fn take_image(&mut self) {
         let mut bytes = Vec::with_capacity(self.used);
         // SAFETY: (1) `used` bytes of the arena, which is mapped; (2) the vector has room for them; (3) no overlap.
@@ -452,8 +453,8 @@ impl Memory {
         });
     }
 
-    /// Every CPU is ordered after everything: what was accessed so far races with nothing any more. Only while all
-    /// that is freed was freed before the image was taken.
+    /// Orders every CPU after everything: no earlier access races with anything any more. Only while everything that
+    /// is freed was freed before the image was taken.
     pub(crate) fn order_all(&mut self) {
         self.fresh = self.used;
         if self.shadow.next_run() {
@@ -467,7 +468,7 @@ impl Memory {
         }
     }
 
-    /// Begins a run: everything is as it was when the image was taken. Nothing happens if none was.
+    /// Begins a run: restores the image, if there is one.
     pub(crate) fn restore(&mut self) {
         let Some(image) = &self.image else { return };
         // SAFETY: (1) the arena is at least as large as the image, which was copied from there; (2) no overlap;

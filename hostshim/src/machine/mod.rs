@@ -2,53 +2,55 @@
 //!
 //! # Overview
 //!
-//! A [`Machine`] boots a kernel once, up to the moment before its actors begin, and keeps an *image* of that moment.
-//! Every [`run`](Machine::run) begins by putting the image back, and lets a [`Strategy`] choose what happens at each
-//! point. A run depends on the image and on what was chosen, and on nothing else: the deviations from the
-//! machine's [default](crate::schedule::Deviation) say all of it.
+//! A [`Machine`] boots a kernel once, up to the moment before its actors start, and keeps an *image* of that moment.
+//! Every [`run`](Machine::run) begins by restoring the image, and lets a [`Strategy`] choose what happens at each
+//! point. A run depends only on the image and on these choices, so its deviations from the machine's
+//! [default](crate::schedule::Deviation) describe it completely.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | `engine` | the state, and how CPUs take turns on one thread |
 //! | `decide` | the decisions: the default, the strategy, interrupts, spinning |
 //! | `access` | the checks of each access, and what is recorded |
-//! | `memory`, `shadow`, `clock` | the arena, what is known of each address, vector clocks |
+//! | `memory`, `shadow`, `clock` | the arena, the shadow of each address, vector clocks |
 //! | `context` | coroutines on pooled stacks |
 //! | `host` | the hypercalls |
 //! | `panics`, `faults` | panics, faults and endless loops of the kernel, as ends of a run |
-//! | `guest`, `side` | the entries of what runs, and whose code does |
+//! | `guest`, `side` | the entry points of the guest; whether a thread executes guest or machine code |
 //! | `globals` | global variables of the guest |
-//! | `heap` | Rust's heap inside of a run |
+//! | `heap` | Rust's heap inside a run |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
-//! | `cards` | network cards, and the wire that joins them |
-//! | `counters` | what a fuzzer sees of a run; for the fuzz targets only |
-//! | `spins` | who spins for what at the end of a run |
-//! | `label`, `trace`, `waits` | names, the trace, and who waits for whom at its end |
+//! | `cards` | network cards, and the wire between them |
+//! | `counters` | feedback for a fuzzer; for the fuzz targets only |
+//! | `spins` | which CPUs spin at the end of a run, and for what |
+//! | `label`, `trace`, `waits` | names, the trace, and the wait-for graph at the end |
 //!
 //! # What is checked
 //!
-//! At every access: data races between plain accesses by happens-before, whatever the values; use of memory that is not
-//! allocated, or no longer; memory given back twice. Of every run: that it comes to its end. What the kernel checks by
-//! itself (contracts, oracles, leaks) ends a run likewise, and so does a panic or, once [`catch_faults`] was called, a fault.
+//! At every access: data races between plain accesses by happens-before, whatever the values; accesses to memory that
+//! is not allocated or was freed; double frees. For every run: that it ends. What the kernel checks itself
+//! (contracts, assertions, leaks) also ends a run, and so does a panic or, once [`catch_faults`] was called, a fault.
 //!
-//! # What is not
+//! # What is not checked
 //!
-//! Memory is sequentially consistent: orderings are *checked* and have no effect on values. Accesses past the
-//! cells are not seen. An atomic access is not checked against the free of its memory unless the free comes first.
+//! Memory is sequentially consistent: orderings are *checked*, and have no effect on values. Accesses to memory
+//! outside cells are not seen. An atomic access is not checked against the free of its memory unless the free comes
+//! first.
 //!
 //! # Several kernels
 //!
-//! A machine can have two kernels (`kernels` of the configuration), each with CPUs, memory and cards of its own, under
-//! one strategy and one clock, in one trace: what they have in common is the wire. CPUs have numbers over both, those of
-//! the first kernel first; names of the second's begin with `b/`. What a kernel says of itself has its own numbers and
-//! names.
+//! A machine can have two kernels (`kernels` of the configuration), each with its own CPUs, memory and cards, under
+//! one strategy and one clock, and in one trace. They share only the wire. CPUs are numbered across both kernels,
+//! those of the first kernel first; names in the second kernel begin with `b/`. In its own messages a kernel uses its
+//! own numbers and names.
 //!
 //! # At rest
 //!
-//! When no CPU can step and nothing is asserted, each kernel is asked what it waits for. Actors at their end: the
-//! scenario's checks run, and the run has passed. The clock: every CPU ticks, and virtual time goes on, up to
-//! [`IDLE_TICKS`] times without an actor going on. Nothing that can come: the run has failed with a deadlock.
+//! When no CPU can step and nothing is asserted, each kernel is asked what it waits for. If the actors have finished,
+//! the scenario's checks run, and the run has passed. If it waits for the clock, every CPU ticks and virtual time
+//! advances, up to [`IDLE_TICKS`] times without progress of an actor. If nothing can happen, the run has failed with
+//! a deadlock.
 
 mod access;
 mod cards;
@@ -108,7 +110,7 @@ pub use view::{View, members};
 pub use waits::{Callout, Cycle, NodeKind, Running, Until, WaitEdge, WaitGraph, WaitNode, Waiter};
 pub use words::Word;
 
-/// Ticks at rest, without any actor going on, after which the machine believes that none ever will.
+/// Ticks at rest without progress of an actor, after which the machine assumes that there will be none.
 pub const IDLE_TICKS: u64 = 20_000;
 
 /// The rule of a run that came to no end.
@@ -117,25 +119,25 @@ const LIVELOCK: &str = "livelock";
 /// Points after which it no longer matters how much longer a run is.
 const LONGEST: u64 = 20_000;
 
-/// What a machine boots.
+/// The settings for a boot.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     /// The program.
     pub scenario: &'static Scenario,
     /// CPUs and knobs.
     pub config: Config,
-    /// Whether runs are to be traced, which makes them some hundred times slower.
+    /// Whether runs are traced, which makes them about a hundred times slower.
     pub trace: bool,
 }
 
 /// A simulated machine. It can boot many kernels, one after another; each thread can have many machines.
 pub struct Machine {
     engine: Box<Engine>,
-    /// The kernels; none, as long as nothing was booted.
+    /// The kernels; none before the first boot.
     guests: Vec<Box<dyn Guest>>,
     image: Option<Image>,
     program: Option<Program>,
-    /// Points of a run by the default, as soon as somebody has asked.
+    /// Number of points of a default run, once it was needed.
     length: Option<u64>,
     /// What is recorded of every run.
     recording: Recording,
@@ -154,7 +156,7 @@ impl Machine {
     ///
     /// # Panics
     ///
-    /// If the process has no address space left: a machine reserves about half a gigabyte of it, and uses little.
+    /// If the process has no address space left. A machine reserves about half a gigabyte of it, and uses little.
     pub fn new() -> Machine {
         panics::install();
         Machine {
@@ -169,11 +171,11 @@ impl Machine {
         }
     }
 
-    /// Boots a kernel, lets it come to rest, releases the actors of the scenario and takes the image of that.
+    /// Boots a kernel, lets it come to rest, starts the actors of the scenario, and takes the image.
     ///
     /// # Errors
     ///
-    /// If the kernel fails meanwhile: then there is nothing to run.
+    /// If the kernel fails during that: then there is nothing to run.
     pub fn boot(&mut self, setup: &Setup) -> Result<(), Failure> {
         self.recording = Recording::of_setup(setup.trace);
         faults::watch_as(setup.scenario.name);
@@ -197,7 +199,7 @@ impl Machine {
         );
         let guests = || Vec::from_iter((0..kernels).map(|_| guest()));
         match self.try_boot(shape, guests(), Recording::Nothing) {
-            // Once more, to find the other side.
+            // Again, to find the other side.
             Err(failure) if names_two_sides(failure.kind) => {
                 self.try_boot(shape, guests(), Recording::Sites)
             }
@@ -225,19 +227,20 @@ impl Machine {
         Ok(())
     }
 
-    /// The program that the actors of a scenario that runs programs run in every run to come, until another kernel is booted.
+    /// Sets the program that the actors run in the next runs, until another kernel is booted. For scenarios that run
+    /// programs.
     pub fn load(&mut self, program: &Program) {
         self.program = Some(*program);
         self.length = None;
     }
 
-    /// How much is recorded of every run to come, until another kernel is booted: the less, the faster.
+    /// Sets how much is recorded of the next runs, until another kernel is booted: the less, the faster.
     pub fn record(&mut self, what: Recording) {
         self.recording = what;
     }
 
-    /// What happens on the wire in every run to come, until another kernel is booted: by itself nothing but what the
-    /// cards send.
+    /// Sets the events on the wire in the next runs, until another kernel is booted. By default there is nothing but
+    /// what the cards send.
     pub fn connect(&mut self, wire: &Wire) {
         self.engine.cards.load(wire);
         self.length = None;
@@ -277,12 +280,12 @@ impl Machine {
         outcome
     }
 
-    /// Whether more is to be known of a failure of that kind if the run is repeated and recorded.
+    /// Whether a failure of that kind can be explained better if the run is repeated and recorded.
     fn has_another_side(&self, kind: FailureKind) -> bool {
         names_two_sides(kind) || kind == FailureKind::Livelock && self.engine.has_spinners()
     }
 
-    /// How many points a run by the default has.
+    /// Number of points of a default run.
     ///
     /// # Panics
     ///
@@ -328,7 +331,7 @@ impl Machine {
         let failure = guarded(engine, || {
             if let Some(program) = &self.program {
                 each(engine, guests, |guest| guest.load(program));
-                // Whoever runs it sees it.
+                // Ordered before the actors that run it.
                 engine.memory(|memory| memory.order_all());
             }
             run_to_end(engine, guests);
@@ -357,7 +360,7 @@ impl Machine {
         }
     }
 
-    /// Where the last run deviated from the default: with the image, that is the whole run.
+    /// The deviations of the last run: with the image, they are the whole run.
     pub fn deviations(&self) -> &[Deviation] {
         &self.deviations
     }
@@ -367,18 +370,18 @@ impl Machine {
         &self.events
     }
 
-    /// What came onto the wire in the last run. Empty unless the machine was booted to be traced.
+    /// Frames that entered the wire in the last run. Empty unless the machine was booted to be traced.
     pub fn sent(&self) -> Vec<Sent> {
         self.engine.cards.sent()
     }
 
-    /// What was allocated in the last run and not given back, by what it is.
+    /// What was allocated in the last run and not freed, by kind.
     pub fn live(&self) -> BTreeMap<&'static str, usize> {
         self.engine.memory(|memory| memory.live())
     }
 
-    /// What the last run shows of the order in which resources are taken, if the kernel was booted to predict. Addresses
-    /// are offsets, the same in every machine and, of what was there when the actors were released, in every run.
+    /// The order in which resources were taken in the last run, if the kernel was booted to predict. Addresses are
+    /// offsets, which are the same in every machine and, for what existed when the actors started, in every run.
     pub fn dependencies(&self) -> Dependencies {
         let mut dependencies = Dependencies::default();
         let engine = &*self.engine;
@@ -406,7 +409,7 @@ impl Machine {
         }
     }
 
-    /// The wait-for graph of the kernels as the last run left them. Empty if a kernel failed to tell it.
+    /// The wait-for graph of the kernels after the last run. Empty if a kernel failed to compute it.
     pub fn wait_graph(&self) -> WaitGraph {
         self.waits_and_spins().0
     }
@@ -430,7 +433,7 @@ impl Machine {
         }
     }
 
-    /// The wait-for graph of the kernels as the last run left them, as text.
+    /// The wait-for graph of the kernels after the last run, as text.
     pub fn waits(&self) -> String {
         let mut text = String::new();
         self.engine.failing.set(true);
@@ -448,7 +451,7 @@ impl Machine {
     }
 }
 
-/// What a run shows of the order in which resources are taken.
+/// The recorded dependencies of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Dependencies {
     /// Each dependency, and whether all of it is the same in every run.
@@ -457,7 +460,7 @@ pub struct Dependencies {
     pub lost: Lost,
 }
 
-/// Does something with each kernel, as its first CPU.
+/// Calls `f` with each kernel, as its first CPU.
 fn each(engine: &Engine, guests: &[Box<dyn Guest>], mut part: impl FnMut(&dyn Guest)) {
     for (kernel, guest) in guests.iter().enumerate() {
         engine.on_host(engine.first_cpu(kernel), || part(&**guest));
@@ -472,7 +475,7 @@ fn names_two_sides(kind: FailureKind) -> bool {
     )
 }
 
-/// Runs `f` as the machine of this thread. Gives the failure if the kernel panicked; a run that ended on the host's
+/// Runs `f` as the machine of this thread. Returns the failure if the kernel panicked; a run that ended on the host's
 /// stack has left its verdict in the engine.
 fn guarded(engine: &Engine, f: impl FnOnce()) -> Option<Failure> {
     let result = host::enter(engine, || catch_unwind(AssertUnwindSafe(f)));
@@ -509,7 +512,7 @@ fn failure_of(engine: &Engine) -> Option<Failure> {
     }
 }
 
-/// Boots, lets every CPU run until it waits, and releases the actors.
+/// Boots, lets every CPU run until it waits, and starts the actors.
 fn boot_to_rest(engine: &Engine, guests: &[Box<dyn Guest>]) {
     each(engine, guests, |guest| guest.boot());
     let ncpu = engine.cpus_a_kernel();
@@ -532,7 +535,7 @@ fn boot_to_rest(engine: &Engine, guests: &[Box<dyn Guest>]) {
     }
     each(engine, guests, |guest| guest.release());
     for kernel in 0..guests.len() {
-        // Its idle loop looks again, as after an interrupt.
+        // Its idle loop checks again, as after an interrupt.
         engine.set_runnable(engine.first_cpu(kernel));
     }
 }
@@ -549,7 +552,7 @@ fn run_to_end(engine: &Engine, guests: &[Box<dyn Guest>]) {
     }
 }
 
-/// Nobody can step, and nothing is asserted.
+/// No CPU can step, and nothing is asserted.
 fn rest(engine: &Engine, guests: &[Box<dyn Guest>]) {
     let clockwork = &engine.clockwork;
     let progress = guests.iter().map(|guest| guest.progress()).sum();
@@ -559,7 +562,7 @@ fn rest(engine: &Engine, guests: &[Box<dyn Guest>]) {
     let idle = idle(engine, guests);
     let all = |wanted: Idle| idle.iter().all(|idle| *idle == wanted);
     let finished = all(Idle::Finished);
-    // A kernel that is stuck may still hear from one whose clock goes on.
+    // A kernel that is stuck may still receive something from one whose clock continues.
     let clock = finished || idle.contains(&Idle::Clock);
     if finished && engine.spinners.get() == 0 {
         for (kernel, guest) in guests.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! Panics of the kernel: caught, and turned into a failure.
 //!
-//! A panic inside a run is a finding, not an accident of this program: its words are kept for the
-//! failure and nothing is printed. The hook that does that is installed once a process, in front of the
-//! one that was there; panics outside of a run go on to that one.
+//! A panic inside a run is a finding, not an error of this program. Its message is kept for the failure, and nothing
+//! is printed. The hook for this is installed once per process, in front of the previous one; panics outside a run go
+//! to that one.
 
 use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
@@ -22,7 +22,7 @@ thread_local! {
     static LAST: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
-/// Makes sure that panics inside of runs are kept.
+/// Makes sure that panics inside runs are kept.
 pub(crate) fn install() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
@@ -30,7 +30,7 @@ pub(crate) fn install() {
         panic::set_hook(Box::new(move |info| match current() {
             Some(engine) => {
                 leave_guest();
-                // What is unwound comes to no decision and fails no check.
+                // Code that runs during unwinding makes no decision and fails no check.
                 engine.failing.set(true);
                 engine.attention.set(u64::MAX);
                 LAST.set(Some(of(info)));
@@ -50,7 +50,7 @@ fn of(info: &PanicHookInfo<'_>) -> Panic {
     }
 }
 
-/// The panic that was caught last on this thread.
+/// The last panic that was caught on this thread.
 pub(crate) fn take() -> Option<Panic> {
     LAST.take()
 }

@@ -1,10 +1,10 @@
-//! What is known of every address: who touched it last, what it synchronizes, whether it is freed.
+//! The shadow of every address: its last accesses, what it synchronizes, and whether it is freed.
 //!
 //! # Overview
 //!
-//! The checks are those of FastTrack: an address remembers its last write and its last read as an
-//! [`Epoch`], and a whole [`Clock`] only where reads of several CPUs are not ordered. The threads of
-//! the happens-before relation are the *CPUs*: whatever one CPU does is ordered, interrupts included.
+//! The checks are those of FastTrack: an address has its last write and its last read as an [`Epoch`], and a whole
+//! [`Clock`] only where reads of several CPUs are not ordered. The threads of the happens-before relation are the
+//! *CPUs*: everything that one CPU does is ordered, including interrupts.
 //!
 //! # What orders two CPUs
 //!
@@ -13,18 +13,18 @@
 //! inter-processor interrupt orders nothing by itself. Atomic accesses never race. The fences of an LWP count on the CPU that it
 //! moves to: a context switch is a full barrier.
 //!
-//! To allocate memory is to write to every cell in it, since whoever does fills it; to give it back is, too. What was
-//! allocated in the run that is under way remembers who did that and when ([`Birth`]), and each of its cells is told
-//! when it is first touched: most of a large object never is.
+//! An allocation counts as a write to every cell in it, since the memory is initialized; so does a free. Memory that
+//! was allocated in the current run records where and when that was ([`Birth`]); this is copied to a cell at its
+//! first access, because most cells of a large object are never accessed.
 //!
 //! # Layout
 //!
-//! A cell is known by the address of its first byte: there is a [`Slot`] for every byte. Most cells
-//! lie at multiples of eight, so the slots of those come first, side by side, then those at one more, and so
-//! on: the number of a slot is the offset of its byte with the three lowest bits moved to the top.
+//! A cell is identified by the address of its first byte: there is a [`Slot`] for every byte. Most cells are at
+//! multiples of eight, so the slots of those come first, side by side, then those of the bytes one higher, and so on:
+//! the number of a slot is the offset of its byte with the three lowest bits moved to the top.
 //!
-//! A slot carries the number of the run that used it last. To forget everything between two runs
-//! costs nothing: the next run has another number.
+//! A slot contains the number of the run that used it last. So forgetting everything between two runs costs nothing:
+//! the next run has another number.
 
 use std::ptr::NonNull;
 
@@ -36,11 +36,11 @@ use super::failure::Limits;
 use super::mapping::Mapping;
 use super::memory::REGION_BYTES;
 
-/// What is known of one address.
+/// The shadow of one address.
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
 pub(crate) struct Slot {
-    /// The run that the rest is about, or [`FOREVER`].
+    /// The run to which the rest belongs, or [`FOREVER`].
     run: u32,
     /// Last plain write, or [`FREED`].
     write: u32,
@@ -66,11 +66,11 @@ impl Slot {
 
 /// The run of memory that was freed before the image was taken.
 const FOREVER: u32 = u32::MAX;
-/// A run that no slot is ever about.
+/// A run to which no slot ever belongs.
 const NO_RUN: u32 = FOREVER - 1;
-/// The write that freeing is. As an [`Epoch`] it is later than every moment of a run.
+/// The write that represents a free. As an [`Epoch`] it is later than every moment of a run.
 const FREED: u32 = u32::MAX;
-/// Marks a read that stands for reads of several CPUs. As an [`Epoch`] it is later than every moment of a run.
+/// Marks a read that represents reads of several CPUs. As an [`Epoch`] it is later than every moment of a run.
 const SHARED: u32 = 1 << 31;
 const _: () = assert!(
     Epoch(SHARED).time() as u64 > 2 * Limits::MAX_STEPS,
@@ -79,12 +79,12 @@ const _: () = assert!(
 /// Marks a sync clock that a release has filled and no relaxed store has emptied.
 const FILLED: u32 = 1;
 
-/// Who allocated some memory, and when.
+/// Where and when some memory was allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Birth(u32);
 
 impl Birth {
-    /// Before everything that any CPU does.
+    /// Before everything else.
     pub(crate) const BEFORE: Birth = Birth(Epoch::NONE.0);
 }
 
@@ -100,9 +100,9 @@ pub(crate) struct Dropped {
 /// Why an access is wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Conflict {
-    /// The memory was given back.
+    /// The memory was freed.
     Freed,
-    /// The access is not ordered after an earlier one, by that CPU: a write, or else a read.
+    /// The access is not ordered after an earlier one by that CPU: a write, or otherwise a read.
     Race { cpu: usize, wrote: bool },
 }
 
@@ -125,7 +125,7 @@ impl Slots {
         unsafe { self.locate(offset).as_mut() }
     }
 
-    /// The slots of `size` bytes, in rows that lie side by side: those of every eighth byte, and the first of these.
+    /// The slots of `size` bytes, in rows of neighbours: those of every eighth byte, and the first of these.
     fn rows(
         &mut self,
         offset: usize,
@@ -150,14 +150,14 @@ impl Slots {
 /// The shadow of the region.
 pub(crate) struct Shadow {
     run: u32,
-    /// The run whose repeated accesses need no check; [`NO_RUN`] if all accesses are to be checked.
+    /// The run whose repeated accesses need no check; [`NO_RUN`] if all accesses are checked.
     quick_run: u32,
     slots: Slots,
     clocks: Clocks,
 }
 
 impl Shadow {
-    /// The shadow of a region that nobody has touched.
+    /// The shadow of a region that was never accessed.
     pub(crate) fn new() -> Shadow {
         let slots = Slots(Mapping::new(REGION_BYTES * size_of::<Slot>(), 4096));
         Shadow {
@@ -168,14 +168,14 @@ impl Shadow {
         }
     }
 
-    /// Every access of this run is checked in full from now on, or not.
+    /// Switches the full check of every access of this run on or off.
     pub(crate) fn check_all(&mut self, all: bool) {
         self.quick_run = if all { NO_RUN } else { self.run };
     }
 
-    /// Checks and remembers an access, if it is one of the many that are simple: of memory that this run has used
-    /// before or that lies below `used`, and nothing is wrong with it. Gives whether it did; if not, nothing
-    /// has changed, and [`Shadow::access`] is to be asked.
+    /// Checks and records an access if it is a simple one, as most are: of memory that this run has used before or
+    /// that is below `used`, and nothing is wrong with it. Returns whether it was; if not, nothing has changed, and
+    /// [`Shadow::access`] must be called.
     #[inline(always)]
     pub(crate) fn quick(
         &mut self,
@@ -194,8 +194,8 @@ impl Shadow {
         access(&mut self.clocks, cpu, slot)
     }
 
-    /// Forgets every access. Gives whether what was buried was forgotten with them: once in four
-    /// thousand million runs.
+    /// Forgets every access. Returns whether this also forgot what was buried, which happens once in four thousand
+    /// million runs.
     pub(crate) fn next_run(&mut self) -> bool {
         self.clocks.reset();
         self.run += 1;
@@ -210,12 +210,12 @@ impl Shadow {
         wrapped
     }
 
-    /// `cpu` is ordered after everything: the machine is at rest.
+    /// Orders `cpu` after everything: the machine is at rest.
     pub(crate) fn synchronize(&mut self, cpu: usize) {
         self.clocks.acquire_all(cpu);
     }
 
-    /// Checks and remembers an access to the cell at `offset`.
+    /// Checks and records an access to the cell at `offset`.
     #[inline(always)]
     pub(crate) fn access(
         &mut self,
@@ -240,7 +240,7 @@ impl Shadow {
             Kind::Load => load(clocks, cpu, slot, order),
             Kind::Store => store(clocks, cpu, slot, order),
             Kind::Rmw | Kind::RmwSame => modify(clocks, cpu, slot, order),
-            // Operations on a whole object: it must be alive, and that is all.
+            // Operations on a whole object: it must be alive; nothing else is checked.
             Kind::MutexEnter
             | Kind::MutexExit
             | Kind::Splx
@@ -268,12 +268,12 @@ impl Shadow {
         self.clocks.switch(cpu);
     }
 
-    /// The birth of what `cpu` allocates now.
+    /// The birth record for an allocation by `cpu` now.
     pub(crate) fn birth(&self, cpu: usize) -> Birth {
         Birth(self.clocks.now(cpu).0)
     }
 
-    /// Whether the cell at `offset` was not touched in this run.
+    /// Whether the cell at `offset` was not accessed in this run.
     #[inline]
     pub(crate) fn is_new(&mut self, offset: usize) -> bool {
         let run = self.run;
@@ -281,7 +281,7 @@ impl Shadow {
         slot.run != run && slot.run != FOREVER
     }
 
-    /// The cell at `offset` is touched for the first time: it was written when its memory was allocated.
+    /// The first access to the cell at `offset`: it was written when its memory was allocated.
     pub(crate) fn begin(&mut self, offset: usize, birth: Birth) {
         *self.slots.at(offset) = Slot {
             write: birth.0,
@@ -289,7 +289,7 @@ impl Shadow {
         };
     }
 
-    /// Whether `cpu` knows of that birth; if not, what it would be to give the memory back.
+    /// Whether `cpu` knows of that birth; if not, the conflict for a free of the memory.
     pub(crate) fn knows(&self, cpu: usize, birth: Birth) -> Result<(), Conflict> {
         match Epoch(birth.0).before(self.clocks.of(cpu)) {
             true => Ok(()),
@@ -300,9 +300,9 @@ impl Shadow {
         }
     }
 
-    /// The `size` bytes at `offset` are given back by `cpu`: that is a write to every cell in them.
+    /// `cpu` frees the `size` bytes at `offset`: a write to every cell in them.
     ///
-    /// On a conflict, gives the offset of the cell too.
+    /// On a conflict, also returns the offset of the cell.
     pub(crate) fn free(
         &mut self,
         cpu: usize,
@@ -320,7 +320,7 @@ impl Shadow {
         for (first, slots) in self.slots.rows(offset, size) {
             for (slot, at) in slots.iter_mut().zip((first..).step_by(8)) {
                 if slot.run == run && slot.write != FREED {
-                    // The lowest cell speaks for all.
+                    // The lowest cell is reported.
                     let conflict = unordered(&self.clocks, cpu, slot).err();
                     found = conflict
                         .map(|conflict| (at, conflict))
@@ -364,14 +364,14 @@ impl Shadow {
         *self.slots.at(offset) = Slot::untouched(cpu, self.run);
     }
 
-    /// The `size` bytes at `offset` are free in every run to come, until [`Shadow::revive`].
+    /// The `size` bytes at `offset` stay freed in every run, until [`Shadow::revive`].
     pub(crate) fn bury(&mut self, offset: usize, size: usize) {
         for at in offset..offset + size {
             self.slots.at(at).run = FOREVER;
         }
     }
 
-    /// Takes [`Shadow::bury`] back.
+    /// Undoes [`Shadow::bury`].
     pub(crate) fn revive(&mut self, offset: usize, size: usize) {
         for at in offset..offset + size {
             self.slots.at(at).run = 0;
@@ -379,8 +379,8 @@ impl Shadow {
     }
 }
 
-/// Whether every plain access of the cell was plainly made before the present of `cpu`: by `cpu` itself, or by one CPU
-/// each that it knows of. Neither [`FREED`] nor [`SHARED`] is.
+/// Whether every plain access of the cell is certainly ordered before the present of `cpu`: by `cpu` itself, or by
+/// one CPU each that it knows of. False for [`FREED`] and [`SHARED`].
 #[inline(always)]
 fn is_ordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> bool {
     let now = clocks.now(cpu);
@@ -392,7 +392,7 @@ fn is_ordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> bool {
     Epoch(slot.write).before(known) && Epoch(slot.read).before(known)
 }
 
-/// Remembers a plain read of a cell whose accesses are ordered. Gives whether they are.
+/// Records a plain read of a cell whose accesses are ordered. Returns whether they are.
 #[inline(always)]
 pub(crate) fn quick_read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
     let ordered = is_ordered(clocks, cpu, slot);
@@ -402,19 +402,19 @@ pub(crate) fn quick_read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bo
     ordered
 }
 
-/// Remembers a plain write of a cell whose accesses are ordered. Gives whether they are.
+/// Records a plain write of a cell whose accesses are ordered. Returns whether they are.
 #[inline(always)]
 pub(crate) fn quick_write(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
     let ordered = is_ordered(clocks, cpu, slot);
     if ordered {
         slot.write = clocks.now(cpu).0;
-        // Whatever races with the reads so far races with this write too.
+        // Whatever races with the reads so far also races with this write.
         slot.read = Epoch::never(cpu).0;
     }
     ordered
 }
 
-/// Makes an atomic access of a cell that was not freed. Gives whether it was not.
+/// Makes an atomic access to a cell. Returns false if the cell was freed.
 #[inline(always)]
 pub(crate) fn quick_atomic(
     access: impl FnOnce(&mut Clocks, usize, &mut Slot),
@@ -507,7 +507,7 @@ pub(crate) fn store(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ord
     }
 }
 
-/// A read-modify-write: a load, and a store that continues what it finds.
+/// A read-modify-write: a load, and a store that continues the release sequence that it finds.
 #[inline(always)]
 pub(crate) fn modify(clocks: &mut Clocks, cpu: usize, slot: &mut Slot, order: Ordering) {
     load(clocks, cpu, slot, order);

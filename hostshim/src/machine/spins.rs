@@ -1,13 +1,13 @@
-//! Who spins for what when a run ends, and who could end that.
+//! Which CPUs spin when a run ends, for what, and which LWP could end that.
 //!
 //! # Overview
 //!
-//! The kernel knows the locks that it has made. A lock of a program's own is a word and a loop, and nobody has told whose it is. But
-//! the machine sees which words a CPU loads again and again, and who stored to them last. If that is somebody who cannot go on,
-//! the loop never ends: a deadlock, and not a livelock.
+//! The kernel knows the locks that it created. A program's own lock is a word and a loop, and the machine is not told
+//! its owner. But the machine sees which words a CPU loads again and again, and which LWP last stored to them. If
+//! that LWP cannot continue, the loop never ends: this is a deadlock, not a livelock.
 //!
-//! The last store is as good as it goes: who has taken a lock has stored to it last, and others that tried in vain have stored
-//! nothing. Stores are known in runs that are recorded.
+//! The last store is a good indication: the owner of a lock stored to it last, and LWPs that failed to take it have
+//! stored nothing. Stores are known in recorded runs.
 
 use kmod::machine::{Kind, Op};
 use kmod::mem::Ordering;
@@ -20,13 +20,13 @@ use super::waits::{Cycle, NodeKind, Until, WaitGraph, WaitNode, Waiter};
 pub(crate) struct Spin {
     cpu: usize,
     context: String,
-    /// What it loads, as accesses call it.
+    /// What it loads, named as in accesses.
     word: String,
-    /// Who stored to that last, if it is known, and on which CPU.
+    /// The LWP that stored to that last, if it is known, and its CPU.
     by: Option<(String, usize)>,
 }
 
-/// All that spin.
+/// All CPUs that spin.
 #[derive(Default)]
 pub(crate) struct Spins(Vec<Spin>);
 
@@ -41,7 +41,7 @@ impl Engine {
         self.spinners.get() & 1 << cpu != 0 || it.watch.spun(it.context.get(), it.location())
     }
 
-    /// All that spin.
+    /// All CPUs that spin.
     pub(crate) fn spins(&self) -> Spins {
         let spinning = (0..self.ncpu.get()).filter(|cpu| self.is_spinning(*cpu));
         Spins(spinning.filter_map(|cpu| self.spin_of(cpu)).collect())
@@ -56,7 +56,7 @@ impl Engine {
             0 => Vec::from_iter(watch.reread()),
             _ => Vec::from_iter(watch.watched()),
         };
-        // Of several words the one that somebody has stored to, as a lock's.
+        // If there are several words, the one that was stored to, as a lock would be.
         let word = watched.iter().find(|address| stored(address).is_some());
         let word = *word.or(watched.first())?;
         let by = stored(&word).map(|site| (site.context.clone(), site.cpu));
@@ -183,7 +183,7 @@ impl Spin {
     }
 }
 
-/// The node of an LWP, which is not known perhaps.
+/// The node of an LWP, which is added if necessary.
 fn lwp(graph: &mut WaitGraph, name: &str) -> usize {
     graph.running.retain(|running| running.name != name);
     node(graph, NodeKind::Lwp, name)

@@ -1,7 +1,7 @@
-//! What happened in a run, for people: events, names, and who touched what last.
+//! The record of a run for reports: events, names, and the last access to each cell.
 //!
-//! Nothing here is on the way of an ordinary run: the machine records only if it was booted to be traced, or
-//! when it repeats a failing run to find the other side of a race.
+//! An ordinary run does not use this: the machine records only if it was booted to be traced, or when it repeats a
+//! failing run to find the other side of a race.
 
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -26,16 +26,16 @@ pub struct TraceEvent {
     pub ipl: u8,
     /// What happened.
     pub what: What,
-    /// How many events with the same context, kind and object came before. 0 for what is no operation.
+    /// How many events with the same context, kind and object came before. 0 for an event that is no operation.
     pub occurrence: u32,
 }
 
-/// What an event is.
+/// The kind of an event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum What {
-    /// The operation that the step was announced with.
+    /// The operation that announced the step.
     Op(Access),
-    /// An access that belongs to the step under way.
+    /// An access that belongs to the current step.
     Fused(Access),
     /// The CPU waits for an interrupt.
     Wait,
@@ -46,49 +46,49 @@ pub enum What {
     },
     /// The CPU takes an interrupt, on top of the context.
     Interrupt(Line),
-    /// The CPU goes on with another context.
+    /// The CPU continues with another context.
     Switch {
         /// The other context's name.
         to: String,
     },
     /// A line that the kernel wrote.
     Note(String),
-    /// The context holds a lock from now on, or no longer. Belongs to the step under way.
+    /// The context now holds a lock, or no longer holds it. Belongs to the current step.
     Lock {
-        /// Which lock, as accesses call it.
+        /// The lock, named as in accesses.
         object: String,
         /// How it is held now.
         hold: Hold,
     },
-    /// Something begins to run on this CPU, on top of the context. Belongs to the step under way.
+    /// Something starts to run on this CPU, on top of the context. Belongs to the current step.
     Begin(Layer),
-    /// It has ended, or given the CPU back.
+    /// It has ended, or returned the CPU.
     End(Layer),
-    /// Something is done with a condition variable. Belongs to the step under way.
+    /// An operation on a condition variable. Belongs to the current step.
     Condvar {
-        /// Which one, as accesses call it.
+        /// The condition variable, named as in accesses.
         object: String,
-        /// What is done.
+        /// The operation.
         act: Act,
     },
 }
 
-/// What is done with a condition variable.
+/// An operation on a condition variable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Act {
     /// The context goes to sleep on it, and releases this mutex.
     Sleep {
-        /// The mutex, as accesses call it.
+        /// The mutex, named as in accesses.
         interlock: String,
     },
     /// The context signals it.
     Signal {
-        /// Whether somebody sleeps there.
+        /// Whether an LWP sleeps there.
         sleepers: bool,
     },
     /// It broadcasts.
     Broadcast {
-        /// Whether somebody sleeps there.
+        /// Whether an LWP sleeps there.
         sleepers: bool,
     },
 }
@@ -96,15 +96,15 @@ pub enum Act {
 /// How a lock is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hold {
-    /// By one context alone.
+    /// Exclusively.
     Alone,
-    /// By a reader, perhaps of many.
+    /// By a reader, perhaps one of many.
     Shared,
-    /// By this context no more.
+    /// No longer by this context.
     Released,
 }
 
-/// What runs on top of something else.
+/// Something that runs on top of something else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Layer {
     /// The handler of an interrupt.
@@ -116,7 +116,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// The word for it: `clock`, `softnet`.
+    /// Its name: `clock`, `softnet`.
     pub const fn name(self) -> &'static str {
         match self {
             Layer::Handler(line) => line.name(),
@@ -129,17 +129,17 @@ impl Layer {
 /// An operation on an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Access {
-    /// What is done.
+    /// The operation.
     pub kind: Kind,
-    /// With which ordering.
+    /// Its ordering.
     pub order: Ordering,
-    /// To what: `xc_low.xc_headp`; `what#n+offset` for memory without a label.
+    /// The object: `xc_low.xc_headp`; `what#n+offset` for memory without a label.
     pub object: String,
     /// Where in the source: `kmod/src/kern/xcall.rs:88`.
     pub location: String,
 }
 
-/// The name of a point: what a CPU is about to do, in words that outlive a change of the code around it.
+/// The name of a point: what a CPU is about to do, in words that do not change when the code around it does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PointName {
     /// The name of the context that runs on the CPU.
@@ -157,9 +157,9 @@ pub struct PointName {
 pub enum Recording {
     /// Nothing: it is one of many.
     Nothing,
-    /// What the names of points depend on.
+    /// The data for the names of points.
     Names,
-    /// And who touched what last, for the other side of a failure.
+    /// The same, and the last access to each cell, for the other side of a failure.
     Sites,
     /// Everything.
     Trace,
@@ -175,7 +175,7 @@ impl Recording {
     }
 }
 
-/// Who touched an address last.
+/// The last access to an address.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) kind: Kind,
@@ -188,31 +188,32 @@ pub(crate) struct Site {
 #[derive(Default)]
 pub(crate) struct Recorder {
     pub(crate) labels: Labels,
-    /// What the labels were of memory that was given back in this run.
+    /// The labels of memory that was freed in this run.
     buried: Labels,
     pub(crate) events: Vec<TraceEvent>,
     /// Last access by cell, CPU, and whether it was a write.
     sites: BTreeMap<(usize, usize, bool), Site>,
     /// Last atomic write by cell.
     stores: BTreeMap<usize, Site>,
-    /// Who gave the memory from here to there back.
+    /// Where memory from one offset to another was freed.
     frees: Vec<(usize, usize, Site)>,
-    /// Who allocated the memory from here to there.
+    /// Where memory from one offset to another was allocated.
     births: Vec<(usize, usize, Site)>,
     occurrences: BTreeMap<(Word, Word, Word), u32>,
     labels_of_image: Labels,
     pub(crate) words: Words,
-    /// Names of objects that were looked up, by offset, and whether the whole is meant. They change with the labels.
+    /// Names of objects that were looked up, by offset, and whether the whole object is meant. They change with the
+    /// labels.
     objects: BTreeMap<(usize, bool), Word>,
 }
 
 impl Recorder {
-    /// Forgets everything: another kernel is to be booted.
+    /// Forgets everything: another kernel is about to boot.
     pub(crate) fn clear(&mut self) {
         *self = Recorder::default();
     }
 
-    /// The labels are what every recorded run begins with.
+    /// Every recorded run begins with these labels.
     pub(crate) fn take_image(&mut self) {
         self.labels_of_image.clone_from(&self.labels);
     }
@@ -230,7 +231,7 @@ impl Recorder {
         self.objects.clear();
     }
 
-    /// The `size` bytes at `offset` are called `name` from now on.
+    /// Names the `size` bytes at `offset`.
     pub(crate) fn put_label(
         &mut self,
         offset: usize,
@@ -242,7 +243,7 @@ impl Recorder {
         self.forget_objects(offset, size);
     }
 
-    /// What lay in the `size` bytes at `offset` was given back. Points are not named after it any more; messages are.
+    /// The object in the `size` bytes at `offset` was freed. Points are no longer named after it, but messages are.
     pub(crate) fn bury_labels(&mut self, offset: usize, size: usize) {
         let gone = self.labels.within(offset, size);
         self.buried.add_moved(gone, offset, offset);
@@ -256,7 +257,7 @@ impl Recorder {
         self.forget_objects(offset, size);
     }
 
-    /// What lay at `from` lies at `to` from now on.
+    /// The object at `from` was moved to `to`.
     pub(crate) fn move_labels(&mut self, from: usize, to: usize, size: usize) {
         let moved = self.labels.within(from, size);
         self.labels.add_moved(moved, from, to);
@@ -265,12 +266,12 @@ impl Recorder {
         self.forget_objects(to, size);
     }
 
-    /// The name that an object had which was given back in this run.
+    /// The name of an object that was freed in this run.
     pub(crate) fn buried(&self, offset: usize, kind: Kind) -> Option<String> {
         self.buried.resolve(offset, kind, true)
     }
 
-    /// What lies in the `size` bytes at `offset` is something else than it was.
+    /// The `size` bytes at `offset` contain something else now.
     pub(crate) fn forget_objects(&mut self, offset: usize, size: usize) {
         let known = self.objects.range((offset, false)..(offset + size, false));
         let known: Vec<_> = known.map(|(&key, _)| key).collect();
@@ -284,12 +285,12 @@ impl Recorder {
         self.objects.get(&(offset, is_on_whole(kind))).copied()
     }
 
-    /// The object at `offset` has this name as long as no label is changed.
+    /// Stores the name of the object at `offset`, which is valid until a label changes.
     pub(crate) fn know_object(&mut self, offset: usize, kind: Kind, name: Word) {
         self.objects.insert((offset, is_on_whole(kind)), name);
     }
 
-    /// A name for the point at which a context is about to do something.
+    /// A name for the point before an operation of a context.
     pub(crate) fn name_point(&self, context: Word, what: Word, object: Word) -> PointName {
         let key = (context, what, object);
         let occurrence = self.occurrences.get(&key).copied().unwrap_or(0);
@@ -301,20 +302,20 @@ impl Recorder {
         }
     }
 
-    /// Counts that the context has done it, and gives how often it had before.
+    /// Counts an operation of the context, and returns how often it was done before.
     pub(crate) fn count(&mut self, context: Word, what: Word, object: Word) -> u32 {
         let count = self.occurrences.entry((context, what, object)).or_insert(0);
         *count += 1;
         *count - 1
     }
 
-    /// Remembers who touched the cell at `offset`.
+    /// Records an access to the cell at `offset`.
     pub(crate) fn touched(&mut self, offset: usize, site: Site) {
         self.sites
             .insert((offset, site.cpu, site.kind.writes()), site);
     }
 
-    /// Remembers who wrote the atomic cell at `offset`.
+    /// Records the writer of the atomic cell at `offset`.
     pub(crate) fn stored(&mut self, offset: usize, site: Site) {
         self.stores.insert(offset, site);
     }
@@ -324,12 +325,12 @@ impl Recorder {
         self.stores.get(&offset)
     }
 
-    /// Remembers who allocated memory.
+    /// Records an allocation.
     pub(crate) fn born(&mut self, offset: usize, size: usize, site: Site) {
         self.births.push((offset, size, site));
     }
 
-    /// Remembers who gave memory back.
+    /// Records a free.
     pub(crate) fn freed(&mut self, offset: usize, size: usize, site: Site) {
         self.frees.push((offset, size, site));
     }
@@ -339,18 +340,18 @@ impl Recorder {
         self.sites.get(&(offset, cpu, wrote))
     }
 
-    /// Who gave the memory back that holds `offset`.
+    /// Where the memory that contains `offset` was freed.
     pub(crate) fn free_site(&self, offset: usize) -> Option<&Site> {
         holder(&self.frees, offset)
     }
 
-    /// Who allocated the memory that holds `offset`, in this run.
+    /// Where the memory that contains `offset` was allocated, in this run.
     pub(crate) fn birth(&self, offset: usize) -> Option<&Site> {
         holder(&self.births, offset)
     }
 }
 
-/// The last of these that holds `offset`.
+/// The last of these that contains `offset`.
 fn holder(areas: &[(usize, usize, Site)], offset: usize) -> Option<&Site> {
     areas
         .iter()
@@ -359,7 +360,7 @@ fn holder(areas: &[(usize, usize, Site)], offset: usize) -> Option<&Site> {
         .map(|(_, _, site)| site)
 }
 
-/// A place in the source as text: without a column, and from the crate's folder on, wherever it was built.
+/// A place in the source as text: without a column, and as a path from the crate's folder, wherever it was built.
 pub(crate) fn place(at: &Location<'_>) -> String {
     place_of(at.file(), at.line())
 }

@@ -1,4 +1,4 @@
-//! What a strategy is shown at a point.
+//! The machine's state as a strategy sees it at a point.
 
 use std::cell::Ref;
 use std::panic::Location;
@@ -12,10 +12,10 @@ use super::trace::PointName;
 use super::words::Word;
 use crate::schedule::Choice;
 
-/// The machine as a strategy sees it, at a point: what each CPU is about to do, and what could interrupt it.
+/// The machine as a strategy sees it at a point: what each CPU is about to do, and what could interrupt it.
 ///
-/// It is the machine's own state, looked at through methods: to make a view costs nothing. Sets of CPUs are bit
-/// masks, CPU 0 in the lowest bit.
+/// It gives access to the machine's own state through methods, so making a view costs nothing. Sets of CPUs are bit
+/// masks, with CPU 0 in the lowest bit.
 pub struct View<'a> {
     engine: &'a Engine,
     default: Choice,
@@ -43,7 +43,7 @@ impl<'a> View<'a> {
         self.engine.cpu.get()
     }
 
-    /// What the machine would do by itself.
+    /// What the machine would do by default.
     #[inline]
     pub fn default_choice(&self) -> Choice {
         self.default
@@ -61,8 +61,8 @@ impl<'a> View<'a> {
         self.engine.lines.asserted(line)
     }
 
-    /// The CPUs that can take the line now: those on which it is asserted; and all of them the clock's, as long as
-    /// the limits allow another early tick.
+    /// The CPUs that can take the line now: those on which it is asserted; for the clock all of them, as long as the
+    /// limits allow another early tick.
     #[inline]
     pub fn takeable(&self, line: Line) -> u32 {
         let early = line == Line::Clock && self.engine.clockwork.early_ticks_left() > 0;
@@ -73,7 +73,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether the machine can do this now.
+    /// Whether the choice is possible now.
     #[inline]
     pub fn allows(&self, choice: Choice) -> bool {
         let (cpu, set) = match choice {
@@ -83,7 +83,7 @@ impl<'a> View<'a> {
         cpu < self.ncpu() && set & 1 << cpu != 0
     }
 
-    /// Everything the machine can do now, but for early ticks: steps first, by CPU, then asserted interrupts.
+    /// Everything that is possible now, except early ticks: steps first, by CPU, then asserted interrupts.
     pub fn choices(&self) -> impl Iterator<Item = Choice> + use<> {
         let steps = members(self.runnable()).map(Choice::Step);
         let interrupts = BY_RANK
@@ -91,23 +91,23 @@ impl<'a> View<'a> {
         steps.chain(interrupts.into_iter().flatten())
     }
 
-    /// What the CPU does when it steps next.
+    /// What the CPU does in its next step.
     ///
     /// # Panics
     ///
-    /// This and the other methods that are given a CPU, if there is no such CPU.
+    /// This and the other methods with a CPU as argument, if there is no such CPU.
     #[inline]
     pub fn pending(&self, cpu: usize) -> Pending {
         self.engine.cpus[cpu].pending.get()
     }
 
-    /// Whether the current CPU has just said that it spins, and could go on: to let it is to spin once more.
+    /// Whether the current CPU has just reported that it spins and could continue; a step would be another iteration.
     pub fn is_yielding(&self) -> bool {
         let me = self.current();
         matches!(self.pending(me), Pending::Spin(_)) && self.runnable() & 1 << me != 0
     }
 
-    /// The operation that the CPU is about to make, if it is before one.
+    /// The operation that the CPU is about to make, if any.
     pub fn op(&self, cpu: usize) -> Option<(Op, &'static Location<'static>)> {
         match self.pending(cpu) {
             Pending::Op(op, at) => Some((op, at)),
@@ -131,13 +131,13 @@ impl<'a> View<'a> {
         self.engine.context_name(cpu)
     }
 
-    /// A name for the object of the operation that the CPU is about to make, if it is before one.
+    /// The name of the object of the operation that the CPU is about to make, if any.
     pub fn object(&self, cpu: usize) -> Option<String> {
         self.op(cpu).map(|(op, _)| self.engine.object(op))
     }
 
-    /// A name for the point at which the CPU is, for replay files. Occurrences are counted only on a machine that was
-    /// booted to be traced.
+    /// The name of the point at which the CPU is, for replay files. Occurrences are counted only on a machine that
+    /// was booted to be traced.
     #[inline]
     pub fn name(&self, cpu: usize) -> PointName {
         self.engine.name_point(cpu)
@@ -148,7 +148,7 @@ impl<'a> View<'a> {
         self.engine.text(word)
     }
 
-    /// The word for a text, to look for it in such names.
+    /// The word for a text, to compare it with such names.
     pub fn word(&self, text: &str) -> Word {
         self.engine.word(text)
     }

@@ -1,4 +1,4 @@
-//! The wait-for graph of a kernel, as nodes and edges that outlive it.
+//! The wait-for graph of a kernel, as nodes and edges that outlive the kernel.
 
 use std::panic::Location;
 use std::ptr;
@@ -13,42 +13,42 @@ use super::engine::Engine;
 use super::host;
 use super::trace::place;
 
-/// Who waits for whom.
+/// The wait-for graph.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct WaitGraph {
-    /// LWPs that wait, what they wait for, and who keeps that.
+    /// LWPs that wait, and the resources that they wait for.
     pub nodes: Vec<WaitNode>,
-    /// Who waits for what, and what for whom.
+    /// The waits: of LWPs for resources, and of resources for LWPs.
     pub edges: Vec<WaitEdge>,
     /// One cycle of each kind.
     pub cycles: Vec<Cycle>,
-    /// Cycles that read like one of those.
+    /// Number of cycles with the same line as one of those.
     pub alike: usize,
     /// The LWPs that wait.
     pub waiters: Vec<Waiter>,
-    /// The LWPs that are on a CPU, and not for want of others.
+    /// The LWPs that are on a CPU and could continue on their own.
     pub running: Vec<Running>,
 }
 
 /// A node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WaitNode {
-    /// What it is called. Of several locks of one name each is called as accesses call it, or has a number.
+    /// The name. Locks of the same name are named as in accesses, or numbered.
     pub name: String,
-    /// What it is.
+    /// Its kind.
     pub kind: NodeKind,
-    /// Whether it lies on a cycle.
+    /// Whether it is on a cycle.
     pub in_cycle: bool,
-    /// Of a lock: what accesses call it.
+    /// For a lock: its name in accesses.
     pub object: Option<String>,
-    /// Of the callout thread of a CPU: what it runs.
+    /// For the callout thread of a CPU: the callout that it runs.
     pub callout: Option<Callout>,
 }
 
 /// A callout that runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Callout {
-    /// What accesses call it.
+    /// Its name in accesses.
     pub object: String,
     /// Where in the source it was scheduled.
     pub scheduled: Option<String>,
@@ -65,7 +65,7 @@ pub struct Running {
     pub does: String,
 }
 
-/// What a node is.
+/// The kind of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NodeKind {
     /// A thread.
@@ -86,14 +86,14 @@ pub enum NodeKind {
     Localcount,
     /// The work of a workqueue.
     Workqueue,
-    /// A word that somebody spins for.
+    /// A word for which a CPU spins.
     Word,
-    /// A CPU that somebody occupies.
+    /// A CPU that an LWP occupies.
     Cpu,
 }
 
 impl NodeKind {
-    /// The word that reports use.
+    /// The word in reports.
     pub const fn name(self) -> &'static str {
         match self {
             NodeKind::Lwp => "lwp",
@@ -111,25 +111,25 @@ impl NodeKind {
     }
 }
 
-/// An edge, by the positions of its nodes.
+/// An edge. Its nodes are given by position.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WaitEdge {
-    /// Who waits.
+    /// The node that waits.
     pub from: usize,
-    /// What for.
+    /// The node that it waits for.
     pub to: usize,
     /// Whether nothing else can end the wait.
     pub certain: bool,
-    /// Whether it lies on a cycle.
+    /// Whether it is on a cycle.
     pub in_cycle: bool,
 }
 
-/// A cycle, told as the talk tells it.
+/// A cycle, as reports print it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cycle {
     /// Whether nothing can end it.
     pub certain: bool,
-    /// Resources and operations, each with the LWP that keeps it or is in it. The last closes the cycle.
+    /// Resources and operations, each with the LWP that holds it or is in it. The last closes the cycle.
     pub stations: Vec<(String, Option<String>)>,
     /// The nodes of the stations that are resources.
     pub nodes: Vec<Option<usize>>,
@@ -142,13 +142,13 @@ pub struct Waiter {
     pub node: usize,
     /// The CPU that it is on.
     pub cpu: usize,
-    /// How: `sleeps on tstile`.
+    /// How it waits: `sleeps on tstile`.
     pub how: String,
-    /// The operations that it is inside of, the outermost first.
+    /// The operations that it is in, the outermost first.
     pub operations: Vec<&'static str>,
     /// What ends the wait.
     pub until: Until,
-    /// What it sleeps on, as accesses call it.
+    /// What it sleeps on, named as in accesses.
     pub object: Option<String>,
     /// Whether it sleeps on a condition variable, and nothing in the graph will signal it.
     pub is_lost: bool,
@@ -168,8 +168,8 @@ pub enum Until {
 }
 
 impl WaitGraph {
-    /// The LWPs that never go on, by their nodes: those in a cycle, or that a cycle is told to begin with; without one, those
-    /// that nobody is left to signal; without those, all that wait.
+    /// The nodes of the LWPs that never continue: those in a cycle, or whose chain leads to one; without a cycle,
+    /// those that no LWP is left to signal; without those, all that wait.
     pub fn stuck(&self) -> Vec<usize> {
         let mut stuck = Vec::new();
         let mut add = |node: usize| {
@@ -193,7 +193,7 @@ impl WaitGraph {
         stuck
     }
 
-    /// Whether it is a wake-up that is missing: there is no cycle, nobody is on a CPU, and somebody waits for a signal.
+    /// Whether a wake-up is missing: there is no cycle, no LWP is on a CPU, and an LWP waits for a signal.
     pub fn is_lost_wakeup(&self) -> bool {
         let lost = self.waiters.iter().any(|waiter| waiter.is_lost);
         self.cycles.is_empty() && self.running.is_empty() && lost
@@ -212,7 +212,7 @@ impl WaitGraph {
         }
     }
 
-    /// These nodes, each of which waits for the next, and the last for the first, are a cycle.
+    /// Marks these nodes as a cycle, in which each waits for the next and the last for the first.
     pub(super) fn mark_cycle(&mut self, nodes: &[usize]) {
         for (position, &from) in nodes.iter().enumerate() {
             let to = nodes[(position + 1) % nodes.len()];
@@ -230,7 +230,7 @@ impl WaitGraph {
         nodes.position(|node| node.kind == NodeKind::Lwp && node.name == name)
     }
 
-    /// Gives every lock a name of its own.
+    /// Gives every lock a unique name.
     fn tell_apart(&mut self) {
         let is_lock = |node: &WaitNode| matches!(node.kind, NodeKind::Mutex | NodeKind::Rwlock);
         let names = Vec::from_iter(self.nodes.iter().map(|node| node.name.clone()));
@@ -291,7 +291,7 @@ impl WaitGraph {
         self.alike += other.alike;
     }
 
-    /// Draws the graph of a kernel that has stopped. To be called where the machine runs.
+    /// Builds the graph of a kernel that has stopped. Called where the machine runs.
     pub(crate) fn draw(&mut self, kernel: &'static Kernel) {
         let mut drawing = Drawing {
             kernel,
@@ -319,7 +319,7 @@ impl WaitGraph {
     }
 }
 
-/// What a CPU of the kernel that is asked does.
+/// What a CPU of the current kernel does.
 fn does(cpu: usize) -> String {
     let pending = host::current().map(|engine| engine.cpus[engine.own_cpu(cpu)].pending.get());
     match pending {
@@ -329,7 +329,7 @@ fn does(cpu: usize) -> String {
     }
 }
 
-/// What accesses call the lock, or whatever has no parts, that lies there.
+/// The name in accesses of the lock at this address, or of another object without parts.
 fn object_at(address: usize) -> Option<String> {
     host::current().map(|engine| engine.structure_of(address))
 }
@@ -346,13 +346,13 @@ fn callout((address, scheduled): (usize, Option<&'static Location<'static>>)) ->
 
 struct Drawing {
     kernel: &'static Kernel,
-    /// The nodes of `graph`, as the kernel has them.
+    /// The nodes of `graph`, in the kernel's form.
     known: Vec<Node>,
     graph: WaitGraph,
 }
 
 impl Drawing {
-    /// The position of a node, which is new perhaps.
+    /// The position of a node, which may be new.
     fn node(&mut self, node: Node) -> usize {
         if let Some(known) = self.known.iter().position(|other| *other == node) {
             return known;
@@ -385,7 +385,7 @@ impl Drawing {
                 _ => None,
             },
         });
-        // What it waits for is part of the graph too; it ends, for a node is drawn once.
+        // What it waits for is also part of the graph. This ends, because each node is added once.
         let from = self.known.len() - 1;
         let mut waits = Vec::new();
         waits::edges(self.kernel, node, &mut |wait| waits.push(wait));

@@ -1,6 +1,7 @@
-//! Texts that are kept once, and stand for each other by number.
+//! Interned texts.
 //!
-//! A run along a list of names asks for the name of every point. The same few hundred texts come again and again.
+//! A run along a list of names needs the name of every point, and these are the same few hundred texts again and
+//! again.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,10 +1,10 @@
-//! Fewer CPUs: what can go wrong on one is not a question of two.
+//! Fewer CPUs: the failure may not need all of them.
 
 use super::{FIRST_SEED, Search};
 use crate::machine::Recording;
 
 impl Search<'_> {
-    /// Looks for the smallest machine on which the failure is there. Uses half of the effort at most.
+    /// Looks for the smallest machine that still shows the failure. Uses at most half of the effort.
     pub(super) fn shorten_cpus(&mut self) {
         let file = &self.best.file;
         let fewer = file.scenario.min_cpus..file.config.ncpu;
@@ -13,7 +13,7 @@ impl Search<'_> {
         });
     }
 
-    /// Tries a machine of so many CPUs; keeps it, and says so, if the failure is the same there.
+    /// Tries a machine of `ncpu` CPUs. If the failure is the same there, keeps it and returns true.
     fn attempt_cpus(&mut self, ncpu: usize) -> bool {
         if self.is_spent() {
             return false;
@@ -29,7 +29,7 @@ impl Search<'_> {
         false
     }
 
-    /// Boots the machine for the best file. Whether it has come up.
+    /// Boots the machine for the best file. Returns whether it booted.
     fn boot(&mut self) -> bool {
         let booted = self.best.file.boot(self.machine).is_ok();
         self.machine.record(Recording::Names);

@@ -1,16 +1,17 @@
-//! Makes a failing run as short as it can be made, with the same failure at its end.
+//! Makes a failing run as short as possible, ending with the same failure.
 //!
 //! # Overview
 //!
-//! Works on named departures, because numbers of points mean nothing any more once something before them is taken away.
-//! A try is a run along what is left of the list, as far as it comes by ([`Follower::loose`]); if it fails in the same
-//! way, what it came by is the new list. First chunks are taken away, each half as long as the last; then single
-//! departures, until each of them is needed. The shortest schedule of all has one departure, and there are few of them:
-//! all are tried. If none fails, pairs are taken away, since going to another CPU and coming back is needed together
-//! or not at all; and other failing schedules are looked for, and cut, in case one of them is shorter in the end.
+//! The minimizer works on named departures (forced switches), because numbers of points change when anything before
+//! them is removed. An attempt is a run along the remaining list, as far as the run reaches its points
+//! ([`Follower::loose`]). If it fails in the same way, the points that it reached are the new list. First chunks are
+//! removed, each half as long as the last; then single departures, until each of the rest is needed. The shortest
+//! possible schedule has one departure, and there are few of those, so all are tried. If none of them fails, pairs
+//! are removed, because a switch to another CPU and the switch back may be needed only together. Also other failing
+//! schedules are searched and cut, in case one of them becomes shorter.
 //!
-//! If the scenario runs programs, the one at hand is made shorter before its schedule (`program`). Then CPUs are taken away
-//! (`cpus`), and what happens on the wire, if anything does (`wire`). All of it again, until nothing becomes shorter any more.
+//! If the scenario runs programs, the program is shortened before its schedule (`program`). Then CPUs are removed
+//! (`cpus`), and events on the wire (`wire`). All of this is repeated until nothing becomes shorter.
 //!
 //! The same run and kernel give the same result.
 
@@ -24,24 +25,24 @@ mod cpus;
 mod program;
 mod wire;
 
-/// What a minimization may cost. Counts, and no time: the result must not depend on the host.
+/// The limits of a minimization. These are counts, not times, because the result must not depend on the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Effort {
     /// Runs.
     pub runs: u32,
-    /// Points in all of them together. Those of a run whose points are not named cost a [`PLAIN`]th.
+    /// Points in all runs together. In a run whose points are not named, a point costs a [`PLAIN`]th.
     pub points: u64,
 }
 
 impl Effort {
-    /// None, but for the one run that shows that the failure is there.
+    /// No effort, except for the one run that shows the failure.
     pub const NONE: Effort = Effort {
         runs: 1,
         points: u64::MAX,
     };
 }
 
-/// So many times as fast as a run with names is one without.
+/// How much faster a run without names is than one with names.
 pub const PLAIN: u64 = 5;
 
 impl Default for Effort {
@@ -53,20 +54,21 @@ impl Default for Effort {
     }
 }
 
-/// A run from which nothing can be taken away, or the shortest one that the effort allowed.
+/// A run from which nothing can be removed, or the shortest one found within the effort.
 #[derive(Clone, Debug)]
 pub struct Minimized {
     /// What runs, on how many CPUs, and its departures from the default schedule.
     pub file: ReplayFile,
     /// The failure that it ends with.
     pub failure: Failure,
-    /// Runs that it took to find.
+    /// Number of runs used.
     pub runs: u32,
 }
 
-/// Shortens the run of `file`, which ends with `failure` on `machine`; that must be booted for the file.
+/// Shortens the run of `file`, which ends with `failure` on `machine`. The machine must be booted for the file.
 ///
-/// Leaves the machine booted for the shortest run. Gives `None` if the run does not end so: then it was made on another kernel.
+/// Leaves the machine booted for the shortest run. Returns `None` if the run does not end with this failure, because
+/// it was made on another kernel.
 pub fn minimize(
     machine: &mut Machine,
     file: &ReplayFile,
@@ -95,12 +97,12 @@ pub fn minimize(
     same.then_some(best)
 }
 
-/// What two failures must have in common to be the same.
+/// The properties by which two failures are the same.
 #[derive(PartialEq, Eq)]
 struct Sameness {
     kind: FailureKind,
     rule: String,
-    /// Of a deadlock: who waits for whom.
+    /// For a deadlock: the cycles.
     cycles: Vec<String>,
 }
 
@@ -121,11 +123,11 @@ impl Sameness {
     }
 }
 
-/// Seeds by which other schedules are looked for: the first, and how many.
+/// The seeds for other schedules: the first, and their number.
 const FIRST_SEED: u64 = 1;
 const OTHERS: u64 = 16;
 
-/// The most departures of which all pairs are tried.
+/// Maximum number of departures of which all pairs are tried.
 const PAIRS_OF: usize = 24;
 
 struct Search<'a> {
@@ -141,7 +143,7 @@ impl Search<'_> {
         self.effort.runs == 0 || self.effort.points == 0
     }
 
-    /// Runs along the list; keeps it, and says so, if the failure is the same.
+    /// Runs along the list. If the failure is the same, keeps the list and returns true.
     fn attempt(&mut self, list: Vec<Departure>) -> bool {
         if self.is_spent() {
             return false;
@@ -150,7 +152,7 @@ impl Search<'_> {
         self.keep(outcome, done)
     }
 
-    /// Accounts for a run; keeps its schedule, and says so, if the failure is the same.
+    /// Counts a run. If the failure is the same, keeps its schedule and returns true.
     fn keep(&mut self, outcome: Outcome, schedule: Vec<Departure>) -> bool {
         self.account(outcome.points);
         match outcome.verdict {
@@ -163,7 +165,7 @@ impl Search<'_> {
         }
     }
 
-    /// A run of which nothing is recorded. If it fails in the same way it is made again for its names; gives that one.
+    /// Makes a run without recording. If it fails in the same way, repeats it with names, and returns that one.
     fn run_plainly(&mut self, strategy: &mut dyn Strategy) -> Option<(Outcome, Vec<Departure>)> {
         self.machine.record(Recording::Nothing);
         let outcome = self.machine.run(strategy, self.limits);
@@ -183,7 +185,7 @@ impl Search<'_> {
         self.effort.points = self.effort.points.saturating_sub(points);
     }
 
-    /// Takes away whatever can be: operations before what happens on the wire, and that before departures.
+    /// Removes whatever can be removed: operations first, then events on the wire, then departures.
     fn shorten(&mut self) {
         loop {
             let before = self.size();
@@ -197,7 +199,7 @@ impl Search<'_> {
         }
     }
 
-    /// What is to become smaller, in order of its worth.
+    /// What should become smaller, the most important first.
     fn size(&self) -> (usize, usize, usize, usize) {
         let file = &self.best.file;
         let scripts = file.program.iter().flat_map(|program| &program.scripts);
@@ -209,7 +211,7 @@ impl Search<'_> {
         )
     }
 
-    /// Does something with no more than half of the effort that is left.
+    /// Runs `work` with at most half of the remaining effort.
     fn with_half<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
         let Effort { runs, points } = self.effort;
         self.effort = Effort {
@@ -226,7 +228,7 @@ impl Search<'_> {
         self.best.file.schedule.len()
     }
 
-    /// The best list without those whose index is in `gone`.
+    /// The best list without the entries for which `gone` is true.
     fn without(&self, gone: impl Fn(usize) -> bool) -> Vec<Departure> {
         let kept = self
             .best
@@ -247,13 +249,13 @@ impl Search<'_> {
         self.with_half(Self::others);
     }
 
-    /// Takes away what can be taken away by itself.
+    /// Removes departures that can be removed on their own.
     fn cut(&mut self) {
         self.beginnings();
         self.chunks();
     }
 
-    /// Looks for other schedules, which may be cut shorter than this one.
+    /// Looks for other schedules, which may become shorter than this one.
     fn others(&mut self) {
         for seed in 0..OTHERS {
             if self.len() < 2 || self.is_spent() {
@@ -270,7 +272,7 @@ impl Search<'_> {
         }
     }
 
-    /// Looks for the shortest beginning: what comes after the fault was made is seldom needed.
+    /// Looks for the shortest beginning: what comes after the fault is seldom needed.
     fn beginnings(&mut self) {
         let mut length = 0;
         while length < self.len() && !self.is_spent() {
@@ -281,13 +283,13 @@ impl Search<'_> {
         }
     }
 
-    /// Takes chunks away, large ones first, until every single departure is needed.
+    /// Removes chunks, large ones first, until every single departure is needed.
     fn chunks(&mut self) {
         let mut size = self.len().div_ceil(2);
-        // Without effort not even a list is made: of a failure as long as a livelock they are thousands of long ones.
+        // Without effort not even a list is made: for a livelock there would be thousands of long ones.
         while size > 0 && !self.is_spent() {
             let before = self.len();
-            // From the end: to take something away there moves nothing else.
+            // From the end, because removing something there moves nothing else.
             let mut end = self.len();
             while end > 0 && !self.is_spent() {
                 let start = end.saturating_sub(size);
@@ -301,7 +303,7 @@ impl Search<'_> {
         }
     }
 
-    /// Takes pairs away, until every departure is needed together with each other.
+    /// Removes pairs, until every departure is needed together with every other.
     fn pairs(&mut self) {
         if self.len() > PAIRS_OF {
             return;
@@ -323,7 +325,7 @@ impl Search<'_> {
         false
     }
 
-    /// Tries every schedule of one departure, unless there is no more than one already. Gives whether that is so now.
+    /// Tries every schedule with one departure, unless there is at most one already. Returns whether there is now.
     fn singles(&mut self) -> bool {
         if self.len() < 2 {
             return true;
@@ -345,7 +347,7 @@ impl Search<'_> {
     }
 }
 
-/// Makes the run without departures, and lists everything that could have been done otherwise in it.
+/// Makes the run without departures, and lists every possible deviation in it.
 #[derive(Default)]
 struct Alternatives(Vec<Deviation>);
 

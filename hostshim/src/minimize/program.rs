@@ -1,7 +1,7 @@
-//! Fewer operations: whole LWPs are taken away, then single operations.
+//! Fewer operations: removes whole LWPs, then single operations.
 //!
-//! Without an operation the names of later points change, and the schedule at hand may miss the failure although another
-//! one meets it. So if it does, a few schedules are tried that anybody could have tried.
+//! Without an operation the names of later points change, and the current schedule may miss a failure that another
+//! schedule meets. So if it does, a few other schedules are tried as well.
 
 use std::ops::Range;
 
@@ -10,14 +10,15 @@ use kmod::scenario::ops::{MAX_LWPS, Program, Script};
 use super::{Effort, FIRST_SEED, PLAIN, Search};
 use crate::strategy::Portfolio;
 
-/// What the schedules may cost that are tried anew for a shorter program: runs, and points in all of them together.
+/// The limits for other schedules of a shorter program: runs, and points in all of them together.
 const ANEW: Effort = Effort {
     runs: 400,
     points: 200_000,
 };
 
 impl Search<'_> {
-    /// Takes operations away, until each of them is needed. Uses half of the effort at most: the schedule needs some too.
+    /// Removes operations, until each of the rest is needed. Uses at most half of the effort: the schedule needs some
+    /// too.
     pub(super) fn shorten_program(&mut self) {
         if self.best.file.program.is_some() {
             self.with_half(Self::take_operations_away);
@@ -43,7 +44,7 @@ impl Search<'_> {
         program.map_or(0, |program| program.scripts[lwp].ops().len())
     }
 
-    /// Takes away half of a script, or a quarter of it, and so on, while it is long.
+    /// Removes half of a script, then a quarter, and so on, while it is long.
     fn halve_script(&mut self, lwp: usize) {
         let mut size = self.script(lwp) / 2;
         while size > 1 {
@@ -57,7 +58,7 @@ impl Search<'_> {
         }
     }
 
-    /// Tries to go without each single operation. Gives whether one was taken away.
+    /// Tries to remove each single operation. Returns whether one was removed.
     fn shorten_scripts(&mut self) -> bool {
         let mut shorter = false;
         for lwp in (0..MAX_LWPS).rev() {
@@ -70,7 +71,7 @@ impl Search<'_> {
         shorter
     }
 
-    /// Changes the program; keeps the change, and says so, if it made one and the failure is the same.
+    /// Changes the program. If that made a difference and the failure is the same, keeps the change and returns true.
     fn attempt_program(&mut self, change: impl FnOnce(&mut Program) -> bool) -> bool {
         let Some(before) = self.best.file.program.clone() else {
             return false;
@@ -88,7 +89,7 @@ impl Search<'_> {
         false
     }
 
-    /// Looks for the failure without knowing a schedule.
+    /// Looks for the failure without a given schedule.
     pub(super) fn attempt_anew(&mut self, seed: u64) -> bool {
         let mut strategy = Portfolio::new(seed);
         let spent = self.effort.points.saturating_sub(ANEW.points / PLAIN);
@@ -104,7 +105,7 @@ impl Search<'_> {
     }
 }
 
-/// Takes these operations of a script away. Gives whether it had any of them.
+/// Removes these operations of a script. Returns whether it had any of them.
 fn take_away(script: &mut Script, gone: Range<usize>) -> bool {
     let mut rest = Script::EMPTY;
     let ops = script.ops().iter().enumerate();

@@ -4,12 +4,12 @@ use super::Search;
 use crate::wire::Wire;
 
 impl Search<'_> {
-    /// Takes away what happens on the wire, one after the other, until each of it is needed.
+    /// Removes events on the wire, one after the other, until each of the rest is needed.
     pub(super) fn shorten_wire(&mut self) {
         if self.best.file.wire.is_plain() {
             return;
         }
-        // What comes last goes first: to take it away moves nothing else.
+        // The last one first, because removing it moves nothing else.
         for index in (0..self.best.file.wire.mishaps.len()).rev() {
             self.attempt_wire(|wire| {
                 wire.mishaps.remove(index);
@@ -37,7 +37,7 @@ impl Search<'_> {
     }
 }
 
-/// Takes a frame from outside away: those behind it have a number less, and keep what happens to them.
+/// Removes a frame from outside. The numbers of the frames after it decrease by one, and they keep their mishaps.
 fn without_frame(wire: &mut Wire, index: usize) {
     wire.frames.remove(index);
     let gone = index as u32;

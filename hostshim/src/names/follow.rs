@@ -1,4 +1,4 @@
-//! From names to a run: a strategy that departs from the default where a list of names says.
+//! Turns names into a run: a strategy that departs from the default at the points of a list.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,42 +12,42 @@ use crate::strategy::{Answer, Strategy};
 /// How closely a run must follow its list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Manner {
-    /// In order, and everything: what cannot be done ends the walk.
+    /// In order and completely: a departure that is impossible ends the run.
     Exact,
-    /// Whatever of the list the run comes to: for lists from which something was taken away.
+    /// Only the points that the run reaches: for lists from which something was removed.
     Loose,
 }
 
 /// Why a run did not follow its list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Miss {
-    /// Which departure of the list.
+    /// The index of the departure in the list.
     pub index: usize,
-    /// What came in between.
+    /// What prevented it.
     pub reason: Reached,
 }
 
-/// How far a departure came.
+/// How far the run got towards a departure.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reached {
-    /// The run came to the point, and the action was not possible there. In words, why.
+    /// The run reached the point, but the action was not possible there. The string says why.
     Impossible(String),
-    /// The run never came to the point. In words, how far it came.
+    /// The run never reached the point. The string says how far it got.
     Never(String),
 }
 
-/// Walks along a list of named departures; everywhere else it keeps the default.
+/// Follows a list of named departures, and keeps the default everywhere else.
 pub struct Follower<'a> {
     list: &'a [Departure],
     manner: Manner,
     namer: Namer,
-    /// Where in the list a point is: the first place, if it is there several times. Made at the first point.
+    /// The index of each point in the list, the first one if there are several. Built at the first point.
     places: Option<BTreeMap<Key, usize>>,
-    /// Which of the list were done, in the order in which they were.
+    /// The departures that were done, in that order.
     done: Vec<usize>,
-    /// The first of the list that is neither done nor passed over.
+    /// The first departure that is neither done nor skipped.
     next: usize,
-    /// The numbers of the points that were come to.
+    /// The numbers of the points that were reached.
     points: Vec<u64>,
     impossible: Option<Miss>,
     seen: Seen,
@@ -68,7 +68,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Runs the machine along the whole list, in order. Gives the number of each departure's point too.
+    /// Runs the machine along the whole list, in order. Also returns the point number of each departure.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Runs the machine along whatever of the list it comes to; gives what that was.
+    /// Runs the machine along the list as far as its points are reached. Returns the departures that were done.
     pub fn loose(
         list: &'a [Departure],
         machine: &mut Machine,
@@ -102,7 +102,7 @@ impl<'a> Follower<'a> {
         (outcome, done.collect())
     }
 
-    /// The index in the list of the departure that is to be made at this point.
+    /// The index of the departure for this point.
     fn find(&mut self, point: Key, view: &View<'_>) -> Option<usize> {
         let list = self.list;
         let places = self.places.get_or_insert_with(|| {
@@ -125,7 +125,7 @@ impl<'a> Follower<'a> {
         self.points.push(view.point());
         match (impossible(action, view), self.manner) {
             (None, _) => {
-                // What the machine does by itself need not be in a list.
+                // What the machine does by default need not be in a list.
                 if action.choice() != view.default_choice() {
                     self.done.push(index);
                 }
@@ -151,12 +151,12 @@ impl Strategy for Follower<'_> {
         if self.manner == Manner::Exact {
             self.seen.note(point.name(view));
         }
-        // A name depends on every point before it, so none may be passed over.
+        // A name depends on every point before it, so no point may be skipped.
         Answer { choice, quiet: 0 }
     }
 }
 
-/// Why the action cannot be made now, if it cannot.
+/// Why the action is not possible now, if it is not.
 fn impossible(action: Action, view: &View<'_>) -> Option<String> {
     let cpu = action.cpu();
     match action {
@@ -179,7 +179,7 @@ fn impossible(action: Action, view: &View<'_>) -> Option<String> {
     }
 }
 
-/// Where a run came by, so that a name that it did not come to can be explained.
+/// The points that a run passed, to explain a name that it did not reach.
 #[derive(Default)]
 struct Seen(BTreeSet<PointName>);
 
@@ -188,7 +188,7 @@ impl Seen {
         self.0.insert(point);
     }
 
-    /// What of the name was right, from its beginning on.
+    /// Which leading part of the name was right.
     fn explain(&self, wanted: &PointName) -> String {
         let context = |p: &&PointName| p.context == wanted.context;
         let what = |p: &&PointName| context(p) && p.what == wanted.what;

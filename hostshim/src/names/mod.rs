@@ -1,27 +1,27 @@
-//! Schedules in words: points by what was about to happen there, instead of by number.
+//! Schedules in words: points are named after what was about to happen there, instead of numbered.
 //!
 //! # Overview
 //!
-//! A schedule by numbers ([`Deviation`](crate::schedule::Deviation)) is exact and says nothing, and any change of the
-//! code moves its numbers. A schedule in names says *before which operation of whom* it departs from what the
-//! machine does by itself:
+//! A schedule in numbers ([`Deviation`](crate::schedule::Deviation)) is exact but says nothing, and any change of the
+//! code changes its numbers. A schedule in names says *before which operation of which LWP* it departs from the
+//! machine's default:
 //!
 //! ```text
 //! before r1 on cpu0 mutex_enter xc_low.xc_lock #3: cpu1 steps
 //! ```
 //!
-//! The name of a point is what the current CPU, the one that stepped last, is about to do there: the context that it
-//! runs, the kind of the operation, its object, and how many times that context has come to do just that. A CPU
-//! that has nothing to do is about to `wait`, one that reads in a loop to `spin`. There can be several decisions before
-//! one operation (an interrupt is taken, then another CPU goes on); from the second on they are told apart by `look 2`.
-//! So every point of a run has exactly one name, and no two points have the same.
+//! The name of a point says what the current CPU, the one that stepped last, is about to do there: the context that
+//! it runs, the kind of the operation, its object, and how often that context has been about to do this. A CPU with
+//! nothing to do is about to `wait`, one that reads in a loop to `spin`. There can be several decisions before one
+//! operation (an interrupt is taken, then another CPU continues); from the second on `look 2` and so on distinguishes
+//! them. So every point of a run has exactly one name, and no two points have the same.
 //!
 //! # The two directions
 //!
-//! * [`name_schedule`] makes a run again and writes down the names of its deviations;
-//! * [`Follower`] is a strategy that departs from the default where a list of names says.
+//! * [`name_schedule`] repeats a run and writes down the names of its deviations;
+//! * [`Follower`] is a strategy that departs from the default at the points of a list.
 //!
-//! Both need a machine that was booted with its trace on: only that one knows the names of objects.
+//! Both need a machine that was booted with its trace on, because only that one knows the names of objects.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,14 +50,14 @@ pub struct PointName {
     pub context: String,
     /// The current CPU.
     pub cpu: usize,
-    /// What it is about to do: the word of a [`kmod::machine::Kind`], or [`WAIT`], or [`SPIN`].
+    /// The operation that it is about to do: the name of a [`kmod::machine::Kind`], or [`WAIT`], or [`SPIN`].
     pub what: String,
-    /// With what; empty for a CPU that waits or spins.
+    /// The operation's object; empty for a CPU that waits or spins.
     pub object: String,
-    /// The how manieth time that the context does that in this run, from 1. A CPU that waits since before the run
-    /// began waits for the 0th time.
+    /// How often the context has been about to do that in this run, from 1. A CPU that has waited since before the
+    /// run began waits for the 0th time.
     pub occurrence: u32,
-    /// The how manieth decision before that, from 1.
+    /// The number of the decision before that operation, from 1.
     pub look: u32,
 }
 
@@ -88,12 +88,12 @@ pub enum Action {
     Steps(usize),
     /// The CPU takes the interrupt of the line before its step.
     Takes(usize, Line),
-    /// The CPU makes its step although the interrupt of the line is asserted, and from then on puts it off.
+    /// The CPU makes its step although the interrupt of the line is asserted, and defers the interrupt.
     Defers(usize, Line),
 }
 
 impl Action {
-    /// What a strategy answers.
+    /// The strategy's answer.
     pub fn choice(self) -> Choice {
         match self {
             Action::Steps(cpu) | Action::Defers(cpu, _) => Choice::Step(cpu),
@@ -108,7 +108,7 @@ impl Action {
         }
     }
 
-    /// The choice in words, as one says it in the situation that `view` shows.
+    /// The action for a choice, in the situation that `view` shows.
     pub fn of(choice: Choice, view: &View<'_>) -> Action {
         match (choice, view.default_choice()) {
             (Choice::Take(cpu, line), _) => Action::Takes(cpu, line),
@@ -130,12 +130,12 @@ impl fmt::Display for Action {
     }
 }
 
-/// A departure from what the machine does by itself.
+/// A departure from the machine's default.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Departure {
-    /// Where.
+    /// The point.
     pub point: PointName,
-    /// What is done there.
+    /// The action there.
     pub action: Action,
 }
 
@@ -145,7 +145,7 @@ impl fmt::Display for Departure {
     }
 }
 
-/// A [`PointName`] in words of a machine: names are compared at every point of a run, and read at few.
+/// A [`PointName`] in words of a machine: names are compared at every point of a run, and rarely printed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     context: Word,
@@ -182,10 +182,10 @@ impl Key {
     }
 }
 
-/// Names the points of one run, which it must be shown one after the other.
+/// Names the points of one run, which it must see one after the other.
 #[derive(Default)]
 struct Namer {
-    /// Decisions so far by name, `look` being 0.
+    /// Number of decisions so far by name, with `look` 0.
     looks: BTreeMap<Key, u32>,
 }
 
@@ -198,7 +198,7 @@ impl Namer {
             cpu,
             what: at.what,
             object: at.object,
-            // An operation is counted when it is made, waiting and spinning when they begin.
+            // An operation is counted when it is made; waiting and spinning when they begin.
             occurrence: at.occurrence + u32::from(view.op(cpu).is_some()),
             look: 0,
         };

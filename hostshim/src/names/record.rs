@@ -1,13 +1,14 @@
-//! From numbers to names: a run is made again, and watched.
+//! Turns numbers into names by repeating a run.
 
 use super::{Action, Departure, Namer};
 use crate::machine::{Limits, Machine, Outcome, View};
 use crate::schedule::Deviation;
 use crate::strategy::{Answer, Strategy};
 
-/// Makes a run again and gives its schedule in names.
+/// Repeats a run and returns its schedule in names.
 ///
-/// `machine` must have been booted with its trace on, and otherwise as for the run that had these deviations.
+/// `machine` must have been booted with its trace on, and otherwise in the same way as for the run with these
+/// deviations.
 pub fn name_schedule(
     machine: &mut Machine,
     deviations: &[Deviation],
@@ -23,7 +24,7 @@ pub fn name_schedule(
 }
 
 struct Recorder<'a> {
-    /// Those that are still to come.
+    /// The deviations that are still to come.
     deviations: &'a [Deviation],
     namer: Namer,
     departures: Vec<Departure>,
@@ -42,7 +43,7 @@ impl Strategy for Recorder<'_> {
             let point = key.name(view);
             self.departures.push(Departure { point, action });
         }
-        // A name depends on every point before it, so none may be passed over.
+        // A name depends on every point before it, so no point may be skipped.
         Answer { choice, quiet: 0 }
     }
 }

@@ -1,4 +1,4 @@
-//! A strategy that lets threads meet: each is held back where it is about to wait, until all of them are there.
+//! A strategy that makes threads meet: each is held back where it is about to wait, until all of them are there.
 
 use kmod::machine::Line;
 
@@ -6,12 +6,12 @@ use crate::machine::{View, members};
 use crate::schedule::Choice;
 use crate::strategy::{Answer, Portfolio, Rng, Strategy};
 
-/// Where a thread is to be held back: by its name, before an operation that it makes there.
+/// Where a thread is held back: before an operation at this place in the source.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
     /// The thread.
     pub context: String,
-    /// Where in the source: the end of the file's name, and the line.
+    /// The place in the source: the end of the file's name, and the line.
     file: String,
     line: u32,
 }
@@ -28,12 +28,12 @@ impl Place {
     }
 }
 
-/// Decisions for which threads are held back, of all together, in one run.
+/// Maximum number of decisions in one run at which threads are held back.
 const PATIENCE: u64 = 2_000;
-/// One held decision in so many lets a tick of the clock happen, on average: a handler may have to come.
+/// On average, one in this many held decisions lets the clock tick, because a handler may be needed.
 const TICK_ODDS: u64 = 24;
 
-/// How far one of them is.
+/// The progress of one thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Progress {
     Awaited,
@@ -43,26 +43,26 @@ enum Progress {
 
 /// Holds every thread back at its place until the others are at theirs; everywhere else, a [`Portfolio`] decides.
 ///
-/// Every second run it passes the first so many arrivals of each thread by: a place is come to more than once. And in
-/// every fourth it holds nobody back: what needs no such help is found without it.
+/// In every second run it lets the first few arrivals of each thread pass, because a thread reaches a place more than
+/// once. In every fourth run it holds no thread back, for failures that need no help.
 pub struct Meet {
     places: Vec<Place>,
     progress: Vec<Progress>,
-    /// Arrivals of each that are to be passed by.
+    /// Number of arrivals of each thread that pass.
     skips: Vec<u64>,
     patience: u64,
     rng: Rng,
     seed: u64,
     run: u64,
     inner: Portfolio,
-    /// Points for which the inner strategy wants to be left in peace.
+    /// Points for which the inner strategy does not want to be asked.
     quiet: u64,
-    /// The CPUs that are at a place and are let by.
+    /// The CPUs that are at a place and may pass.
     passing: u32,
 }
 
 impl Meet {
-    /// Runs of `seed` in which these meet.
+    /// The runs of `seed` in which these threads meet.
     pub fn new(places: Vec<Place>, seed: u64) -> Meet {
         Meet {
             progress: vec![Progress::Awaited; places.len()],
@@ -78,7 +78,7 @@ impl Meet {
         }
     }
 
-    /// The place at which that CPU is, if it is one that somebody is to be held back at.
+    /// The place at which that CPU is, if a thread is to be held back there.
     fn place(&self, view: &View<'_>, cpu: usize) -> Option<usize> {
         let (_, at) = view.op(cpu)?;
         let mut places = self.places.iter().enumerate();
@@ -103,7 +103,7 @@ impl Meet {
                 self.skips[index] -= 1;
                 self.passing |= bit;
             }
-            // As long as it is at the place it is one arrival, however many steps it makes there.
+            // It counts as one arrival as long as it is at the place, however many steps it makes there.
             if self.passing & bit == 0 {
                 self.progress[index] = Progress::There;
                 held |= bit;
@@ -128,7 +128,7 @@ impl Meet {
             Choice::Step(cpu) if others & 1 << cpu != 0 => Choice::Step(cpu),
             Choice::Step(_) if others != 0 => Choice::Step(self.rng.member(others)),
             Choice::Step(cpu) => {
-                // Nobody else can go on: it must.
+                // No other CPU can continue, so this one must.
                 if let Some(index) = self.place(view, cpu) {
                     self.progress[index] = Progress::Awaited;
                     self.passing |= 1 << cpu;

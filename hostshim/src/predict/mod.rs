@@ -1,19 +1,19 @@
-//! Prediction: deadlocks and races of which runs that did not fail give warning.
+//! Prediction: deadlocks and races that were possible in runs that passed.
 //!
 //! # Overview
 //!
-//! Every run is recorded ([`kmod::kern::order`]): who held or occupied what when it waited for something else. Cycles among
-//! that are looked for in each run by itself; and among all runs together, for what is the same in every one: the threads
-//! and objects that were there when the actors were released lie at the same addresses.
+//! Every run is recorded ([`kmod::kern::order`]): what each thread held or occupied when it waited for something
+//! else. Cycles are searched in each run separately, and among all runs together for what is the same in each:
+//! threads and objects that existed when the actors started have the same addresses in every run.
 //!
-//! Runs that fail are set aside: they are the business of [`crate::hunt`].
+//! Runs that fail are set aside; [`crate::hunt`] is for those.
 //!
 //! # Confirmation
 //!
-//! A cycle says what could happen if nothing else orders its parts. So each is tried: a strategy ([`Meet`]) holds every thread
-//! of the cycle back where it is about to wait, until all of them are there. A schedule that ends in that very cycle confirms
-//! it, and is kept; if none does in so many, that is said. The same is done with pairs of accesses that hold no lock in common
-//! (`race`).
+//! A cycle says what could happen if nothing else orders its parts. So each cycle is tried: a strategy ([`Meet`])
+//! holds every thread of the cycle back where it is about to wait, until all of them are there. A schedule that ends
+//! in that very cycle confirms it and is kept. If none of the tried schedules does, the report says so. Pairs of
+//! accesses without a common lock are tried in the same way (`race`).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -36,77 +36,77 @@ mod trial;
 pub use meet::{Meet, Place};
 pub use race::{LuckyPair, Pair, Races, Touch};
 
-/// Runs that a worker takes at once.
+/// Number of runs in a block.
 const BLOCK: u64 = 64;
 
-/// What is to be looked at.
+/// The settings of a prediction.
 #[derive(Clone, Debug)]
 pub struct Prediction {
     /// The program.
     pub scenario: &'static Scenario,
-    /// Which code of it.
+    /// The variant of the code.
     pub variant: &'static Variant,
     /// CPUs and knobs; the history is the variant's, or more.
     pub config: Config,
-    /// Who chooses the schedules.
+    /// The strategy.
     pub plan: Plan,
-    /// Which of all sequences of schedules.
+    /// The random seed.
     pub seed: u64,
-    /// How many schedules. For the scenario `ops`, each has a program of its own.
+    /// Number of schedules. For the scenario `ops`, each has its own program.
     pub schedules: u64,
-    /// Schedules in which each prediction is tried.
+    /// Number of schedules in which each prediction is tried.
     pub tries: u64,
     /// Host threads.
     pub jobs: usize,
-    /// What bounds a run.
+    /// The limits of a run.
     pub limits: Limits,
 }
 
 /// A deadlock that did not happen.
 #[derive(Clone, Debug)]
 pub struct Predicted {
-    /// The cycle, as the wait-for graph would tell it: `softnet_lock => pserialize_perform => kpause => …`.
+    /// The cycle, as in the wait-for graph: `softnet_lock => pserialize_perform => kpause => …`.
     pub line: String,
-    /// The same with who keeps what.
+    /// The same, with the LWP that holds each.
     pub by: String,
-    /// Who waited for what, where, and held what since where: lines.
+    /// Lines that say which thread waited for what and where, and what it held since where.
     pub witnesses: String,
-    /// The run that shows it, or of several that show it together, the last.
+    /// The run that shows it, or the last of several that show it together.
     pub run: u64,
-    /// Whether no run by itself shows all of it.
+    /// Whether no single run shows all of it.
     pub together: bool,
-    /// How many cycles read like this one.
+    /// How many cycles have the same line.
     pub alike: u64,
     /// What the actors of `ops` ran.
     pub program: Option<Box<Program>>,
     /// Where its threads wait.
     pub places: Vec<Place>,
-    /// Whether the wait-for graph draws all of it.
+    /// Whether the wait-for graph contains all of it.
     pub drawn: bool,
 }
 
-/// What the runs gave.
+/// The result of the runs.
 #[derive(Clone, Debug, Default)]
 pub struct Predictions {
     /// One of each kind, in the order of their runs.
     pub list: Vec<Predicted>,
     /// Runs that were made.
     pub schedules: u64,
-    /// How many of them failed by themselves and were set aside.
+    /// How many of them failed and were set aside.
     pub failed: u64,
     /// Dependencies that are the same in every run.
     pub dependencies: usize,
-    /// What was not recorded, of all runs together.
+    /// What was not recorded, in all runs together.
     pub lost: Lost,
-    /// Whether somebody stopped it before its end.
+    /// Whether it was stopped before its end.
     pub interrupted: bool,
 }
 
-/// What some runs gave.
+/// The result of some runs.
 #[derive(Default)]
 struct Harvest {
     predicted: BTreeMap<String, Predicted>,
-    /// Dependencies that are the same in every run, and which first showed each: the run, and the place in it.
+    /// Dependencies that are the same in every run, with the first run that showed each and its position there.
     lasting: Vec<(Dependency, (u64, usize))>,
     failed: u64,
     lost: Lost,
@@ -195,12 +195,12 @@ impl Prediction {
         }
     }
 
-    /// The program of a run, if the scenario wants one: every run has another.
+    /// The program of a run, if the scenario runs programs: a different one in each run.
     fn program(&self, run: u64) -> Option<Box<Program>> {
         Language::of(self.scenario).map(|language| random_program(language, self.seed, run))
     }
 
-    /// Makes the runs and gives what they predict: the same for the same arguments, whatever `jobs` is.
+    /// Makes the runs and returns their predictions. The result does not depend on `jobs`.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ impl Prediction {
         let mut whole = whole
             .into_inner()
             .unwrap_or_else(|broken| broken.into_inner());
-        // In one order, whoever came first.
+        // In one order, whichever came first.
         whole.lasting.sort_by_key(|(_, shown)| *shown);
         let lasting = Vec::from_iter(whole.lasting.iter().map(|(dependency, _)| *dependency));
         let last = whole.lasting.last().map_or(0, |(_, (run, _))| *run);
@@ -265,7 +265,7 @@ impl Prediction {
         Ok(())
     }
 
-    /// Makes one run and looks at it.
+    /// Makes one run and examines it.
     fn one(
         &self,
         run: u64,
@@ -292,7 +292,7 @@ impl Prediction {
         harvest.add_lost(recorded.lost);
         let all = Vec::from_iter(recorded.list.iter().map(|(dependency, _)| *dependency));
         harvest.look(&all[..], run, false, program.as_deref());
-        // Two programs are no two runs of the same.
+        // Runs of two different programs cannot be combined.
         if program.is_none() {
             for (place, (dependency, lasting)) in recorded.list.iter().enumerate() {
                 if *lasting {

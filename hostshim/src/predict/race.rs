@@ -1,4 +1,4 @@
-//! Pairs of accesses that nothing but luck orders, as far as one run shows.
+//! Pairs of accesses that, as far as one run shows, are ordered only by luck.
 //!
 //! The race detector reports what *this* run did not order. A pair that it ordered by a lock which has nothing to do with
 //! it, or by a wake-up that came in time, could go the other way in another run. So every pair of plain accesses to one cell
@@ -17,12 +17,12 @@ use crate::machine::{
     Access, Failure, FailureKind, Hold, Layer, Machine, Setup, TraceEvent, Verdict, What,
 };
 
-/// Schedules in which a pair of accesses is tried.
+/// Number of schedules in which a pair of accesses is tried.
 const TRIES: u64 = 16;
 
 impl Prediction {
-    /// Looks for pairs of accesses that luck alone orders in the first `schedules` runs that do not fail, and tries each
-    /// that it finds: gives those that a schedule has shown to be a race, and how many pairs no schedule did.
+    /// Looks for pairs of accesses that only luck orders in the first `schedules` runs that pass, and tries each.
+    /// Returns the pairs that a schedule has shown to be a race, and the number of the others.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Prediction {
 /// A race that did not happen.
 #[derive(Clone, Debug)]
 pub struct LuckyPair {
-    /// The two accesses, as they were ordered.
+    /// The two accesses, in the order of the run.
     pub pair: Pair,
     /// The run that ordered them.
     pub run: u64,
@@ -89,14 +89,14 @@ pub struct LuckyPair {
     pub found: Found,
 }
 
-/// What was found about races.
+/// The result about races.
 #[derive(Clone, Debug, Default)]
 pub struct Races {
-    /// Those that were confirmed, one for each two places of a failure.
+    /// The confirmed races, one for each pair of places in a failure.
     pub list: Vec<LuckyPair>,
-    /// Pairs that were not.
+    /// Number of pairs that were not confirmed.
     pub unconfirmed: u64,
-    /// Whether somebody stopped it before its end.
+    /// Whether it was stopped before its end.
     pub interrupted: bool,
 }
 
@@ -126,7 +126,7 @@ pub struct Touch {
     pub wrote: bool,
     /// Where in the source.
     pub location: String,
-    /// Where the thread is to be held back so that it has not made it: the step that it belongs to begins there.
+    /// Where the thread must be held back before the access: the beginning of the access's step.
     step: String,
 }
 
@@ -140,7 +140,7 @@ impl Touch {
 /// Two accesses to one cell, the earlier first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Pair {
-    /// What both touch.
+    /// The object that both access.
     pub object: String,
     /// The earlier one.
     pub earlier: Touch,
@@ -148,17 +148,17 @@ pub struct Pair {
     pub later: Touch,
 }
 
-/// An access as it was made.
+/// An access in a run.
 #[derive(Clone)]
 struct Made {
     touch: Touch,
     cpu: usize,
-    /// Locks that were held, and whether alone.
+    /// The locks that were held, and whether exclusively.
     locks: Vec<(String, bool)>,
 }
 
 impl Made {
-    /// Whether a lock keeps them apart, which one of them at least has alone.
+    /// Whether both hold a common lock, at least one of them exclusively.
     fn is_locked_against(&self, other: &Made) -> bool {
         self.locks.iter().any(|(lock, alone)| {
             let same = |(other, others): &&(String, bool)| other == lock && (*alone || *others);
@@ -167,21 +167,21 @@ impl Made {
     }
 }
 
-/// What is known at a moment of the trace.
+/// The state at a moment of the trace.
 #[derive(Default)]
 struct Reader {
-    /// Locks by the context that holds them, and whether alone.
+    /// Locks by the context that holds them, and whether exclusively.
     held: BTreeMap<String, Vec<(String, bool)>>,
-    /// Where the step that is under way on a CPU began.
+    /// Where the current step of a CPU began.
     steps: BTreeMap<usize, String>,
-    /// Interrupt handlers that run on a CPU: they have no thread of their own that could be held back.
+    /// Interrupt handlers that run on a CPU. They have no thread that could be held back.
     handlers: BTreeMap<usize, u32>,
     /// The last read and the last write of each cell by each context.
     last: BTreeMap<String, BTreeMap<(String, bool), Made>>,
     pairs: BTreeSet<Pair>,
 }
 
-/// The candidates that a trace shows.
+/// The candidates in a trace.
 pub(super) fn pairs(trace: &[TraceEvent]) -> BTreeSet<Pair> {
     let mut reader = Reader::default();
     for event in trace {
@@ -221,7 +221,7 @@ impl Reader {
             Hold::Alone => own.push((object.to_owned(), true)),
             Hold::Shared => own.push((object.to_owned(), false)),
             Hold::Released => {
-                // The lock of an LWP that was switched away from is released by the one that goes on.
+                // The lock of an LWP that was switched away from is released by the LWP that runs next.
                 let _found = release(own) || self.held.values_mut().any(release);
             }
         }

@@ -1,4 +1,4 @@
-//! Schedules in which what was predicted is to happen.
+//! Schedules that try to make a prediction happen.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,8 +10,8 @@ use crate::hunt::{Found, Watch};
 use crate::machine::{Failure, FailureKind, Limits, Machine, Verdict};
 
 impl Prediction {
-    /// Tries to have what was predicted happen: gives a run that ends in that very cycle, if there is one in as many
-    /// schedules as are to be tried; and how many were made.
+    /// Tries to make the prediction happen. Returns a run that ends in that very cycle, if one of the tried schedules
+    /// does, and the number of schedules.
     ///
     /// # Errors
     ///
@@ -34,13 +34,13 @@ impl Prediction {
         }))
     }
 
-    /// What confirmed a prediction, to be kept.
+    /// The run that confirmed a prediction, to be kept.
     pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
         found.catch(self.scenario, self.variant, self.config)
     }
 }
 
-/// Schedules in which some threads are to meet.
+/// Schedules in which some threads meet.
 pub(super) struct Trial<'a> {
     pub(super) prediction: &'a Prediction,
     pub(super) machine: &'a mut Machine,
@@ -48,13 +48,13 @@ pub(super) struct Trial<'a> {
     pub(super) watch: &'a Watch,
 }
 
-/// So many times as long as the run by the default may a run be that is tried; and at least so long.
+/// A run may be this many times as long as the default run; and at least this long.
 const LONGER: u64 = 20;
 const STEPS: u64 = 20_000;
 
 impl Trial<'_> {
-    /// What bounds a run: one that gets stuck otherwise than it should (somebody sleeps a tick, again and again) is not waited
-    /// for as long as a hunt does.
+    /// The limits of a run. A run that is stuck in another way (for example, a thread sleeps a tick repeatedly) is
+    /// given up sooner than in a hunt.
     fn limits(&mut self) -> Limits {
         let usual = self.prediction.limits;
         let steps = (LONGER * self.machine.length()).max(STEPS);
@@ -64,7 +64,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Gives the first of `tries` runs that fails as it should, and how many were made.
+    /// Returns the first of `tries` runs that fails as predicted, and how many were made.
     pub(super) fn meet(
         &mut self,
         places: &[Place],
@@ -104,7 +104,7 @@ impl Trial<'_> {
     }
 }
 
-/// Whether a failure is a deadlock with this cycle, wherever the telling of it begins.
+/// Whether a failure is a deadlock with this cycle, whichever station comes first.
 fn ends_in(failure: &Failure, line: &str) -> bool {
     failure.kind == FailureKind::Deadlock
         && failure
@@ -114,7 +114,8 @@ fn ends_in(failure: &Failure, line: &str) -> bool {
             .any(|told| is_same_cycle(told, line))
 }
 
-/// Whether all threads of a prediction wait at the end, for good: of a cycle that the wait-for graph does not draw.
+/// Whether all threads of a prediction wait for ever at the end. For a cycle that the wait-for graph does not
+/// contain.
 fn keeps(failure: &Failure, predicted: &Predicted) -> bool {
     let waits = |place: &Place| {
         let begin = format!("{} on cpu", place.context);
@@ -123,12 +124,12 @@ fn keeps(failure: &Failure, predicted: &Predicted) -> bool {
     failure.kind == FailureKind::Deadlock && predicted.places.iter().all(waits)
 }
 
-/// Whether two lines tell the same cycle: the same stations in the same order, from whichever on.
+/// Whether two lines are the same cycle: the same stations in the same order, starting anywhere.
 fn is_same_cycle(one: &str, other: &str) -> bool {
     if one == other {
         return true;
     }
-    // Locks of one name have numbers, which depend on where the telling begins.
+    // Locks of one name have numbers, which depend on the first station.
     let name = |station: &str| station.split('#').next().unwrap_or("").to_owned();
     let stations = |line: &str| Vec::from_iter(line.split(" => ").map(name));
     let (one, mut other) = (stations(one), stations(other));

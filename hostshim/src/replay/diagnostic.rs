@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A place in a file: both count from 1, columns in characters.
+/// A position in a file. Both numbers start at 1; columns are in characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Position {
     /// The line.
@@ -11,14 +11,14 @@ pub struct Position {
     pub column: usize,
 }
 
-/// A sentence about what is wrong at a place, and one about what to do.
+/// A message about what is wrong at a position, and how to fix it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Diagnostic {
     /// Where.
     pub at: Position,
     /// What is wrong.
     pub message: String,
-    /// What to do about it.
+    /// How to fix it.
     pub help: String,
 }
 
@@ -34,7 +34,7 @@ impl Diagnostic {
 }
 
 impl fmt::Display for Diagnostic {
-    /// `LINE:COLUMN: message`, and the help on a line of its own; so that a file's name can stand before it.
+    /// `LINE:COLUMN: message`, and the help on its own line, so that a file name can be put in front.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position { line, column } = self.at;
         write!(

@@ -61,7 +61,7 @@ fn magic(lines: &mut Lines<'_>) -> Result<(), Diagnostic> {
     line.finish()
 }
 
-/// A line that is a keyword and one value.
+/// A line with a keyword and one value.
 fn value<'a, T>(
     lines: &mut Lines<'a>,
     keyword: &str,
@@ -77,7 +77,7 @@ fn value<'a, T>(
 
 pub(super) fn number(token: &Token<'_>) -> Result<u32, Diagnostic> {
     let digits = !token.quoted && token.text.bytes().all(|b| b.is_ascii_digit());
-    // Only one way to write a number, so that a file is canonical when it reads as one.
+    // There is only one way to write a number, so that a file that can be parsed is canonical.
     let plain = token.text == "0" || !token.text.starts_with('0');
     if digits
         && plain
@@ -143,7 +143,7 @@ fn wiring(token: &Token<'_>) -> Result<Wiring, Diagnostic> {
     })
 }
 
-/// The line `history`, if there is one: old code besides the variant's.
+/// The line `history`, if there is one: old code in addition to the variant's.
 fn history(
     lines: &mut Lines<'_>,
     variant: &Variant,
@@ -255,7 +255,7 @@ fn operation(
             format!("`{}`: {why}", word.text),
             forms(language, &words[0].text),
         ),
-        // The operand that is missing: where the line ends.
+        // The missing operand: where the line ends.
         None => line
             .next("an operand")
             .err()
@@ -270,7 +270,7 @@ fn operation(
     ))
 }
 
-/// How the operation is written, or which word was meant.
+/// How the operation is written, or which name was probably meant.
 fn forms(language: Language, word: &str) -> String {
     match language.forms().find(|form| form.word == word) {
         Some(form) => {

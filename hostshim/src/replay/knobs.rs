@@ -1,14 +1,14 @@
-//! The small-scope knobs by name, as far as a replay file keeps them.
+//! The settings of a kernel by name, as replay files contain them.
 
 use std::ops::RangeInclusive;
 
 use kmod::config::Config;
 
-/// A size of the real code that is chosen at boot.
+/// A boot setting: a size of the real code.
 pub(super) struct Knob {
     /// Its name: the field's.
     pub(super) name: &'static str,
-    /// The values that a kernel boots with.
+    /// The values with which a kernel boots.
     pub(super) range: RangeInclusive<u32>,
     pub(super) get: fn(&Config) -> u32,
     pub(super) set: fn(&mut Config, u32),
@@ -108,18 +108,18 @@ pub(super) static KNOBS: [Knob; 15] = [
     },
 ];
 
-/// Does not compile when a knob is added to the kernel that no file would keep.
+/// Fails to compile if a setting is added to the kernel and not to the file format.
 const _: fn(Config) = |config| {
     let Config {
-        // Lines of their own in a file.
+        // Separate lines in a file.
         ncpu: _,
         xcall: _,
         history: _,
         // The variant's.
         own: _,
-        // No run depends on it.
+        // Does not influence a run.
         predict: _,
-        // The knobs above.
+        // The settings above.
         callout_wheel_bits: _,
         callout_wheel_levels: _,
         timeslice_ticks: _,
@@ -138,7 +138,7 @@ const _: fn(Config) = |config| {
     } = config;
 };
 
-/// The knobs at which a configuration differs from the usual one.
+/// The settings that differ from the default.
 pub(super) fn changed(
     config: &Config,
     usual: &Config,

@@ -1,9 +1,9 @@
-//! Replay files: a run as text that a person can read, and that outlives the build that wrote it.
+//! Replay files: runs as readable text that does not depend on the build.
 //!
 //! # Overview
 //!
-//! A file says what ran and where the schedule departs from what the machine does by itself. It does not say how the
-//! run ended: that is what replaying finds out.
+//! A file says what ran, and where the schedule departs from the machine's default. It does not say how the run
+//! ended; replaying shows that.
 //!
 //! ```text
 //! rumplab-replay 1
@@ -17,22 +17,23 @@
 //! end
 //! ```
 //!
-//! # Form
+//! # Format
 //!
-//! * One thing a line. Blank lines and lines that begin with `#` are read and not kept.
-//! * The header has these lines in this order. After `xcall` follow: the old code that runs besides the variant's, as
-//!   `history pserialize-kpause`; the knobs that differ from those that the scenario has by itself
-//!   ([`Scenario::config`] of [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
-//! * A program for the scenario `ops` or `softnet` stands between the header and the schedule: the line `program`, then one
-//!   operation a line, after the LWP that makes it: `  l0 mutex_enter 1`.
-//! * What happens on the wire between network cards stands there too, if the kernel has any: the line `wire`, then the
-//!   lines that [`wire`](crate::wire) shows.
-//! * A departure is `before` *point* `:` *action*. [`names`](crate::names) says what the name of a point is. An action is
-//!   `cpu1 steps`, `cpu1 takes clock`, `cpu0 takes ipi`, or `cpu0 defers ipi`, which is a step although the line is asserted.
-//! * A name with anything unusual in it stands in quotes, with `\"` and `\\` inside.
-//! * `end` is the last line, so that a file that was cut is known as one.
+//! * One item per line. Blank lines and lines that begin with `#` are accepted and not kept.
+//! * The header has these lines in this order. After `xcall` come the old code in addition to the variant's, as
+//!   `history pserialize-kpause`, and the settings that differ from the scenario's default ([`Scenario::config`] of
+//!   [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
+//! * A program for the scenario `ops` or `softnet` is between the header and the schedule: the line `program`, then
+//!   one operation per line, after its LWP: `  l0 mutex_enter 1`.
+//! * Events on the wire between network cards are there too, if the kernel has any: the line `wire`, then the lines
+//!   that [`wire`](crate::wire) shows.
+//! * A departure is `before` *point* `:` *action*. [`names`](crate::names) describes the names of points. An action
+//!   is `cpu1 steps`, `cpu1 takes clock`, `cpu0 takes ipi`, or `cpu0 defers ipi`, which is a step although the line
+//!   is asserted.
+//! * A name with unusual characters is in quotes, with `\"` and `\\` inside.
+//! * `end` is the last line, so that a truncated file is detected.
 //!
-//! A file is canonical if printing what was parsed gives the same bytes. What this program writes is.
+//! A file is canonical if printing the parsed file gives the same bytes. Files written by this program are canonical.
 
 use std::fmt;
 
@@ -55,14 +56,14 @@ mod wire;
 
 pub use diagnostic::{Diagnostic, Position};
 
-/// The version of the form.
+/// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// The first word of every file, and the version of the form.
+/// The first word of every file, and the version of the format.
 const MAGIC: (&str, u32) = ("rumplab-replay", VERSION);
 
-/// What bounds a run that is replayed, and a run that is to be. Traces are kept of these, so fewer steps than a machine
-/// can make must be enough to call a run a livelock.
+/// The limits of a run that is replayed, or that may be. Such runs are traced, so the limit for a livelock is lower
+/// than what a machine could run.
 pub const LIMITS: Limits = Limits {
     steps: 200_000,
     early_ticks: 64,
@@ -75,7 +76,7 @@ pub struct ReplayFile {
     pub scenario: &'static Scenario,
     /// Which code of it.
     pub variant: &'static Variant,
-    /// CPUs, knobs and history: the variant's, or more.
+    /// CPUs, settings and history: the variant's, or more.
     pub config: Config,
     /// What the actors run, if the scenario runs programs.
     pub program: Option<Box<Program>>,
@@ -85,18 +86,18 @@ pub struct ReplayFile {
     pub schedule: Vec<Departure>,
 }
 
-/// A file that was read, and where its departures stand in it.
+/// A parsed file, with the positions of its departures.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    /// What it says.
+    /// Its contents.
     pub file: ReplayFile,
-    /// Where the number of CPUs stands.
+    /// The position of the number of CPUs.
     pub cpus_at: Position,
     /// The places of each departure.
     places: Vec<Places>,
 }
 
-/// Where a departure stands.
+/// The positions of a departure.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     point: Position,
@@ -124,18 +125,18 @@ impl fmt::Display for ReplayError {
 impl std::error::Error for ReplayError {}
 
 impl ReplayFile {
-    /// What the scenario and the variant run with by themselves.
+    /// The default configuration of the scenario and variant.
     fn usual(&self) -> Config {
         let small = Config::small(self.config.ncpu);
         self.scenario.config(small, self.variant)
     }
 
-    /// The knobs that differ from the usual ones, with their values.
+    /// The settings that differ from the default, with their values.
     pub fn knobs(&self) -> impl Iterator<Item = (&'static str, u32)> + use<> {
         knobs::changed(&self.config, &self.usual())
     }
 
-    /// The old code that runs besides the variant's, by its words.
+    /// The names of the old code in addition to the variant's.
     pub fn history(&self) -> impl Iterator<Item = &'static str> + use<> {
         let more = self.config.history.without(self.variant.history);
         more.bugs().map(|bug| bug.name())
@@ -164,7 +165,7 @@ impl ReplayFile {
 }
 
 impl Parsed {
-    /// Reads a file. See the [module](self) for its form.
+    /// Parses a file. See the [module](self) for the format.
     ///
     /// # Errors
     ///
@@ -173,11 +174,11 @@ impl Parsed {
         parse::parse(bytes)
     }
 
-    /// Runs it on `machine`, which then has the trace. Gives the number of each departure's point too.
+    /// Runs it on `machine`, which then has the trace. Also returns the point number of each departure.
     ///
     /// # Errors
     ///
-    /// If a departure's point is not reached, or what is to be done there is not possible.
+    /// If a departure's point is not reached, or its action is not possible there.
     pub fn replay(
         &self,
         machine: &mut Machine,

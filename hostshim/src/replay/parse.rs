@@ -1,4 +1,4 @@
-//! From text to a replay file.
+//! Parses a replay file.
 
 use kmod::config::Config;
 use kmod::machine::{Kind, Line as IrqLine};
@@ -9,7 +9,7 @@ use super::{Parsed, Places, ReplayFile, header, wire};
 use crate::names::{Action, Departure, PointName, SPIN, WAIT};
 use crate::suggest::nearest;
 
-/// The lines of a file that have something on them, to be taken one by one.
+/// The lines of a file that are not blank.
 pub(super) struct Lines<'a> {
     rest: std::vec::IntoIter<Line<'a>>,
     end: Position,
@@ -33,7 +33,7 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// The next line; or the diagnostic that the file ends before `what`.
+    /// The next line, or the diagnostic that the file ends before `what`.
     pub(super) fn next(&mut self, what: &str) -> Result<Line<'a>, Diagnostic> {
         self.rest.next().ok_or_else(|| {
             let message = format!("the file ends before {what}");
@@ -56,7 +56,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Diagnostic> {
     parse_text(text).map_err(|diagnostic| suspect_cut(text, diagnostic))
 }
 
-/// What is wrong on the last line of a file without an end is wrong because the rest is missing.
+/// An error on the last line of a file without an end is caused by the missing rest.
 fn suspect_cut(text: &str, mut diagnostic: Diagnostic) -> Diagnostic {
     let last = text
         .lines()
@@ -188,7 +188,7 @@ fn what(token: &Token<'_>) -> Result<String, Diagnostic> {
     Err(token.error(message, nearest(&token.text, known()).help()))
 }
 
-/// The object of the operation: every operation has one, and a CPU that waits or spins has none.
+/// The object of the operation. Every operation has one; a CPU that waits or spins has none.
 fn object(line: &mut Line<'_>, what: &str) -> Result<String, Diagnostic> {
     if what == WAIT || what == SPIN {
         return Ok(String::new());

@@ -1,4 +1,4 @@
-//! Reading and printing: round trips, each mistake with its place, and files that somebody damaged.
+//! Parsing and printing: round trips, each mistake with its position, and damaged files.
 
 use super::*;
 use crate::strategy::Rng;
@@ -27,7 +27,7 @@ fn read(text: &str) -> Result<Parsed, Diagnostic> {
     Parsed::read(text.as_bytes())
 }
 
-/// The place and the message of what is wrong with `text`.
+/// The position and message for what is wrong with `text`.
 fn wrong(text: &str) -> (usize, usize, String) {
     match read(text) {
         Ok(_) => panic!("this reads as a file:\n{text}"),
@@ -83,8 +83,7 @@ fn a_knob_at_its_usual_value_is_not_printed() {
     );
 }
 
-/// What is put in place of what, the word of the damaged line at which the mistake is found (nothing: at its end),
-/// and what is said of it.
+/// Old text, new text, the word of the damaged line where the mistake is found (empty: at its end), and the message.
 type Mistake = (&'static str, &'static str, &'static str, &'static str);
 
 const MISTAKES: &[Mistake] = &[
@@ -308,7 +307,8 @@ fn every_cut_file_is_refused_with_its_last_place() {
     );
 }
 
-/// A damaged file is refused with a place inside of it, or it reads; then it prints as something that reads as the same.
+/// A damaged file is refused with a position inside it, or it is parsed; then it prints as something that parses to
+/// the same.
 #[test]
 fn damaged_files_never_do_worse_than_be_refused() {
     let (mut refused, mut read) = (0, 0);
@@ -360,7 +360,7 @@ fn damage(text: &str, rng: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// A file with a wire, on which these lines happen.
+/// A file with a wire and these lines.
 fn with_wire(lines: &str) -> String {
     FILE.replace("softint_handlers 16\n", "softint_handlers 16\nnics 2\n")
         .replace("schedule\n", &format!("wire\n{lines}schedule\n"))

@@ -1,4 +1,4 @@
-//! Words of a line, with their places.
+//! The words of a line, with their positions.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,21 +9,21 @@ use super::diagnostic::{Diagnostic, Position};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Token<'a> {
     pub(super) at: Position,
-    /// What it says: without quotes and escapes.
+    /// Its text, without quotes and escapes.
     pub(super) text: Cow<'a, str>,
-    /// It stood in quotes, so it is a name and nothing else.
+    /// Whether it was in quotes, so that it is a name and nothing else.
     pub(super) quoted: bool,
 }
 
-/// The words of one line, to be taken one by one.
+/// The words of one line.
 pub(super) struct Line<'a> {
     tokens: std::vec::IntoIter<Token<'a>>,
-    /// The place after the last word.
+    /// The position after the last word.
     end: Position,
 }
 
 impl<'a> Line<'a> {
-    /// Cuts a line into words. `None` if there is nothing on it but blanks or a comment.
+    /// Splits a line into words. Returns `None` if it has nothing but blanks or a comment.
     pub(super) fn new(number: usize, text: &'a str) -> Result<Option<Line<'a>>, Diagnostic> {
         let meat = text.trim();
         if meat.is_empty() || meat.starts_with('#') {
@@ -45,7 +45,7 @@ impl<'a> Line<'a> {
         }))
     }
 
-    /// The next word, or the diagnostic that `what` is missing here.
+    /// The next word, or the diagnostic that `what` is missing.
     pub(super) fn next(&mut self, what: &str) -> Result<Token<'a>, Diagnostic> {
         let missing = || {
             let help = format!("the line is complete only with {what}");
@@ -72,7 +72,7 @@ impl<'a> Line<'a> {
         Err(token.wrong(&format!("`{word}`"), &format!("write `{word}` here")))
     }
 
-    /// Nothing more may stand on the line.
+    /// Checks that there is nothing more on the line.
     pub(super) fn finish(mut self) -> Result<(), Diagnostic> {
         match self.tokens.next() {
             None => Ok(()),
@@ -87,7 +87,7 @@ impl Token<'_> {
         !self.quoted && self.text == word
     }
 
-    /// The diagnostic that something else should stand here.
+    /// The diagnostic that something else was expected.
     pub(super) fn wrong(&self, expected: &str, help: &str) -> Diagnostic {
         Diagnostic::new(
             self.at,
@@ -96,7 +96,7 @@ impl Token<'_> {
         )
     }
 
-    /// The diagnostic that this is no such thing as it should be.
+    /// A diagnostic at this word.
     pub(super) fn error(&self, message: impl Into<String>, help: impl Into<String>) -> Diagnostic {
         Diagnostic::new(self.at, message, help)
     }
@@ -183,7 +183,7 @@ fn is_bare(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_./[]()+-#=<>*%@".contains(c)
 }
 
-/// A name as it stands in a file: bare where that can be read back, else in quotes.
+/// A name as written in a file: bare if it can be parsed back, otherwise in quotes.
 pub(crate) struct Name<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Name<'_> {
@@ -193,7 +193,7 @@ impl fmt::Display for Name<'_> {
             return f.write_str(self.0);
         }
         let escaped = self.0.replace('\\', "\\\\").replace('"', "\\\"");
-        // A name never has a line break: the machine makes it of labels, and those are one word or a few.
+        // A name never has a line break: the machine builds it from labels, which are a few words.
         write!(f, "\"{}\"", escaped.replace(['\n', '\r'], " "))
     }
 }

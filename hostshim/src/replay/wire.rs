@@ -10,7 +10,7 @@ use super::token::{Line, Token};
 use crate::suggest::nearest;
 use crate::wire::{Frame, MOST, Mishap, Wire};
 
-/// What happens on the wire; nothing, if the next line is not `wire`.
+/// The events on the wire; none if the next line is not `wire`.
 pub(super) fn parse(lines: &mut Lines<'_>, config: &Config) -> Result<Wire, Diagnostic> {
     let mut wire = Wire::default();
     if !lines.peek().is_some_and(|word| word.is("wire")) {

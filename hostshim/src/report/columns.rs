@@ -1,7 +1,7 @@
-//! The part of a trace that matters, drawn with a column a CPU and time downward.
+//! The relevant part of a trace, drawn with one column per CPU and time downward.
 //!
-//! What does not matter: the accesses inside a step that was announced as one operation, and the scheduler's own steps,
-//! unless they are all there is. They are left out without a word; of anything else it is said how much.
+//! Left out silently: accesses inside a step that was announced as one operation, and the scheduler's own steps
+//! (unless there are no others). For everything else that is left out, the drawing says how much.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::words::{count, switch};
 use crate::machine::{TraceEvent, What};
 use crate::names::Departure;
 
-/// Columns of the drawing, without the places at its right edge.
+/// Width of the drawing in columns, without the places at its right edge.
 const WIDTH: usize = 92;
-/// CPUs that still can be drawn side by side.
+/// Maximum number of CPUs drawn side by side.
 const MOST_CPUS: usize = 4;
 
-/// Draws the events around the forced switches, and the last ones, in at most `most` lines if that is possible; says how many
-/// events it leaves out.
+/// Draws the events around the forced switches, and the last ones, in at most `most` lines if possible; says how many
+/// events are left out.
 pub fn columns(story: &Story<'_>, most: usize) -> Text {
     let parts = parts(story, most);
     let cpus = parts.iter().filter_map(|part| match part {
@@ -38,10 +38,10 @@ pub fn columns(story: &Story<'_>, most: usize) -> Text {
 }
 
 struct Drawing {
-    /// The CPUs that have a column; none if there are too many for columns.
+    /// The CPUs that have a column; none if there are too many.
     cpus: Vec<usize>,
     width: usize,
-    /// Who stood last in each column.
+    /// The last LWP shown in each column.
     last: Vec<String>,
     text: Text,
 }
@@ -113,7 +113,7 @@ impl Drawing {
         );
     }
 
-    /// Who is told once, and then for as long as the column goes on without a gap.
+    /// The LWP is shown once, and not again while its column continues without a gap.
     fn cell(&mut self, column: usize, who: String, event: &TraceEvent) -> String {
         // One blank at least between a cell and the next.
         let width = self.width - 1;
@@ -126,7 +126,7 @@ impl Drawing {
         self.last[column] = who;
         let text = head + &deed;
         match event.what {
-            // Nothing stands beside it.
+            // Nothing is beside it.
             What::Note(_) => format!("{text:width$} "),
             _ => fit(&text, width) + " ",
         }

@@ -33,7 +33,7 @@ pub fn dot(account: &Account<'_>) -> String {
     text + "}\n"
 }
 
-/// What a node is called in drawings: its name, and what it is unless that says so.
+/// The label of a node in drawings: its name, and its kind unless the name says so.
 pub(super) fn label(name: &str, kind: NodeKind) -> String {
     match kind {
         NodeKind::Mutex | NodeKind::Rwlock | NodeKind::Word => {

@@ -6,7 +6,7 @@ use kmod::mem::Ordering;
 
 use crate::machine::{Access, Act, Hold, TraceEvent, What};
 
-/// What happened, without who and where.
+/// What happened, without the LWP and the place.
 pub(super) fn deed(event: &TraceEvent) -> String {
     match &event.what {
         What::Op(_) => format!("{} #{}", deed_alone(event), event.occurrence + 1),
@@ -14,7 +14,7 @@ pub(super) fn deed(event: &TraceEvent) -> String {
     }
 }
 
-/// The same, without the how manieth time it is.
+/// The same, without its occurrence number.
 pub(super) fn deed_alone(event: &TraceEvent) -> String {
     match &event.what {
         What::Op(access) => format!("{} {}", verb(access), access.object),
@@ -27,7 +27,7 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
         What::Lock { object, hold } => match hold {
             Hold::Alone => format!("+ holds {object}"),
             Hold::Shared => format!("+ holds {object} as a reader"),
-            Hold::Released => format!("+ holds {object} no more"),
+            Hold::Released => format!("+ releases {object}"),
         },
         What::Begin(layer) => format!("+ {} begins", layer.name()),
         What::End(layer) => format!("+ {} ends", layer.name()),
@@ -39,8 +39,8 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
     }
 }
 
-/// The same in at most `width` columns, if an object's name can be shortened so far. What the kernel says is not cut, and
-/// does not begin with who says it.
+/// The same in at most `width` columns, if the object's name can be shortened that much. Messages of the kernel are
+/// not cut, and do not begin with the LWP's name.
 pub(super) fn short_deed(event: &TraceEvent, width: usize) -> String {
     let deed = deed(event);
     let excess = deed.chars().count().saturating_sub(width);
@@ -57,8 +57,8 @@ pub(super) fn short_deed(event: &TraceEvent, width: usize) -> String {
     }
 }
 
-/// Takes parts out of a dotted name, until `excess` columns are saved if that is possible: first `kernel`, which
-/// says nothing, then parts of the middle.
+/// Removes parts of a dotted name until `excess` columns are saved, if possible: first `kernel`, which carries no
+/// information, then parts in the middle.
 fn shorten(name: &str, excess: usize) -> String {
     let parts = Vec::from_iter(name.split('.'));
     let last = parts[parts.len() - 1];
@@ -75,7 +75,7 @@ fn shorten(name: &str, excess: usize) -> String {
     tries.find(enough).unwrap_or_else(|| format!("…{last}"))
 }
 
-/// Whether its ordering means anything.
+/// Whether its ordering has a meaning.
 pub(super) fn is_atomic(access: &Access) -> bool {
     matches!(access.kind, Kind::Load | Kind::Store | Kind::Rmw)
 }
@@ -92,7 +92,7 @@ fn verb(access: &Access) -> String {
     format!("{}{order}", access.kind.name())
 }
 
-/// Where in the source, from the root of the repository on.
+/// The place in the source, as a path from the root of the repository.
 pub(super) fn place(event: &TraceEvent) -> &str {
     match &event.what {
         What::Op(access) | What::Fused(access) => &access.location,
@@ -120,7 +120,7 @@ pub(super) fn is_of_scheduler(event: &TraceEvent) -> bool {
     SCHEDULER.iter().any(|file| place(event).starts_with(file))
 }
 
-/// Whether it is the scheduler's own work, by which nobody but the scheduler's author can tell what happens.
+/// Whether it is the scheduler's own work, which only helps to debug the scheduler.
 pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
     let objects = [".ci_schedstate.", ".sleepq_locks."];
     match &event.what {
@@ -132,7 +132,7 @@ pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
     }
 }
 
-/// Whether it is told rather than done: what the kernel says of itself, and who runs where.
+/// Whether it is a message of the kernel, or says which LWP runs where.
 pub(super) fn is_landmark(event: &TraceEvent) -> bool {
     matches!(
         event.what,
@@ -140,7 +140,8 @@ pub(super) fn is_landmark(event: &TraceEvent) -> bool {
     )
 }
 
-/// Whether the kernel says there what it does, and not merely who is run next, or sleeps, which the account tells by itself.
+/// Whether it is a message about what the kernel does, other than which LWP runs next or sleeps, which the account
+/// shows anyway.
 pub(super) fn is_own_account(event: &TraceEvent) -> bool {
     match &event.what {
         What::Note(words) => {
@@ -153,7 +154,7 @@ pub(super) fn is_own_account(event: &TraceEvent) -> bool {
     }
 }
 
-/// Whether it belongs to the step of an event before it.
+/// Whether it belongs to the step of an earlier event.
 pub(super) fn is_fused(event: &TraceEvent) -> bool {
     matches!(
         event.what,
@@ -161,7 +162,7 @@ pub(super) fn is_fused(event: &TraceEvent) -> bool {
     )
 }
 
-/// The text in `width` columns: filled up with blanks, or cut off.
+/// The text in exactly `width` columns: padded with blanks, or cut.
 pub(super) fn fit(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return format!("{text:width$}");

@@ -1,4 +1,4 @@
-//! The account as text: what broke, in short how it came, the drawing, and then everything.
+//! The account as text: what broke, the key steps, the diagram, and then everything.
 
 use super::account::{Account, Ordering, Weight};
 use super::lines::{Detail, LEGEND, lines};
@@ -48,7 +48,7 @@ fn part(text: &mut Text, title: &str, role: Role, body: &str) {
     text.gap();
 }
 
-/// The moments, each with its step: at most so many, of which the last causes are the ones that are kept.
+/// The moments, each with its step: at most `most`, including the last causes.
 pub(super) fn in_short(account: &Account<'_>, most: usize) -> Text {
     let mut text = Text::default();
     if account.moments.is_empty() {
@@ -74,7 +74,7 @@ pub(super) fn in_short(account: &Account<'_>, most: usize) -> Text {
     text
 }
 
-/// What could have ordered the sides of a race, in sentences.
+/// What could have ordered the two sides of a race, in sentences.
 pub(super) fn ordering_sentences(account: &Account<'_>, ordering: &Ordering) -> Vec<String> {
     let Some(failure) = account
         .failure()
@@ -120,11 +120,11 @@ pub(super) fn ordering_sentences(account: &Account<'_>, ordering: &Ordering) -> 
     sentences
 }
 
-/// The graph as text, if somebody waits and the verdict does not show it already.
+/// The graph as text, if an LWP waits and the verdict does not already show the graph.
 fn waits_worth_telling(account: &Account<'_>, waits: &str) -> String {
     match account.failure() {
         Some(failure) if failure.kind != FailureKind::Deadlock => {
-            // In the midst of a run it is no fault to wait without being in a cycle.
+            // In the middle of a run it is normal to wait without being in a cycle.
             let is_waiter =
                 |line: &&str| !line.starts_with("no cycle") && !line.starts_with("lost wake-up");
             let lines = waits.lines().filter(is_waiter);

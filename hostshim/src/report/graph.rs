@@ -1,7 +1,7 @@
-//! Who waits for whom, as a drawing.
+//! The wait-for graph as a drawing.
 //!
-//! `layout-rs` says where the boxes of the chart go; the SVG is written here, with classes instead of colours, so that a page can show
-//! it in light and in dark.
+//! `layout-rs` places the boxes of the chart. The SVG is written here, with classes instead of colours, so that a
+//! page can show it in light and in dark mode.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ use layout::topo::layout::VisualGraph;
 use super::account::Account;
 use super::chart::{self, Chart};
 
-/// Colours and lines of a drawing that stands alone, light or dark as the reader's screen is.
+/// Colours and lines of a standalone drawing, for light and dark mode.
 const STYLE: &str = "\
 .waits { font: 13px system-ui, sans-serif; --ink: #24292f; --paper: #fff; --bad: #c4161c }
 @media (prefers-color-scheme: dark) { .waits { --ink: #d7dde4; --paper: #14181d; --bad: #ff7b72 } }
@@ -35,7 +35,7 @@ const PAIR: &str = " pair";
 const APART: f64 = 9.0;
 /// Pixels of a line of text.
 const LINE: f64 = 17.0;
-/// Pixels of a letter, on average and a little more.
+/// Width of a letter in pixels: the average and a little more.
 const LETTER: f64 = 7.2;
 
 /// The chart, drawn. Without boxes, a drawing that says so.
@@ -101,7 +101,7 @@ fn drawing(chart: &Chart) -> String {
     canvas.finish()
 }
 
-/// Writes SVG as it is drawn to.
+/// Writes SVG from drawing calls.
 #[derive(Default)]
 struct Canvas {
     body: String,
@@ -152,7 +152,7 @@ fn tip(id: &str, class: &str) -> String {
     )
 }
 
-/// Text as it may stand in SVG and HTML.
+/// Escapes text for SVG and HTML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -1,8 +1,8 @@
-//! An account as JSON, for programs. `docs/reports.md` says what is in it, `docs/account.schema.json` exactly.
+//! An account as JSON, for programs. `docs/reports.md` describes it; `docs/account.schema.json` is its schema.
 //!
-//! Everything refers to others by position: LWPs in `lwps`, events in the trace. Of the trace `events` has those that are
-//! steps of their own, each with its position (`index`); accesses inside of steps are left out. Within a version of the form members are
-//! added, and none is taken away or means something else.
+//! References are positions: LWPs in `lwps`, events in the trace. `events` has the events that are steps of their
+//! own, each with its position (`index`); accesses inside a step are left out. Version 1 may gain members, but never
+//! removes or redefines one.
 
 use kmod::mem::Ordering as Order;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::event;
 use super::selection::Part;
 use crate::machine::{Access, Failure, Layer, TraceEvent, WaitGraph, What};
 
-/// The version of the form.
+/// The version of the format.
 const VERSION: u32 = 1;
 
 #[derive(Serialize)]
@@ -158,7 +158,7 @@ enum StoryPart {
     Skipped { events: usize, departures: usize },
 }
 
-/// What an event is, flat: members that mean nothing for it are left out.
+/// An event, as a flat object: members that do not apply are left out.
 #[derive(Serialize, Default)]
 struct Event<'a> {
     index: usize,
@@ -272,7 +272,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// The account as JSON, in one line.
+/// The account as JSON, on one line.
 pub fn json(account: &Account<'_>) -> String {
     written(&Document {
         format: "rumplab-account",
@@ -293,7 +293,7 @@ pub fn json(account: &Account<'_>) -> String {
     }) + "\n"
 }
 
-/// A value as JSON. Only strings are keys in what this program writes, so it cannot fail.
+/// A value as JSON. All keys in this program's output are strings, so it cannot fail.
 pub(super) fn written(value: &impl Serialize) -> String {
     match serde_json::to_string(value) {
         Ok(text) => text,
@@ -484,7 +484,7 @@ fn of<'a>(
             words: Some(words),
             ..base
         },
-        // What belongs to a step is told by the spans.
+        // Accesses inside a step are represented by the spans.
         What::Lock { .. } | What::Begin(_) | What::End(_) | What::Condvar { .. } => base,
     }
 }

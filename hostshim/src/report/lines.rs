@@ -1,4 +1,4 @@
-//! The whole trace: one aligned line an event, with CPUs as lanes.
+//! The whole trace: one aligned line per event, with CPUs as lanes.
 
 use super::event::{deed, fit, is_fused, level, place};
 use super::story::Story;
@@ -6,7 +6,7 @@ use super::text::{Role, Text};
 use super::words::switch;
 use crate::machine::{TraceEvent, What};
 
-/// What the columns and signs of [`lines`] mean.
+/// Explains the columns and signs of [`lines`].
 pub const LEGEND: &str = "\
 step     number of the step, counted from the release of the actors: one shared-memory access, or one interrupt taken
 0 1 …    one column per CPU (in hexadecimal): * acts; ! takes an interrupt; = switches to another context
@@ -17,15 +17,15 @@ what     an operation and its object, #n: the nth time that the thread does that
 where    file and line
 >>>      a forced switch: here the schedule differs from the default one";
 
-/// Most columns that the name of an operation takes; longer ones push the place to the right.
+/// Maximum width of an operation's name in columns; longer ones push the place to the right.
 const DEED_WIDTH: usize = 48;
 
-/// How much of a trace is told.
+/// How much of a trace is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Detail {
-    /// Steps, by the operation that they were announced with.
+    /// Steps, with the operation that announced them.
     Steps,
-    /// The accesses inside of them too.
+    /// Also the accesses inside steps.
     Accesses,
 }
 

@@ -1,7 +1,7 @@
 //! Reports: what broke and how, as text.
 //!
-//! A report is for somebody who was woken by it: what broke, who found out and where stand first; then how it came about,
-//! as few steps as tell it. Nothing in it depends on the host: no addresses, times or paths.
+//! A report is for a tired reader: first what broke, which LWP detected it and where; then how it came about, in as
+//! few steps as possible. Nothing in a report depends on the host: no addresses, times or paths.
 
 pub mod account;
 mod chart;

@@ -1,9 +1,9 @@
-//! A trace for the Perfetto viewer, in the JSON form that it shares with Chrome's.
+//! A trace for the Perfetto viewer, in the JSON format that it shares with Chrome.
 //!
-//! A process is a CPU and a track in it an LWP that ran there; more tracks of the LWP have the locks that it entered there, for
-//! as long as it held them. Slices are runs of an LWP, and interrupts on top of it; a softint is a run of
-//! its own LWP. The kernel's words, departures and the failure are instants. An event takes a microsecond, because a step
-//! has no length of its own: only order is meant.
+//! Each CPU is a process, and each LWP that ran on it is a track of that process. More tracks of the LWP show the
+//! locks that it entered there, as long as it held them. Slices are runs of an LWP, and interrupts on top of it; a
+//! softint is a run of its own LWP. The kernel's messages, the departures and the failure are instants. An event
+//! takes one microsecond, because a step has no duration: only the order has a meaning.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ struct Tracks<'a, 'b> {
     entries: Vec<Entry>,
 }
 
-/// Closes what has ended, and says whether the hold fits into what is open.
+/// Removes slices that have ended, and returns whether the hold fits into the open ones.
 fn fits(ends: &mut Vec<usize>, hold: &Held) -> bool {
     while ends.last().is_some_and(|end| *end <= hold.begin) {
         ends.pop();
@@ -68,7 +68,7 @@ fn fits(ends: &mut Vec<usize>, hold: &Held) -> bool {
     ends.last().is_none_or(|end| hold.end <= *end)
 }
 
-/// Says what a process or a track is called.
+/// Names a process or a track.
 fn named(what: &str, cpu: usize, track: usize, name: String) -> Entry {
     Entry {
         name: what.to_owned(),
@@ -80,7 +80,7 @@ fn named(what: &str, cpu: usize, track: usize, name: String) -> Entry {
     }
 }
 
-/// A process: 0 is one that viewers have for themselves.
+/// A process number. Viewers use 0 for themselves.
 fn process(cpu: usize) -> usize {
     cpu + 1
 }
@@ -149,7 +149,8 @@ impl Tracks<'_, '_> {
         }
     }
 
-    /// Holds need not nest, and slices of a track must: what does not fit into one goes to another of the same name.
+    /// Holds need not nest, but the slices of a track must: a hold that does not fit goes to another track of the
+    /// same name.
     fn holds(&mut self) {
         let account = self.account;
         let mut open: BTreeMap<(usize, usize), Vec<Vec<usize>>> = BTreeMap::new();
@@ -227,7 +228,7 @@ impl Tracks<'_, '_> {
         });
     }
 
-    /// A step: the shortest slice there is.
+    /// A step: the shortest possible slice.
     fn step(
         &mut self,
         at: usize,

@@ -1,4 +1,4 @@
-//! Which part of a trace is drawn: as much as fits on a page, and first of all what is near a departure or the end.
+//! Selects the part of a trace to draw: as much as fits on a page, above all what is near a departure or the end.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,20 @@ use super::event::{is_fused, is_landmark, is_scheduling};
 use super::story::Story;
 use crate::machine::{TraceEvent, What};
 
-/// Most lines of a drawing that has a page for itself.
+/// Maximum number of lines in a drawing on its own page.
 pub(super) const MOST_LINES: usize = 46;
 
-/// What is worth a line wherever it is.
+/// Events that get a line wherever they are.
 #[derive(Clone, Copy)]
 enum Landmarks {
-    /// Words of the kernel's, context switches and interrupts.
+    /// Messages of the kernel, context switches and interrupts.
     All,
-    /// Words of the kernel's, the last so many: a cross call begins, a callout runs, an LWP is moved.
+    /// The last so many messages of the kernel: a cross call begins, a callout runs, an LWP is moved.
     Words(usize),
 }
 
 impl Landmarks {
-    /// Whether it is a landmark, and how many of the last ones are.
+    /// Which events are landmarks, and how many of the last ones are shown.
     fn kind(self) -> (fn(&TraceEvent) -> bool, usize) {
         match self {
             Landmarks::All => (is_landmark, ALL),
@@ -28,16 +28,16 @@ impl Landmarks {
     }
 }
 
-/// How to choose.
+/// How to select.
 #[derive(Clone, Copy)]
 struct Choice {
-    /// The scheduler's own steps too.
+    /// Whether the scheduler's own steps are included.
     scheduling: bool,
     /// What is drawn wherever it is.
     landmarks: Landmarks,
     /// Events before each departure, events from it on, and events at the end.
     around: [usize; 3],
-    /// Departures, half of them the first ones and half of them the last.
+    /// Number of departures: half of them the first, half the last.
     departures: usize,
 }
 
@@ -57,7 +57,7 @@ const fn choice(
 
 const ALL: usize = usize::MAX;
 
-/// What can be drawn, the most first. The last fits whatever happened.
+/// Possible selections, the largest first. The last one fits in every case.
 const CHOICES: [Choice; 12] = [
     choice(true, Landmarks::All, [ALL, ALL, ALL], ALL),
     choice(false, Landmarks::All, [ALL, ALL, ALL], ALL),
@@ -73,7 +73,7 @@ const CHOICES: [Choice; 12] = [
     choice(false, Landmarks::Words(0), [0, 1, 6], 8),
 ];
 
-/// What is drawn.
+/// The selected part.
 pub(super) struct Selection {
     /// Events, by index in the trace.
     pub(super) events: BTreeSet<usize>,
@@ -82,9 +82,9 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The largest selection that is at most so many lines, or else the smallest.
+    /// The largest selection with at most `most` lines, or otherwise the smallest.
     pub(super) fn of(story: &Story<'_>, most: usize) -> Selection {
-        // Of thousands of departures, what is around each of them would be collected for nothing.
+        // With thousands of departures, collecting the events around each of them would be wasted work.
         let can_fit = |choice: &&Choice| choice.departures.min(story.departures.len()) <= most;
         let choices = CHOICES.iter().filter(can_fit);
         let mut candidates = choices.map(|choice| Selection::new(story, choice));
@@ -118,7 +118,7 @@ impl Selection {
         Selection { events, departures }
     }
 
-    /// Lines of the drawing: a heading, an event each, a departure each, and one for each gap.
+    /// Number of lines in the drawing: a heading, one per event, one per departure, and one per gap.
     fn lines(&self, story: &Story<'_>) -> usize {
         let ends = self.events.iter().copied();
         let begins = std::iter::once(0).chain(self.events.iter().map(|index| index + 1));
@@ -135,7 +135,7 @@ pub enum Part {
     Event(usize),
     /// The departure at this position of the schedule: it takes effect with the next event.
     Departure(usize),
-    /// What is left out here, as far as somebody could miss it.
+    /// What is left out here, as far as a reader could miss it.
     Skipped {
         /// Events.
         events: usize,
@@ -144,7 +144,7 @@ pub enum Part {
     },
 }
 
-/// What fits into so many lines, in order.
+/// What fits into `most` lines, in order.
 pub(super) fn parts(story: &Story<'_>, most: usize) -> Vec<Part> {
     let Selection { events, departures } = Selection::of(story, most);
     let mut parts = Vec::new();
@@ -176,18 +176,18 @@ pub(super) fn parts(story: &Story<'_>, most: usize) -> Vec<Part> {
     parts
 }
 
-/// Whether there are `edge` others at least on both sides.
+/// Whether there are at least `edge` others on both sides.
 fn is_inner(index: usize, count: usize, edge: usize) -> bool {
     (edge..count.saturating_sub(edge)).contains(&index)
 }
 
-/// Steps are shown by the operation that they were announced with; the access that broke something, always.
+/// Steps are shown as the operation that announced them; the access that broke something is always shown.
 fn is_shown(story: &Story<'_>, index: usize, choice: &Choice) -> bool {
     let event = &story.trace[index];
     story.is_fatal(index) || (!is_fused(event) && (choice.scheduling || !is_scheduling(event)))
 }
 
-/// How many of these events, if they are not drawn, somebody could miss.
+/// How many of these events a reader could miss if they are not drawn.
 pub(super) fn left_out(events: &[TraceEvent]) -> usize {
     let missed = |event: &&TraceEvent| !is_fused(event) && !is_scheduling(event);
     events.iter().filter(missed).count()

@@ -1,4 +1,4 @@
-//! How large what determines a run is.
+//! The size of a replay file.
 
 use std::fmt;
 

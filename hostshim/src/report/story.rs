@@ -1,9 +1,9 @@
-//! What a report tells of: a run, and where it departed from the default.
+//! The subject of a report: a run, and where it departed from the default.
 
 use crate::machine::{Failure, FailureKind, Outcome, TraceEvent, Verdict};
 use crate::names::Departure;
 
-/// A run that was made along a list of departures, on a machine that kept its trace.
+/// A run along a list of departures, on a machine that recorded its trace.
 #[derive(Clone, Copy, Debug)]
 pub struct Story<'a> {
     /// Number of CPUs.
@@ -14,7 +14,7 @@ pub struct Story<'a> {
     pub trace: &'a [TraceEvent],
     /// Where the run departed from the default.
     pub departures: &'a [Departure],
-    /// The number of the point of each of them.
+    /// The point number of each of them.
     pub points: &'a [u64],
 }
 
@@ -31,7 +31,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// For every departure, the index of the first event that came of it.
+    /// For each departure, the index of the first event that it caused.
     pub(super) fn marks(&self) -> impl Iterator<Item = (usize, &'a Departure)> + use<'a> {
         let Story {
             trace,

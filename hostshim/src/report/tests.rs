@@ -1,4 +1,4 @@
-//! Drawings of traces that were made by hand.
+//! Drawings of hand-written traces.
 
 use kmod::machine::Kind;
 use kmod::mem::Ordering;

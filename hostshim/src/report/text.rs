@@ -1,25 +1,25 @@
-//! Lines of a report, and what each is, so that a terminal can tell them apart and a snapshot need not.
+//! Lines of a report, each with a role. A terminal shows roles as styles; a snapshot ignores them.
 
 use std::fmt;
 
-/// What a line is.
+/// The role of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// What broke.
     Failure,
-    /// That nothing did.
+    /// That nothing broke.
     Success,
-    /// The beginning of a part.
+    /// The heading of a part.
     Heading,
-    /// Where the schedule departs from the default.
+    /// A forced switch.
     Departure,
-    /// What can be passed over.
+    /// Detail that can be skipped.
     Aside,
     /// Everything else.
     Plain,
 }
 
-/// Columns of a paragraph.
+/// Width of a paragraph in columns.
 const PAGE: usize = 100;
 
 /// A text of lines.
@@ -27,7 +27,7 @@ const PAGE: usize = 100;
 pub struct Text(Vec<(Role, String)>);
 
 impl Text {
-    /// Adds a line, or several if there are line breaks in `text`. Blanks at the ends of lines are dropped.
+    /// Adds a line, or several if `text` has line breaks. Trailing blanks are removed.
     pub fn add(&mut self, role: Role, text: impl AsRef<str>) {
         let text = text.as_ref();
         if text.is_empty() {
@@ -37,7 +37,7 @@ impl Text {
             .extend(text.lines().map(|line| (role, line.trim_end().to_owned())));
     }
 
-    /// Adds a paragraph, broken between words so that no line is longer than a page is wide.
+    /// Adds a paragraph, wrapped to the width of the page.
     pub fn wrap(&mut self, role: Role, paragraph: &str) {
         let mut line = String::new();
         for word in paragraph.split_whitespace() {
@@ -53,7 +53,7 @@ impl Text {
         self.add(role, &line);
     }
 
-    /// Adds an indented paragraph, as [`Text::wrap`] does; from the second line on it is indented further.
+    /// Adds an indented paragraph, as [`Text::wrap`] does, with a deeper indent from the second line on.
     pub fn wrap_hanging(&mut self, role: Role, paragraph: &str) {
         let first = self.0.len();
         self.wrap(role, paragraph);

@@ -1,4 +1,4 @@
-//! How a run ended: what broke in which scenario, on the first line, and then who found it and where.
+//! How a run ended: the first line says what broke in which scenario, the next ones which LWP detected it and where.
 
 use super::account::{Account, Participant};
 use super::explain::ordering_sentences;
@@ -6,7 +6,7 @@ use super::text::{Role, Text};
 use super::words::{count, list, subject_of};
 use crate::machine::{Failure, FailureKind, Outcome, Running, Until, Verdict, Waiter};
 
-/// How a run ended, in a line or a few.
+/// How a run ended, in one or a few lines.
 pub fn verdict(account: &Account<'_>) -> Text {
     let mut text = Text::default();
     match &account.story.outcome.verdict {
@@ -28,7 +28,7 @@ pub fn verdict(account: &Account<'_>) -> Text {
     text
 }
 
-/// What broke, in which scenario, and what its schedule takes.
+/// What broke, in which scenario, and what its schedule needs.
 fn headline(account: &Account<'_>, failure: &Failure) -> String {
     let broke = match failure.kind == FailureKind::Deadlock && account.waits.is_lost_wakeup() {
         true => "LOST WAKE-UP".to_owned(),
@@ -44,7 +44,7 @@ fn headline(account: &Account<'_>, failure: &Failure) -> String {
     }
 }
 
-/// What broke, in capitals, with the word for the rule unless that says the same.
+/// What broke, in capitals, with the name of the rule unless that says the same.
 fn broke(failure: &Failure) -> String {
     let Failure { kind, rule, .. } = failure;
     match kind {
@@ -78,12 +78,12 @@ fn body(account: &Account<'_>, failure: &Failure) -> Text {
     text
 }
 
-/// Most columns that the object of a fact is filled up to.
+/// The greatest width of the column with the objects of facts.
 const WHAT: usize = 44;
-/// Most participants that are told.
+/// The most participants that are printed.
 const PARTICIPANTS: usize = 6;
 
-/// Who holds what and waits for what, and where; then the same in a line.
+/// Which LWP holds what and waits for what, and where; then the same in one line.
 fn deadlock(account: &Account<'_>) -> Text {
     let mut text = Text::default();
     let graph = &account.waits;
@@ -91,7 +91,7 @@ fn deadlock(account: &Account<'_>) -> Text {
         text.add(Role::Failure, format!("  {}", lost_wakeup(account)));
     }
     for Running { name, cpu, does } in &graph.running {
-        // Who spins for a lock waits.
+        // An LWP that spins for a lock counts as waiting.
         if !account.participants.iter().any(|it| it.name == *name) {
             text.add(Role::Failure, format!("  {name} {does} on cpu{cpu}"));
         }
@@ -153,7 +153,7 @@ fn table(told: &[Participant]) -> Text {
     text
 }
 
-/// Who sleeps on what, for ever.
+/// Which LWP sleeps on what for ever.
 fn lost_wakeup(account: &Account<'_>) -> String {
     let graph = &account.waits;
     let lost = || graph.waiters.iter().filter(|waiter| waiter.is_lost);
@@ -177,10 +177,10 @@ fn lost_wakeup(account: &Account<'_>) -> String {
     )
 }
 
-/// Most threads that are told of those that wait outside of the cycle.
+/// The most threads outside the cycle that are printed.
 const OTHERS: usize = 3;
 
-/// Who waits for them.
+/// Which threads wait for those in the cycle.
 fn also_blocked(account: &Account<'_>) -> Vec<String> {
     let graph = &account.waits;
     let is_told = |waiter: &&Waiter| {
@@ -208,7 +208,8 @@ fn also_blocked(account: &Account<'_>) -> Vec<String> {
     lines
 }
 
-/// Who found it, and where. Of a deadlock nobody: whoever happened to look last is no witness.
+/// Which LWP detected it, and where. Not for a deadlock, where the LWP that happened to check last says nothing about
+/// the cause.
 fn found_by(failure: &Failure) -> Option<String> {
     let Failure {
         kind,

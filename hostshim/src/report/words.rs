@@ -5,7 +5,7 @@ use crate::replay::ReplayFile;
 use crate::report::Story;
 use kmod::scenario::{Kind, Scenario, Variant};
 
-/// The number and the noun, in the plural unless there is one: `1 switch`, `2 switches`.
+/// The number and the noun, in the plural unless the number is 1: `1 switch`, `2 switches`.
 pub fn count(number: usize, noun: &str) -> String {
     match number {
         1 => format!("1 {noun}"),
@@ -26,8 +26,8 @@ pub(super) fn list<T: AsRef<str>>(names: &[T]) -> String {
     }
 }
 
-/// What ran, as command lines name it: `perform-vs-callout historical`. A program that is broken on purpose has one
-/// version, and is not called fixed.
+/// What ran, as on the command line: `perform-vs-callout historical`. A program that is broken on purpose has only
+/// one version, so its variant is left out.
 pub fn title(scenario: &Scenario, variant: &Variant) -> String {
     match has_versions(scenario) {
         true => format!("{} {}", scenario.name, variant.name),
@@ -60,7 +60,7 @@ pub fn has_versions(scenario: &Scenario) -> bool {
     matches!(scenario.kind, Kind::Sound | Kind::Net) || scenario.variants.len() > 1
 }
 
-/// What the schedule of a failing run takes.
+/// What the schedule of a failing run needs.
 pub(super) fn how(story: &Story<'_>) -> String {
     match story.departures.len() {
         0 => "fails under the default schedule (no reordering needed)".to_owned(),
@@ -86,7 +86,7 @@ pub(super) fn switch(departure: &Departure) -> String {
     )
 }
 
-/// What somebody does, by the word for it.
+/// An action, by its name.
 fn does(what: &str, object: &str) -> String {
     match what {
         WAIT => "waits for an interrupt".to_owned(),

@@ -1,13 +1,13 @@
-//! A schedule out of a fuzzer's bytes.
+//! A schedule decoded from a fuzzer's bytes.
 //!
-//! # The form
+//! # Format
 //!
-//! Two bytes are one deviation: after how many points, and what. When the bytes are used up the machine keeps to its
-//! default to the end. So a short input is a schedule with few preemptions; to change one byte moves or
-//! changes one of them; and to cut the input off leaves the beginning of the schedule as it was.
+//! Two bytes are one deviation: the number of points before it, and the action. When the bytes are used up the
+//! machine keeps to its default until the end. So a short input is a schedule with few preemptions; changing one byte
+//! moves or changes one of them; and truncating the input keeps the beginning of the schedule.
 //!
-//! Only the first [`Bytes::MOST`] bytes mean anything: known bugs take one to four preemptions, and what
-//! a fuzzer adds beyond a few dozen makes its runs slower and its failures harder to read, and finds nothing.
+//! Only the first [`Bytes::MOST`] bytes are used. Known bugs need one to four preemptions. More than a few dozen
+//! bytes make a run slower and its failure harder to read, and find nothing.
 
 use kmod::machine::Line;
 
@@ -15,11 +15,11 @@ use super::{Answer, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
-/// Deviations of a schedule, at most.
+/// Maximum number of deviations in a schedule.
 const DEVIATIONS: usize = 16;
-/// Gaps up to this are the byte itself; beyond, a byte is worth more points, so that long runs are in reach.
+/// Gaps up to this are the byte itself. Larger bytes count for more points, so that long runs are covered.
 const SHORT: u64 = 192;
-/// What a byte beyond [`SHORT`] is worth.
+/// Points per unit of a byte beyond [`SHORT`].
 const STRIDE: u64 = 16;
 
 /// Deviates as the bytes say.
@@ -32,10 +32,10 @@ pub struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
-    /// Bytes of the longest schedule.
+    /// Length of the longest schedule in bytes.
     pub const MOST: usize = 2 * DEVIATIONS;
 
-    /// The schedule that these bytes are.
+    /// The schedule in these bytes.
     pub fn new(input: &'a [u8]) -> Bytes<'a> {
         let input = &input[..input.len().min(Self::MOST)];
         Bytes {
@@ -56,7 +56,7 @@ impl<'a> Bytes<'a> {
         Some(gap.min(SHORT) + gap.saturating_sub(SHORT) * STRIDE)
     }
 
-    /// What the next byte chooses: one of what is possible except the default, or an early tick.
+    /// The action of the next byte: one of what is possible except the default, or an early tick.
     fn pick(&mut self, view: &View<'_>) -> Choice {
         let default = view.default_choice();
         let Some((&byte, rest)) = self.rest.split_first() else {
@@ -78,7 +78,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// The default for so many points, and then the next deviation; or the default to the end.
+    /// Keeps the default for this many points, then makes the next deviation; or keeps the default until the end.
     fn wait(&mut self, choice: Choice) -> Answer {
         match self.gap() {
             Some(quiet) => Answer { choice, quiet },

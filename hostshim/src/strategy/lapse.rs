@@ -1,16 +1,16 @@
-//! Time that passes at one place.
+//! Lapses: time that passes at one place of a run.
 //!
 //! # Overview
 //!
-//! A timer that is due in several ticks meets a window of a few points only if all of those ticks come inside of the
-//! window. Ticks that are drawn one by one, each at a place of its own, hardly ever do. So a strategy now and then lets
-//! a *lapse* happen: it chooses a place and a number of ticks, and lets the clock of one CPU, or of every
-//! CPU, tick so many times there, while everything else stands still.
+//! A timer that is due in several ticks can fire in a window of a few steps only if all of those ticks come inside
+//! the window. Ticks that are drawn one by one, each at a random place, hardly ever do. So a strategy sometimes makes
+//! a *lapse*: it chooses a place and a number of ticks, and lets the clock of one CPU, or of every CPU, tick that
+//! many times there, while nothing else runs.
 //!
-//! A tick is one deviation of the schedule like any other. Between two ticks of a CPU the machine does what the first one
-//! asks for: the handler of the clock runs, then the softints, and when the interrupt priority level is down again the
-//! next tick comes. A CPU that has interrupts masked where the lapse begins is left out: it would see one tick, however
-//! many there were.
+//! Each tick is a deviation of the schedule like any other. Between two ticks of a CPU the machine does what the
+//! first one causes: the clock's handler runs, then the softints, and when the interrupt priority level is low again
+//! the next tick comes. A CPU that has interrupts masked when the lapse begins is left out, because all its ticks
+//! would become one.
 
 use kmod::machine::Line;
 
@@ -18,26 +18,27 @@ use super::Rng;
 use crate::machine::View;
 use crate::schedule::Choice;
 
-/// A lapse has at most 2, 4, 8 or 16 ticks.
+/// Log2 of the greatest number of ticks: a lapse has at most 2, 4, 8 or 16.
 const DOUBLINGS: u64 = 4;
-/// Points after which the next tick no longer waits for the end of the one before: its handler is held up.
+/// Steps after which the next tick no longer waits until the previous one was handled, because its handler is
+/// blocked.
 const PATIENCE: u64 = 400;
 
-/// Ticks that are still to come at one place.
+/// The ticks that are still to come at one place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lapse {
     /// The CPUs whose clocks tick.
     cpus: u32,
-    /// Those of them whose tick of this round is still to come.
+    /// Those of them that have not ticked in this round.
     waiting: u32,
     /// Rounds after this one.
     rounds: u64,
-    /// Where the last tick was taken, and at which point.
+    /// The CPU of the last tick, and its step.
     last: Option<(usize, u64)>,
 }
 
 impl Lapse {
-    /// A lapse that begins at this point, of a length that is drawn.
+    /// A lapse of random length that begins at this step.
     pub(super) fn draw(rng: &mut Rng, view: &View<'_>) -> Lapse {
         let open = |cpu: &usize| view.ipl(*cpu) == 0;
         let cpus = (0..view.ncpu())
@@ -50,7 +51,7 @@ impl Lapse {
         }
         let cpus = match rng.once_in(2) {
             true => cpus,
-            // The CPU that runs is the likeliest to be inside of a window.
+            // The running CPU is the most likely to be inside a window.
             false if rng.once_in(2) && cpus & 1 << view.current() != 0 => 1 << view.current(),
             false => 1 << rng.member(cpus),
         };
@@ -62,12 +63,12 @@ impl Lapse {
         }
     }
 
-    /// Whether no tick is to come any more.
+    /// Whether there are no more ticks.
     pub(super) fn is_over(&self) -> bool {
         self.waiting == 0
     }
 
-    /// What happens at this point for the lapse to go on. `None`: it is over.
+    /// The choice at this step that continues the lapse. `None`: it is over.
     pub(super) fn go_on(&mut self, view: &View<'_>) -> Option<Choice> {
         if self.is_over() {
             return None;
@@ -94,7 +95,7 @@ impl Lapse {
     }
 }
 
-/// The CPU that handles a tick goes on, unless the machine has an interrupt to take first.
+/// Lets the CPU that handles a tick continue, unless the machine has an interrupt to take first.
 fn handle(cpu: usize, view: &View<'_>) -> Choice {
     match view.default_choice() {
         Choice::Step(_) if view.runnable() & 1 << cpu != 0 => Choice::Step(cpu),

@@ -1,30 +1,30 @@
-//! Strategies: who decides at each point.
+//! Strategies: they decide at each point.
 //!
 //! # Overview
 //!
-//! The machine knows no policy and a policy knows no primitive. At a point a [`Strategy`] is shown a
-//! [`View`] of all CPUs and answers with one [`Choice`], and with how many points it then wants to be left in peace: so
-//! long the machine keeps to its default, which costs next to nothing.
+//! The machine knows no policy, and a policy knows no primitive. At a point a [`Strategy`] gets a [`View`] of all
+//! CPUs and answers with one [`Choice`], and with the number of points for which it does not want to be asked. For
+//! those the machine keeps to its default, which costs almost nothing.
 //!
 //! | strategy | what it does |
 //! |---|---|
-//! | [`Random`] | a random walk, more or less restless from run to run |
-//! | [`Pct`] | probabilistic concurrency testing: priorities, and few changes of them |
-//! | [`Portfolio`] | both in turn: the default, because neither is safe alone |
+//! | [`Random`] | a random walk, with more or fewer switches from run to run |
+//! | [`Pct`] | probabilistic concurrency testing: priorities with few changes |
+//! | [`Portfolio`] | both in turn: the default, because neither is enough alone |
 //! | [`Bytes`] | a fuzzer's input: few deviations, then the default |
 //! | [`Replay`] | a list of deviations |
 //! | [`Fair`] | the default throughout |
 //!
 //! # Time
 //!
-//! By itself the clock ticks when nothing else can happen. A seeded strategy lets it tick early: now and then once, and in
-//! some runs several times in a row at one place (a *lapse*). Without that, a timer of several ticks would
-//! never be due in the middle of a program that takes a few hundred points.
+//! By default the clock ticks only when nothing else can happen. A seeded strategy also makes it tick early:
+//! sometimes once, and in some runs several times in a row at one place (a *lapse*). Otherwise a timer of several
+//! ticks would never fire in the middle of a program that takes a few hundred steps.
 //!
 //! # Runs and seeds
 //!
-//! What a seeded strategy does in its run number `i` depends on the seed and on `i` alone. It counts its runs;
-//! [`Strategy::seek`] says which is next, so that several machines can share the runs of one campaign.
+//! A seeded strategy's choices in its run number `i` depend only on the seed and `i`. It counts its runs;
+//! [`Strategy::seek`] sets the next one, so that several machines can share the runs of one campaign.
 
 mod bytes;
 mod lapse;
@@ -44,15 +44,15 @@ pub use rng::Rng;
 use crate::machine::View;
 use crate::schedule::Choice;
 
-/// The guess at a run's length, in points, as long as nobody has told: see [`Strategy::expect`].
+/// The guess at a run's length, in points, until it is known: see [`Strategy::expect`].
 const LENGTH: u64 = 500;
 
-/// What a strategy answers.
+/// A strategy's answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Answer {
-    /// What is to happen now. A choice that is not possible ([`View::allows`]) is replaced by the default.
+    /// What happens now. A choice that is not possible ([`View::allows`]) is replaced by the default.
     pub choice: Choice,
-    /// For how many points after this one the default is kept, without asking.
+    /// For how many points after this one the default is kept without asking.
     pub quiet: u64,
 }
 
@@ -71,7 +71,7 @@ impl Answer {
     }
 }
 
-/// Whoever decides at the points of a run.
+/// Decides at the points of a run.
 pub trait Strategy {
     /// A run begins.
     fn begin(&mut self) {}
@@ -79,13 +79,14 @@ pub trait Strategy {
     /// Chooses what happens at a point. Called on the stack of whatever runs there, so it keeps its frames small.
     fn choose(&mut self, view: &View<'_>) -> Answer;
 
-    /// Whether, in the run that was just begun, quiet ends before its time as soon as something can go on that could not
-    /// (a CPU, or an interrupt) or the CPU that runs cannot, or says that it spins.
+    /// Whether, in the run that was just begun, a quiet period ends early as soon as a CPU or an interrupt becomes
+    /// able to act, or the running CPU cannot continue or reports that it spins.
     fn wants_alerts(&self) -> bool {
         false
     }
 
-    /// Whether, in the run that was just begun, quiet goes on for as long as the CPU that runs has interrupts masked.
+    /// Whether, in the run that was just begun, a quiet period is extended while the running CPU has interrupts
+    /// masked.
     fn wants_low_only(&self) -> bool {
         false
     }
@@ -95,7 +96,7 @@ pub trait Strategy {
         false
     }
 
-    /// The run to come has about so many points: that many has the run by the default, from the same image.
+    /// The next run has about this many points, as the default run from the same image has.
     fn expect(&mut self, points: u64) {
         let _ = points;
     }

@@ -2,18 +2,19 @@
 //!
 //! # Overview
 //!
-//! Everything that can go on by itself has a priority: each CPU, each CPU's interrupts from others, and the wire
-//! that brings the network cards their frames. The one with the highest
-//! that can go on does, until one of `depth - 1` change points, where it falls to the bottom. A bug
+//! Everything that can act on its own has a priority: each CPU, each CPU's interrupts from other CPUs, and the wire
+//! that delivers frames to network cards. The one with the highest priority that can act does, until one of `depth -
+//! 1` change points, where it drops to the lowest priority. A bug
 //! that needs `d` ordering constraints is found in a run of `k` points and `n` priorities with a probability of
 //! at least 1 / (n k^(d-1)).
 //!
 //! # Differences from the paper
 //!
-//! The length of the run is not known beforehand, and must not be learned from earlier runs (a run depends on the image,
-//! seed and number alone): the length of the default run is taken, times a factor that each run draws. A change point
-//! is, now and then, an early tick, or several of them. A CPU that says that it spins falls to the bottom, too, or nobody would do what it waits
-//! for; and the clock is nobody's rival: a tick that is due is taken.
+//! The length of the run is not known in advance, and must not be learned from earlier runs (a run depends only on
+//! the image, the seed and its number). So the length of the default run is used, times a factor that each run draws.
+//! Some change points are early ticks instead, or several of them. A CPU that reports that it spins also drops to the
+//! lowest priority, so that the CPU for which it waits can run. The clock has no priority: a tick that is due is
+//! taken.
 
 use kmod::config::Config;
 use kmod::machine::Line;
@@ -23,28 +24,28 @@ use super::{Answer, LENGTH, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
-/// The depths that are gone through.
+/// The depths that are used in turn.
 const DEPTHS: std::ops::RangeInclusive<u64> = 2..=5;
-/// A run's length is guessed between this many fourths of the default run's.
+/// The guess at a run's length, in quarters of the default run's length.
 const FOURTHS: std::ops::RangeInclusive<u64> = 3..=5;
-/// So many runs of four change priorities only where no interrupt is masked.
+/// How many of four runs change priorities only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
-/// A change point that may not be where it is moves on by at most so many points, again and again.
+/// A change point that is not allowed where it is moves on by at most this many points, repeatedly.
 const DETOUR: u64 = 16;
-/// One change point in so many is an early tick.
+/// One change point in this many is an early tick.
 const TICK_ODDS: u64 = 8;
-/// One early tick in so many is followed by others, at the same place.
+/// One early tick in this many is followed by others at the same place.
 const LAPSE_ODDS: u64 = 8;
-/// What lapses are drawn with, besides the seed.
+/// The seed of lapses is combined with this.
 const LAPSE_SEED: u64 = 0x6c61_7073_6501;
-/// What the wire's priorities are drawn with, besides the seed.
+/// The seed for the wire's priorities is combined with this.
 const WIRE_SEED: u64 = 0x7769_7265;
-/// CPUs, and their lines for interrupts from others.
+/// CPUs, and their lines for interrupts from other CPUs.
 const ENTITIES: usize = 2 * Config::MAXCPUS;
-/// The wire, after the entities of which every machine has some.
+/// The wire, which comes after the CPUs and their lines.
 const WIRE: usize = ENTITIES;
 
-/// Runs by priorities that change at few points.
+/// Makes runs with priorities that change at few points.
 #[derive(Clone, Debug)]
 pub struct Pct {
     seed: u64,
@@ -54,20 +55,20 @@ pub struct Pct {
     /// The depth of every run; `None`: they go through [`DEPTHS`].
     depth: Option<u64>,
     rng: Rng,
-    /// CPU `c` is `c`, its interrupt line is `c + MAXCPUS`, the last is the wire. Higher goes first.
+    /// CPU `c` is `c`, its interrupt line is `c + MAXCPUS`, the last is the wire. The highest goes first.
     priorities: [i64; ENTITIES + 1],
-    /// The next priority below all others.
+    /// The next priority that is lower than all others.
     bottom: i64,
-    /// The points at which something falls to the bottom, the next one last.
+    /// The points at which an entity drops to the lowest priority, the next one last.
     changes: Vec<u64>,
     /// Whether changes happen only where no interrupt is masked.
     low_only: bool,
-    /// Time that passes.
+    /// The current lapse.
     lapse: Lapse,
 }
 
 impl Pct {
-    /// The runs of `seed`, of depth 2, 3, 4, 5 and over again.
+    /// The runs of `seed`, with depths 2, 3, 4 and 5 in turn.
     pub fn new(seed: u64) -> Pct {
         Pct {
             seed,
@@ -96,7 +97,7 @@ impl Pct {
         self.depth.unwrap_or(DEPTHS.start() + run % cycle)
     }
 
-    /// Gives every entity a priority, in random order, above all that entities can fall to.
+    /// Gives every entity a priority, in random order, above all priorities that entities can drop to.
     fn shuffle(&mut self) {
         self.bottom = 0;
         for (priority, value) in self.priorities.iter_mut().zip(1..) {
@@ -106,7 +107,8 @@ impl Pct {
             self.priorities
                 .swap(last, self.rng.below(last as u64 + 1) as usize);
         }
-        // Not of the same numbers, so that runs without cards are what they were. Beside one of the others, and before it.
+        // From a separate generator, so that runs without cards do not change. Next to one of the others, and before
+        // it.
         let mut rng = Rng::new(self.seed ^ WIRE_SEED, self.run);
         self.priorities[WIRE] = rng.below(ENTITIES as u64 + 1) as i64;
     }
@@ -127,8 +129,9 @@ impl Pct {
         self.changes.sort_unstable_by(|a, b| b.cmp(a));
     }
 
-    /// Whether the next change is to happen at this point. One that is due where interrupts are masked moves on, in a
-    /// run that spares such points, by a few points and not just to the end of the mask: or the ends would get all.
+    /// Whether the next change happens at this point. In a run that spares points with masked interrupts, a change
+    /// that is due at such a point moves on by a few points, and not just to the end of the mask; otherwise all
+    /// changes would gather there.
     fn is_due(&mut self, view: &View<'_>) -> bool {
         let Some(next) = self
             .changes
@@ -144,7 +147,7 @@ impl Pct {
         true
     }
 
-    /// An early tick on one of these CPUs, or the first of several.
+    /// An early tick on one of these CPUs, or the beginning of a lapse.
     fn early_tick(&mut self, early: u32, view: &View<'_>) -> Choice {
         let tick = Choice::Take(self.rng.member(early), Line::Clock);
         let mut rng = Rng::new(self.seed ^ LAPSE_SEED, self.run ^ view.point() << 32);
@@ -155,19 +158,19 @@ impl Pct {
         self.lapse.go_on(view).unwrap_or(tick)
     }
 
-    /// For how many points after `choice` the machine by itself does what the priorities say, unless it is alerted.
+    /// For how many points after `choice` the machine's default agrees with the priorities, unless there is an alert.
     fn quiet_after(&self, choice: Choice, view: &View<'_>) -> u64 {
         match choice {
             Choice::Step(_) if choice == view.default_choice() => {
                 let change = self.changes.last().copied().unwrap_or(u64::MAX);
                 change.saturating_sub(view.point() + 1)
             }
-            // Who was preempted, or an interrupt that was put off, may not be the only one.
+            // A preempted LWP, or a deferred interrupt, may not be the only one.
             _ => 0,
         }
     }
 
-    /// The entity of the highest priority that can go on.
+    /// The entity with the highest priority that can act.
     fn highest(&self, view: &View<'_>) -> usize {
         let mut able = view.runnable() | view.asserted(Line::Ipi) << Config::MAXCPUS;
         let mut highest = able.trailing_zeros() as usize;
@@ -189,7 +192,7 @@ const _: () = assert!(ENTITIES == 32, "a set of entities is a word");
 
 fn choice_of(entity: usize, view: &View<'_>) -> Choice {
     if entity == WIRE {
-        // It tells one CPU at a time.
+        // It delivers to one CPU at a time.
         return Choice::Take(
             view.asserted(Line::Net).trailing_zeros() as usize,
             Line::Net,

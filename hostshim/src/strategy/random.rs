@@ -8,44 +8,42 @@ use super::{Answer, LENGTH, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
-/// Interventions between two early ticks, on average, unless somebody says otherwise.
+/// Default number of interventions between two early ticks, on average.
 const TICK_ODDS: u64 = 256;
-/// How restless a run is; it draws one of these.
+/// How often a run intervenes; each run draws one of these.
 const TEMPERS: [Temper; 4] = [
     Temper::Restless,
     Temper::Every(8),
     Temper::Times(4),
     Temper::Times(3),
 ];
-/// Interventions after which more of them no longer help a short program.
+/// More interventions than this no longer help a short program.
 const RESTLESS_TIMES: u64 = 90;
-/// Points from one intervention of a restless run to the next, on average.
+/// Average number of points between interventions of a restless run.
 const RESTLESS_POINTS: std::ops::RangeInclusive<u64> = 2..=4;
-/// So many runs of four intervene only where no interrupt is masked.
+/// How many of four runs intervene only where no interrupt is masked.
 const LOW_ONLY_FOURTHS: u64 = 3;
-/// One run in so many lets time pass at one place.
+/// One run in this many has a lapse.
 const LAPSE_ODDS: u64 = 32;
-/// What lapses are drawn with, besides the seed.
+/// The seed of lapses is combined with this.
 const LAPSE_SEED: u64 = 0x6c61_7073_6500;
 
 /// How often a walk intervenes.
 #[derive(Clone, Copy, Debug)]
 enum Temper {
-    /// [`RESTLESS_TIMES`] in a run as long as the default one, but never less often than once in the most of
-    /// [`RESTLESS_POINTS`], and never more often than once in the least.
+    /// [`RESTLESS_TIMES`] in a run as long as the default one, with an average distance within [`RESTLESS_POINTS`].
     Restless,
-    /// Once in so many points.
+    /// Once in this many points.
     Every(u64),
-    /// So many times in a run as long as the default one.
+    /// This many times in a run as long as the default one.
     Times(u64),
 }
 
-/// Leaves the machine to its default, and now and then chooses evenly among everything else that is possible.
+/// Keeps the machine to its default, and sometimes chooses evenly among everything else that is possible.
 ///
-/// The gaps between two such interventions are drawn from a run's own mean. Short ones find what wants many switches
-/// close together; but a walk that is always restless seldom lets one CPU get far while the others stand still,
-/// so other runs have a few interventions all in all, however long the program is. In a few runs several ticks pass at
-/// one place, too.
+/// The gaps between two such interventions are drawn with the run's own mean. Short gaps find bugs that need many
+/// switches close together. But a walk that always switches often seldom lets one CPU get far while the others stand
+/// still, so other runs have a few interventions in all, however long the program is. A few runs also have a lapse.
 #[derive(Clone, Debug)]
 pub struct Random {
     seed: u64,
@@ -54,15 +52,15 @@ pub struct Random {
     rng: Rng,
     /// Points of the default run.
     length: u64,
-    /// Points from one intervention to the next, on average.
+    /// Average number of points from one intervention to the next.
     every: u64,
-    /// Whether the walk leaves the machine to its default where interrupts are masked.
+    /// Whether the walk keeps to the default where interrupts are masked.
     low_only: bool,
-    /// The point at which time passes, if it does.
+    /// The step at which the lapse begins, if there is one.
     lapse_at: Option<u64>,
-    /// Time that passes.
+    /// The current lapse.
     lapse: Lapse,
-    /// For lapses alone: a run without a lapse does not depend on it.
+    /// For lapses only, so that a run without a lapse does not depend on it.
     lapse_rng: Rng,
 }
 
@@ -92,7 +90,7 @@ impl Random {
         }
     }
 
-    /// Decides whether time passes at one place of the run that begins, and at which.
+    /// Draws whether the run that begins has a lapse, and where.
     fn plan_lapse(&mut self) {
         self.lapse = Lapse::default();
         self.lapse_rng = Rng::new(self.seed ^ LAPSE_SEED, self.run);
@@ -100,7 +98,7 @@ impl Random {
         self.lapse_at = wanted.then(|| self.lapse_rng.below(self.length.max(1)));
     }
 
-    /// What happens at this point for time to pass.
+    /// The choice at this step that continues the lapse.
     fn let_time_pass(&mut self, view: &View<'_>) -> Option<Choice> {
         if self.lapse_at.is_some_and(|at| view.point() >= at) && view.ipl(view.current()) == 0 {
             self.lapse_at = None;
@@ -109,7 +107,7 @@ impl Random {
         self.lapse.go_on(view)
     }
 
-    /// The same gap, cut off where time is to pass.
+    /// The gap, shortened so that it ends where the lapse begins.
     fn until_lapse(&self, quiet: u64, view: &View<'_>) -> u64 {
         match self.lapse_at {
             Some(at) => quiet.min(at.saturating_sub(view.point() + 1)),
@@ -117,7 +115,7 @@ impl Random {
         }
     }
 
-    /// One of what is possible and is not the default, all of them alike; or an early tick.
+    /// One of what is possible and not the default, all with the same probability; or an early tick.
     fn draw(&mut self, view: &View<'_>) -> Choice {
         let early = view.takeable(Line::Clock);
         if early != 0 && self.rng.once_in(self.tick_odds) {
@@ -125,7 +123,7 @@ impl Random {
         }
         let default = view.default_choice();
         let others = Others::new(view, default);
-        // With nothing but steps, as nearly always, one number is enough.
+        // If only steps are possible, as almost always, one number is enough.
         let ticks = u64::from(others.ticks.count_ones());
         let rest = u64::from(others.steps_and_ipis.count_ones());
         if ticks != 0 && self.rng.below(ticks + rest) < ticks {
@@ -145,12 +143,12 @@ impl Random {
     }
 }
 
-/// What is possible and is not the default, as sets of CPUs.
+/// What is possible and not the default, as sets of CPUs.
 struct Others {
-    /// Who can step, and above those who can take an interrupt from another CPU.
+    /// The CPUs that can step, and in the upper bits those that can take an interrupt from another CPU.
     steps_and_ipis: u32,
     ticks: u32,
-    /// Who can be told of a frame: one at most.
+    /// The CPUs that can receive a frame: at most one.
     frames: u32,
 }
 const _: () = assert!(2 * Config::MAXCPUS <= 32, "two sets of CPUs are a word");

@@ -1,10 +1,10 @@
-//! Schedules that are known beforehand.
+//! Schedules that are known in advance.
 
 use super::{Answer, Strategy};
 use crate::machine::View;
 use crate::schedule::Deviation;
 
-/// Deviates where a list says, and nowhere else.
+/// Deviates at the points of a list, and nowhere else.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
     deviations: Vec<Deviation>,
@@ -27,7 +27,7 @@ impl Replay {
         self.next
     }
 
-    /// The first of the deviations that was not possible at its point, if one was not: there the default was kept.
+    /// The first deviation that was not possible at its point, if there is one: there the default was kept.
     pub fn impossible(&self) -> Option<usize> {
         self.impossible
     }

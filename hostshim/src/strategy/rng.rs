@@ -1,6 +1,6 @@
-//! Random numbers that are the same for ever: SplitMix64 (Steele, Lea and Flood, 2014).
+//! Random numbers that never change: SplitMix64 (Steele, Lea and Flood, 2014).
 //!
-//! Seeds stand in reports and in people's notes, so no library may change what they mean.
+//! Seeds appear in reports and notes, so their meaning must not depend on a library's version.
 
 /// A generator of random numbers.
 #[derive(Clone, Debug)]
@@ -9,7 +9,7 @@ pub struct Rng(u64);
 impl Rng {
     /// The generator for run number `run` of `seed`.
     pub fn new(seed: u64, run: u64) -> Rng {
-        // Two rounds apart, so that neighbours in seed and run have nothing in common.
+        // Two rounds apart, so that neighbouring seeds and runs have nothing in common.
         Rng(mix(mix(seed ^ 0x6a09_e667_f3bc_c909).wrapping_add(run)))
     }
 
@@ -27,7 +27,7 @@ impl Rng {
         ((u128::from(self.bits()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// True once in `odds` times.
+    /// True once in `odds` calls, on average.
     #[inline]
     pub fn once_in(&mut self, odds: u64) -> bool {
         self.below(odds) == 0
@@ -39,7 +39,7 @@ impl Rng {
         let count = u64::from(cpus.count_ones());
         let drawn = self.below(count);
         let mut rest = cpus;
-        // As many rounds whatever was drawn: nobody can predict a branch on that.
+        // The same number of iterations for every draw, so that the branch is predictable.
         for round in 1..count {
             let without = rest & (rest - 1);
             rest = std::hint::select_unpredictable(round <= drawn, without, rest);
@@ -58,7 +58,7 @@ fn mix(mut z: u64) -> u64 {
 mod tests {
     use super::*;
 
-    /// If this fails, every seed that anybody ever wrote down means something else.
+    /// If this fails, every seed that was ever written down has changed its meaning.
     #[test]
     fn the_stream_never_changes() {
         let mut reference = Rng(1_234_567);

@@ -2,35 +2,58 @@
 //!
 //! # Overview
 //!
-//! Each CPU has a wheel of callouts, a list of due ones (`cc_todo`) and a softint, *softclock*, that
-//! runs them **one after another**. A handler that blocks delays every other callout of its CPU: among
-//! them the timeouts that end the sleeps of LWPs.
+//! Each CPU has a wheel of callouts, a list of due ones (`cc_todo`), and a softint, *softclock*, that runs them **one
+//! after another**. A handler that blocks delays every other callout of its CPU, including the timeouts that end the
+//! sleeps of LWPs.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::callout::Callout;
+//! use kmod::kern::lwp::{Arg, curcpu};
+//! use kmod::kern::synch::kpause;
+//! use kmod::mem::{AtomicBool, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let expired = AtomicBool::new(false);
+//!     let timer = Callout::new();
+//!     timer.init(curcpu());
+//!     timer.reset(1, |expired| shared::<AtomicBool>(expired).store(true, Relaxed), Arg::of(&expired));
+//!     while !expired.load(Relaxed) {
+//!         kpause("timer", 1, None);
+//!     }
+//!     timer.halt(None); // the handler has returned
+//!     timer.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! `reset`, `schedule`, `stop`: any. `halt`, `barrier`: thread or softint; may wait. Handlers run in softclock:
-//! they may take adaptive mutexes and must not sleep otherwise.
+//! `reset`, `schedule`, `stop`: any. `halt`, `barrier`: thread or softint; may wait. Handlers run in softclock: they
+//! may take adaptive mutexes, and must not sleep otherwise.
 //!
 //! # Per-CPU operation
 //!
-//! A callout belongs to a CPU (`c_cpu`) and is protected by that CPU's `cc_lock`. A pending one stays
-//! where it is; one that is not is taken over by the CPU that schedules it, if its lock can be had.
+//! A callout belongs to a CPU (`c_cpu`) and is protected by that CPU's `cc_lock`. A pending callout stays on its CPU.
+//! A callout that is not pending moves to the CPU that schedules it, if the locks can be taken.
 //!
 //! # Invariants
 //!
 //! 1. PENDING: on the wheel or on `cc_todo` of `c_cpu`. FIRED: ran since it was last scheduled.
-//! 2. `cc_active` is the callout whose handler runs; the handler may free it.
-//! 3. A deadline that moves *later* leaves the callout where it is: it is found too early, and put back.
+//! 2. `cc_active` is the callout whose handler runs. The handler may free the callout.
+//! 3. A deadline that moves *later* leaves the callout in its bucket; it is found there too early, and put back.
 //! 4. Times are compared as wrapping differences.
-//! 5. After `halt` the handler does not run and will not, whatever it did while it was waited for.
+//! 5. After `halt` the handler neither runs nor will run, whatever it did while `halt` waited for it.
 //!
 //! # Differences from NetBSD
 //!
-//! A callout whose handler runs is not taken over by another CPU: `halt` would look for the handler
-//! there, find none and return while it runs. (NetBSD's `callout_schedule` does not look at `cc_active`.)
-//! All handlers are MP-safe; no BOUND callouts. The interlock of `halt` is typed. The wheel's
-//! size is a knob; so are its levels. A callout counts its runs ([`Callout::state`]), and can be waited for without
-//! being cancelled ([`Callout::barrier`]).
+//! A callout whose handler runs is not moved to another CPU. Otherwise `halt` would look for the handler there, find
+//! none, and return while it runs. (NetBSD's `callout_schedule` does not check `cc_active`.) All handlers are
+//! MP-safe; there are no BOUND callouts. The interlock of `halt` is typed. The size of the wheel and the number of
+//! its levels are configurable. A callout counts its runs ([`Callout::state`]). A caller can wait for a callout
+//! without cancelling it ([`Callout::barrier`]).
 //!
 //! # Sources
 //!
@@ -57,23 +80,23 @@ const PENDING: u32 = 1 << 0;
 const FIRED: u32 = 1 << 1;
 const INVOKING: u32 = 1 << 2;
 
-/// What a CPU has for its callouts (`struct callout_cpu`).
+/// The callouts of one CPU (`struct callout_cpu`).
 pub struct CalloutCpu {
     /// Protects everything here, and the callouts that belong to this CPU.
     pub(crate) cc_lock: Kmutex,
-    /// Due callouts, and those that were scheduled since the last softclock, in order.
+    /// Due callouts, and those scheduled since the last softclock, in order.
     cc_todo: Link,
     cc_ticks: Guarded<u32>,
     /// The callout whose handler runs.
     cc_active: Guarded<usize>,
-    /// Where that was scheduled: for reports, with contracts.
+    /// Where it was scheduled: for reports, with contracts.
     cc_scheduled: Private<Option<&'static Location<'static>>>,
     /// The LWP that runs handlers, while it does.
     cc_lwp: Guarded<Option<&'static Lwp>>,
     /// LWPs that wait in `halt`.
     cc_sleepq: Sleepq,
     cc_nwait: Guarded<u32>,
-    /// Callouts that are pending: for reports and for idle machines.
+    /// Number of pending callouts. For reports, and to decide whether an idle machine needs the clock.
     cc_npending: AtomicU32,
     cc_softint: Local<Option<Softint>>,
     /// The wheel: levels of buckets, one after another.
@@ -114,7 +137,7 @@ impl CalloutCpu {
         }
     }
 
-    /// Whether any callout is pending: at rest.
+    /// Whether any callout is pending. For checks at rest.
     pub(crate) fn pending(&self) -> bool {
         self.cc_npending.peek() > 0
     }
@@ -125,7 +148,7 @@ impl CalloutCpu {
         (active != 0).then(|| (active, self.cc_scheduled.get()))
     }
 
-    /// The first callout that is pending here and lies in the `size` bytes at `at`.
+    /// The first pending callout in the `size` bytes at `at`.
     fn pending_in(&self, at: usize, size: usize) -> Option<&'static Callout> {
         let lists = core::iter::once(&self.cc_todo).chain(self.cc_wheel.peek());
         lists.flat_map(Link::peek).find_map(|link| {
@@ -134,7 +157,7 @@ impl CalloutCpu {
         })
     }
 
-    /// Who runs handlers here just now: for reports.
+    /// The LWP that runs handlers here now. For reports.
     pub(crate) fn peek_lwp(&self) -> Option<&'static Lwp> {
         self.cc_lwp.peek()
     }
@@ -144,14 +167,14 @@ impl CalloutCpu {
         &self.cc_wheel.get()[level * slots + (slot as usize & (slots - 1))]
     }
 
-    /// The bucket in which a callout waits that is due at `time`, more than 0 ticks from now.
+    /// The bucket for a callout that is due at `time`, more than 0 ticks from now.
     fn place(&self, time: u32) -> &'static Link {
         let delta = time.wrapping_sub(self.cc_ticks.get());
         let top = self.cc_levels - 1;
         let level = (0..top)
             .find(|level| u64::from(delta) < 1u64 << (self.cc_bits * (*level as u32 + 1)))
             .unwrap_or(top);
-        // Beyond the wheel's reach it waits in the last bucket to come round, and is put back from there.
+        // A time beyond the wheel's range goes to the last bucket to be reached, and is put back from there.
         let reach = (1u64 << (self.cc_bits * self.cc_levels as u32)) - 1;
         let time = if u64::from(delta) > reach {
             self.cc_ticks.get().wrapping_add(reach as u32)
@@ -162,7 +185,8 @@ impl CalloutCpu {
     }
 }
 
-/// The ticks that the callouts of a CPU have seen: a callout that was scheduled at tick `t` for `n` is due at `t + n`.
+/// The ticks that the callouts of a CPU have counted: a callout that was scheduled at tick `t` for `n` ticks is due
+/// at `t + n`.
 ///
 /// Context: any.
 pub fn ticks(ci: &Cpu) -> u32 {
@@ -205,7 +229,7 @@ pub struct Callout {
     c_arg: Guarded<Arg>,
     /// How often it has run.
     c_runs: Guarded<u32>,
-    /// Where it was scheduled last: for reports, with contracts. The lock protects it, too.
+    /// Where it was last scheduled: for reports, with contracts. The lock protects it, too.
     c_scheduled: Private<Option<&'static Location<'static>>>,
 }
 
@@ -225,16 +249,16 @@ impl fmt::Display for At {
     }
 }
 
-/// What a callout is up to, at one moment.
+/// The state of a callout at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CalloutState {
-    /// The CPU that it belongs to, by whose ticks it is due.
+    /// The CPU that it belongs to, whose ticks decide when it is due.
     pub cpu: usize,
     /// Whether it will run.
     pub pending: bool,
-    /// Whether its handler runs: it was taken off the list, and has not returned. It may be pending again.
+    /// Whether its handler runs: it was taken off the list and has not returned. The callout may be pending again.
     pub running: bool,
-    /// How often it has run, the handler that runs now included.
+    /// How often it has run, including a handler that runs now.
     pub runs: u32,
 }
 
@@ -255,7 +279,7 @@ impl Default for Arg {
 }
 
 impl Callout {
-    /// A callout that is still to be initialized ([`init`](Self::init)).
+    /// Creates a callout, which must be initialized ([`init`](Self::init)) before use.
     pub const fn new() -> Self {
         Callout {
             c_link: Link::new(),
@@ -269,16 +293,16 @@ impl Callout {
         }
     }
 
-    /// Makes it usable; it begins on `ci` (`callout_init`).
+    /// Initializes the callout, on `ci` (`callout_init`).
     ///
-    /// Context: any; nobody else knows the callout yet.
+    /// Context: any; no other thread knows the callout yet.
     pub fn init(&self, ci: &'static Cpu) {
         self.c_flags.set(0);
-        // Last: who finds the CPU finds the rest.
+        // Last: an LWP that sees the CPU also sees the rest.
         self.c_cpu.store_fused(Some(ci), Release);
     }
 
-    /// Sets what it runs (`callout_setfunc`).
+    /// Sets the function that it runs (`callout_setfunc`).
     ///
     /// Context: any; the callout is not pending.
     pub fn setfunc(&self, func: fn(Arg), arg: Arg) {
@@ -363,7 +387,7 @@ impl Callout {
         if flags & PENDING != 0 {
             let cc = &ci.ci_callout;
             let time = cc.cc_ticks.get().wrapping_add(ticks);
-            // Later: it is found where it is and put back. Earlier: it must be looked at anew.
+            // Later: it stays where it is and is put back when found. Earlier: it must be placed again.
             if (time.wrapping_sub(self.c_time.get()) as i32) < 0 {
                 self.c_link.remove();
                 cc.cc_todo.append(&self.c_link);
@@ -388,7 +412,7 @@ impl Callout {
         ci.ci_callout.cc_lock.spin_exit();
     }
 
-    /// Takes it off the wheel if it is pending. The callout is locked.
+    /// Removes it from the wheel if it is pending. The callout is locked.
     fn unlink(&self, cc: &CalloutCpu) {
         let flags = self.c_flags.get();
         if flags & PENDING != 0 {
@@ -399,9 +423,9 @@ impl Callout {
         self.c_flags.set(flags & !(PENDING | FIRED));
     }
 
-    /// Keeps it from running if it is not running yet (`callout_stop`).
+    /// Cancels the callout if its handler has not started (`callout_stop`). Does not wait.
     ///
-    /// True if it had *fired* since it was last scheduled: not whether it was pending. Does not wait.
+    /// Returns true if the callout had *fired* since it was last scheduled; this is not whether it was pending.
     /// Context: any.
     #[track_caller]
     pub fn stop(&self) -> bool {
@@ -412,10 +436,11 @@ impl Callout {
         fired
     }
 
-    /// Keeps it from running and waits for a handler that runs already (`callout_halt`).
+    /// Cancels the callout, and waits for its handler if that is running (`callout_halt`).
     ///
-    /// `interlock` is released while it waits. True if it had to wait. From the handler itself it does not wait.
-    /// Context: thread or softint; `interlock` held; no other lock that the handler takes.
+    /// `interlock` is released while it waits. Returns true if it had to wait. When called from the handler itself,
+    /// it does not wait.
+    /// Context: thread or softint; `interlock` held; no other lock held that the handler takes.
     /// Panics: contracts `callout-context`, `callout-interlock`.
     #[track_caller]
     pub fn halt(&self, interlock: Option<&Kmutex>) -> bool {
@@ -445,7 +470,7 @@ impl Callout {
             }
             waited = true;
             if let Some(interlock) = interlock.filter(|_| interlock_held) {
-                // The handler may wait for the interlock: give it up, and look again.
+                // The handler may need the interlock: release it, and check again.
                 cc.cc_lock.spin_exit();
                 interlock.exit();
                 interlock_held = false;
@@ -459,7 +484,7 @@ impl Callout {
         waited
     }
 
-    /// [`halt`](Self::halt) without an interlock, of a callout whose handler waits for nothing.
+    /// [`halt`](Self::halt) without an interlock, for a callout whose handler never waits.
     #[track_caller]
     pub(crate) fn halt_unlocked(&self) -> bool {
         self.halt_unrecorded(None)
@@ -495,9 +520,9 @@ impl Callout {
             && !cc.cc_lwp.get().is_some_and(|l| core::ptr::eq(l, curlwp()))
     }
 
-    /// Ends the use of a callout (`callout_destroy`).
+    /// Destroys a callout (`callout_destroy`).
     ///
-    /// Who uses it afterwards is found out (contract `callout-init`).
+    /// Later uses are detected (contract `callout-init`).
     /// Context: any. Panics (contract `callout-destroy`) if it is pending, or its handler runs elsewhere.
     #[track_caller]
     pub fn destroy(&self) {
@@ -534,13 +559,14 @@ impl Callout {
         self.flags() & (PENDING | FIRED) != 0
     }
 
-    /// Whether its handler was begun and has not acknowledged it ([`ack`](Self::ack)) (`callout_invoking`). Context: any.
+    /// Whether its handler was started and has not acknowledged that ([`ack`](Self::ack)) (`callout_invoking`).
+    /// Context: any.
     #[track_caller]
     pub fn invoking(&self) -> bool {
         self.flags() & INVOKING != 0
     }
 
-    /// Says, from the handler, that it was begun (`callout_ack`). Context: its handler.
+    /// Called by the handler: acknowledges that it was started (`callout_ack`). Context: its handler.
     #[track_caller]
     pub fn ack(&self) {
         let ci = self.lock();
@@ -548,8 +574,8 @@ impl Callout {
         ci.ci_callout.cc_lock.spin_exit();
     }
 
-    /// Whether it is pending, whether its handler runs, and how often it has run: at one moment, for those that keep an
-    /// account of their callouts. Context: any.
+    /// Whether it is pending, whether its handler runs, and how often it has run, all at one moment. For callers that
+    /// track their callouts. Context: any.
     #[track_caller]
     pub fn state(&self) -> CalloutState {
         let ci = self.lock();
@@ -592,9 +618,9 @@ fn assert_may_wait(what: &str) {
     );
 }
 
-/// Sees to it that no callout is pending in the `size` bytes at `at`, which are freed next.
+/// Asserts that no callout is pending in the `size` bytes at `at`, which are about to be freed.
 ///
-/// Panics (contract `callout-freed`) if one is: softclock would look at freed memory.
+/// Panics (contract `callout-freed`) if one is: softclock would access freed memory.
 #[inline(always)]
 #[track_caller]
 pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
@@ -609,7 +635,8 @@ pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
 #[track_caller]
 fn assert_none_pending_on(ci: &'static Cpu, at: usize, size: usize, what: &'static str) {
     let cc = &ci.ci_callout;
-    // Where CPUs take turns the lists are whole at every step, and the lock would order what it is not meant to order.
+    // If CPUs take turns, the lists are consistent at every step, and the lock would order accesses that it must not
+    // order.
     let locks = !machine::takes_turns();
     if locks {
         cc.cc_lock.spin_enter();
@@ -632,7 +659,7 @@ fn assert_none_pending_on(ci: &'static Cpu, at: usize, size: usize, what: &'stat
     }
 }
 
-/// Sleeps until the handler that runs on `ci` has ended. `cc_lock` is held, and released.
+/// Sleeps until the handler that runs on `ci` has ended. `cc_lock` is held on entry, and released.
 #[track_caller]
 fn wait_for_handler(ci: &'static Cpu) {
     let cc = &ci.ci_callout;
@@ -657,7 +684,7 @@ fn wait_for_handler(ci: &'static Cpu) {
     sleepq::block(0);
 }
 
-/// A tick: turns the wheel, and schedules softclock if something is due. From the clock interrupt.
+/// Handles a tick: turns the wheel, and schedules softclock if a callout is due. Called from the clock interrupt.
 pub(crate) fn hardclock(ci: &'static Cpu) {
     let cc = &ci.ci_callout;
     cc.cc_lock.spin_enter();
@@ -688,7 +715,7 @@ fn softclock(_: Arg) {
     while let Some(first) = cc.cc_todo.first() {
         let c = Callout::at(first);
         c.c_link.remove();
-        // Unsigned difference first, so that it stays right when the ticks wrap.
+        // The unsigned difference comes first, so that the result is right when the ticks wrap.
         let delta = c.c_time.get().wrapping_sub(cc.cc_ticks.get()) as i32;
         if delta > 0 {
             cc.place(c.c_time.get()).append(&c.c_link);
@@ -700,7 +727,7 @@ fn softclock(_: Arg) {
     cc.cc_lock.spin_exit();
 }
 
-/// Runs one handler. `cc_lock` is held before and after, not meanwhile. Panics: contract `callout-flags`.
+/// Runs one handler. `cc_lock` is held before and after, but not during the call. Panics: contract `callout-flags`.
 fn fire(ci: &'static Cpu, c: &'static Callout) {
     let cc = &ci.ci_callout;
     let flags = c.c_flags.get();
@@ -739,7 +766,7 @@ fn fire(ci: &'static Cpu, c: &'static Callout) {
     }
     order::callout_ends(addr);
     cc.cc_lock.spin_enter();
-    // The handler may have freed the callout: it is not touched any more.
+    // The handler may have freed the callout, so it is not touched any more.
     cc.cc_active.set(0);
     if cc.cc_nwait.get() > 0 {
         cc.cc_nwait.set(0);

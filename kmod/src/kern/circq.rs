@@ -1,7 +1,7 @@
 //! Circular lists without allocation: the buckets of the callout wheel.
 //!
-//! A list is a [`Link`] that points to itself when empty; an element is a link inside something
-//! larger. Elements are taken off without a look at the list's head.
+//! A list is a [`Link`] that points to itself when empty; an element is a link inside a larger object. Elements are
+//! removed without access to the list's head.
 //!
 //! All links of a list are protected by one spin mutex, which the caller holds.
 
@@ -53,7 +53,7 @@ impl Link {
         (next != self.addr()).then_some(next)
     }
 
-    /// The address of the element behind the one at `addr`, which is on this list.
+    /// The address of the element after the one at `addr`, which is on this list.
     pub(crate) fn after(&self, addr: usize) -> Option<usize> {
         let next = self.at(addr).next.get();
         (next != self.addr()).then_some(next)
@@ -67,7 +67,7 @@ impl Link {
         })
     }
 
-    /// Puts `element` behind the last.
+    /// Appends `element`.
     pub(crate) fn append(&self, element: &Link) {
         let last = self.prev.get();
         element.next.set(self.addr());
@@ -76,7 +76,7 @@ impl Link {
         self.prev.set(element.addr());
     }
 
-    /// Puts all elements of `other` behind the last, and leaves `other` empty.
+    /// Appends all elements of `other`, and leaves `other` empty.
     pub(crate) fn append_all(&self, other: &Link) {
         if other.is_empty() {
             return;
@@ -90,7 +90,7 @@ impl Link {
         other.init();
     }
 
-    /// Takes this element off its list.
+    /// Removes this element from its list.
     pub(crate) fn remove(&self) {
         let (before, after) = (self.prev.get(), self.next.get());
         self.at(before).next.set(after);

@@ -1,7 +1,7 @@
 //! hardclock(9): the tick.
 //!
-//! Every CPU has its own clock interrupt, at IPL_SCHED, `hz` times a second. It turns the callout
-//! wheel of its CPU and charges the LWP that it found running. CPU 0 counts the time.
+//! Every CPU has its own clock interrupt, at IPL_SCHED, `hz` times a second. It turns the callout wheel of its CPU
+//! and charges the running LWP. CPU 0 counts the time.
 //!
 //! Sources: hardclock(9); `sys/kern/kern_clock.c`.
 
@@ -11,9 +11,9 @@ use crate::kern::cpu::Cpu;
 use crate::kern::{callout, sched};
 use crate::kernel::Kernel;
 
-/// Ticks since the kernel was booted, as CPU 0 counts them: they wrap.
+/// Ticks since the kernel was booted, as counted by CPU 0. They wrap.
 ///
-/// Context: any. Reading the time is no step: whoever does takes it for roughly now.
+/// Context: any. Reading the time is not a step: callers must treat it as approximate.
 pub fn getticks(kernel: &Kernel) -> u32 {
     kernel.ticks.load(Relaxed)
 }

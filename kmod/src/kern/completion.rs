@@ -1,29 +1,50 @@
-//! completion: waiting for an event that somebody else brings about.
+//! completion: waiting for an event that another thread or interrupt causes.
 //!
 //! # Overview
 //!
-//! One side waits ([`Completion::wait`]), the other says that it is done ([`Completion::complete`]), in whichever order.
-//! Each call of `complete` lets one waiter go on; [`Completion::complete_all`] lets all go on, those that come later too.
+//! One side waits ([`Completion::wait`]), the other reports that it is done ([`Completion::complete`]), in either
+//! order. Each call of `complete` lets one waiter continue; [`Completion::complete_all`] lets all continue, including
+//! later ones.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::completion::Completion;
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::spl::Ipl;
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let ready = Completion::new("ready", Ipl::None);
+//!     let worker = thread(|ready| shared::<Completion>(ready).complete(), Arg::of(&ready));
+//!     ready.wait();
+//!     kthread_join(worker);
+//!     ready.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! `complete`, `complete_all`, `done`, `try_wait`: any, at the level given to [`Completion::new`] at most. `wait`,
+//! `complete`, `complete_all`, `done`, `try_wait`: any, at most at the level given to [`Completion::new`]. `wait`,
 //! `wait_timeout`: thread that may sleep.
 //!
 //! # Invariants
 //!
-//! 1. A completion is not lost: it is counted, and who waits later finds it.
-//! 2. When a wait returns, who completed does not touch the completion any more. So it may lie in an object that
-//!    the waiter frees, or on the waiter's stack.
+//! 1. A completion is not lost: it is counted, and a later wait finds it.
+//! 2. When a wait returns, the completing side does not touch the completion any more. So it may be part of an object
+//!    that the waiter frees, or on the waiter's stack.
 //!
 //! # When to use something else
 //!
-//! For units that come and go: [`sema`](crate::kern::sema). To wait for the end of a thread: `kthread_join`.
+//! For units that are taken and returned: [`sema`](crate::kern::sema). To wait for the end of a thread:
+//! `kthread_join`.
 //!
 //! # Differences from NetBSD
 //!
-//! NetBSD has none but in its copy of Linux' drivers. This has the calls of Linux, and is made of a mutex and a condition
-//! variable; Linux has a spin lock and a wait queue. No interruptible waits.
+//! NetBSD has none, except in its copy of Linux's drivers. This has the calls of Linux, and consists of a mutex and a
+//! condition variable; Linux uses a spin lock and a wait queue. No interruptible waits.
 //!
 //! # Sources
 //!
@@ -36,10 +57,10 @@ use crate::kern::sleepq::Woken;
 use crate::kern::spl::Ipl;
 use crate::mem::Plain;
 
-/// All that wait, now or later.
+/// All waits, now or later.
 const ALL: u32 = u32::MAX;
 
-/// An event that is waited for (`struct completion`).
+/// An event that threads wait for (`struct completion`).
 pub struct Completion {
     lock: Kmutex,
     wait: Kcondvar,
@@ -50,7 +71,8 @@ pub struct Completion {
 crate::fields!(Completion { lock, wait, done });
 
 impl Completion {
-    /// An event that has not happened, and is completed at `ipl` at most (`init_completion`). `name` is for reports.
+    /// Creates a completion for an event that has not happened, which is completed at most at level `ipl`
+    /// (`init_completion`). `name` is for reports.
     pub const fn new(name: &'static str, ipl: Ipl) -> Self {
         Completion {
             lock: Kmutex::new(name, ipl),
@@ -59,18 +81,18 @@ impl Completion {
         }
     }
 
-    /// Ends the use of a completion. Linux has no such call.
+    /// Destroys a completion. Linux has no such call.
     ///
-    /// Context: any; nobody else uses it. Panics (contract `cv-waiters`) if somebody waits.
+    /// Context: any; no other thread uses it. Panics (contract `cv-waiters`) if a thread waits.
     #[track_caller]
     pub fn destroy(&self) {
         self.wait.destroy();
         self.lock.destroy();
     }
 
-    /// Lets one waiter go on: who waits longest, or the next who comes (`complete`).
+    /// Lets one waiter continue: the one that has waited longest, or the next one (`complete`).
     ///
-    /// Context: any, at the level given to [`new`](Self::new) at most.
+    /// Context: any, at most at the level given to [`new`](Self::new).
     #[track_caller]
     pub fn complete(&self) {
         self.lock.enter();
@@ -82,9 +104,9 @@ impl Completion {
         self.lock.exit();
     }
 
-    /// Lets all go on that wait, and all that come, until [`reinit`](Self::reinit) (`complete_all`).
+    /// Lets all current and later waiters continue, until [`reinit`](Self::reinit) (`complete_all`).
     ///
-    /// Context: any, at the level given to [`new`](Self::new) at most.
+    /// Context: any, at most at the level given to [`new`](Self::new).
     #[track_caller]
     pub fn complete_all(&self) {
         self.lock.enter();
@@ -93,7 +115,7 @@ impl Completion {
         self.lock.exit();
     }
 
-    /// The event is to happen again (`reinit_completion`). Context: nobody waits or completes.
+    /// Prepares it for another event (`reinit_completion`). Context: no thread waits or completes.
     #[track_caller]
     pub fn reinit(&self) {
         self.done.set(0);
@@ -112,8 +134,8 @@ impl Completion {
         self.lock.exit();
     }
 
-    /// Waits until it is completed, or for a sleep of `ticks` ticks, at least one (`wait_for_completion_timeout`). Whether
-    /// it was completed.
+    /// Waits until it is completed, or for a sleep of `ticks` ticks, at least one (`wait_for_completion_timeout`).
+    /// Returns whether it was completed.
     ///
     /// Context: thread that may sleep. Panics: as [`Kcondvar::wait`].
     #[track_caller]
@@ -128,9 +150,10 @@ impl Completion {
         completed
     }
 
-    /// As [`wait`](Self::wait), if that needs no waiting (`try_wait_for_completion`). Whether it was completed.
+    /// As [`wait`](Self::wait), if that is possible without waiting (`try_wait_for_completion`). Returns whether it
+    /// was completed.
     ///
-    /// Context: any, at the level given to [`new`](Self::new) at most.
+    /// Context: any, at most at the level given to [`new`](Self::new).
     #[track_caller]
     pub fn try_wait(&self) -> bool {
         self.lock.enter();
@@ -141,7 +164,7 @@ impl Completion {
 
     /// Whether a wait would return at once (`completion_done`).
     ///
-    /// Context: any, at the level given to [`new`](Self::new) at most.
+    /// Context: any, at most at the level given to [`new`](Self::new).
     #[track_caller]
     pub fn done(&self) -> bool {
         self.lock.enter();
@@ -150,7 +173,7 @@ impl Completion {
         done
     }
 
-    /// Uses a completion up, if there is one. The lock is held.
+    /// Takes a completion, if there is one. The lock is held.
     fn take(&self) -> bool {
         let done = self.done.get();
         if done != 0 && done != ALL {

@@ -2,21 +2,64 @@
 //!
 //! # Overview
 //!
-//! An LWP waits on a condition variable while it holds a mutex, the *interlock*; the wait releases
-//! it and takes it again. Wake-ups are hints: callers test their predicate in a loop.
+//! An LWP waits on a condition variable while it holds a mutex, the *interlock*. The wait releases the interlock and
+//! enters it again before it returns. Wake-ups are hints: callers test their predicate in a loop.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::condvar::Kcondvar;
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::mutex::Kmutex;
+//! use kmod::kern::spl::Ipl;
+//! use kmod::mem::Plain;
+//! use kmod::scenario::classics::shared;
+//!
+//! struct Mailbox {
+//!     lock: Kmutex,
+//!     arrived: Kcondvar,
+//!     mail: Plain<Option<u32>>,
+//! }
+//!
+//! fn deliver(mailbox: Arg) {
+//!     let mailbox: &Mailbox = shared(mailbox);
+//!     mailbox.lock.enter();
+//!     mailbox.mail.set(Some(7));
+//!     mailbox.arrived.signal();
+//!     mailbox.lock.exit();
+//! }
+//!
+//! run(|| {
+//!     let mailbox = Mailbox {
+//!         lock: Kmutex::new("mailbox", Ipl::None),
+//!         arrived: Kcondvar::new("mail"),
+//!         mail: Plain::new(None),
+//!     };
+//!     let postman = thread(deliver, Arg::of(&mailbox));
+//!     mailbox.lock.enter();
+//!     while mailbox.mail.get().is_none() {
+//!         mailbox.arrived.wait(&mailbox.lock);
+//!     }
+//!     mailbox.lock.exit();
+//!     kthread_join(postman);
+//!     mailbox.arrived.destroy();
+//!     mailbox.lock.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! `wait*`: thread that may sleep, never a softint. `signal`, `broadcast`: any context from which
-//! the interlock can be held; the interlock is held, or was released just now.
+//! `wait*`: thread that may sleep, never a softint. `signal`, `broadcast`: any context in which the interlock can be
+//! held; the interlock is held, or was released just before.
 //!
 //! # Invariants
 //!
 //! 1. A waiter is on the queue before it releases the interlock.
-//! 2. `signal` and `broadcast` look at the queue without its lock first: right because the caller
-//!    holds, or held, the interlock. So a queue with waiters never looks empty, even for a moment.
+//! 2. `signal` and `broadcast` first check the queue without its lock. This is correct because the caller holds, or
+//!    held, the interlock. So a queue with waiters never appears empty, even for a moment.
 //! 3. A waiter does not touch the condition variable after it was woken: the waker may destroy it.
-//!
 //! # Differences from NetBSD
 //!
 //! No interruptible waits. Timeouts are in ticks.
@@ -33,7 +76,7 @@ use crate::kern::sleepq::{self, Sleepq, SyncObj, Woken};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, Mark};
 
-/// Locks for the queues of condition variables, by hash. A power of two.
+/// Number of locks for the queues of condition variables, chosen by hash. A power of two.
 const LOCKS: usize = 8;
 
 /// The table of a kernel (`sleepq_hashlock`).
@@ -62,7 +105,7 @@ impl crate::machine::Described for Kcondvar {
 }
 
 impl Kcondvar {
-    /// A condition variable; `wmesg` says what its waiters wait for (`cv_init`).
+    /// Creates a condition variable; `wmesg` says what its waiters wait for (`cv_init`).
     pub const fn new(wmesg: &'static str) -> Self {
         Kcondvar {
             cv_sleepq: Sleepq::new(),
@@ -98,9 +141,9 @@ impl Kcondvar {
         unsafe { &*core::ptr::from_ref(&self.cv_sleepq) }
     }
 
-    /// Ends the use of a condition variable (`cv_destroy`).
+    /// Destroys a condition variable (`cv_destroy`).
     ///
-    /// Context: any. Panics (contract `cv-waiters`) if somebody waits on it.
+    /// Context: any. Panics (contract `cv-waiters`) if a thread waits on it.
     #[track_caller]
     pub fn destroy(&self) {
         contract!(
@@ -113,7 +156,7 @@ impl Kcondvar {
         );
     }
 
-    /// Waits until it is woken (`cv_wait`). Wakes spuriously.
+    /// Waits until it is woken (`cv_wait`). Spurious wake-ups are possible.
     ///
     /// Context: thread that may sleep, `interlock` held and no other spin mutex. Panics: contracts `cv-context`,
     /// `cv-softint`, `cv-interlock`, `sleepable`.
@@ -124,7 +167,7 @@ impl Kcondvar {
         interlock.enter();
     }
 
-    /// Waits until it is woken, or `timeout_ticks` ticks are over (0: never) (`cv_timedwait`).
+    /// Waits until it is woken, or until `timeout_ticks` ticks have passed (0: no timeout) (`cv_timedwait`).
     ///
     /// Callers test their predicate whatever the result is.
     /// Context, panics: as [`wait`](Self::wait).
@@ -136,7 +179,7 @@ impl Kcondvar {
         woken
     }
 
-    /// `cv_enter`: on the queue, then off the interlock.
+    /// `cv_enter`: puts the caller on the queue, then releases the interlock.
     #[track_caller]
     fn enter(&self, interlock: &Kmutex) {
         let l = curlwp();
@@ -182,9 +225,9 @@ impl Kcondvar {
         }
     }
 
-    /// Wakes the most important waiter, if there is one (`cv_signal`).
+    /// Wakes the waiter of the highest priority, if there is one (`cv_signal`).
     ///
-    /// Context: the interlock is held, or was released just now.
+    /// Context: the interlock is held, or was released just before.
     #[track_caller]
     pub fn signal(&self) {
         let sleepers = self.cv_sleepq.has_sleepers();
@@ -216,7 +259,7 @@ impl Kcondvar {
         }
     }
 
-    /// Whether somebody waits (`cv_has_waiters`): for assertions.
+    /// Whether a thread waits (`cv_has_waiters`). For assertions.
     #[track_caller]
     pub fn has_waiters(&self) -> bool {
         self.cv_sleepq.has_sleepers()

@@ -1,7 +1,7 @@
 //! Contracts: NetBSD's KASSERTs, as sentences.
 //!
-//! A contract has a name (a stable word, `mutex-owned`) and a message that states the rule with
-//! the values in it. Without the feature `contracts` the condition is not evaluated.
+//! A contract has a name (for example `mutex-owned`) and a message that states the rule with the values that broke
+//! it. Without the feature `contracts` the condition is not evaluated. [`crate::contracts`] explains every contract.
 
 /// Stops the kernel unless the condition holds: `contract!(held, "mutex-owned", "{} is not held", name)`.
 #[macro_export]

@@ -1,7 +1,7 @@
-//! cpu(9): what each CPU has of its own.
+//! cpu(9): the state of each CPU.
 //!
-//! Most of it is touched by its own CPU alone (`Local`); what others may look at is atomic or lies
-//! under the CPU's scheduler lock ([`Schedstate`]).
+//! Most of it is touched by its own CPU alone (`Local`). Fields that other CPUs read are atomic, or protected by the
+//! CPU's scheduler lock ([`Schedstate`]).
 
 use crate::config::Config;
 use crate::kern::callout::CalloutCpu;
@@ -17,7 +17,7 @@ use crate::mem::{AtomicRef, AtomicU32, Local};
 
 /// A CPU (`struct cpu_info`).
 pub struct Cpu {
-    /// The LWP that runs here. Others look at it to see whether a lock's owner is running.
+    /// The LWP that runs here. Other CPUs read it to see whether a lock's owner is running.
     pub(crate) ci_curlwp: AtomicRef<Lwp>,
     /// Interrupt priority level, a number of [`crate::kern::spl::Ipl`].
     pub(crate) ci_ilevel: Local<u8>,
@@ -27,15 +27,15 @@ pub struct Cpu {
     pub(crate) ci_mtx_count: Local<i32>,
     /// The level at which the outermost spin mutex was entered.
     pub(crate) ci_mtx_oldspl: Local<u8>,
-    /// What is asserted or triggered here and masked, and whether the scheduler wants the CPU.
+    /// Interrupts that are asserted or triggered here but masked, and whether the scheduler wants the CPU.
     pub(crate) ci_ipending: AtomicU32,
-    /// Whether, and how urgently, this CPU should look at its run queue: bits of [`crate::kern::sched::resched`].
+    /// Whether, and how urgently, this CPU should check its run queue: bits of [`crate::kern::sched::resched`].
     pub(crate) ci_want_resched: AtomicU32,
-    /// Inter-processor interrupts that were sent here and not yet served: bits by [`crate::kern::ipi`] number.
+    /// Inter-processor interrupts that were sent here and not yet handled: bits by [`crate::kern::ipi`] number.
     pub(crate) ci_ipis: AtomicU32,
     /// Read sections of pserialize(9) that are open here.
     pub(crate) ci_psz_read_depth: Local<u32>,
-    /// The LWP that the running one took over from, if its lock is still to be released.
+    /// The LWP that ran before the current one, if its lock is still to be released.
     pub(crate) ci_prevlwp: Local<Option<&'static Lwp>>,
     /// The scheduler's part.
     pub(crate) ci_schedstate: Schedstate,
@@ -108,7 +108,7 @@ impl Cpu {
         self.ci_kernel
     }
 
-    /// The idle LWP's context: where the CPU begins.
+    /// The idle LWP's context, in which the CPU starts.
     pub fn idle_context(&self) -> Context {
         self.idle().context()
     }

@@ -1,10 +1,10 @@
-//! epoch_call: an object is freed when no reader can see it any more, and nobody waits for that.
+//! epoch_call: deferred free. An object is freed when no reader can see it any more, and no thread waits for that.
 //!
 //! # Overview
 //!
-//! Readers are read sections of [`pserialize`]. A writer that takes an object off a list
-//! need not wait for them, and need not be able to: it hands the object to [`Epoch::call`], with the function that
-//! frees it. That function runs in a thread, when every section that could have seen the object has ended.
+//! Readers are read sections of [`pserialize`]. A writer that removes an object from a list does not wait for them,
+//! and need not be able to sleep: it passes the object to [`Epoch::call`], with the function that frees it. That
+//! function runs in a thread, when every section that could have seen the object has ended.
 //!
 //! ```text
 //! writer                      worker
@@ -14,31 +14,58 @@
 //!                             free(object), and the others
 //! ```
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::epoch::{Epoch, EpochContext};
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::kern::lwp::{Arg, curlwp};
+//! use kmod::scenario::classics::shared;
+//!
+//! struct Route {
+//!     context: EpochContext,
+//! }
+//!
+//! fn free(route: Arg) {
+//!     // SAFETY: it came from `kmem_alloc`, and no reader can see it any more.
+//!     unsafe { kmem_free(shared::<Route>(route)) };
+//! }
+//!
+//! run(|| {
+//!     let epoch = Epoch::create(curlwp().kernel(), "routes").expect("memory");
+//!     let route = kmem_alloc("route", Route { context: EpochContext::new() }).expect("memory");
+//!     // ... the route was in a list, and has just been removed from it ...
+//!     epoch.call(&route.context, free, Arg::of(route)); // does not wait
+//!     epoch.free(); // waits for all calls
+//! });
+//! ```
+//!
 //! # Contexts
 //!
 //! | call | context |
 //! |---|---|
 //! | [`Epoch::create`] | thread, or boot |
-//! | [`Epoch::call`] | any, at IPL_VM at most; in a read section too |
-//! | [`Epoch::wait`], [`Epoch::drain_callbacks`], [`Epoch::free`] | thread that may sleep, in no read section |
+//! | [`Epoch::call`] | any, at most at IPL_VM; also in a read section |
+//! | [`Epoch::wait`], [`Epoch::drain_callbacks`], [`Epoch::free`] | thread that may sleep, outside any read section |
 //! | the function | thread that may sleep |
 //!
 //! # Invariants
 //!
-//! 1. A function runs after the end of each section that was open when it was handed over.
-//! 2. Functions run one after another, in the order in which they were handed over.
+//! 1. A function runs after the end of each section that was open at its call.
+//! 2. Functions run one after another, in the order of their calls.
 //! 3. The worker does not touch a context once it has called its function, which may free it.
 //!
 //! # When to use something else
 //!
-//! A writer that can sleep and frees one object: [`Pserialize::perform`]. A reader that sleeps with the
+//! For a writer that can sleep and frees one object: [`Pserialize::perform`]. For a reader that sleeps with the
 //! object: [`psref`](crate::kern::psref), [`localcount`](crate::kern::localcount).
 //!
 //! # Differences from NetBSD
 //!
-//! NetBSD has none. The calls are those of FreeBSD's epoch(9), of which Linux' `call_rcu` and `rcu_barrier` are the like;
-//! made here of pserialize(9) and workqueue(9). There is one worker for each epoch, where FreeBSD has one for each CPU,
-//! which polls. No preemptible epochs.
+//! NetBSD has none. The calls are those of FreeBSD's epoch(9); Linux's `call_rcu` and `rcu_barrier` are similar. Here
+//! they use pserialize(9) and workqueue(9). Each epoch has one worker; FreeBSD has one per CPU, which polls. No
+//! preemptible epochs.
 //!
 //! # Sources
 //!
@@ -54,7 +81,7 @@ use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{Guarded, Local};
 
-/// What an object that is handed over must have room for (`struct epoch_context`).
+/// The part of an object that is needed for a call (`struct epoch_context`).
 pub struct EpochContext {
     ec_next: Guarded<Option<&'static EpochContext>>,
     ec_func: Guarded<Option<fn(Arg)>>,
@@ -68,7 +95,7 @@ crate::fields!(EpochContext {
 });
 
 impl EpochContext {
-    /// One that was handed to nobody.
+    /// A context that was not used in a call.
     pub const fn new() -> Self {
         EpochContext {
             ec_next: Guarded::new(None),
@@ -84,7 +111,7 @@ impl Default for EpochContext {
     }
 }
 
-/// What was handed over and not yet taken, in order. Under `ep_lock`.
+/// The calls that the worker has not taken, in order. Protected by `ep_lock`.
 struct List {
     first: Guarded<Option<&'static EpochContext>>,
     last: Guarded<Option<&'static EpochContext>>,
@@ -99,7 +126,7 @@ pub struct Epoch {
     ep_psz: Pserialize,
     /// Enqueued while there are calls that the worker has not taken.
     ep_work: Work,
-    /// Set before anybody else knows the epoch.
+    /// Set before the epoch is known to others.
     ep_wq: Local<Option<&'static Workqueue>>,
 }
 
@@ -112,7 +139,7 @@ crate::fields!(Epoch {
 });
 
 impl Epoch {
-    /// An epoch with its worker (`epoch_alloc`). `name` is for reports. `None` if there is no memory.
+    /// Creates an epoch with its worker (`epoch_alloc`). `name` is for reports. Returns `None` if there is no memory.
     ///
     /// Context: thread that may sleep, or boot.
     #[track_caller]
@@ -149,10 +176,10 @@ impl Epoch {
         }
     }
 
-    /// Has `func(arg)` run when every read section that is open now has ended (`epoch_call`).
+    /// Runs `func(arg)` when every read section that is open now has ended (`epoch_call`).
     ///
-    /// `ctx` is the epoch's until then: it is part of the object that `func` frees.
-    /// Context: any, at IPL_VM at most. Panics (contract `workqueue-ipl`) above that.
+    /// `ctx` belongs to the epoch until then: it is part of the object that `func` frees.
+    /// Context: any, at most at IPL_VM. Panics (contract `workqueue-ipl`) above that.
     /// [`crate::scenario::epoch`] has an example.
     #[track_caller]
     pub fn call(&self, ctx: &'static EpochContext, func: fn(Arg), arg: Arg) {
@@ -184,18 +211,19 @@ impl Epoch {
         self.ep_psz.perform();
     }
 
-    /// Waits until all functions have run that were handed over (`epoch_drain_callbacks`).
+    /// Waits until the functions of all calls have run (`epoch_drain_callbacks`).
     ///
-    /// Context: thread that may sleep, no such function; nobody hands anything over meanwhile. Panics: contract
+    /// Context: thread that may sleep, but not such a function; no further calls are made. Panics: contract
     /// `sleepable`.
     #[track_caller]
     pub fn drain_callbacks(&self) {
         self.wq().wait(&self.ep_work);
     }
 
-    /// Ends an epoch when all functions have run that were handed over (`epoch_free`).
+    /// Destroys an epoch when the functions of all calls have run (`epoch_free`).
     ///
-    /// Context: thread that may sleep, no such function; nobody uses it any more. Panics: as [`Workqueue::destroy`].
+    /// Context: thread that may sleep, but not such a function; no other thread uses the epoch. Panics: as
+    /// [`Workqueue::destroy`].
     #[track_caller]
     pub fn free(&'static self) {
         self.wq().destroy();
@@ -205,7 +233,7 @@ impl Epoch {
         unsafe { kmem_free(self) };
     }
 
-    /// Takes all that were handed over.
+    /// Takes all calls.
     fn take(&self) -> Option<&'static EpochContext> {
         self.ep_lock.spin_enter();
         let first = self.ep_calls.first.get();
@@ -216,7 +244,7 @@ impl Epoch {
     }
 }
 
-/// The work: waits for the readers, and runs what was handed over before.
+/// The work: waits for the readers, and runs the functions of the earlier calls.
 fn run(_: &'static Work, epoch: Arg) {
     // SAFETY: `free` waits for the worker, whose argument it is.
     let epoch: &'static Epoch = unsafe { epoch.get() };

@@ -1,9 +1,9 @@
-//! The idle LWPs: what a CPU runs when it has nothing to run.
+//! The idle LWPs, which run when a CPU has nothing else to run.
 //!
-//! An idle LWP is bound to its CPU, cannot be preempted and never sleeps. It carries migrations
-//! out, looks for work on other CPUs, and waits for an interrupt.
+//! An idle LWP is bound to its CPU, cannot be preempted and never sleeps. It carries out migrations, looks for work
+//! on other CPUs, and waits for an interrupt.
 //!
-//! [`halt`] and [`halt_unless`] are the instructions by which a CPU waits, for idle loops of a scenario's own.
+//! [`halt`] and [`halt_unless`] are the instructions with which a CPU waits, for a scenario's own idle loops.
 //!
 //! Sources: `sys/kern/kern_idle.c`; `cpu_idle_halt` in `sys/arch/x86/x86/cpu.c`.
 
@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Kind};
 use crate::mem::{AtomicU32, Relaxed};
 
-/// Creates the idle LWP of a CPU and makes it what the CPU runs. A function of its own: see [`machine::Machine::word`].
+/// Creates the idle LWP of a CPU and makes it the running one. A separate function: see [`machine::Machine::word`].
 #[inline(never)]
 pub(crate) fn create(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> {
     let spec = Spec {
@@ -38,7 +38,7 @@ pub(crate) fn create(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> {
     Some(())
 }
 
-/// The first and only function of an idle LWP; the host lets each CPU begin here.
+/// The first and only function of an idle LWP. Each CPU starts here.
 fn idle_loop(arg: *const ()) -> ! {
     // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.
     let l: &'static Lwp = unsafe { &*arg.cast::<Lwp>() };
@@ -60,7 +60,7 @@ fn idle_loop(arg: *const ()) -> ! {
     }
 }
 
-/// Halts this CPU until an interrupt is taken on it (`hlt`). An interrupt that was taken before ends nothing.
+/// Halts this CPU until it takes an interrupt (`hlt`). An interrupt that it took before has no effect.
 ///
 /// Context: thread at level none, with preemption off. Panics: contracts `halt-spl`, `halt-preempt`.
 #[track_caller]
@@ -71,9 +71,9 @@ pub fn halt() {
     machine::wait_for_interrupt(AtomicU32::new(0).bare());
 }
 
-/// Halts this CPU until an interrupt is taken on it, unless `word` is not 0: `cli`, a test, and `sti; hlt`.
+/// Halts this CPU until it takes an interrupt, unless `word` is not 0: `cli`, a test, and `sti; hlt`.
 ///
-/// No interrupt comes between the test and the halt. What the word says is not ordered: look at it again, with a load.
+/// No interrupt comes between the test and the halt. The test orders nothing: read the word again, with a load.
 ///
 /// Context: thread at level none, with preemption off. Panics: contracts `halt-spl`, `halt-preempt`.
 /// [`crate::scenario::ports::idle_halt`] has an example.
@@ -95,7 +95,7 @@ fn assert_may_halt() {
     contract!(
         synch::kpreempt_disabled(),
         "halt-preempt",
-        "{} halts with preemption on: it may come to halt another CPU than it looked at",
+        "{} halts with preemption on: it may halt another CPU than the one it checked",
         curlwp().name()
     );
 }

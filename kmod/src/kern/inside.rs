@@ -1,21 +1,21 @@
-//! What an LWP is inside of: the operations that wait for others, by name, for reports.
+//! Records which waiting operations an LWP is in, by name. For reports.
 //!
-//! An LWP that sleeps says on what; from that alone nobody can tell that it does so on behalf of
-//! `localcount_drain`. So operations that wait for others say so while they do (`inside`), and if what they wait for
-//! cannot be told from what they sleep on, they say that, too (`inside_for`). Nothing is ever decided by it, and only the
-//! LWP itself writes it.
+//! A sleeping LWP records what it sleeps on; that alone does not show that it sleeps on behalf of `localcount_drain`.
+//! So operations that wait record themselves while they run (`inside`). If what they wait for is not clear from what
+//! they sleep on, they record that too (`inside_for`). Nothing depends on these records, and only the LWP itself
+//! writes them.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::machine::{Described, Field};
 use crate::mem::Private;
 
-/// Operations inside of each other that are remembered.
+/// Maximum number of recorded nested operations.
 const DEPTH: usize = 3;
 
-/// What an operation waits for when it sleeps on its condition variable. Alive as long as the operation lasts.
+/// What an operation waits for when it sleeps on its condition variable. It exists as long as the operation lasts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Awaited {
-    /// Nothing that the graph knows.
+    /// Nothing that is in the graph.
     Unknown,
     /// The last passive reference to a target: a `PsrefTarget`.
     Psrefs(Arg),
@@ -25,7 +25,7 @@ pub(crate) enum Awaited {
     Work(Arg),
 }
 
-/// What an LWP is inside of, the outermost first.
+/// The operations that an LWP is in, the outermost first.
 #[derive(Clone, Copy, Debug)]
 pub struct Operations {
     names: [&'static str; DEPTH],
@@ -33,7 +33,7 @@ pub struct Operations {
 }
 
 impl Operations {
-    /// Of nothing.
+    /// No operations.
     #[cfg(test)]
     pub(crate) const NONE: Operations = Operations {
         names: [""; DEPTH],
@@ -46,7 +46,7 @@ impl Operations {
     }
 }
 
-/// What an LWP keeps of the operations that it is inside of. A word at a time: it is written often, and hardly ever read.
+/// An LWP's record of the operations that it is in. Separate words: it is written often, and rarely read.
 pub(crate) struct Nest {
     names: [Private<&'static str>; DEPTH],
     depth: Private<usize>,
@@ -58,7 +58,7 @@ impl Described for Nest {
 }
 
 impl Nest {
-    /// Inside of nothing.
+    /// No operations.
     pub(crate) const fn new() -> Self {
         Nest {
             names: [const { Private::new("") }; DEPTH],
@@ -75,26 +75,26 @@ impl Nest {
         }
     }
 
-    /// What the innermost of them waits for.
+    /// What the innermost operation waits for.
     pub(crate) fn awaited(&self) -> Awaited {
         self.awaited.get()
     }
 }
 
-/// The current LWP is inside of an operation for as long as this lives.
+/// The current LWP is in an operation as long as this value exists.
 #[must_use = "the operation ends when this is dropped"]
 pub(crate) struct Inside {
-    /// What the operation around it waits for.
+    /// What the enclosing operation waits for.
     awaited: Awaited,
 }
 
-/// Says that the current LWP is inside of `operation` from now on.
+/// Records that the current LWP is in `operation`.
 #[inline]
 pub(crate) fn inside(operation: &'static str) -> Inside {
     inside_for(operation, Awaited::Unknown)
 }
 
-/// Says that the current LWP is inside of `operation` from now on, which waits for something.
+/// Records that the current LWP is in `operation`, which waits for something.
 #[inline]
 pub(crate) fn inside_for(operation: &'static str, awaited: Awaited) -> Inside {
     let nest = &curlwp().l_inside;

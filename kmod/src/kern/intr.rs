@@ -2,17 +2,40 @@
 //!
 //! # Overview
 //!
-//! A device interrupts one CPU, at a level of its own: IPL_VM, IPL_SCHED or IPL_HIGH. [`establish`] says which function
-//! runs then. The kernel has no devices but network cards; here the interrupt is raised by software, from
-//! any CPU: [`raise`]. It comes to its CPU as a message, at some point after that.
+//! A device interrupts one CPU, at its own level: IPL_VM, IPL_SCHED or IPL_HIGH. [`establish`] sets the function that
+//! runs then. The kernel has no devices except network cards; here software raises the interrupt, from any CPU
+//! ([`raise`]). It reaches its CPU as a message, at some step after that.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::intr;
+//! use kmod::kern::lwp::{Arg, curcpu};
+//! use kmod::kern::spl::Ipl;
+//! use kmod::kern::synch::kpause;
+//! use kmod::mem::{AtomicBool, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let arrived = AtomicBool::new(false);
+//!     let handler = |arrived| shared::<AtomicBool>(arrived).store(true, Relaxed);
+//!     let device = intr::establish(curcpu(), Ipl::Vm, handler, Arg::of(&arrived)).expect("a free entry");
+//!     intr::raise(device);
+//!     while !arrived.load(Relaxed) {
+//!         kpause("device", 1, None);
+//!     }
+//!     intr::disestablish(device);
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! [`raise`]: any. [`establish`]: thread, or boot. [`disestablish`]: thread that may sleep. Handlers run in hard interrupt
-//! context at their level: they may enter spin mutexes of that level or a higher one, schedule softints and signal
-//! condition variables.
+//! [`raise`]: any. [`establish`]: thread, or boot. [`disestablish`]: thread that may sleep. Handlers run in hard
+//! interrupt context at their level: they may enter spin mutexes of that level or a higher one, schedule softints and
+//! signal condition variables.
 //!
-//! # How
+//! # How it works
 //!
 //! ```text
 //! raise                           CPU of the device
@@ -23,14 +46,15 @@
 //!
 //! # Invariants
 //!
-//! 1. What is raised several times before its handler begins runs once. What is raised after that runs again.
-//! 2. A handler runs on its CPU alone, so never twice at the same time.
-//! 3. Only its own CPU touches what is ready there, at IPL_HIGH.
+//! 1. An interrupt that is raised several times before its handler starts runs once. If it is raised after that, it
+//!    runs again.
+//! 2. A handler runs only on its CPU, so never twice at the same time.
+//! 3. Only its own CPU accesses its ready interrupts, at IPL_HIGH.
 //!
 //! # Differences from NetBSD
 //!
-//! There, `intr_establish` is machine-dependent, names a pin of an interrupt controller, and picks the CPU itself. All
-//! interrupts are edge-triggered, and none is shared. No interrupt threads.
+//! In NetBSD `intr_establish` is machine-dependent, names a pin of an interrupt controller, and picks the CPU itself.
+//! Here all interrupts are edge-triggered, and none is shared. No interrupt threads.
 //!
 //! # Sources
 //!
@@ -48,14 +72,14 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Plain};
 
-/// Devices that a kernel can have.
+/// Maximum number of devices per kernel.
 const DEVICES: usize = 8;
 
 /// An established interrupt (`struct intrhand`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Intrhand(usize);
 
-/// A place for one.
+/// An entry of the table.
 struct Place {
     ih_func: Plain<Option<fn(Arg)>>,
     ih_arg: Plain<Arg>,
@@ -70,16 +94,16 @@ crate::fields!(Place {
     ih_cpu
 });
 
-/// What a kernel has for the interrupts of devices.
+/// The device interrupts of a kernel.
 pub struct Intrs {
-    /// Protects the giving out of places.
+    /// Protects the allocation of entries.
     intr_lock: Kmutex,
     intr_places: [Place; DEVICES],
-    /// Which places are taken, a bit each.
+    /// The entries in use, one bit each.
     intr_used: Plain<u32>,
-    /// What was raised and has not come to its CPU, by CPU.
+    /// Interrupts that were raised and have not reached their CPU, by CPU.
     intr_raised: [AtomicU32; Config::MAXCPUS],
-    /// What has come and not run, by CPU.
+    /// Interrupts that have reached their CPU and have not run, by CPU.
     intr_ready: [Local<u32>; Config::MAXCPUS],
 }
 
@@ -110,9 +134,10 @@ impl Intrs {
     }
 }
 
-/// Has `func(arg)` run on `ci`, at `level`, when the interrupt is raised (`intr_establish`). `None` if there is no place.
+/// Establishes an interrupt: `func(arg)` runs on `ci`, at `level`, when it is raised (`intr_establish`). Returns
+/// `None` if the table is full.
 ///
-/// Context: thread, or boot. Panics (contract `intr-level`) if the level is none of hard interrupts.
+/// Context: thread, or boot. Panics (contract `intr-level`) if the level is not one of hard interrupts.
 /// [`crate::scenario::ports::runqueue_interrupt`] has an example.
 #[track_caller]
 pub fn establish(ci: &'static Cpu, level: Ipl, func: fn(Arg), arg: Arg) -> Option<Intrhand> {
@@ -139,7 +164,7 @@ pub fn establish(ci: &'static Cpu, level: Ipl, func: fn(Arg), arg: Arg) -> Optio
     place.map(|_| Intrhand(free))
 }
 
-/// Raises the interrupt: its handler runs on its CPU, which may be the caller's, at some point after this.
+/// Raises the interrupt. Its handler runs on its CPU, which may be the caller's, at some step after this.
 ///
 /// Context: any. Panics (contract `intr-established`) if it is not established.
 #[track_caller]
@@ -157,9 +182,10 @@ pub fn raise(ih: Intrhand) {
     ipi::device_trigger(ci);
 }
 
-/// Ends an interrupt: when this returns its handler does not run and will not (`intr_disestablish`).
+/// Disestablishes an interrupt: when this returns its handler neither runs nor will run (`intr_disestablish`).
 ///
-/// Context: thread that may sleep; nobody raises it any more. Panics: contracts `sleepable`, `intr-established`.
+/// Context: thread that may sleep; the interrupt is not raised any more. Panics: contracts `sleepable`,
+/// `intr-established`.
 #[track_caller]
 pub fn disestablish(ih: Intrhand) {
     assert_sleepable("intr_disestablish");
@@ -172,14 +198,14 @@ pub fn disestablish(ih: Intrhand) {
         "intr_disestablish by {} of an interrupt that is not established",
         curlwp().name()
     );
-    // What was raised and has not come does not come any more.
+    // What was raised and has not reached its CPU is cancelled.
     intrs.intr_raised[place.ih_cpu.get()].fetch_and(!(1 << ih.0), AcqRel);
-    // A thread on each CPU: none runs before a handler of its CPU has returned and what is ready there has run.
+    // A thread on each CPU: none runs before a handler of its CPU has returned and the ready ones have run.
     xcall::barrier(xcall::Priority::Low);
     disestablish_at_rest(kernel, ih);
 }
 
-/// The end of [`disestablish`]: nobody raises the interrupt any more, and its handler does not run.
+/// The end of [`disestablish`]: the interrupt is not raised any more, and its handler does not run.
 pub(crate) fn disestablish_at_rest(kernel: &Kernel, ih: Intrhand) {
     let intrs = &kernel.intrs;
     intrs.intr_lock.spin_enter();
@@ -188,7 +214,7 @@ pub(crate) fn disestablish_at_rest(kernel: &Kernel, ih: Intrhand) {
     intrs.intr_lock.spin_exit();
 }
 
-/// The interprocessor interrupt: what was raised is ready, and runs when the level allows it. At IPL_HIGH.
+/// The inter-processor interrupt: what was raised becomes ready, and runs when the level allows it. At IPL_HIGH.
 pub(crate) fn take(ci: &'static Cpu) {
     let intrs = &ci.kernel().intrs;
     let mut raised = intrs.intr_raised[ci.index()].swap(0, Acquire);
@@ -211,7 +237,7 @@ pub(crate) fn run(ci: &'static Cpu, level: Ipl) {
     }
 }
 
-/// Takes the next handler of the level that is ready.
+/// Takes the next ready handler of the level.
 fn next(ci: &'static Cpu, level: Ipl) -> Option<&'static Place> {
     let intrs = &ci.kernel().intrs;
     spl::aside(|| {

@@ -2,9 +2,33 @@
 //!
 //! # Overview
 //!
-//! The machine has one line for them; which interrupt is meant is a bit in the target's `ci_ipis`.
-//! Several of a kind that are sent before the first is served are one. The kernel has four kinds of its own; others
-//! are registered ([`ipi_register`]) with the function that they run.
+//! The machine has one line for them; a bit in the target's `ci_ipis` says which interrupt is meant. Several
+//! interrupts of one kind that are sent before the first is handled count as one. The kernel has four kinds of its
+//! own; others are registered ([`ipi_register`]) with the function that they run.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::ipi::{ipi_register, ipi_trigger};
+//! use kmod::kern::lwp::{Arg, curcpu};
+//! use kmod::kern::synch::{kpause, kpreempt_disable, kpreempt_enable};
+//! use kmod::mem::{AtomicBool, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let arrived = AtomicBool::new(false);
+//!     let arrive = |arrived| shared::<AtomicBool>(arrived).store(true, Relaxed);
+//!     let id = ipi_register(arrive, Arg::of(&arrived)).expect("a free number");
+//!     kpreempt_disable();
+//!     let here = curcpu();
+//!     ipi_trigger(id, here.kernel().cpu(1 - here.index()));
+//!     kpreempt_enable();
+//!     while !arrived.load(Relaxed) {
+//!         kpause("arrive", 1, None);
+//!     }
+//! });
+//! ```
 //!
 //! # Contexts
 //!
@@ -12,12 +36,12 @@
 //!
 //! # Memory order
 //!
-//! The bit is set with release and taken with acquire: the handler sees what the sender wrote before.
+//! The bit is set with release and taken with acquire: the handler sees everything that the sender wrote before.
 //!
 //! # Differences from NetBSD
 //!
-//! Only the asynchronous half: no messages that are waited for (`ipi_unicast`, `ipi_wait`). A registered interrupt is
-//! never unregistered.
+//! Only the asynchronous half: no interrupts that the sender waits for (`ipi_unicast`, `ipi_wait`). A registered
+//! interrupt is never unregistered.
 //!
 //! # Sources
 //!
@@ -33,7 +57,7 @@ use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, Plain};
 
-/// Look at the run queue: by the way out of the interrupt, or when the level is low enough.
+/// Check the run queue, on return from the interrupt or when the level is low enough.
 pub const KPREEMPT: u32 = 0;
 /// Schedule softints that another CPU asked for.
 pub const SOFTINT: u32 = 1;
@@ -42,14 +66,14 @@ pub const XCALL: u32 = 2;
 /// A device interrupts ([`intr`]).
 pub const DEVICE: u32 = 3;
 
-/// The first number that is given out.
+/// The first number that is allocated.
 const FIRST: u32 = 4;
 /// Interrupts that can be registered.
 const MAXREG: usize = 4;
 
-/// What a kernel has for its registered interrupts.
+/// The registered interrupts of a kernel.
 pub struct Ipis {
-    /// Protects the giving out of places.
+    /// Protects the allocation of entries.
     ipi_mngmt_lock: Kmutex,
     ipi_intrs: [Intr; MAXREG],
 }
@@ -59,7 +83,7 @@ crate::fields!(Ipis {
     ipi_intrs
 });
 
-/// A registered interrupt (`ipi_intr_t`). Filled before its number is known to anybody.
+/// A registered interrupt (`ipi_intr_t`). Initialized before its number is known.
 struct Intr {
     func: Plain<Option<fn(Arg)>>,
     arg: Plain<Arg>,
@@ -86,7 +110,8 @@ impl Ipis {
     }
 }
 
-/// Registers `func(arg)` as an interrupt that can be sent to any CPU; gives its number. `None` if the table is full.
+/// Registers `func(arg)` as an interrupt that can be sent to any CPU, and returns its number. Returns `None` if the
+/// table is full.
 ///
 /// Context: thread.
 #[track_caller]
@@ -130,7 +155,7 @@ fn assert_may_trigger(id: u32, ci: &'static Cpu) {
     contract!(
         synch::kpreempt_disabled(),
         "ipi-preempt",
-        "ipi_trigger({id}) to cpu{} by {} with preemption on: it may come to run there itself",
+        "ipi_trigger({id}) to cpu{} by {} with preemption on: it may migrate there first",
         ci.index(),
         curlwp().name()
     );

@@ -1,10 +1,25 @@
-//! kmem(9): the kernel's allocator, a front for the host's.
+//! kmem(9): the kernel's allocator, a wrapper around the host's.
 //!
 //! # Overview
 //!
-//! Objects live in memory of the host, which on the simulated machine watches it: an access to
-//! freed memory, a double free and what was never freed are reported. A kernel never gets freed
-//! memory back within a run there, so that a stale reference always shows.
+//! Objects are in memory of the host. The simulated machine watches it: it reports accesses to freed memory, double
+//! frees and leaks. Within a run it never reuses freed memory, so that a stale reference is always detected.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::mem::Plain;
+//!
+//! run(|| {
+//!     let number = kmem_alloc("number", Plain::new(7)).expect("memory");
+//!     number.set(number.get() + 1);
+//!     assert_eq!(number.get(), 8);
+//!     // SAFETY: it came from `kmem_alloc`, and nobody else has a reference to it.
+//!     unsafe { kmem_free(number) };
+//! });
+//! ```
 //!
 //! # Contexts
 //!
@@ -12,7 +27,7 @@
 //!
 //! # Differences from NetBSD
 //!
-//! There is no `KM_SLEEP`: memory is there, or the caller gets `None`.
+//! There is no `KM_SLEEP`: the caller gets memory at once, or `None`.
 
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -26,7 +41,7 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Kind, Stop};
 use crate::mem;
 
-/// What the allocator of a kernel knows of itself.
+/// The counters of a kernel's allocator.
 #[derive(Default)]
 pub struct Kmem {
     km_live: AtomicI64,
@@ -40,7 +55,7 @@ impl Kmem {
     }
 }
 
-/// Moves `value` into memory of its own. `what` is what reports call it.
+/// Allocates memory and moves `value` into it. `what` names the object in reports.
 ///
 /// Context: thread or softint. Panics (contract `kmem-context`) in a hard interrupt.
 #[track_caller]
@@ -56,14 +71,13 @@ pub fn kmem_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
     Some(object)
 }
 
-/// Gives the memory of `object` back.
+/// Frees the memory of `object`.
 ///
 /// Context: as [`kmem_alloc`]. Panics: contracts `kmem-context`, and `callout-freed` if a callout in it is pending.
 ///
 /// # Safety
 ///
-/// 1. `object` came from [`kmem_alloc`]. 2. Nobody uses it any more: that this holds is what the simulated
-///    machine checks.
+/// 1. `object` came from [`kmem_alloc`]. 2. It is not used any more. The simulated machine checks this.
 #[track_caller]
 pub unsafe fn kmem_free<T>(object: &'static T) {
     contract!(
@@ -81,7 +95,7 @@ pub unsafe fn kmem_free<T>(object: &'static T) {
     unsafe { machine::free(at.cast(), Layout::new::<T>()) }
 }
 
-/// As [`kmem_alloc`], for `count` values made one after another.
+/// As [`kmem_alloc`], for `count` values that are made one after another.
 #[track_caller]
 pub(crate) fn kmem_alloc_slice<T>(
     what: &'static str,
@@ -99,11 +113,11 @@ pub(crate) fn kmem_alloc_slice<T>(
     Some(objects)
 }
 
-/// Gives the memory of `objects` back.
+/// Frees the memory of `objects`.
 ///
 /// # Safety
 ///
-/// 1. `objects` came from [`kmem_alloc_slice`]. 2. Nobody uses them any more.
+/// 1. `objects` came from [`kmem_alloc_slice`]. 2. They are not used any more.
 #[track_caller]
 pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
     contract!(
@@ -125,7 +139,7 @@ pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
     unsafe { machine::free(at.cast(), Layout::for_value(objects)) }
 }
 
-/// Moves `value` into memory that is never given back: for what lives as long as its kernel.
+/// Moves `value` into memory that is never freed: for objects that live as long as their kernel.
 #[track_caller]
 pub(crate) fn boot_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
     let at = machine::alloc(Layout::new::<T>(), what).cast::<T>();
@@ -138,7 +152,7 @@ pub(crate) fn boot_alloc<T>(what: &'static str, value: T) -> Option<&'static T> 
     Some(unsafe { &*at })
 }
 
-/// As [`boot_alloc`], for `count` values made one after another.
+/// As [`boot_alloc`], for `count` values that are made one after another.
 #[track_caller]
 pub(crate) fn boot_alloc_slice<T>(
     what: &'static str,
@@ -160,12 +174,11 @@ pub(crate) fn boot_alloc_slice<T>(
     Some(unsafe { core::slice::from_raw_parts(at, count) })
 }
 
-/// Gives memory of [`boot_alloc_slice`] back after all: what was replaced by something larger.
+/// Frees memory of [`boot_alloc_slice`] that was replaced by a larger allocation.
 ///
 /// # Safety
 ///
-/// 1. `slice` came from [`boot_alloc_slice`]. 2. Nobody uses it any more: that this holds is what the simulated
-///    machine checks.
+/// 1. `slice` came from [`boot_alloc_slice`]. 2. It is not used any more. The simulated machine checks this.
 #[track_caller]
 pub(crate) unsafe fn boot_free_slice<T>(slice: &'static [T]) {
     let at = slice.as_ptr().cast_mut();
@@ -179,18 +192,18 @@ pub fn live(kernel: &Kernel) -> i64 {
     kernel.kmem.km_live.load(Relaxed)
 }
 
-/// Number of objects that were allocated, ever.
+/// Number of objects that were ever allocated.
 pub fn allocated(kernel: &Kernel) -> u64 {
     kernel.kmem.km_allocated.load(Relaxed)
 }
 
-/// Checks at rest that everything the scenario allocated was given back.
+/// Checks at rest that everything the scenario allocated was freed.
 pub(crate) fn verify(kernel: &Kernel) {
     let live = live(kernel);
     if live != 0 {
         machine::stop(
             Stop::Oracle("leak"),
-            format_args!("{live} objects of kmem were never given back"),
+            format_args!("{live} objects of kmem were never freed"),
         );
     }
 }

@@ -1,13 +1,33 @@
 //! kthread(9): threads of the kernel.
 //!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::kthread::{Options, kthread_create, kthread_join};
+//! use kmod::kern::lwp::{Arg, curlwp};
+//! use kmod::mem::Plain;
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let answer = Plain::new(0);
+//!     let options = Options { must_join: true, ..Options::default() };
+//!     let compute = |answer| shared::<Plain<u32>>(answer).set(42);
+//!     let kernel = curlwp().kernel();
+//!     let worker = kthread_create(kernel, &options, compute, Arg::of(&answer), format_args!("worker"))
+//!         .expect("memory");
+//!     kthread_join(worker);
+//!     assert_eq!(answer.get(), 42);
+//! });
+//! ```
+//!
 //! # Contexts
 //!
-//! All of it: thread that may sleep; [`kthread_create`] also while the kernel boots.
+//! Every function: thread that may sleep; [`kthread_create`] also while the kernel boots.
 //!
 //! # Differences from NetBSD
 //!
-//! A thread is created at rest if the options say so, and set running later: scenarios let their
-//! actors begin together.
+//! A thread can be created at rest, and started later: scenarios let their actors start together.
 //!
 //! # Sources
 //!
@@ -25,18 +45,18 @@ use crate::kern::{sched, synch};
 use crate::kernel::Kernel;
 use crate::machine;
 
-/// How a thread is to be created.
+/// The options of a new thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Its priority: a number of [`pri`].
     pub priority: u8,
     /// The CPU that it is bound to.
     pub cpu: Option<usize>,
-    /// The CPU that it begins on, if it is not bound.
+    /// The CPU that it starts on, if it is not bound.
     pub begin_on: usize,
-    /// Whether somebody will [`kthread_join`] it.
+    /// Whether another thread will [`kthread_join`] it.
     pub must_join: bool,
-    /// Whether it waits for `setrunnable`.
+    /// Whether it waits for `setrunnable` before it runs.
     pub at_rest: bool,
     /// Whether it is an actor of the scenario.
     pub actor: bool,
@@ -55,7 +75,7 @@ impl Default for Options {
     }
 }
 
-/// Creates a thread that runs `func(arg)` (`kthread_create`). `None` if there is no memory.
+/// Creates a thread that runs `func(arg)` (`kthread_create`). Returns `None` if there is no memory.
 #[track_caller]
 pub fn kthread_create(
     kernel: &'static Kernel,
@@ -97,7 +117,7 @@ pub fn kthread_exit() -> ! {
         lock.enter();
         l.l_exited.set(true);
         l.l_exitcv.broadcast();
-        // Until it was joined it must not be taken for another thread.
+        // Until it was joined, its LWP must not be reused.
         while l.l_joinable.get() {
             l.l_exitcv.wait(lock);
         }
@@ -113,7 +133,7 @@ pub fn kthread_exit() -> ! {
     )
 }
 
-/// An LWP leaves nothing behind.
+/// Checks that an exiting LWP holds nothing.
 #[track_caller]
 fn assert_may_exit(l: &Lwp) {
     contract!(

@@ -1,27 +1,53 @@
-//! localcount(9): reference counts that cost no communication between CPUs.
+//! localcount(9): reference counts that need no communication between CPUs.
 //!
 //! # Overview
 //!
-//! Every CPU counts in a word of its own, up for [`Localcount::acquire`] and down for
-//! [`Localcount::release`]. A reference may be released by another LWP on another CPU than it was
-//! acquired by, so **a CPU's count may well be negative: only the sum means something**, and nobody
-//! knows the sum until it is asked for. That is [`Localcount::drain`]: it switches the counter over to
-//! one common total, adds up what the CPUs have by a cross call, and waits until the total is 0.
+//! Every CPU has its own count: [`Localcount::acquire`] increments it, [`Localcount::release`] decrements it. A
+//! reference may be released by another LWP and on another CPU than it was acquired, so **a CPU's count may be
+//! negative: only the sum has a meaning**. The sum is computed only by [`Localcount::drain`]: it switches the counter
+//! to one common total, adds up the counts of all CPUs with a cross call, and waits until the total is 0.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::condvar::Kcondvar;
+//! use kmod::kern::localcount::Localcount;
+//! use kmod::kern::mutex::Kmutex;
+//! use kmod::kern::spl::Ipl;
+//!
+//! run(|| {
+//!     let lock = Kmutex::new("drain", Ipl::SoftNet);
+//!     let drained = Kcondvar::new("drain");
+//!     let references = Localcount::new();
+//!     references.init().expect("memory");
+//!
+//!     references.acquire();
+//!     references.release(&drained, &lock);
+//!
+//!     lock.enter();
+//!     references.drain(&drained, &lock); // waits until every reference is released
+//!     lock.exit();
+//!     references.fini();
+//!     drained.destroy();
+//!     lock.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! `acquire`: any. `release`: any from which the interlock can be entered, and not with it held. `init`:
-//! thread that may sleep, or boot. `drain`, `fini`: thread that may sleep.
+//! `acquire`: any. `release`: any in which the interlock can be entered, and without holding it. `init`: thread that
+//! may sleep, or boot. `drain`, `fini`: thread that may sleep.
 //!
 //! # Per-CPU operation
 //!
-//! A count is touched by its own CPU alone, with preemption off, and in one piece, because an interrupt may count too:
-//! at IPL_HIGH, or, in a kernel without points and historical variants, by one instruction.
+//! A count is touched by its own CPU alone, with preemption off, and atomically with respect to interrupts, which may
+//! also update it: at IPL_HIGH, or, in a kernel without points and historical variants, with one instruction.
 //!
 //! # How a drain works
 //!
-//! `lc_totalp` says where releases count: null: on their CPU; the address of a total: there, under the
-//! interlock; `DRAINED`: nowhere any more.
+//! `lc_totalp` says where releases count: null: on their CPU; the address of a total: there, under the interlock;
+//! `DRAINED`: not allowed any more.
 //!
 //! ```text
 //! drain (interlock held)             release
@@ -36,19 +62,20 @@
 //! lc_totalp = DRAINED
 //! ```
 //!
-//! A release that found null has counted on its CPU before the cross call's thread runs there. So once
-//! all functions have returned, whoever still has a reference will find the total.
+//! A release that saw null has counted on its CPU before the cross call's thread runs there. So once all functions
+//! have returned, every remaining holder will see the total.
 //!
 //! # Invariants
 //!
-//! 1. Counts and total add up to the number of references, when the functions of the cross call do not run.
+//! 1. While no function of the cross call runs, counts and total add up to the number of references.
 //! 2. After the cross call the total is the number of references, and not negative.
-//! 3. Nobody acquires once `drain` has begun: the caller has unlinked the object and waited for its readers.
+//! 3. No reference is acquired once `drain` has begun: the caller has unlinked the object and waited for its readers.
 //!
 //! # Lock order
 //!
-//! The functions of the low-priority cross call enter the interlock. So **nobody may hold the interlock and
-//! wait for a low-priority cross call**, for its slot or for its end. `drain` itself gives it up meanwhile.
+//! The functions of the low-priority cross call enter the interlock. So **no thread may hold the interlock while it
+//! waits for a low-priority cross call**, for its slot or for its end. `drain` itself releases the interlock during
+//! the call.
 //!
 //! # When to use something else
 //!
@@ -56,9 +83,8 @@
 //!
 //! # Differences from NetBSD
 //!
-//! There the total is a variable on the drainer's stack. Here it lies in memory of its own, which `init`
-//! allocates (a drain cannot fail) and `drain` frees when it returns: whoever counts there any later
-//! is found, as it would not be on a stack that is in use for something else by then.
+//! In NetBSD the total is a variable on the drainer's stack. Here it is allocated by `init` (a drain cannot fail) and
+//! freed when `drain` returns. So a count that comes later is detected; on a reused stack it would not be.
 //!
 //! # Sources
 //!
@@ -85,10 +111,10 @@ use crate::machine::{self, Mark};
 use crate::mem::{self, AtomicPtr, Local, Plain, Relaxed};
 use crate::note;
 
-/// What `lc_totalp` is after the drain: no total has this address.
+/// The value of `lc_totalp` after the drain. No total has this address.
 const DRAINED: usize = 1;
 
-/// Where releases count while the counter is drained. Under the interlock.
+/// Where releases count while the counter is drained. Protected by the interlock.
 struct Total {
     total: Plain<i64>,
 }
@@ -101,7 +127,7 @@ pub struct Localcount {
     lc_percpu: Plain<Option<Percpu<Plain<i64>>>>,
     /// The memory of the total, from `init` to the end of `drain`.
     lc_total: Local<Option<&'static Total>>,
-    /// The number of references, for contracts. Counted in the step under way, as an event counter is.
+    /// The number of references, for contracts. Counted as part of the current step, as an event counter is.
     lc_refcnt: AtomicU32,
 }
 
@@ -118,7 +144,7 @@ impl Default for Localcount {
 }
 
 impl Localcount {
-    /// A counter that is to be initialized.
+    /// Creates a counter, which must be initialized ([`init`](Self::init)) before use.
     pub const fn new() -> Self {
         Localcount {
             lc_totalp: AtomicPtr::new(core::ptr::null_mut()),
@@ -128,10 +154,10 @@ impl Localcount {
         }
     }
 
-    /// Gives the counter its per-CPU counts, all 0 (`localcount_init`). `None` if there is no memory.
+    /// Gives the counter its per-CPU counts, all 0 (`localcount_init`). Returns `None` if there is no memory.
     ///
-    /// The caller publishes the object with a release afterwards; it ends with [`drain`](Self::drain) and
-    /// [`fini`](Self::fini).
+    /// The caller publishes the object with a release store afterwards. The counter ends with [`drain`](Self::drain)
+    /// and [`fini`](Self::fini).
     /// Context: thread that may sleep, or boot. Panics: contract `sleepable`.
     #[track_caller]
     pub fn init(&self) -> Option<()> {
@@ -167,7 +193,7 @@ impl Localcount {
         self.percpu().free();
     }
 
-    /// Ends a counter, drained or not, when nothing runs: for teardown.
+    /// Ends a counter, drained or not, when nothing runs. For teardown.
     ///
     /// Panics (contract `localcount-fini`) if there are references.
     #[track_caller]
@@ -204,8 +230,8 @@ impl Localcount {
 
     /// Adds a reference (`localcount_acquire`).
     ///
-    /// The caller sees to it that nobody drains the counter before this returns: it has a reference, or found
-    /// the object in a read section.
+    /// The caller makes sure that no thread drains the counter before this returns: it has a reference, or found the
+    /// object in a read section.
     /// Context: any. Panics: contracts `localcount-acquire`, `localcount-init`, `localcount-overflow`.
     #[inline]
     #[track_caller]
@@ -233,15 +259,15 @@ impl Localcount {
         shares::take(self);
     }
 
-    /// Takes a reference away (`localcount_release`). The object may be gone when it returns.
+    /// Releases a reference (`localcount_release`). The object may be gone when it returns.
     ///
     /// `cv` and `interlock` are those of [`drain`](Self::drain).
-    /// Context: any from which `interlock` can be entered; it is not held. Panics: contracts
+    /// Context: any in which `interlock` can be entered; it is not held. Panics: contracts
     /// `localcount-ownable`, `localcount-underflow`, `localcount-release`.
     #[inline]
     #[track_caller]
     pub fn release(&self, cv: &Kcondvar, interlock: &Kmutex) {
-        // Keeps the thread of the cross call off this CPU from the look at the pointer to the count.
+        // Keeps the thread of the cross call off this CPU from the read of the pointer to the count.
         synch::kpreempt_disable();
         self.assert_may_release(interlock);
         order::returns(self.resource());
@@ -255,7 +281,7 @@ impl Localcount {
         synch::kpreempt_enable();
     }
 
-    /// What its references are to who waits for their end.
+    /// The resource that a thread waits for in `drain`.
     #[inline(always)]
     fn resource(&self) -> Resource {
         order::lock(Sort::Localcount, self, "localcount")
@@ -284,7 +310,7 @@ impl Localcount {
         }
     }
 
-    /// The slow path: somebody drains the counter, and this may be the last reference.
+    /// The slow path: a thread drains the counter, and this may be the last reference.
     #[cold]
     #[track_caller]
     fn release_drained(&self, cv: &Kcondvar, interlock: &Kmutex) {
@@ -310,7 +336,8 @@ impl Localcount {
 
     /// Waits until there are no references (`localcount_drain`).
     ///
-    /// The caller sees to it that nobody acquires any more. `interlock` is held; it is given up meanwhile.
+    /// The caller makes sure that no reference is acquired any more. `interlock` is held; it is released during the
+    /// wait.
     /// Context: thread that may sleep. Panics: contracts `localcount-interlock`, `localcount-drain`,
     /// `localcount-negative`, `sleepable`.
     #[track_caller]
@@ -338,7 +365,7 @@ impl Localcount {
         l.kernel().counters.localcount_drains.incr();
         self.lc_totalp
             .store(core::ptr::from_ref(total).cast_mut().cast(), Relaxed);
-        note!("drains, and gives up {}", interlock.name());
+        note!("drains, and releases {}", interlock.name());
         // The functions enter it.
         interlock.exit();
         let args = (Arg::of(self), Arg::of(interlock));
@@ -371,7 +398,7 @@ impl Localcount {
         }
     }
 
-    /// The number of references, as far as it is counted now: for reports, when the kernel has stopped.
+    /// The number of references, as far as they are counted now. For reports, when the kernel has stopped.
     pub fn total(&self, kernel: &'static Kernel) -> i64 {
         let Some(percpu) = self.lc_percpu.peek() else {
             return 0;
@@ -380,13 +407,13 @@ impl Localcount {
         local + self.lc_total.peek().map_or(0, |total| total.total.peek())
     }
 
-    /// Whether somebody waits in [`drain`](Self::drain): for reports.
+    /// Whether a thread waits in [`drain`](Self::drain). For reports.
     pub fn draining(&self) -> bool {
         self.lc_totalp.peek().addr() > DRAINED
     }
 }
 
-/// Raises the level for a change of a count, and gives the level that was.
+/// Raises the level for a change of a count, and returns the previous level.
 #[inline]
 #[track_caller]
 fn count_begin() -> Ipl {
@@ -413,7 +440,7 @@ fn adjust<const DELTA: i64>(percpu: Percpu<Plain<i64>>) {
     }
 }
 
-/// Moves the count of this CPU over to the total (`localcount_xc`).
+/// Adds the count of this CPU to the total (`localcount_xc`).
 fn drain_xc(localcount: Arg, interlock: Arg) {
     // SAFETY: `drain` waits for the cross call, and its caller keeps the object until it has returned.
     let lc: &'static Localcount = unsafe { localcount.get() };

@@ -2,27 +2,44 @@
 //!
 //! # Overview
 //!
-//! An LWP's state (`l_stat`, `l_wchan`, the queues it is on) is protected by *the LWP's lock*,
-//! which is whichever spin mutex `l_mutex` points to: of the run queue, of the CPU it runs on, of
-//! a sleep queue or of a turnstile chain. `Lwp::lock` follows the pointer.
+//! An LWP's state (`l_stat`, `l_wchan`, the queues it is on) is protected by *the LWP's lock*. That is the spin mutex
+//! that `l_mutex` points to: of the run queue, of the CPU it runs on, of a sleep queue or of a turnstile chain.
+//! `Lwp::lock` follows the pointer.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::{curcpu, curlwp, curlwp_bind, curlwp_bindx};
+//! use kmod::kern::synch::kpause;
+//!
+//! run(|| {
+//!     let bound = curlwp_bind();
+//!     let here = curcpu().index();
+//!     kpause("pause", 1, None); // other threads run, and this one stays on its CPU
+//!     assert_eq!(curcpu().index(), here);
+//!     curlwp_bindx(bound);
+//!     assert!(!curlwp().is_bound());
+//! });
+//! ```
 //!
 //! # Invariants
 //!
 //! 1. `l_pflag` (LP_BOUND, …) is written only by the LWP itself, while it runs.
 //! 2. An LWP never changes its own `l_cpu`; others change it only while the LWP is not running, under its lock.
-//! 3. `l_running` (LP_RUNNING) is cleared by the LWP that takes over, after the stack was left.
+//! 3. `l_running` (LP_RUNNING) is cleared by the LWP that runs next, after the stack was left.
 //!
 //! # Binding
 //!
-//! Between [`curlwp_bind`] and [`curlwp_bindx`] an LWP may sleep and be preempted, but goes on on
-//! the CPU where it was. Honoured by `sched_takecpu`, `sched_catchlwp`, the count of LWPs that may
-//! be moved, `mi_switch`, and nowhere else. Softint LWPs and threads created for a CPU are born bound.
+//! Between [`curlwp_bind`] and [`curlwp_bindx`] an LWP may sleep and be preempted, but resumes on the same CPU.
+//! `sched_takecpu`, `sched_catchlwp`, the count of movable LWPs and `mi_switch` respect this, and nothing else does.
+//! Softint LWPs and threads created for a CPU are always bound.
 //!
 //! # Differences from NetBSD
 //!
-//! There are no processes, signals, suspension or credentials. LP_RUNNING is an atomic of its own.
-//! An exited LWP's memory is kept by its kernel and used for later LWPs: so the owner of a mutex
-//! can be looked at without a reference, which NetBSD gets from a passively serialized pool.
+//! There are no processes, signals, suspension or credentials. LP_RUNNING is a separate atomic. The memory of an
+//! exited LWP stays with its kernel and is reused for later LWPs. So the owner of a mutex can be read without a
+//! reference; NetBSD uses a passively serialized pool for this.
 //!
 //! # Sources
 //!
@@ -49,7 +66,7 @@ use crate::mem::{
 };
 use crate::note;
 
-/// An argument that is handed through to a function: a word, or a reference whose type the function knows.
+/// An argument for a function: a word, or a reference whose type the function knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Arg(pub usize);
 
@@ -57,17 +74,17 @@ impl Arg {
     /// No argument.
     pub const NONE: Arg = Arg(0);
 
-    /// A reference as an argument.
+    /// Makes an argument of a reference.
     pub fn of<T>(object: &T) -> Arg {
         Arg(core::ptr::from_ref(object) as usize)
     }
 
-    /// The reference back.
+    /// Returns the reference.
     ///
     /// # Safety
     ///
-    /// 1. The argument was made by [`Arg::of`] from a `T`. 2. The `T` is alive: that this holds for memory of the
-    ///    kernel's allocator is what the simulated machine checks, when the object's cells are touched.
+    /// 1. The argument was made by [`Arg::of`] from a `T`. 2. The `T` is alive. For memory of the kernel's allocator
+    ///    the simulated machine checks this when the object's cells are accessed.
     #[track_caller]
     pub unsafe fn get<T>(self) -> &'static T {
         // SAFETY: the caller's promise.
@@ -83,13 +100,13 @@ pub struct Name {
 }
 
 impl Name {
-    /// Formats a name; what does not fit is cut off.
+    /// Formats a name; the part that does not fit is cut off.
     pub fn format(text: fmt::Arguments<'_>) -> Name {
         let mut name = Name {
             bytes: [0; 23],
             length: 0,
         };
-        // A name that is too long is cut, which is no error.
+        // A name that is too long is cut; this is not an error.
         let _ = fmt::Write::write_fmt(&mut name, text);
         name
     }
@@ -148,7 +165,7 @@ pub mod pri {
     pub const IDLE: u8 = 0;
     /// Ordinary threads (the user band).
     pub const USER: u8 = 1;
-    /// Threads that hold or have just waited for something of the kernel's.
+    /// Threads that hold, or have just waited for, a kernel resource.
     pub const KERNEL: u8 = 2;
     /// Kernel threads.
     pub const KTHREAD: u8 = 3;
@@ -181,7 +198,7 @@ pub struct Lwp {
     pub(crate) l_nopreempt: Private<i32>,
     pub(crate) l_stat: Guarded<Stat>,
     pub(crate) l_priority: Guarded<u8>,
-    /// Where it is to be moved when it is switched out.
+    /// The CPU that it moves to when it is switched out.
     pub(crate) l_target_cpu: Guarded<Option<&'static Cpu>>,
     /// A softint's: the LWP that it interrupted.
     pub(crate) l_switchto: Local<Option<&'static Lwp>>,
@@ -195,7 +212,7 @@ pub struct Lwp {
     pub(crate) l_sleepchain: Chain,
     /// Neighbours on a run queue.
     pub(crate) l_runq: Chain,
-    /// The turnstile that it brings along when it blocks.
+    /// The turnstile that it contributes when it blocks.
     pub(crate) l_ts: Guarded<Option<&'static Turnstile>>,
     /// A mutex that it spins for: for reports.
     pub(crate) l_wantlock: AtomicPtr,
@@ -205,9 +222,9 @@ pub struct Lwp {
     pub(crate) l_wantrw: AtomicPtr,
     /// Ends its sleeps.
     pub(crate) l_timeout_ch: Callout,
-    /// Context switches it made (`l_ncsw`).
+    /// Number of its context switches (`l_ncsw`).
     pub(crate) l_ncsw: Private<u64>,
-    /// Ticks it was found running at since the balancer looked.
+    /// Ticks during which it was running, since the balancer last ran.
     pub(crate) l_rticks: AtomicU32,
     /// Ticks left of its time slice.
     pub(crate) l_timeslice: Guarded<u32>,
@@ -226,9 +243,9 @@ pub struct Lwp {
     pub(crate) l_exitcv: Kcondvar,
     /// Whether it counts as an actor of the scenario.
     pub(crate) l_actor: Plain<bool>,
-    /// Whether it has exited and left its stack: a new LWP may take it over.
+    /// Whether it has exited and left its stack, so that a new LWP may reuse it.
     pub(crate) l_reusable: AtomicBool,
-    /// The next of all LWPs of the kernel.
+    /// The next in the list of all LWPs of the kernel.
     pub(crate) l_list: AtomicRef<Lwp>,
     l_name: Plain<Name>,
     l_context: Plain<Option<Context>>,
@@ -289,7 +306,7 @@ impl Lwp {
         self.l_name.peek()
     }
 
-    /// Its context at the host.
+    /// Its context in the host.
     pub(crate) fn context(&self) -> Context {
         match self.l_context.peek() {
             Some(context) => context,
@@ -302,7 +319,7 @@ impl Lwp {
         self.l_kernel
     }
 
-    /// `l_cpu` without a point: for the running LWP, whose own it is, and for reports.
+    /// `l_cpu` without a step: for the running LWP, which owns it, and for reports.
     #[inline(always)]
     pub(crate) fn cpu_unlocked(&self) -> &'static Cpu {
         match self.l_cpu.peek() {
@@ -320,8 +337,8 @@ impl Lwp {
 
     /// Reads something of the CPU that the LWP, which is the current one, runs on.
     ///
-    /// With preemption on, the LWP may be moved between the look at `l_cpu` and the look at the CPU: then the count
-    /// of its switches has changed, and it looks again (`lwp_pctr`).
+    /// With preemption on, the LWP may be moved between the read of `l_cpu` and the read of the CPU. Then its number
+    /// of context switches has changed, and it reads again (`lwp_pctr`).
     #[inline]
     pub(crate) fn of_cpu<T>(&self, read: impl Fn(&'static Cpu) -> T) -> T {
         loop {
@@ -335,7 +352,7 @@ impl Lwp {
         }
     }
 
-    /// `l_cpu` in the step under way: for the holder of the LWP's lock.
+    /// `l_cpu`, as part of the current step. For the holder of the LWP's lock.
     #[inline(always)]
     #[track_caller]
     pub(crate) fn cpu_fused(&self) -> &'static Cpu {
@@ -345,8 +362,8 @@ impl Lwp {
         }
     }
 
-    /// `l_pflag`. Only the LWP itself changes it; others may look at any time and may be late. The host does not see it:
-    /// no order comes of it, and it is asked for at every turn.
+    /// `l_pflag`. Only the LWP itself changes it; others may read it at any time and may get an old value. The host
+    /// does not see the access: it orders nothing, and happens very often.
     #[inline(always)]
     pub(crate) fn pflag(&self) -> u32 {
         self.l_pflag.bare().load(Relaxed)
@@ -415,7 +432,7 @@ impl Lwp {
             .unwrap_or_else(|| unreachable!("an LWP without a lock"))
     }
 
-    /// The LWP's lock, in the step under way: for the holder of it.
+    /// The LWP's lock, as part of the current step. For its holder.
     #[track_caller]
     pub(crate) fn mutex_fused(&self) -> &'static Kmutex {
         self.l_mutex
@@ -423,13 +440,13 @@ impl Lwp {
             .unwrap_or_else(|| unreachable!("an LWP without a lock"))
     }
 
-    /// From now on `mutex` protects the LWP (`lwp_setlock`). The caller holds both.
+    /// Makes `mutex` the LWP's lock (`lwp_setlock`). The caller holds both.
     #[track_caller]
     pub(crate) fn setlock(&self, mutex: &'static Kmutex) {
         self.l_mutex.store_fused(Some(mutex), Release);
     }
 
-    /// From now on `mutex`, which the caller holds, protects the LWP; the old lock is released (`lwp_unlock_to`).
+    /// Makes `mutex`, which the caller holds, the LWP's lock, and releases the old one (`lwp_unlock_to`).
     #[track_caller]
     pub(crate) fn unlock_to(&self, mutex: &'static Kmutex) {
         let old = self.mutex_fused();
@@ -437,7 +454,7 @@ impl Lwp {
         old.spin_exit();
     }
 
-    /// Makes a fresh or recycled LWP what `spec` says. A recycled one is known to others: it is locked meanwhile.
+    /// Sets up a new or reused LWP as `spec` says. A reused one is known to others, so it is locked during this.
     fn prepare(&'static self, spec: &Spec, context: Context) {
         let ci = spec.cpu;
         let lock = self.l_mutex.peek().map(|_| self.lock());
@@ -472,7 +489,7 @@ impl Lwp {
     }
 }
 
-/// What a new LWP is to be.
+/// The properties of a new LWP.
 pub(crate) struct Spec {
     pub(crate) name: Name,
     pub(crate) cpu: &'static Cpu,
@@ -523,7 +540,7 @@ pub(crate) fn lwp_trampoline(arg: *const ()) -> ! {
     crate::kern::kthread::kthread_exit()
 }
 
-/// An LWP that has exited and left its stack, taken for a new one.
+/// Reuses an LWP that has exited and left its stack.
 fn recycle(kernel: &'static Kernel) -> Option<&'static Lwp> {
     let l = kernel.lwps().find(|l| {
         l.l_reusable.load(Relaxed)
@@ -598,15 +615,15 @@ pub fn curlwp() -> &'static Lwp {
     unsafe { &*machine::word().cast::<Lwp>() }
 }
 
-/// The CPU that executes the call. Stale as soon as the caller can be preempted and is not bound.
+/// The CPU that executes the call. The result is stale as soon as the caller can be preempted, unless it is bound.
 #[inline(always)]
 pub fn curcpu() -> &'static Cpu {
     curlwp().cpu_unlocked()
 }
 
-/// Binds the current LWP to its CPU. The result is for [`curlwp_bindx`].
+/// Binds the current LWP to its CPU. Pass the result to [`curlwp_bindx`].
 ///
-/// Context: any. Nests by its result. Costs one store of the LWP's own.
+/// Context: any. Calls nest. Costs one store to memory of the LWP itself.
 #[inline]
 #[track_caller]
 pub fn curlwp_bind() -> u32 {
@@ -622,7 +639,7 @@ pub fn curlwp_bind() -> u32 {
     pflag & LP_BOUND
 }
 
-/// Ends the binding that `bound` came from.
+/// Undoes the [`curlwp_bind`] that returned `bound`.
 ///
 /// Context: any. Panics (contract `bind-balance`) if the LWP is not bound.
 #[inline]
@@ -640,7 +657,7 @@ pub fn curlwp_bindx(bound: u32) {
     l.set_pflag(pflag ^ (bound ^ LP_BOUND));
 }
 
-/// Whether the caller stays on its CPU: bound, or preemption is off, or in an interrupt.
+/// Whether the caller stays on its CPU: it is bound, preemption is off, or it is in an interrupt.
 pub fn on_this_cpu() -> bool {
     let l = curlwp();
     l.is_bound() || l.is_softint() || synch::kpreempt_disabled()

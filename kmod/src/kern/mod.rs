@@ -1,4 +1,4 @@
-//! What NetBSD keeps in `sys/kern`: the primitives, and what carries them.
+//! What NetBSD keeps in `sys/kern`: the primitives, and the scheduler and queues below them.
 //!
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
 //! down this list: [`epoch`], [`completion`], [`sema`], [`workqueue`], [`pcq`], [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],

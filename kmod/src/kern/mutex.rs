@@ -2,9 +2,42 @@
 //!
 //! # Overview
 //!
-//! The level given at creation decides the kind: IPL_NONE and the soft levels make an *adaptive*
-//! mutex, IPL_VM and above a *spin* mutex. A spin mutex raises the level before it tries. An
-//! adaptive mutex spins while its owner runs on another CPU, and sleeps on a turnstile otherwise.
+//! The level given at creation decides the kind: IPL_NONE and the soft levels make an *adaptive* mutex, IPL_VM and
+//! above a *spin* mutex. A spin mutex raises the level before it tries to lock. An adaptive mutex spins while its
+//! owner runs on another CPU, and sleeps on a turnstile otherwise.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::mutex::Kmutex;
+//! use kmod::kern::spl::Ipl;
+//! use kmod::mem::Plain;
+//! use kmod::scenario::classics::shared;
+//!
+//! struct Counter {
+//!     lock: Kmutex,
+//!     value: Plain<u32>,
+//! }
+//!
+//! fn add(counter: Arg) {
+//!     let counter: &Counter = shared(counter);
+//!     counter.lock.enter();
+//!     counter.value.set(counter.value.get() + 1);
+//!     counter.lock.exit();
+//! }
+//!
+//! run(|| {
+//!     let counter = Counter { lock: Kmutex::new("counter", Ipl::None), value: Plain::new(0) };
+//!     let other = thread(add, Arg::of(&counter));
+//!     add(Arg::of(&counter));
+//!     kthread_join(other);
+//!     assert_eq!(counter.value.get(), 2);
+//!     counter.lock.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
@@ -13,13 +46,13 @@
 //!
 //! # Per-CPU operation
 //!
-//! `ci_mtx_count` counts the spin mutexes held (downwards); the level that was before the first is
-//! kept in `ci_mtx_oldspl`, and is restored when the *last* one is released, in whichever order.
+//! `ci_mtx_count` counts the spin mutexes held (downwards). `ci_mtx_oldspl` keeps the level from before the first
+//! one. It is restored when the *last* one is released, in any order.
 //!
 //! # Memory order
 //!
-//! The release is a plain store, not an interlocked operation, and may overwrite the WAITERS bit
-//! that a waiter has just set. So a waiter looks twice:
+//! The release is a plain store, not an interlocked operation, and may overwrite the WAITERS bit that a waiter has
+//! just set. So a waiter checks twice:
 //!
 //! ```text
 //! waiter (holds the chain lock)          owner
@@ -34,16 +67,16 @@
 //!
 //! # The fast path
 //!
-//! Without contracts and points, an enter that nobody disputes is one interlocked instruction and a branch, and so is
-//! an exit, not interlocked. The kind is not looked at: the word of a spin mutex is never 0, nor an LWP's address
-//! without flags, so both instructions fail on it, and the slow path goes where it belongs.
+//! Without contracts and points, an uncontended enter is one interlocked instruction and a branch; an exit is the
+//! same without the interlock. The kind is not checked: the word of a spin mutex is never 0 and never an LWP's
+//! address without flags, so both instructions fail on it, and the slow path handles it.
 //!
 //! # Invariants
 //!
-//! 1. Only one WAITERS bit is being set at a time for a mutex: the chain lock.
-//! 2. The owner's release is the only operation on an owned mutex that is not interlocked; it is in one piece with
-//!    respect to interrupts of its own CPU.
-//! 3. Preemption is off before the owner word is read, so that the owner's LWP is not reused meanwhile.
+//! 1. Only one WAITERS bit is being set at a time for a mutex: the chain lock is held.
+//! 2. The owner's release is the only operation on an owned mutex that is not interlocked. It is atomic with respect
+//!    to interrupts of its own CPU.
+//! 3. Preemption is off before the owner word is read, so that the owner's LWP is not reused in the meantime.
 //!
 //! # Differences from NetBSD
 //!
@@ -69,25 +102,25 @@ const SPIN: usize = 1;
 const WAITERS: usize = 2;
 const FLAGS: usize = SPIN | WAITERS;
 
-/// The kind is looked at first: it decides what is checked or announced.
+/// Checks the kind first: it decides what is checked or announced.
 const KIND_FIRST: bool = cfg!(any(feature = "contracts", feature = "points"));
 
 /// A mutex (`kmutex_t`).
 #[repr(C)]
 pub struct Kmutex {
-    /// 0, or the address of the owner's LWP with flags. SPIN is always set in that of a spin mutex.
+    /// 0, or the address of the owner's LWP with flags. In a spin mutex SPIN is always set.
     mtx_owner: AtomicUsize,
     mtx_name: &'static str,
     mtx_ipl: Ipl,
 }
 
-/// A mutex is one word to traces: its name is that of the field that holds it.
+/// To traces a mutex is one word, named after the field that holds it.
 impl Described for Kmutex {
     const FIELDS: &'static [Field] = &[];
 }
 
 impl Kmutex {
-    /// A mutex for data that is touched at `ipl` at most (`mutex_init`). `name` is for reports.
+    /// Creates a mutex for data that is used at `ipl` at most (`mutex_init`). `name` is for reports.
     pub const fn new(name: &'static str, ipl: Ipl) -> Self {
         Kmutex {
             mtx_owner: AtomicUsize::new(free(ipl)),
@@ -96,16 +129,17 @@ impl Kmutex {
         }
     }
 
-    /// Ends the use of a mutex (`mutex_destroy`).
+    /// Destroys the mutex (`mutex_destroy`).
     ///
-    /// Context: nobody else uses it any more. Panics (contract `mutex-destroy`) if somebody has it, or waits for it.
+    /// Context: any; no other thread uses the mutex any more. Panics (contract `mutex-destroy`) if the mutex is owned
+    /// or has waiters.
     #[track_caller]
     pub fn destroy(&self) {
         let owner = self.mtx_owner.load_fused(Relaxed);
         contract!(
             owner == free(self.mtx_ipl),
             "mutex-destroy",
-            "mutex_destroy({}) by {}, while {} has it{}",
+            "mutex_destroy({}) by {}, while {} owns it{}",
             self.mtx_name,
             curlwp().name(),
             Owner(owner),
@@ -131,13 +165,13 @@ impl Kmutex {
         core::ptr::from_ref(self) as usize
     }
 
-    /// What it is to those who wait for it.
+    /// The resource that its waiters wait for.
     #[inline(always)]
     pub(crate) fn resource(&self) -> Resource {
         order::lock(Sort::Mutex, self, self.mtx_name)
     }
 
-    /// Enters the mutex; waits for it (`mutex_enter`).
+    /// Enters the mutex, and waits for it if necessary (`mutex_enter`).
     ///
     /// Context: adaptive: thread or softint, no spin mutex held; spin: any. Panics: contracts `mutex-context`,
     /// `mutex-read-section`, `mutex-spin-held`, `mutex-recursion`.
@@ -163,7 +197,7 @@ impl Kmutex {
         machine::mark(Mark::Held(self.addr()));
     }
 
-    /// The caller is about to enter it, and may have to wait. A spin mutex has no order to be remembered.
+    /// The caller is about to enter, and may have to wait. Spin mutexes are not part of the recorded lock order.
     #[inline(always)]
     #[track_caller]
     fn will_wait(&self) {
@@ -191,9 +225,9 @@ impl Kmutex {
         }
     }
 
-    /// Leaves the mutex (`mutex_exit`).
+    /// Exits the mutex (`mutex_exit`).
     ///
-    /// Context: the owner's. Panics (contract `mutex-owned`) if the caller is not the owner.
+    /// Context: that of its owner. Panics (contract `mutex-owned`) if the caller is not the owner.
     #[inline]
     #[track_caller]
     pub fn exit(&self) {
@@ -226,11 +260,10 @@ impl Kmutex {
         self.vector_exit();
     }
 
-    /// Stores 0 if the word is `owned`: in one go as seen from this CPU, but not as seen from the others. Says whether
-    /// it was.
+    /// Stores 0 if the word is `owned`, and returns whether it was: atomically on this CPU, but not for other CPUs.
     ///
     /// An interrupt between the two would find an owner that is not on its CPU, and sleep on a bit that the store
-    /// then wipes out. NetBSD uses a restartable sequence, or `cmpxchg` without the bus lock.
+    /// then overwrites. NetBSD uses a restartable sequence, or `cmpxchg` without the bus lock.
     #[inline(always)]
     #[track_caller]
     fn release(&self, owned: usize) -> bool {
@@ -250,7 +283,7 @@ impl Kmutex {
         }
     }
 
-    /// Enters the mutex if it is free (`mutex_tryenter`).
+    /// Enters the mutex if it is free (`mutex_tryenter`), and returns whether it did.
     ///
     /// Context: as [`enter`](Self::enter); does not wait.
     #[inline]
@@ -273,7 +306,7 @@ impl Kmutex {
         entered
     }
 
-    /// Whether the caller owns it (adaptive), or somebody (spin): for assertions (`mutex_owned`).
+    /// Whether the caller (adaptive) or any CPU (spin) owns it. For assertions (`mutex_owned`).
     #[track_caller]
     pub fn owned(&self) -> bool {
         let owner = self.mtx_owner.load_fused(Relaxed);
@@ -361,7 +394,7 @@ impl Kmutex {
         synch::kpreempt_enable();
     }
 
-    /// Spins until the owner leaves the mutex or its CPU. Preemption is on in between.
+    /// Spins until the owner exits the mutex or leaves its CPU. Preemption is on in between.
     #[track_caller]
     fn spin_while_oncpu(&self, mut owner: usize) -> usize {
         while oncpu(owner) {
@@ -373,11 +406,11 @@ impl Kmutex {
         owner
     }
 
-    /// Sleeps until the mutex is released, unless it is about to be.
+    /// Sleeps until the mutex is released, unless its release is imminent.
     #[track_caller]
     fn block(&self, owner: usize) {
         let chain = turnstile::lookup(self.addr());
-        // With the chain locked nobody else sets the bit; the owner may release at any time.
+        // With the chain locked no other LWP sets the bit; the owner may release at any time.
         let marked = owner & WAITERS != 0 && self.mtx_owner.load(Relaxed) == owner
             || self
                 .mtx_owner
@@ -389,15 +422,15 @@ impl Kmutex {
         }
         curcpu().kernel().counters.mutex_sleeps.incr();
         note!(
-            "{} sleeps for {}, which {} has",
+            "{} sleeps until {} releases {}",
             curlwp().name(),
-            self.mtx_name,
-            Owner(self.mtx_owner.peek())
+            Owner(self.mtx_owner.peek()),
+            self.mtx_name
         );
         chain.block(self.addr(), Queue::Writer, SyncObj::Mutex);
     }
 
-    /// The slow path of an adaptive exit: there are waiters (`mutex_vector_exit`).
+    /// The slow path of an adaptive exit, when there are waiters (`mutex_vector_exit`).
     #[cold]
     #[track_caller]
     fn vector_exit(&self) {
@@ -445,7 +478,7 @@ impl Kmutex {
         l.l_wantlock.store_fused(wanted, Relaxed);
     }
 
-    /// A try of [`spin_enter`](Self::spin_enter).
+    /// Like [`spin_enter`](Self::spin_enter), but does not spin. Returns whether it entered.
     #[inline]
     #[track_caller]
     pub fn spin_tryenter(&self) -> bool {
@@ -462,7 +495,7 @@ impl Kmutex {
         entered
     }
 
-    /// `mutex_spin_exit`: releases, and restores the level with the last one.
+    /// `mutex_spin_exit`: releases the mutex, and restores the level if it was the last one.
     #[inline]
     #[track_caller]
     pub fn spin_exit(&self) {
@@ -470,7 +503,7 @@ impl Kmutex {
         contract!(
             self.owned(),
             "mutex-owned",
-            "mutex_spin_exit({}) by {}, but nobody holds it",
+            "mutex_spin_exit({}) by {}, but it is not held",
             self.mtx_name,
             curlwp().name()
         );
@@ -479,7 +512,7 @@ impl Kmutex {
         spin_finish();
     }
 
-    /// Raises the level and counts the hold to come.
+    /// Raises the level and counts the mutex as held.
     #[inline]
     #[track_caller]
     fn spin_prepare(&self) -> usize {
@@ -495,7 +528,7 @@ impl Kmutex {
     }
 }
 
-/// Counts a hold off and restores the level with the last one.
+/// Uncounts a held mutex, and restores the level if it was the last one.
 #[inline]
 #[track_caller]
 fn spin_finish() {
@@ -509,7 +542,7 @@ fn spin_finish() {
     }
 }
 
-/// The word of a mutex of this level that nobody owns.
+/// The word of a mutex of this level that is not owned.
 const fn free(ipl: Ipl) -> usize {
     if ipl as u8 >= Ipl::Vm as u8 { SPIN } else { 0 }
 }
@@ -530,7 +563,7 @@ fn oncpu(owner: usize) -> bool {
     lwp_oncpu(l)
 }
 
-/// Whether `l`, which was just found to be the owner of a lock, runs on a CPU. Preemption is off.
+/// Whether `l`, which was just read as the owner of a lock, runs on a CPU. Preemption is off.
 ///
 /// Panics: contract `preempt-off`.
 #[track_caller]
@@ -538,7 +571,7 @@ pub(crate) fn lwp_oncpu(l: &Lwp) -> bool {
     contract!(
         synch::kpreempt_disabled(),
         "preempt-off",
-        "the owner of a lock is looked at in {} with preemption on: the owner could be gone",
+        "the owner of a lock is read in {} with preemption on: the owner could have exited",
         curlwp().name()
     );
     let ci = l.l_cpu.load(Relaxed);

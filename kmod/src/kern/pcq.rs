@@ -1,30 +1,59 @@
-//! pcq(9): a queue between many producers and one consumer, without a lock.
+//! pcq(9): a lock-free queue for many producers and one consumer.
 //!
 //! # Overview
 //!
-//! A ring of slots, and one word with two indices into it: where the next producer puts, and where the
-//! consumer takes. A producer *reserves* its slot by moving its index, in one interlocked operation together with
-//! the look whether there is room, and *then* fills it. The consumer takes the item from its slot, empties the slot,
-//! and then gives it back by moving its index.
+//! A queue is a ring of slots, and one word with two indices into it: the slot for the next producer, and the slot of
+//! the consumer. A producer first *reserves* its slot: one interlocked operation checks for room and moves its index.
+//! *Then* it fills the slot. The consumer takes the item from its slot, empties the slot, and then returns it by
+//! moving its index.
 //!
 //! ```text
 //! bits 0..16   producer: the slot that is reserved next
 //! bits 16..32  consumer: the slot that is taken next; equal indices: the ring is empty
 //! ```
 //!
-//! One slot is never used, so that a full ring can be told from an empty one: of `n` slots `n - 1` hold items.
+//! One slot is never used, so that a full ring differs from an empty one: `n` slots hold `n - 1` items.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::pcq::Pcq;
+//! use kmod::mem::Plain;
+//! use kmod::scenario::classics::shared;
+//!
+//! fn produce(queue: Arg) {
+//!     let item = kmem_alloc("item", Plain::new(7)).expect("memory");
+//!     assert!(shared::<Pcq<Plain<u32>>>(queue).put(item)); // false if the queue is full
+//! }
+//!
+//! run(|| {
+//!     let queue = Pcq::<Plain<u32>>::create(4).expect("memory");
+//!     let producer = thread(produce, Arg::of(queue));
+//!     kthread_join(producer);
+//!     let item = queue.get().expect("the item");
+//!     assert_eq!(item.get(), 7);
+//!     // SAFETY: it came from `kmem_alloc`, and is no longer in the queue.
+//!     unsafe { kmem_free(item) };
+//!     queue.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! All of [`Pcq::put`], [`Pcq::get`], [`Pcq::peek`]: any, hard interrupts too. Nobody waits for anybody.
-//! [`Pcq::create`], [`Pcq::destroy`]: as kmem(9). There is *one consumer at a time*: it is up to the callers that no
-//! two are in [`Pcq::get`] at once.
+//! [`Pcq::put`], [`Pcq::get`], [`Pcq::peek`]: any, including hard interrupts. None of them waits. [`Pcq::create`],
+//! [`Pcq::destroy`]: as kmem(9). There is *one consumer at a time*: the callers make sure that no two are in
+//! [`Pcq::get`] at once.
 //!
-//! # An item that is there and cannot be had
+//! # Items that cannot be taken yet
 //!
-//! Between reserving and filling a producer may be interrupted for long. The consumer then finds the next slot
-//! reserved but empty, and gives up (`None`), although a *later* item may lie behind. Therefore a producer wakes the
-//! consumer after *each* put, by a softint or whatever it is; and the consumer, woken, takes all that it can get:
+//! A producer may be interrupted for long between reserving and filling. The consumer then finds the next slot
+//! reserved but empty, and gives up (`None`), although a *later* slot may be filled. Therefore a producer wakes the
+//! consumer after *each* put, for example with a softint, and a consumer that is woken takes every item that it can
+//! get:
 //!
 //! ```text
 //! producer a             producer b             consumer
@@ -38,20 +67,20 @@
 //!
 //! # Memory order
 //!
-//! The item is published by the store to its slot (release), which the consumer loads (acquire). Emptying a slot
-//! comes before giving it back (release), which the producer sees when it reserves the slot (acquire): or the store
-//! of nothing could wipe the new item out. (It would have to be late by a whole turn of the consumer, because the
-//! slot that was given back last is the one that is not used.)
+//! The item is published by the store to its slot (release), which the consumer loads (acquire). The consumer empties
+//! a slot before it returns it (release), and the producer sees that when it reserves the slot (acquire). Otherwise
+//! the store that empties the slot could overwrite the new item. (It would have to be late by a whole round of the
+//! consumer, because the slot that was returned last is the unused one.)
 //!
 //! # When to use something else
 //!
-//! Where producers must be able to wait for room, or several consumers take: a list under a mutex, and a
-//! condition variable.
+//! If producers must be able to wait for room, or there are several consumers: a list under a mutex, and a condition
+//! variable.
 //!
 //! # Differences from NetBSD
 //!
-//! Items are references, so that none is null. The orderings of the word are explicit, where NetBSD relies on
-//! dependencies between loads. That two consume at once is noticed.
+//! Items are references, and so never null. The orderings of the word are explicit; NetBSD relies on dependencies
+//! between loads. Two consumers at once are detected.
 //!
 //! # Sources
 //!
@@ -63,7 +92,7 @@ use crate::kern::lwp::curlwp;
 use crate::machine::{Described, Field, field};
 use crate::mem::{Acquire, AtomicBool, AtomicRef, AtomicU32, Relaxed, Release};
 
-/// Most slots a queue can have (`PCQ_MAXLEN`): its indices have 16 bits.
+/// Maximum number of slots (`PCQ_MAXLEN`): the indices have 16 bits.
 pub const MAXLEN: usize = 0xffff;
 
 /// The two indices of a queue's word.
@@ -89,13 +118,13 @@ impl Indices {
         self.producer == self.consumer
     }
 
-    /// With the next slot reserved, of `slots`. `None` if the ring is full.
+    /// The indices with the next of `slots` slots reserved. `None` if the ring is full.
     fn reserved(self, slots: usize) -> Option<Self> {
         let producer = advance(self.producer, slots);
         (producer != self.consumer).then_some(Indices { producer, ..self })
     }
 
-    /// With the next slot given back.
+    /// The indices with the next slot returned.
     fn given_back(self, slots: usize) -> Self {
         Indices {
             consumer: advance(self.consumer, slots),
@@ -117,7 +146,7 @@ const fn advance(index: u32, slots: usize) -> u32 {
 pub struct Pcq<T: 'static> {
     pcq_pc: AtomicU32,
     pcq_items: &'static [AtomicRef<T>],
-    /// Whether somebody is in `get`. For the contract, and so it orders nothing.
+    /// Whether a caller is in `get`. Only for the contract, so it orders nothing.
     pcq_getting: AtomicBool,
 }
 
@@ -130,7 +159,7 @@ impl<T> Described for Pcq<T> {
 }
 
 impl<T> Pcq<T> {
-    /// A queue with room for `nitems - 1` items (`pcq_create`). `None` if there is no memory.
+    /// Creates a queue with room for `nitems - 1` items (`pcq_create`). Returns `None` if there is no memory.
     ///
     /// Context: as kmem(9). Panics: contracts `pcq-size`, `kmem-context`.
     #[track_caller]
@@ -138,7 +167,7 @@ impl<T> Pcq<T> {
         contract!(
             (1..=MAXLEN).contains(&nitems),
             "pcq-size",
-            "pcq_create with {nitems} slots: 1 to {MAXLEN} can be had"
+            "pcq_create with {nitems} slots: there must be 1 to {MAXLEN}"
         );
         let items = kmem_alloc_slice("pcq slots", nitems, |_| AtomicRef::new())?;
         let pcq = kmem_alloc("pcq", Pcq::over(items));
@@ -157,9 +186,9 @@ impl<T> Pcq<T> {
         }
     }
 
-    /// Ends a queue (`pcq_destroy`). Items that are still in it are forgotten.
+    /// Destroys a queue (`pcq_destroy`). Items that are still in it are lost.
     ///
-    /// Context: as kmem(9); nobody uses it any more.
+    /// Context: as kmem(9); no other thread uses the queue any more.
     #[track_caller]
     pub fn destroy(&'static self) {
         let items = self.pcq_items;
@@ -169,14 +198,14 @@ impl<T> Pcq<T> {
         unsafe { kmem_free(self) };
     }
 
-    /// Slots of the queue: one more than the items it can hold (`pcq_maxitems`).
+    /// The number of slots: one more than the items that fit (`pcq_maxitems`).
     pub fn maxitems(&self) -> usize {
         self.pcq_items.len()
     }
 
-    /// Puts an item at the end (`pcq_put`). False if the queue is full.
+    /// Appends an item (`pcq_put`). Returns false if the queue is full.
     ///
-    /// The caller wakes the consumer afterwards, each time. Context: any.
+    /// The caller wakes the consumer after each put. Context: any.
     #[track_caller]
     pub fn put(&self, item: &'static T) -> bool {
         let mut word = self.pcq_pc.load(Relaxed);
@@ -194,13 +223,13 @@ impl<T> Pcq<T> {
                 Err(now) => word = now,
             }
         };
-        // Release: what the producer did to the item comes first. From now on it is the consumer's.
+        // Release: the producer's writes to the item come first. From here on it belongs to the consumer.
         self.slot(slot).store(Some(item), Release);
         true
     }
 
-    /// Takes the first item (`pcq_get`). `None` if the queue is empty, or if the producer of the first item has not
-    /// come to an end: then it will wake the consumer.
+    /// Takes the first item (`pcq_get`). Returns `None` if the queue is empty, or if the producer of the first item
+    /// has not filled its slot yet; that producer will wake the consumer.
     ///
     /// Context: any, one caller at a time. Panics (contract `pcq-consumers`) if there are two.
     #[track_caller]
@@ -220,7 +249,7 @@ impl<T> Pcq<T> {
         }
         let slot = self.slot(indices.consumer);
         let Some(item) = slot.load(Acquire) else {
-            // Raced with the sender.
+            // The producer has reserved the slot and not filled it yet.
             count_race();
             return None;
         };
@@ -237,9 +266,9 @@ impl<T> Pcq<T> {
         Some(item)
     }
 
-    /// The item that [`get`](Self::get) would take, left where it is (`pcq_peek`).
+    /// The item that [`get`](Self::get) would take, without taking it (`pcq_peek`).
     ///
-    /// Context: any. Only the consumer can rely on it that the item is still there.
+    /// Context: any. Only the consumer knows that the item stays.
     #[track_caller]
     pub fn peek(&self) -> Option<&'static T> {
         let indices = Indices::split(self.pcq_pc.load(Acquire));

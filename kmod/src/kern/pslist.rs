@@ -2,21 +2,64 @@
 //!
 //! # Overview
 //!
-//! A doubly linked list whose readers follow `ple_next` inside a read section of
-//! [pserialize](crate::kern::pserialize) while writers, who exclude each other by other means, insert and remove. A
-//! removed entry keeps its `ple_next`, so that a reader who stands on it goes on; the writer waits for readers
-//! (`pserialize_perform`) before it destroys the entry or uses it again.
+//! A doubly linked list. Readers follow `ple_next` inside a read section of [pserialize](crate::kern::pserialize).
+//! Writers insert and remove; they exclude each other by other means. A removed entry keeps its `ple_next`, so that a
+//! reader at that entry can continue. The writer waits for readers (`pserialize_perform`) before it destroys the
+//! entry or reuses it.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::pserialize::{self, Pserialize};
+//! use kmod::kern::pslist::{Listed, PslistEntry, PslistHead};
+//!
+//! #[repr(C)]
+//! struct Address {
+//!     entry: PslistEntry,
+//!     number: u32,
+//! }
+//!
+//! // SAFETY: `repr(C)`, and the entry is the first field.
+//! unsafe impl Listed for Address {
+//!     fn entry(&self) -> &PslistEntry {
+//!         &self.entry
+//!     }
+//! }
+//!
+//! run(|| {
+//!     let list = PslistHead::<Address>::new();
+//!     let first = Address { entry: PslistEntry::new(), number: 1 };
+//!     let second = Address { entry: PslistEntry::new(), number: 2 };
+//!     list.insert_head(&first);
+//!     list.insert_after(&first, &second);
+//!
+//!     let s = pserialize::read_enter();
+//!     assert!(list.iter().map(|address| address.number).eq([1, 2]));
+//!     pserialize::read_exit(s);
+//!
+//!     let psz = Pserialize::new();
+//!     first.entry.remove();
+//!     second.entry.remove();
+//!     psz.perform();
+//!     first.entry.destroy();
+//!     second.entry.destroy();
+//!     list.destroy();
+//!     psz.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! Reading ([`PslistHead::first`], [`PslistHead::next`]): any context in which the entries are kept from being
-//! destroyed, a read section above all. Writing: writers exclude each other. [`PslistEntry::destroy`],
-//! [`PslistHead::destroy`]: nobody else uses it any more.
+//! Reading ([`PslistHead::first`], [`PslistHead::next`]): any context that keeps the entries from being destroyed,
+//! usually a read section. Writing: writers exclude each other. [`PslistEntry::destroy`], [`PslistHead::destroy`]: no
+//! other thread uses it any more.
 //!
 //! # Invariants
 //!
-//! 1. `ple_prevp` points to the pointer that points to the entry; only writers look at it; it is null off the list.
-//! 2. Whatever a reader can reach was filled in before it was published.
+//! 1. `ple_prevp` points to the pointer that points to the entry. Only writers read it. It is null if the entry is on
+//!    no list.
+//! 2. Everything that a reader can reach was initialized before it was published.
 //!
 //! # Memory order
 //!
@@ -27,8 +70,9 @@
 //! *prevp = new (release)
 //! ```
 //!
-//! The release also keeps the writer's *earlier loads* before the publication (1.7, 2019-12-01). Removal is a release,
-//! too: it makes the successor's address known anew, perhaps by another writer than the one who filled it in.
+//! The release also keeps the writer's *earlier loads* before the publication (1.7, 2019-12-01). Removal is also a
+//! release: it publishes the address of the successor again, perhaps by another writer than the one that initialized
+//! it.
 //!
 //! ```text
 //! writer 1            writer 2 (later)                reader
@@ -41,9 +85,10 @@
 //!
 //! # Differences from NetBSD
 //!
-//! Loads are acquire, for consume; removal is a release, for relaxed (see above: by the letter of C11 the relaxed
-//! store of 1.7 leaves the reader unordered; an arbitrary program found that). On x86 all of them are bare. An entry leads to its container by the container's
-//! own cast, which is the first-field rule: containers are `repr(C)` and begin with their entry.
+//! Loads are acquire instead of consume. Removal is a release instead of relaxed (see above: by the letter of C11 the
+//! relaxed store of 1.7 leaves the reader unordered; a generated program found that). On x86 all of them are plain
+//! instructions. The container of an entry is found by a cast, by the first-field rule: containers are `repr(C)` and
+//! begin with their entry.
 //!
 //! # Sources
 //!
@@ -55,7 +100,7 @@ use crate::contract;
 use crate::kern::lwp::curlwp;
 use crate::mem::{Acquire, AtomicUsize, Plain, Relaxed, Release};
 
-/// What `ple_next` of a destroyed entry holds: no address of anything.
+/// The value of `ple_next` in a destroyed entry, which is not a valid address.
 const POISON: usize = 1;
 
 /// A list of `T`s, each of which begins with a [`PslistEntry`].
@@ -64,7 +109,7 @@ pub struct PslistHead<T: Listed> {
     of: PhantomData<&'static T>,
 }
 
-/// What links an object into a list.
+/// The link of an object in a list.
 #[repr(C)]
 pub struct PslistEntry {
     ple_next: AtomicUsize,
@@ -133,9 +178,9 @@ impl PslistEntry {
         core::ptr::from_ref(self) as usize
     }
 
-    /// Ends its use (`PSLIST_ENTRY_DESTROY`): whoever still follows it is caught.
+    /// Destroys the entry (`PSLIST_ENTRY_DESTROY`). Readers that still follow it are detected.
     ///
-    /// Context: nobody else uses it. Panics (contract `pslist-destroy`) if it is on a list.
+    /// Context: no other thread uses it. Panics (contract `pslist-destroy`) if it is on a list.
     #[track_caller]
     pub fn destroy(&self) {
         contract!(
@@ -147,7 +192,7 @@ impl PslistEntry {
         self.ple_next.store_fused(POISON, Relaxed);
     }
 
-    /// Links the entry in where `prevp` points, and publishes it.
+    /// Inserts the entry where `prevp` points, and publishes it.
     #[track_caller]
     fn insert(&self, prevp: &AtomicUsize) {
         contract!(
@@ -161,7 +206,7 @@ impl PslistEntry {
             contract!(
                 next.ple_prevp.get_fused() == addr(prevp),
                 "pslist-linked",
-                "{} inserts an entry before one that does not point back: the list was moved, or the place is off it",
+                "{} inserts an entry before one that does not point back: the list was moved, or the place is no longer on it",
                 curlwp().name()
             );
             next.ple_prevp.set_fused(addr(&self.ple_next));
@@ -171,7 +216,7 @@ impl PslistEntry {
         prevp.store(self.address(), Release);
     }
 
-    /// Takes the entry off its list (`PSLIST_WRITER_REMOVE`). Readers may still stand on it.
+    /// Removes the entry from its list (`PSLIST_WRITER_REMOVE`). Readers may still be at it.
     ///
     /// Context: writer. Panics: contracts `pslist-remove`, `pslist-linked`.
     #[track_caller]
@@ -193,7 +238,7 @@ impl PslistEntry {
         if let Some(next) = at(next) {
             next.ple_prevp.set_fused(prevp);
         }
-        // Readers go on through `ple_next`, which stays.
+        // Readers continue through `ple_next`, which stays.
         pointer(prevp).store(next, Release);
         self.ple_prevp.set_fused(0);
     }
@@ -225,9 +270,9 @@ impl<T: Listed> PslistHead<T> {
         unsafe { &*core::ptr::from_ref(entry).cast::<T>() }
     }
 
-    /// Ends its use (`PSLIST_DESTROY`).
+    /// Destroys the list (`PSLIST_DESTROY`).
     ///
-    /// Context: nobody else uses it. Panics (contract `pslist-empty`) if something is on it.
+    /// Context: no other thread uses it. Panics (contract `pslist-empty`) if it is not empty.
     #[track_caller]
     pub fn destroy(&self) {
         contract!(
@@ -238,7 +283,7 @@ impl<T: Listed> PslistHead<T> {
         );
     }
 
-    /// Puts `item` first (`PSLIST_WRITER_INSERT_HEAD`).
+    /// Inserts `item` at the head (`PSLIST_WRITER_INSERT_HEAD`).
     ///
     /// Context: writer. Panics: contracts `pslist-insert`, `pslist-linked`.
     #[track_caller]
@@ -246,7 +291,7 @@ impl<T: Listed> PslistHead<T> {
         item.entry().insert(&self.plh_first);
     }
 
-    /// Puts `item` behind `before`, which is on this list (`PSLIST_WRITER_INSERT_AFTER`).
+    /// Inserts `item` after `before`, which is on this list (`PSLIST_WRITER_INSERT_AFTER`).
     ///
     /// Context, panics: as [`insert_head`](Self::insert_head).
     #[track_caller]
@@ -254,7 +299,7 @@ impl<T: Listed> PslistHead<T> {
         item.entry().insert(&before.entry().ple_next);
     }
 
-    /// Puts `item` before `after`, which is on this list (`PSLIST_WRITER_INSERT_BEFORE`).
+    /// Inserts `item` before `after`, which is on this list (`PSLIST_WRITER_INSERT_BEFORE`).
     ///
     /// Context: writer. Panics: contracts `pslist-before`, and those of [`insert_head`](Self::insert_head).
     #[track_caller]
@@ -277,7 +322,7 @@ impl<T: Listed> PslistHead<T> {
         at(self.plh_first.load(Acquire)).map(Self::container)
     }
 
-    /// The item behind `item` (`PSLIST_READER_NEXT`).
+    /// The item after `item` (`PSLIST_READER_NEXT`).
     ///
     /// Context: reader. Panics (contract `pslist-next`) if `item` was destroyed.
     #[track_caller]
@@ -285,12 +330,12 @@ impl<T: Listed> PslistHead<T> {
         item.entry().follow().map(Self::container)
     }
 
-    /// The items, first to last (`PSLIST_READER_FOREACH`); the place a reader stands on may be removed meanwhile.
+    /// The items, first to last (`PSLIST_READER_FOREACH`). The current item may be removed during the iteration.
     ///
     /// Context: reader, for as long as the iterator is used.
     #[track_caller]
     pub fn iter(&self) -> impl Iterator<Item = &'static T> + '_ {
-        // The successor is looked up when it is wanted, and not before.
+        // The successor is read only when it is needed.
         let mut last = None;
         core::iter::from_fn(move || {
             last = match last {

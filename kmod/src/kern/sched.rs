@@ -2,29 +2,28 @@
 //!
 //! # Overview
 //!
-//! Every CPU has a run queue, sorted by priority and first come first served among equals, under
-//! its `spc_mutex`. A woken LWP is placed by `sched_takecpu`; an idle CPU takes LWPs from busy
-//! ones (`sched_catchlwp`); a balancer decides that an LWP which never sleeps should move
-//! (`balance`), and the CPU's idle LWP carries that out once the LWP is off the CPU
+//! Every CPU has a run queue, protected by its `spc_mutex`. It is sorted by priority, first come first served among
+//! equals. `sched_takecpu` places a woken LWP. An idle CPU takes LWPs from busy ones (`sched_catchlwp`). A balancer
+//! decides that an LWP that never sleeps should move (`balance`); the CPU's idle LWP moves it once it is off the CPU
 //! (`sched_idle_migrate`).
 //!
 //! # Lock order
 //!
-//! LWP lock (a sleep queue, a turnstile chain, or `spc_lwplock`), then `spc_mutex`. Two
-//! `spc_mutex`es are entered in the order of their CPUs, or the second by trying.
+//! LWP lock (a sleep queue, a turnstile chain, or `spc_lwplock`), then `spc_mutex`. Two `spc_mutex`es are entered in
+//! the order of their CPUs, or the second with a try.
 //!
 //! # Invariants
 //!
 //! 1. The LWP on a CPU is protected by `spc_lwplock`, an LWP on a run queue by `spc_mutex`.
 //! 2. While `spc_migrating` is set, the CPU picks its idle LWP, so that the migration comes first.
-//! 3. A bound LWP is never moved: not counted in `spc_mcount`, not taken, not set `spc_migrating`.
+//! 3. A bound LWP is never moved: it is not counted in `spc_mcount`, not taken, and not put into `spc_migrating`.
 //!
 //! # Differences from NetBSD
 //!
-//! Priorities are strict bands without decay. There is no topology, no cache-hot heuristic (an LWP
-//! may always be stolen, a superset), no affinity, no processor sets, no offline CPUs. Any LWP of a
-//! higher priority preempts, as with `kern.sched.kpreempt_pri=0`; and so does the end of a time slice,
-//! since there is no user mode to yield in.
+//! Priorities are strict bands without decay. There is no topology, no cache-hot heuristic (an LWP may always be
+//! stolen, a superset of NetBSD's behaviour), no affinity, no processor sets, no offline CPUs. Any LWP of a higher
+//! priority preempts, as with `kern.sched.kpreempt_pri=0`. The end of a time slice preempts too, since there is no
+//! return to user mode.
 //!
 //! # Sources
 //!
@@ -42,7 +41,7 @@ use crate::note;
 
 /// Bits of `ci_want_resched`.
 pub mod resched {
-    /// The idle LWP should look at the run queue.
+    /// The idle LWP should check the run queue.
     pub const IDLE: u32 = 1 << 0;
     /// The running LWP should be preempted in the kernel.
     pub const KPREEMPT: u32 = 1 << 1;
@@ -56,15 +55,15 @@ pub struct Schedstate {
     pub(crate) spc_lwplock: Kmutex,
     /// First LWP of the run queue.
     spc_head: Guarded<Option<&'static Lwp>>,
-    /// LWPs on the run queue. Changed under `spc_mutex`, looked at without.
+    /// LWPs on the run queue. Changed under `spc_mutex`, read without it.
     pub(crate) spc_count: AtomicU32,
     /// LWPs on the run queue that may be moved. Likewise.
     pub(crate) spc_mcount: AtomicU32,
     /// Priority of the LWP that runs here. Likewise.
     pub(crate) spc_curpriority: AtomicU32,
-    /// The LWP that the idle LWP is to move.
+    /// The LWP that the idle LWP must move.
     pub(crate) spc_migrating: Guarded<Option<&'static Lwp>>,
-    /// Whether `spc_migrating` is set: for the idle LWP's look without the lock.
+    /// Whether `spc_migrating` is set. The idle LWP reads it without the lock.
     spc_push: AtomicU32,
 }
 
@@ -93,14 +92,14 @@ impl Schedstate {
         }
     }
 
-    /// Sets or clears the LWP that is to be moved. `spc_mutex` is held.
+    /// Sets or clears the LWP to be moved. `spc_mutex` is held.
     pub(crate) fn set_migrating(&self, l: Option<&'static Lwp>) {
         self.spc_migrating.set(l);
         self.spc_push.store_fused(u32::from(l.is_some()), Relaxed);
     }
 }
 
-/// Inserts `l` behind the last LWP of at least its priority, on a queue that begins at `head`.
+/// Inserts `l` after the last LWP of at least its priority, on the queue that begins at `head`.
 fn insert_sorted(head: &Guarded<Option<&'static Lwp>>, l: &'static Lwp, chain: fn(&Lwp) -> &Chain) {
     let mut before = None;
     let mut after = head.get();
@@ -144,7 +143,7 @@ pub(crate) fn sched_enqueue(l: &'static Lwp) {
     }
 }
 
-/// Takes an LWP off the run queue of its CPU, whose `spc_mutex` is held.
+/// Removes an LWP from the run queue of its CPU, whose `spc_mutex` is held.
 pub(crate) fn sched_dequeue(l: &'static Lwp) {
     let spc = &l.cpu_fused().ci_schedstate;
     let (before, after) = (l.l_runq.prev.get(), l.l_runq.next.get());
@@ -186,7 +185,7 @@ pub(crate) fn sched_takecpu(l: &Lwp) -> &'static Cpu {
     if load_of(here) < u32::from(l.l_priority.get()) {
         return here;
     }
-    // The CPU that does the least important work, the LWP's own first.
+    // The CPU with the least important work, starting with the LWP's own.
     let cpus = own.kernel().cpus();
     (0..cpus.len())
         .map(|i| &cpus[(own.index() + i) % cpus.len()])
@@ -194,7 +193,7 @@ pub(crate) fn sched_takecpu(l: &Lwp) -> &'static Cpu {
         .unwrap_or(own)
 }
 
-/// How important the work of a CPU is: its running LWP's priority, or more if others wait already.
+/// The importance of a CPU's work: the priority of its running LWP, or more if others are already waiting.
 fn load_of(ci: &Cpu) -> u32 {
     let spc = &ci.ci_schedstate;
     let running = spc.spc_curpriority.load(Relaxed);
@@ -205,7 +204,7 @@ fn load_of(ci: &Cpu) -> u32 {
     }
 }
 
-/// Asks a CPU to look at its run queue, because an LWP of `priority` came to it. Its `spc_mutex` is held.
+/// Asks a CPU to check its run queue, because an LWP of `priority` was added. Its `spc_mutex` is held.
 pub(crate) fn sched_resched_cpu(ci: &'static Cpu, priority: u8) {
     let running = ci.ci_schedstate.spc_curpriority.load_fused(Relaxed);
     if u32::from(priority) > running {
@@ -218,9 +217,9 @@ pub(crate) fn sched_resched_cpu(ci: &'static Cpu, priority: u8) {
     }
 }
 
-/// Sets bits of `ci_want_resched` (`cpu_need_resched`). On this CPU a preemption becomes pending; another one is interrupted,
-/// and makes it pending. So while KPREEMPT is set it is pending, or the interrupt is on its way; the CPU takes both back when it
-/// switches.
+/// Sets bits of `ci_want_resched` (`cpu_need_resched`). On this CPU a preemption becomes pending. Another CPU is
+/// interrupted, and makes it pending itself. So while KPREEMPT is set, the preemption is pending or the interrupt is
+/// on its way. The CPU clears both when it switches.
 pub(crate) fn need_resched(ci: &'static Cpu, how: u32) {
     let old = ci.ci_want_resched.fetch_or(how, Release);
     if core::ptr::eq(ci, curcpu()) {
@@ -232,7 +231,7 @@ pub(crate) fn need_resched(ci: &'static Cpu, how: u32) {
     }
 }
 
-/// Whether the LWP that runs on `ci`, which is this CPU, should be preempted. The host does not see the look.
+/// Whether the LWP that runs on `ci`, which is this CPU, should be preempted. The host does not see this read.
 #[inline(always)]
 pub(crate) fn kpreempt_wanted(ci: &Cpu) -> bool {
     ci.ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0
@@ -254,7 +253,7 @@ pub(crate) fn setrunnable(l: &'static Lwp) {
     lock.spin_exit();
 }
 
-/// Puts an LWP, which is locked, on the run queue of `ci`. The former lock of the LWP stays held.
+/// Puts an LWP, which is locked, on the run queue of `ci`. The previous lock of the LWP stays held.
 pub(crate) fn make_runnable(l: &'static Lwp, ci: &'static Cpu) {
     let spc = &ci.ci_schedstate;
     // Lock order: the LWP's lock, then the run queue's.
@@ -267,9 +266,9 @@ pub(crate) fn make_runnable(l: &'static Lwp, ci: &'static Cpu) {
     spc.spc_mutex.spin_exit();
 }
 
-/// Moves an LWP to another CPU: now if it does not run, else when it is switched out.
+/// Moves an LWP to another CPU: now if it is not running, otherwise when it is switched out.
 ///
-/// The LWP is locked, and unlocked on return. Honours LP_BOUND nowhere, as NetBSD's: `mi_switch` does.
+/// The LWP is locked, and unlocked on return. As in NetBSD this ignores LP_BOUND; `mi_switch` checks it.
 ///
 /// Panics: contract `lwp-locked`.
 #[track_caller]
@@ -297,7 +296,7 @@ pub fn lwp_migrate(l: &'static Lwp, target: &'static Cpu) {
             Stat::Sleep => l.l_cpu.store_fused(Some(target), Relaxed),
             Stat::Idl => {
                 l.l_cpu.store_fused(Some(target), Relaxed);
-                // At rest it is protected by the lock of its CPU: go over to the new one's.
+                // At rest it is protected by the lock of its CPU: switch to the new CPU's.
                 let old = l.mutex_fused();
                 l.setlock(&target.ci_schedstate.spc_lwplock);
                 old.spin_exit();
@@ -319,9 +318,9 @@ pub fn lwp_migrate(l: &'static Lwp, target: &'static Cpu) {
     l.unlock();
 }
 
-/// Moves the LWP that `mi_switch` left in `spc_migrating`. On the idle LWP.
+/// Moves the LWP that `mi_switch` left in `spc_migrating`. Runs on the idle LWP.
 ///
-/// Gives the CPU that it was moved to.
+/// Returns the CPU that it was moved to.
 fn sched_idle_migrate(ci: &'static Cpu) -> Option<&'static Cpu> {
     let spc = &ci.ci_schedstate;
     spc.spc_mutex.spin_enter();
@@ -335,7 +334,7 @@ fn sched_idle_migrate(ci: &'static Cpu) -> Option<&'static Cpu> {
         return None;
     };
     enter_second(ci, target);
-    // It may have been picked, or stolen, while the lock was given up; or it is to stay after all.
+    // While the lock was released it may have been picked or stolen, or the decision may have been revoked.
     let still = spc
         .spc_migrating
         .get()
@@ -366,7 +365,7 @@ fn sched_idle_migrate(ci: &'static Cpu) -> Option<&'static Cpu> {
     moves.then_some(target)
 }
 
-/// With `ci`'s run queue locked, locks `other`'s too (`spc_dlock`). `ci`'s may be given up meanwhile.
+/// With `ci`'s run queue locked, locks `other`'s too (`spc_dlock`). `ci`'s may be released in between.
 fn enter_second(ci: &'static Cpu, other: &'static Cpu) {
     let (first, second) = (&ci.ci_schedstate.spc_mutex, &other.ci_schedstate.spc_mutex);
     if core::ptr::eq(ci, other) || second.spin_tryenter() {
@@ -390,7 +389,7 @@ fn move_queued(l: &'static Lwp, target: &'static Cpu) {
     sched_enqueue(l);
 }
 
-/// Takes an LWP from another CPU's run queue onto this one's, if one may be moved.
+/// Takes an LWP from another CPU's run queue onto this one's, if there is a movable one.
 fn sched_catchlwp(ci: &'static Cpu, other: &'static Cpu) -> bool {
     let (spc, ospc) = (&ci.ci_schedstate, &other.ci_schedstate);
     if ospc.spc_mcount.load(Relaxed) == 0 || !ospc.spc_mutex.spin_tryenter() {
@@ -403,7 +402,7 @@ fn sched_catchlwp(ci: &'static Cpu, other: &'static Cpu) -> bool {
         }
         candidate = l.l_runq.next.get();
     }
-    // Lock order: the second by trying.
+    // Lock order: the second with a try.
     let Some(l) = candidate.filter(|_| spc.spc_mutex.spin_tryenter()) else {
         ospc.spc_mutex.spin_exit();
         return false;
@@ -425,7 +424,7 @@ fn sched_catchlwp(ci: &'static Cpu, other: &'static Cpu) -> bool {
     true
 }
 
-/// The idle LWP's part of scheduling: carry out a migration, or find work elsewhere.
+/// The idle LWP's part of scheduling: carry out a migration, or find work on other CPUs.
 pub(crate) fn sched_idle(ci: &'static Cpu) {
     let spc = &ci.ci_schedstate;
     let pushed = if spc.spc_push.load(Relaxed) != 0 {
@@ -437,7 +436,7 @@ pub(crate) fn sched_idle(ci: &'static Cpu) {
         let cpus = ci.kernel().cpus();
         for i in 1..cpus.len() {
             let other = &cpus[(ci.index() + i) % cpus.len()];
-            // What was pushed there is not taken back at once.
+            // An LWP that was just pushed there is not taken back at once.
             let back = pushed.is_some_and(|pushed| core::ptr::eq(pushed, other));
             if !back && sched_catchlwp(ci, other) {
                 break;
@@ -446,12 +445,12 @@ pub(crate) fn sched_idle(ci: &'static Cpu) {
     }
 }
 
-/// Whether the run queue of this CPU has something.
+/// Whether the run queue of this CPU is not empty.
 pub(crate) fn sched_curcpu_runnable_p(ci: &Cpu) -> bool {
     ci.ci_schedstate.spc_count.load(Relaxed) != 0
 }
 
-/// A tick of the clock, for the LWP that it found running: counts for the balancer, and ends its time slice.
+/// A tick of the clock for the running LWP: counts for the balancer, and ends its time slice.
 pub(crate) fn sched_tick(ci: &'static Cpu) {
     let l = curlwp();
     if l.is_idle() || l.is_softint() {
@@ -470,10 +469,9 @@ pub(crate) fn sched_tick(ci: &'static Cpu) {
     }
 }
 
-/// The balancer's thread: every `balance_ticks` it looks at all LWPs and moves those that never sleep.
+/// The balancer's thread: every `balance_ticks` it checks all LWPs and moves those that never sleep.
 ///
-/// An LWP that is bound *now* is left where it is ([`sched_takecpu`]); to spare one that binds itself
-/// afterwards is up to `mi_switch`.
+/// It skips LWPs that are bound *now* ([`sched_takecpu`]). For one that binds itself later, `mi_switch` must check.
 pub(crate) fn balance(kernel: Arg) {
     // SAFETY: the kernel gave itself to the thread it created, and outlives it.
     let kernel: &'static Kernel = unsafe { kernel.get() };
@@ -498,7 +496,7 @@ pub(crate) fn balance(kernel: Arg) {
     }
 }
 
-/// Starts the balancer, if the configuration wants it.
+/// Starts the balancer, if the configuration has one.
 pub(crate) fn start_balancer(kernel: &'static Kernel) {
     if kernel.config().balance_ticks == 0 || kernel.cpus().len() < 2 {
         return;
@@ -520,7 +518,7 @@ pub(crate) fn start_balancer(kernel: &'static Kernel) {
     );
 }
 
-/// Whether a tick could make some LWP go on: a callout is pending, or a run queue waits for a time slice's end.
+/// Whether a tick could let some LWP run: a callout is pending, or a run queue waits for the end of a time slice.
 pub(crate) fn clock_can_help(kernel: &Kernel) -> bool {
     kernel
         .cpus()

@@ -2,29 +2,51 @@
 //!
 //! # Overview
 //!
-//! A semaphore counts units. [`Sema::post`] adds one; [`Sema::wait`] takes one, and waits until there is one. The units
-//! belong to nobody: who waits need not be who posts.
+//! A semaphore counts units. [`Sema::post`] adds one; [`Sema::wait`] takes one, and waits until there is one. Units
+//! have no owner: one thread may wait and another post.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::sema::Sema;
+//! use kmod::kern::spl::Ipl;
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let units = Sema::new("units", 0, Ipl::None);
+//!     let producer = thread(|units| shared::<Sema>(units).post(), Arg::of(&units));
+//!     units.wait(); // until a unit is posted
+//!     assert!(!units.trywait());
+//!     kthread_join(producer);
+//!     units.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! [`Sema::post`], [`Sema::trywait`]: any, at the level given to [`Sema::new`] at most. [`Sema::wait`],
+//! [`Sema::post`], [`Sema::trywait`]: any, at most at the level given to [`Sema::new`]. [`Sema::wait`],
 //! [`Sema::timedwait`]: thread that may sleep.
 //!
 //! # Invariants
 //!
 //! 1. Each unit is taken once.
-//! 2. Nobody sleeps while there are units: who posts the unit wakes one waiter, and a unit that a third takes meanwhile
-//!    lets that waiter sleep again.
-//! 3. A waiter that has its unit may free the semaphore, if nobody else uses it: who posted does not touch it any more.
+//! 2. No thread sleeps while there are units: a post wakes one waiter, and if a third thread takes the unit first,
+//!    that waiter sleeps again.
+//! 3. A waiter that has its unit may free the semaphore, if no other thread uses it: the thread that posted does not
+//!    touch it any more.
 //!
 //! # When to use something else
 //!
-//! To exclude others: mutex(9), which knows its owner. To wait for one event: [`completion`](crate::kern::completion).
+//! For mutual exclusion: mutex(9), which has an owner. To wait for one event:
+//! [`completion`](crate::kern::completion).
 //!
 //! # Differences from NetBSD
 //!
-//! NetBSD has none. This is FreeBSD's sema(9), made of a mutex and a condition variable as there; the mutex has a level,
-//! so that interrupts can post.
+//! NetBSD has none. This is FreeBSD's sema(9). As there, it consists of a mutex and a condition variable; the mutex
+//! has a level, so that interrupts can post.
 //!
 //! # Sources
 //!
@@ -54,7 +76,8 @@ crate::fields!(Sema {
 });
 
 impl Sema {
-    /// A semaphore of `value` units, which is posted at `ipl` at most (`sema_init`). `name` is for reports.
+    /// Creates a semaphore of `value` units, which is posted at most at level `ipl` (`sema_init`). `name` is for
+    /// reports.
     pub const fn new(name: &'static str, value: u32, ipl: Ipl) -> Self {
         Sema {
             sema_mtx: Kmutex::new(name, ipl),
@@ -64,9 +87,9 @@ impl Sema {
         }
     }
 
-    /// Ends the use of a semaphore (`sema_destroy`).
+    /// Destroys a semaphore (`sema_destroy`).
     ///
-    /// Context: any; nobody else uses it. Panics (contract `sema-waiters`) if somebody waits.
+    /// Context: any; no other thread uses it. Panics (contract `sema-waiters`) if a thread waits.
     #[track_caller]
     pub fn destroy(&self) {
         contract!(
@@ -81,9 +104,9 @@ impl Sema {
         self.sema_mtx.destroy();
     }
 
-    /// Adds a unit, and wakes who waits for one (`sema_post`).
+    /// Adds a unit, and wakes a waiter (`sema_post`).
     ///
-    /// Context: any, at the level given to [`new`](Self::new) at most.
+    /// Context: any, at most at the level given to [`new`](Self::new).
     #[track_caller]
     pub fn post(&self) {
         self.sema_mtx.enter();
@@ -109,10 +132,10 @@ impl Sema {
         self.sema_mtx.exit();
     }
 
-    /// Takes a unit, or gives up (`sema_timedwait`): when a sleep of `ticks` ticks, at least one, has ended without one.
-    /// Whether it has a unit.
+    /// Takes a unit, or gives up when a sleep of `ticks` ticks, at least one, has ended without one
+    /// (`sema_timedwait`). Returns whether it has a unit.
     ///
-    /// A wake-up whose unit a third has taken begins the time anew, as in FreeBSD.
+    /// After a wake-up whose unit another thread has taken, the time starts again, as in FreeBSD.
     /// Context: thread that may sleep. Panics: as [`Kcondvar::wait`].
     #[track_caller]
     pub fn timedwait(&self, ticks: u32) -> bool {
@@ -131,9 +154,9 @@ impl Sema {
         taken
     }
 
-    /// Takes a unit, if there is one (`sema_trywait`). Whether it has one.
+    /// Takes a unit, if there is one (`sema_trywait`). Returns whether it has one.
     ///
-    /// Context: any, at the level given to [`new`](Self::new) at most; does not wait for a unit.
+    /// Context: any, at most at the level given to [`new`](Self::new); does not wait for a unit.
     #[track_caller]
     pub fn trywait(&self) -> bool {
         self.sema_mtx.enter();
@@ -145,7 +168,8 @@ impl Sema {
         taken
     }
 
-    /// The units that are there (`sema_value`): for assertions. Context: any, at the level given to [`new`](Self::new).
+    /// The number of available units (`sema_value`). For assertions. Context: any, at most at the level given to
+    /// [`new`](Self::new).
     #[track_caller]
     pub fn value(&self) -> u32 {
         self.sema_mtx.enter();

@@ -1,40 +1,40 @@
-//! Who has a share of what several may hold at once: the readers of an rwlock, the references of a localcount.
+//! Records which LWP holds a share of an object with several holders: the readers of an rwlock, the references of a
+//! localcount.
 //!
 //! # Overview
 //!
-//! The word of an rwlock counts its readers, and the counts of a localcount its references; neither says whose they are.
-//! Nothing that a kernel does depends on that, but whoever waits for them to go would like to know it: the
-//! [wait-for graph](crate::kern::waits), and the contracts of rwlock(9). So a kernel with contracts notes with each LWP
-//! what it took a share of, as NetBSD's LOCKDEBUG counts in `l_shlocks`, but by address. Nothing else is ever
-//! decided by it.
+//! An rwlock counts its readers, and a localcount its references, but neither records which LWPs they are. The kernel
+//! does not need that. The [wait-for graph](crate::kern::waits) and the contracts of rwlock(9) do. So in a kernel
+//! with contracts each LWP has a list of its shares. NetBSD's LOCKDEBUG counts them in `l_shlocks`; here they are
+//! recorded by address. Nothing else depends on this.
 //!
-//! A reference to a localcount may be released by another LWP than acquired it: then it is taken from any that has one,
-//! and the graph draws its waits as such that may end otherwise.
+//! A reference to a localcount may be released by another LWP than acquired it. Then it is removed from any LWP that
+//! has one, and the graph marks such waits as ones that may end otherwise.
 //!
 //! # Contexts
 //!
-//! Any. An interrupt handler takes and gives back in the name of the LWP that it interrupted.
+//! Any. An interrupt handler acts for the LWP that it interrupted.
 //!
 //! # Cost
 //!
-//! A look at a few words of the LWP's own; without the feature `contracts`, nothing.
+//! A check of a few words of the LWP itself; without the feature `contracts`, nothing.
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kernel::Kernel;
 
-/// Shares that an LWP is known by. More are counted, and nobody is told whose they are.
+/// Recorded shares per LWP. Further shares are counted, but not recorded.
 const KNOWN: usize = 8;
 
-/// What an LWP has a share of. Atomic, because another LWP may give a share back, and an interrupt may come.
+/// The shares of an LWP. Atomic, because another LWP may release a share, and an interrupt may come at any time.
 pub(crate) struct Shares {
     of: [AtomicUsize; KNOWN],
     more: AtomicU32,
 }
 
 impl Shares {
-    /// Of nothing.
+    /// No shares.
     pub(crate) const fn new() -> Self {
         Shares {
             of: [const { AtomicUsize::new(0) }; KNOWN],
@@ -42,13 +42,13 @@ impl Shares {
         }
     }
 
-    /// The LWP is another from now on.
+    /// Forgets all shares: the LWP is reused.
     pub(crate) fn clear(&self) {
         self.of.iter().for_each(|of| of.store(0, Relaxed));
         self.more.store(0, Relaxed);
     }
 
-    /// Puts `new` where `old` is. Whether it was there.
+    /// Replaces `old` by `new`. Returns whether `old` was there.
     fn replace(&self, old: usize, new: usize) -> bool {
         self.of
             .iter()
@@ -61,7 +61,7 @@ impl Shares {
         }
     }
 
-    /// Whether there was one.
+    /// Removes a share. Returns whether there was one.
     fn remove(&self, object: usize) -> bool {
         self.replace(object, 0) || self.remove_unknown()
     }
@@ -80,7 +80,7 @@ fn address<T>(object: &T) -> usize {
     core::ptr::from_ref(object).addr()
 }
 
-/// The caller has a share from now on.
+/// Records that the caller has a share.
 #[inline(always)]
 pub(crate) fn take<T>(object: &T) {
     if cfg!(feature = "contracts") {
@@ -88,7 +88,7 @@ pub(crate) fn take<T>(object: &T) {
     }
 }
 
-/// The caller has one less.
+/// Records that the caller has released a share.
 #[inline(always)]
 pub(crate) fn give_back<T>(object: &T) {
     if cfg!(feature = "contracts") {
@@ -96,7 +96,7 @@ pub(crate) fn give_back<T>(object: &T) {
     }
 }
 
-/// The caller gives back a share which is its own, or which it was handed by whoever took it.
+/// Records that the caller has released a share, which it took itself or was given by another LWP.
 #[inline(always)]
 pub(crate) fn give_back_anyones<T>(object: &T) {
     if cfg!(feature = "contracts") {
@@ -109,19 +109,19 @@ pub(crate) fn give_back_anyones<T>(object: &T) {
     }
 }
 
-/// Whether the caller has a share, as far as is known: for contracts.
+/// Whether the caller has a recorded share. For contracts.
 #[inline(always)]
 pub(crate) fn has<T>(object: &T) -> bool {
     curlwp().l_shares.knows(address(object))
 }
 
-/// Whether the caller may have a share: it has one, or more shares than are known. For contracts.
+/// Whether the caller may have a share: it has one, or it has more shares than are recorded. For contracts.
 #[inline(always)]
 pub(crate) fn may_have<T>(object: &T) -> bool {
     has(object) || curlwp().l_shares.more.load(Relaxed) != 0
 }
 
-/// Calls `visit` with each LWP that has a share: for reports, when the kernel has stopped.
+/// Calls `visit` with each LWP that has a share. For reports, when the kernel has stopped.
 pub fn holders<T>(kernel: &'static Kernel, object: &T, visit: &mut dyn FnMut(&'static Lwp)) {
     let object = address(object);
     kernel

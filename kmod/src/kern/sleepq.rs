@@ -1,20 +1,19 @@
-//! Sleep queues: LWPs that wait.
+//! Sleep queues: lists of waiting LWPs.
 //!
 //! # Overview
 //!
-//! A sleep queue is a list of LWPs, most important first, protected by a spin mutex at IPL_SCHED
-//! that becomes the lock of every LWP on it. An LWP is on the queue *before* it releases the
-//! interlock that protects what it waits for; and its lock is held until the CPU has switched away
-//! from it. So there is no moment at which a wake-up could be lost.
+//! A sleep queue is a list of LWPs, highest priority first. It is protected by a spin mutex at IPL_SCHED, which
+//! becomes the lock of every LWP on it. An LWP is on the queue *before* it releases the interlock that protects what
+//! it waits for, and its lock is held until the CPU has switched away from it. So no wake-up can be lost.
 //!
-//! A sleep with a timeout ends through the LWP's own callout, that is: through the softclock of the
-//! CPU that serves it, and behind every callout that was due there before.
+//! A timeout uses the LWP's own callout. So it runs in the softclock of its CPU, after every callout that was due
+//! there earlier.
 //!
-//! # Who wins: timeout against wake-up
+//! # A timeout and a wake-up at the same time
 //!
-//! Both take the LWP's lock. Whoever finds the LWP on a queue takes it off. A timeout that comes
-//! late finds no wait channel, or an LWP that sleeps in `callout_halt` for this very timeout, and
-//! does nothing: so an LWP that was woken never returns an error.
+//! Both take the LWP's lock. The first one that finds the LWP on a queue removes it. A late timeout finds no wait
+//! channel, or an LWP that sleeps in `callout_halt` for this very timeout, and does nothing. So an LWP that was woken
+//! never returns an error.
 //!
 //! # Differences from NetBSD
 //!
@@ -57,7 +56,7 @@ pub enum Woken {
 
 /// A queue of sleeping LWPs.
 pub struct Sleepq {
-    /// Changed under the queue's lock; condition variables look at it without.
+    /// Changed under the queue's lock; condition variables read it without.
     sq_head: AtomicRef<Lwp>,
 }
 
@@ -82,7 +81,7 @@ impl Sleepq {
         self.sq_head.load_fused(Relaxed)
     }
 
-    /// Whether somebody sleeps here: without the lock, for callers that hold the interlock.
+    /// Whether any LWP sleeps here. Needs no lock: for callers that hold the interlock.
     #[track_caller]
     pub(crate) fn has_sleepers(&self) -> bool {
         self.sq_head.load(Relaxed).is_some()
@@ -123,7 +122,7 @@ impl Sleepq {
 
 /// Puts the current LWP, whose lock is the queue's and is held, on `sq` (`sleepq_enqueue`).
 ///
-/// Without a queue only a timeout ends the sleep. Panics: contracts `lwp-locked`, `sleep-state`.
+/// Without a queue, only a timeout ends the sleep. Panics: contracts `lwp-locked`, `sleep-state`.
 pub(crate) fn enqueue(
     sq: Option<&'static Sleepq>,
     wchan: usize,
@@ -149,16 +148,17 @@ pub(crate) fn enqueue(
     l.l_sleepq.set(sq);
     l.l_wmesg.set(wmesg);
     l.l_stat.set(Stat::Sleep);
-    // It sleeps, so it is no hog.
+    // It sleeps, so it does not hog its CPU.
     l.l_rticks.store_fused(0, Relaxed);
     if let Some(sq) = sq {
         sq.insert(l);
     }
 }
 
-/// Switches away until somebody takes the LWP off its queue, or `timeout_ticks` are over (0: never) (`sleepq_block`).
+/// Switches away until the LWP is taken off its queue, or `timeout_ticks` have passed (0: no timeout)
+/// (`sleepq_block`).
 ///
-/// The LWP's lock is held, preemption is off. The lock is released when the CPU has switched.
+/// The LWP's lock is held, and preemption is off. The lock is released once the CPU has switched.
 #[track_caller]
 pub(crate) fn block(timeout_ticks: u32) -> Woken {
     let l = curlwp();
@@ -171,7 +171,7 @@ pub(crate) fn block(timeout_ticks: u32) -> Woken {
     if timeout_ticks == 0 {
         return Woken::Wakeup;
     }
-    // Even if it fired: its handler may still be on the way to this LWP.
+    // Even if it fired: its handler may still be about to look at this LWP.
     l.l_timeout_ch.halt_unlocked();
     if l.l_stimo.get() {
         Woken::Timeout
@@ -180,7 +180,7 @@ pub(crate) fn block(timeout_ticks: u32) -> Woken {
     }
 }
 
-/// Takes an LWP off its sleep queue, whose lock is held, and makes it runnable (`sleepq_remove`).
+/// Removes an LWP from its sleep queue, whose lock is held, and makes it runnable (`sleepq_remove`).
 ///
 /// The queue's lock stays held. Panics: contracts `lwp-locked`, `sleep-state`.
 #[track_caller]
@@ -210,7 +210,7 @@ pub(crate) fn remove(l: &'static Lwp) {
     sched::make_runnable(l, ci);
 }
 
-/// Ends the sleep of the LWP in `arg`: the handler of its timeout callout.
+/// Ends the sleep of the LWP in `arg`. The handler of its timeout callout.
 pub(crate) fn sleepq_timeout(arg: Arg) {
     // SAFETY: the callout is the LWP's own, and LWPs live as long as their kernel.
     let l: &'static Lwp = unsafe { arg.get() };

@@ -2,19 +2,41 @@
 //!
 //! # Overview
 //!
-//! Every CPU has four levels of soft interrupts, `clock < bio < net < serial`, and one LWP for each.
-//! [`schedule`] queues a handler on the CPU that calls it; as soon as the level is unmasked, the
-//! level's LWP *borrows the CPU on top of the LWP that runs there* (fast softints), runs the handlers
-//! in order, and gives the CPU back.
+//! Every CPU has four levels of soft interrupts, `clock < bio < net < serial`, and one LWP for each. [`schedule`]
+//! queues a handler on the CPU that calls it. As soon as the level is unmasked, the level's LWP *runs on top of the
+//! LWP that was running there* (fast softints), calls the handlers in order, and returns the CPU.
 //!
-//! A handler may block, on an adaptive mutex. Then the interrupted LWP goes on at once, and the
-//! softint becomes an ordinary LWP of a very high priority. Until it has ended the level is *active*:
-//! **nothing else of that level runs on that CPU.**
+//! A handler may block on an adaptive mutex. Then the interrupted LWP continues at once, and the softint becomes an
+//! ordinary LWP of a very high priority. Until it has finished, the level is *active*: **no other handler of that
+//! level runs on that CPU.**
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::softint;
+//! use kmod::kern::spl::Ipl;
+//! use kmod::kern::synch::{kpreempt_disable, kpreempt_enable};
+//! use kmod::mem::{AtomicU32, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let runs = AtomicU32::new(0);
+//!     let count = |runs| { shared::<AtomicU32>(runs).fetch_add(1, Relaxed); };
+//!     let softint = softint::establish(Ipl::SoftNet, count, Arg::of(&runs)).expect("a free slot");
+//!     kpreempt_disable();
+//!     softint::schedule(softint);
+//!     kpreempt_enable();
+//!     softint::disestablish(softint); // waits until it has run
+//!     assert_eq!(runs.load(Relaxed), 1);
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! [`schedule`], [`schedule_cpu`]: any, with preemption off. [`establish`], [`disestablish`]: thread
-//! that may sleep. Handlers: may take adaptive mutexes; must not sleep on condition variables.
+//! [`schedule`], [`schedule_cpu`]: any, with preemption off. [`establish`], [`disestablish`]: thread that may sleep.
+//! Handlers may take adaptive mutexes, and must not sleep on condition variables.
 //!
 //! # Per-CPU operation
 //!
@@ -22,15 +44,14 @@
 //!
 //! # Invariants
 //!
-//! 1. PENDING is cleared before the handler runs: what is scheduled during the run runs again.
+//! 1. PENDING is cleared before the handler runs, so a handler that is scheduled while it runs will run again.
 //! 2. A level is dispatched only when it is not active.
 //! 3. A handler leaves nothing behind: no lock, no read section, no raised level, no disabled preemption, no passive
-//!    reference; and its LWP stays bound.
+//!    reference. Its LWP stays bound.
 //!
 //! # Differences from NetBSD
 //!
-//! All handlers are MP-safe. There are no slow softints. The table has as many places as the
-//! configuration says.
+//! All handlers are MP-safe. There are no slow softints. The size of the table is configurable.
 //!
 //! # Sources
 //!
@@ -71,7 +92,7 @@ pub(crate) fn level_of(l: &Lwp) -> Ipl {
 /// The short name of a level's LWPs: `softclk/0`.
 const NAMES: [&str; 4] = ["softclk", "softbio", "softnet", "softser"];
 
-/// An established soft interrupt: the number of its place in every CPU's table. 0 is none.
+/// An established soft interrupt: its index in every CPU's table. 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Softint(usize);
 
@@ -81,7 +102,7 @@ struct Softhand {
     sh_arg: Plain<Arg>,
     sh_level: Plain<u8>,
     sh_pending: Local<bool>,
-    /// The place that comes after this one on the level's queue, or 0.
+    /// The index of the next handler on the level's queue, or 0.
     sh_next: Local<usize>,
 }
 
@@ -97,7 +118,7 @@ crate::fields!(Softhand {
 struct Level {
     si_first: Local<usize>,
     si_last: Local<usize>,
-    /// Whether the level is triggered, runs, or is blocked.
+    /// Whether the level is triggered, running, or blocked.
     si_active: Local<bool>,
     si_lwp: Local<Option<&'static Lwp>>,
 }
@@ -109,7 +130,7 @@ crate::fields!(Level {
     si_lwp
 });
 
-/// What a CPU has for its soft interrupts (`softcpu_t`).
+/// The soft interrupts of one CPU (`softcpu_t`).
 pub struct SoftCpu {
     sc_int: [Level; 4],
     sc_hand: Local<&'static [Softhand]>,
@@ -136,21 +157,21 @@ impl SoftCpu {
         &self.sc_hand.get()[softint.0]
     }
 
-    /// The LWP of a level, and whether the level is active: for reports.
+    /// The LWP of a level, and whether the level is active. For reports.
     pub(crate) fn peek(&self, level: Ipl) -> (Option<&'static Lwp>, bool) {
         let si = &self.sc_int[level_index(level)];
         (si.si_lwp.peek(), si.si_active.peek())
     }
 }
 
-/// What a kernel has for its soft interrupts.
+/// The soft interrupts of a kernel.
 pub struct Softints {
     softint_lock: Kmutex,
-    /// Which places are taken, a bit each.
+    /// The entries that are in use, one bit each.
     softint_used: Plain<u64>,
-    /// Those of them that are the kernel's own.
+    /// The entries that belong to the kernel itself.
     softint_kept: Local<u64>,
-    /// Cross-CPU requests: which places each CPU was asked to schedule, a bit each.
+    /// Cross-CPU requests: the entries that each CPU was asked to schedule, one bit each.
     softint_remote: [AtomicU32; Config::MAXCPUS],
 }
 
@@ -200,7 +221,7 @@ pub(crate) fn init_cpu(kernel: &'static Kernel, ci: &'static Cpu) -> Option<()> 
     Some(())
 }
 
-/// Takes a free place and fills it on every CPU. The caller excludes others.
+/// Fills a free entry on every CPU. The caller excludes others.
 fn establish_locked(
     kernel: &'static Kernel,
     cpus: &[Cpu],
@@ -223,7 +244,7 @@ fn establish_locked(
     Some(Softint(place))
 }
 
-/// [`establish`] while the kernel boots and nothing runs.
+/// [`establish`] during boot, when nothing runs.
 pub(crate) fn establish_at_boot(
     cpus: &'static [Cpu],
     level: Ipl,
@@ -234,7 +255,7 @@ pub(crate) fn establish_at_boot(
     establish_locked(kernel, cpus, level, func, arg)
 }
 
-/// What is established by now is the kernel's own. At boot.
+/// Marks everything established so far as the kernel's own. At boot.
 pub(crate) fn keep(kernel: &Kernel) {
     let softints = &kernel.softints;
     softints.softint_kept.set(softints.softint_used.get());
@@ -252,7 +273,7 @@ pub(crate) fn verify(kernel: &Kernel) {
     }
 }
 
-/// Establishes a handler at a level, on every CPU (`softint_establish`). `None` if the table is full.
+/// Establishes a handler at a level, on every CPU (`softint_establish`). Returns `None` if the table is full.
 ///
 /// Context: thread that may sleep. Panics: contracts `sleepable`, `softint-level`.
 #[track_caller]
@@ -272,11 +293,11 @@ pub fn establish(level: Ipl, func: fn(Arg), arg: Arg) -> Option<Softint> {
     softint
 }
 
-/// Ends a handler: when it returns the handler does not run and will not (`softint_disestablish`).
+/// Disestablishes a handler. When this returns, the handler neither runs nor will run (`softint_disestablish`).
 ///
-/// A handler that is queued or runs ends first: a softint of the same level on every CPU comes behind it.
-/// Context: thread that may sleep; holds no lock that the handler takes; nobody schedules it any more, the handler itself
-/// neither. Panics: contracts `sleepable`, `softint-established`.
+/// It waits for a handler that is queued or running, by running a softint of the same level on every CPU after it.
+/// Context: thread that may sleep; the caller holds no lock that the handler takes; nothing schedules the softint any
+/// more, including its own handler. Panics: contracts `sleepable`, `softint-established`.
 #[track_caller]
 pub fn disestablish(softint: Softint) {
     assert_sleepable("softint_disestablish");
@@ -291,7 +312,7 @@ pub fn disestablish(softint: Softint) {
     );
     let level = Ipl::from_number(hand.sh_level.get());
     xcall::native_barrier(level);
-    // A request of another CPU that is still on its way would schedule a place that is free.
+    // A request from another CPU that is still on its way would schedule a free entry.
     for remote in &kernel.softints.softint_remote {
         remote.fetch_and(!(1 << softint.0), crate::mem::AcqRel);
     }
@@ -300,7 +321,7 @@ pub fn disestablish(softint: Softint) {
     kernel.softints.softint_lock.exit();
 }
 
-/// The end of [`disestablish`]: nobody schedules or runs the softint any more, and the caller excludes others.
+/// The end of [`disestablish`]: nothing schedules or runs the softint any more, and the caller excludes others.
 pub(crate) fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
     for ci in kernel.cpus() {
         ci.ci_softcpu.hand(softint).sh_func.set(None);
@@ -309,7 +330,7 @@ pub(crate) fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
     kernel.softints.softint_used.set(used & !(1 << softint.0));
 }
 
-/// Queues a handler on this CPU (`softint_schedule`). Queued already, it runs once.
+/// Queues a handler on this CPU (`softint_schedule`). If it is already queued, it runs once.
 ///
 /// Context: any, preemption off. Panics (contract `softint-preempt`) otherwise.
 #[track_caller]
@@ -358,12 +379,12 @@ fn assert_stays(what: &str) {
     contract!(
         synch::kpreempt_disabled() || spl::cpu_intr_p(),
         "softint-preempt",
-        "{what} in {} with preemption on: which CPU is meant?",
+        "{what} in {} with preemption on: the CPU could change",
         curlwp().name()
     );
 }
 
-/// The interrupt by which another CPU asked for softints here.
+/// The handler of the interrupt by which another CPU asks for softints here.
 pub(crate) fn remote_intr(ci: &'static Cpu) {
     let mut wanted = ci.kernel().softints.softint_remote[ci.index()].swap(0, crate::mem::Acquire);
     while wanted != 0 {
@@ -374,7 +395,7 @@ pub(crate) fn remote_intr(ci: &'static Cpu) {
 
 /// Runs a level on top of the LWP that runs here. The level was triggered and is unmasked.
 ///
-/// Returns at IPL_HIGH, when the level is done or has blocked. Panics: contract `softint-dispatch`.
+/// Returns at IPL_HIGH, when the level has finished or has blocked. Panics: contract `softint-dispatch`.
 pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     let pinned = curlwp();
     let si = &ci.ci_softcpu.sc_int[level_index(level)];
@@ -388,7 +409,7 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
         l.l_stat.get(),
         match si.si_active.get() {
             true => "active",
-            false => "not active: nobody has triggered it",
+            false => "not active: it was not triggered",
         }
     );
     spl::force_level(ci, Ipl::High);
@@ -400,12 +421,12 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     machine::mark(Mark::Softint(level as u8));
     synch::switch_context(ci, pinned, l);
     machine::mark(Mark::SoftintOver(level as u8));
-    // Done, or blocked: then the spin mutexes of its switch were handed over by count.
+    // Finished or blocked. If it blocked, the spin mutexes of its switch were handed over by count.
     ci.ci_mtx_count.set(0);
     spl::force_level(ci, Ipl::High);
 }
 
-/// The LWP of a level: one batch a dispatch, for ever.
+/// The LWP of a level: one batch per dispatch, for ever.
 fn softint_thread(arg: *const ()) -> ! {
     // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.
     let l: &'static Lwp = unsafe { &*arg.cast::<Lwp>() };
@@ -417,7 +438,7 @@ fn softint_thread(arg: *const ()) -> ! {
     }
 }
 
-/// Runs what is queued at the level. Begins and ends at IPL_HIGH. Panics: contracts `softint-execute`,
+/// Runs what is queued at the level. Starts and ends at IPL_HIGH. Panics: contracts `softint-execute`,
 /// `softint-established`, and those of [`check_after_handler`].
 fn execute(ci: &'static Cpu, l: &'static Lwp, index: usize) {
     let si = &ci.ci_softcpu.sc_int[index];
@@ -513,7 +534,7 @@ fn check_after_handler(ci: &Cpu, l: &Lwp, level: Ipl) {
     );
 }
 
-/// Gives the CPU back: to the LWP below, or to the run queue if that one went on long ago.
+/// Returns the CPU: to the LWP below, or to the run queue if that one resumed long ago.
 fn finish(ci: &'static Cpu, l: &'static Lwp) {
     match l.l_switchto.get() {
         Some(pinned) => {

@@ -2,32 +2,48 @@
 //!
 //! # Overview
 //!
-//! `mi_switch` is the one place where a CPU goes from one LWP to another, except for the
-//! dispatch of a softint on top of the LWP that it interrupts ([`crate::kern::softint`]).
+//! `mi_switch` is the only place where a CPU switches from one LWP to another, except for the dispatch of a softint
+//! on top of the LWP that it interrupts ([`crate::kern::softint`]).
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::curcpu;
+//! use kmod::kern::synch::{kpreempt_disable, kpreempt_enable};
+//!
+//! run(|| {
+//!     kpreempt_disable();
+//!     let here = curcpu().index();
+//!     // ... what must happen on one CPU, and must not sleep ...
+//!     assert_eq!(curcpu().index(), here);
+//!     kpreempt_enable();
+//! });
+//! ```
 //!
 //! # The hand-over
 //!
-//! The LWP that leaves does so with its own lock held; the LWP that it switches to releases that
-//! lock, when the stack is no longer in use:
+//! An LWP switches away with its own lock held. The LWP that runs next releases that lock, once the stack is no
+//! longer in use:
 //!
 //! ```text
 //! leaving: l.lock, spc_mutex | pick next | exit spc_mutex | ci_curlwp = next | switch
 //! arriving:                                                    | clear prev.l_running | prev.unlock | splx
 //! ```
 //!
-//! The level stays at IPL_SCHED in between: `ci_mtx_count` counts one hold too many across the switch.
+//! The level stays at IPL_SCHED in between: `ci_mtx_count` counts one mutex too many across the switch.
 //!
 //! # Memory order
 //!
-//! `ci_curlwp` is stored sequentially consistently, and so is a barrier on both sides: a waiter that sees
-//! the owner of a mutex off its CPU sees everything the owner did before, the release of the mutex above
-//! all; and an owner that goes on looks at the mutex only after it is seen on its CPU again. (NetBSD asks
-//! two fences of `cpu_switchto` for that.)
+//! `ci_curlwp` is stored with sequential consistency, which is a barrier on both sides. A waiter that sees the owner
+//! of a mutex off its CPU sees everything that the owner did before, above all the release of the mutex. An owner
+//! that resumes reads the mutex only after it is visible on its CPU again. (NetBSD requires two fences of
+//! `cpu_switchto` for that.)
 //!
 //! # Differences from NetBSD
 //!
-//! No time accounting, no address spaces. `returning` (a softint that blocks) is as there. That no spin mutex is held
-//! is looked at whoever goes on; there, only if it is another LWP.
+//! No time accounting, no address spaces. `returning` (a softint that blocks) is as in NetBSD. Whether a spin mutex
+//! is held is checked at every switch; NetBSD checks it only if another LWP runs next.
 //!
 //! # Sources
 //!
@@ -47,7 +63,7 @@ use crate::machine::{self, Kind};
 use crate::mem::{Relaxed, Release, SeqCst};
 use crate::note;
 
-/// Gives the CPU to another LWP, or to the same again if there is no better.
+/// Gives the CPU to another LWP, or to the same one if there is no better.
 ///
 /// Context: thread or softint that blocks; preemption off; `l`, the current LWP, is locked and so is the
 /// `spc_mutex` of its CPU. Both are released. Panics: contracts `switch-locks`, `switch-spin`, `switch-preempt`,
@@ -91,7 +107,7 @@ pub(crate) fn mi_switch(l: &'static Lwp) {
     machine::point(core::ptr::from_ref(l) as usize, Kind::Switch, Relaxed);
     pserialize::switchpoint(ci);
 
-    // A softint that blocks gives the CPU back to the LWP it interrupted.
+    // A softint that blocks returns the CPU to the LWP it interrupted.
     let pinned = l.l_switchto.get();
     l.l_switchto.set(None);
     if l.l_stat.get() == Stat::Onproc && pinned.is_none() {
@@ -108,7 +124,7 @@ pub(crate) fn mi_switch(l: &'static Lwp) {
     }
 }
 
-/// The running LWP yields: back on the run queue with it, to be moved if that was decided.
+/// The running LWP yields: puts it back on the run queue, or marks it to be moved if that was decided.
 fn requeue(ci: &'static Cpu, l: &'static Lwp) {
     let spc = &ci.ci_schedstate;
     contract!(
@@ -122,7 +138,7 @@ fn requeue(ci: &'static Cpu, l: &'static Lwp) {
     l.l_stat.set(Stat::Run);
     l.unlock_to(&spc.spc_mutex);
     sched::sched_enqueue(l);
-    // kern_synch.c up to 1.313 did not look at LP_BOUND here.
+    // kern_synch.c up to 1.313 did not check LP_BOUND here.
     let history = ci.kernel().config().history;
     if l.l_target_cpu.get().is_some() && (!l.is_bound() || history.has(Bug::SwitchIgnoresBound)) {
         spc.set_migrating(Some(l));
@@ -132,7 +148,7 @@ fn requeue(ci: &'static Cpu, l: &'static Lwp) {
 /// Picks the LWP to run, takes it off the queue and marks it running. `spc_mutex` is held.
 fn nextlwp(ci: &'static Cpu) -> &'static Lwp {
     let spc = &ci.ci_schedstate;
-    // A migration comes before everything else, and is the idle LWP's to carry out.
+    // A migration comes before everything else, and the idle LWP carries it out.
     let next = match spc.spc_migrating.get() {
         Some(_) => None,
         None => sched::sched_nextlwp(ci),
@@ -148,18 +164,18 @@ fn nextlwp(ci: &'static Cpu) -> &'static Lwp {
     };
     next.l_stat.set(Stat::Onproc);
     next.l_running.store_fused(true, Relaxed);
-    // Last: who locks the LWP from now on finds it running. (An idle LWP has this lock always.)
+    // Last: an LWP that locks it from now on finds it running. (An idle LWP always has this lock.)
     next.setlock(&spc.spc_lwplock);
     spc.spc_curpriority
         .store_fused(u32::from(next.l_priority.get()), Relaxed);
     next
 }
 
-/// The same LWP goes on.
+/// The same LWP continues.
 fn stay(ci: &'static Cpu, l: &'static Lwp) {
     clear_preempting(l);
     ci.ci_schedstate.spc_mutex.spin_exit();
-    // Any other LWP gave its own lock up when it went on the queue (`requeue`).
+    // Any other LWP released its own lock when it was put on the queue (`requeue`).
     if l.is_idle() {
         l.unlock();
     }
@@ -171,10 +187,10 @@ fn clear_preempting(l: &Lwp) {
     }
 }
 
-/// Switches from `l` to `next` and, when `l` is picked again, takes over there.
+/// Switches from `l` to `next`. When `l` is picked again, it takes over here.
 fn leave(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp, returning: bool) {
     let spc = &ci.ci_schedstate;
-    // On the run queue, `spc_mutex` is the LWP's own lock and goes over to the next LWP.
+    // On the run queue, `spc_mutex` is the LWP's own lock and passes to the next LWP.
     if !core::ptr::eq(l.mutex_fused(), &raw const spc.spc_mutex) {
         spc.spc_mutex.spin_exit();
     }
@@ -188,8 +204,8 @@ fn leave(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp, returning: bool)
     let oldspl = ci.ci_mtx_oldspl.get();
     ci.ci_mtx_count.set(-2);
     if returning {
-        // Nobody is on the other side to unlock it: the LWP below goes on in `softint::dispatch`. Nothing
-        // worse can happen to a bound LWP than to be put on the run queue of this very CPU, which is busy.
+        // No LWP on the other side unlocks it: the LWP below continues in `softint::dispatch`. The worst that can
+        // happen to a bound LWP is to be put on the run queue of this very CPU, which is busy.
         counters.softint_blocks.incr();
         l.l_running.store_fused(false, Relaxed);
         l.unlock();
@@ -203,7 +219,7 @@ fn leave(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp, returning: bool)
     spl::splx_fused(Ipl::from_number(oldspl));
 }
 
-/// Makes `next` the running LWP of this CPU. Returns when somebody switches back to `l`.
+/// Makes `next` the running LWP of this CPU. Returns when another LWP switches back to `l`.
 pub(crate) fn switch_context(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp) {
     let (from, to) = (l.context(), next.context());
     ci.ci_curlwp.store_fused(Some(next), SeqCst);
@@ -212,7 +228,7 @@ pub(crate) fn switch_context(ci: &'static Cpu, l: &'static Lwp, next: &'static L
     unsafe { machine::context_switch(from, to) }
 }
 
-/// What the LWP that arrives does: releases the one that left.
+/// The part of the LWP that runs next: releases the one that switched away.
 fn take_over(l: &'static Lwp) {
     let ci = curcpu();
     if let Some(previous) = ci.ci_prevlwp.get() {
@@ -228,12 +244,12 @@ fn take_over(l: &'static Lwp) {
     contract!(
         core::ptr::eq(ci.ci_curlwp.peek().unwrap_or(l), l),
         "switch-curlwp",
-        "{} goes on on cpu{}, which believes that {} runs",
+        "{} continues on cpu{}, whose ci_curlwp is {}",
         l.name(),
         ci.index(),
         ci.ci_curlwp.peek().unwrap_or(l).name()
     );
-    // The hold that kept the level up across the switch.
+    // The extra mutex count that kept the level raised across the switch.
     ci.ci_mtx_count.set(0);
 }
 
@@ -244,14 +260,14 @@ pub(crate) fn lwp_startup(l: &'static Lwp) {
     spl::splx_fused(Ipl::None);
 }
 
-/// Turns kernel preemption off for the current LWP. Nests.
+/// Disables kernel preemption for the current LWP. Calls nest.
 #[inline]
 pub fn kpreempt_disable() {
     curlwp().l_nopreempt.increment();
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
 }
 
-/// Ends one [`kpreempt_disable`]; a preemption that waited for it happens now.
+/// Undoes one [`kpreempt_disable`]; a deferred preemption happens now.
 ///
 /// Panics: contract `preempt-balance`.
 #[inline]
@@ -267,7 +283,7 @@ pub fn kpreempt_enable() {
     );
     l.l_nopreempt.decrement();
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
-    // Whether this was the outermost one, who finds that somebody wants the CPU finds out.
+    // Only if this was the outermost one; a preemption that becomes wanted later is handled by the CPU that wants it.
     kpreempt_if_wanted();
 }
 
@@ -278,7 +294,7 @@ pub fn kpreempt_disabled() -> bool {
     l.l_nopreempt.get() != 0 || l.is_idle() || l.is_softint() || spl::ilevel() != Ipl::None
 }
 
-/// Preempts the current LWP if somebody asked for it and it may be preempted.
+/// Preempts the current LWP if that is wanted and allowed.
 #[inline]
 pub(crate) fn kpreempt_if_wanted() {
     let l = curlwp();
@@ -299,7 +315,7 @@ fn kpreempt(l: &'static Lwp) {
     }
 }
 
-/// Gives the CPU up, with preemption off: what comes meanwhile is seen by the caller.
+/// Gives up the CPU, with preemption off, so that the caller sees what happens in the meantime.
 #[track_caller]
 fn switch_away(l: &'static Lwp) {
     l.l_nopreempt.set(l.l_nopreempt.get() + 1);
@@ -309,9 +325,9 @@ fn switch_away(l: &'static Lwp) {
     l.l_nopreempt.set(l.l_nopreempt.get() - 1);
 }
 
-/// A place where a long computation lets others run: what the way to user mode is in NetBSD.
+/// A place where a long computation lets others run; the return to user mode does this in NetBSD.
 ///
-/// Context: thread. A point, and the LWP is preempted if its CPU has better to do.
+/// Context: thread. A step, at which the LWP is preempted if its CPU has more important work.
 #[track_caller]
 pub fn preempt_point() {
     machine::point(core::ptr::from_ref(curlwp()) as usize, Kind::Yield, Relaxed);
@@ -327,7 +343,7 @@ pub fn yield_now() {
     kpreempt_if_wanted();
 }
 
-/// Sleeps for `timeout_ticks` ticks, at least one. `interlock`, if given, is released meanwhile.
+/// Sleeps for `timeout_ticks` ticks, at least one. `interlock`, if given, is released during the sleep.
 ///
 /// Context: thread that may sleep. Panics: contracts `sleepable`, `kpause-ticks`.
 #[track_caller]

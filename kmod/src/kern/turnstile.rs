@@ -1,14 +1,14 @@
-//! Turnstiles: where LWPs wait for mutexes and rwlocks.
+//! Turnstiles: the queues of LWPs that wait for mutexes and rwlocks.
 //!
 //! # Overview
 //!
-//! A table of chains, hashed by the object's address, each with a spin lock. An object that is
-//! waited for has one *active* turnstile on its chain. Every LWP owns a turnstile: the first LWP to
-//! block lends its own to the object, the others put theirs on the active one's free list; a woken
-//! LWP takes one from there, and the last one takes the active one. So nobody allocates to block.
+//! A table of chains, hashed by the object's address, each with a spin lock. An object with waiters has one *active*
+//! turnstile on its chain. Every LWP owns a turnstile. The first LWP to block lends its own to the object; the others
+//! put theirs on the active one's free list. A woken LWP takes one from there, and the last one takes the active one.
+//! So blocking needs no allocation.
 //!
-//! A turnstile has two queues, most important LWP first and first come first served among equals:
-//! one for readers of an rwlock, one for its writers. LWPs that wait for a mutex are on the latter.
+//! A turnstile has two queues, one for readers of an rwlock and one for its writers. They are sorted by priority,
+//! first come first served among equals. LWPs that wait for a mutex are on the writers' queue.
 //!
 //! # Contexts
 //!
@@ -17,11 +17,11 @@
 //! # Invariants
 //!
 //! 1. An active turnstile has an LWP on one of its queues at least, and one free turnstile fewer than LWPs.
-//! 2. With the chain locked, nobody comes on the queues of its objects and nobody leaves them.
+//! 2. With the chain locked, no LWP is added to or removed from the queues of its objects.
 //!
 //! # Differences from NetBSD
 //!
-//! No priority lending: it cures none of the catalogue's bugs.
+//! No priority inheritance: it would cure none of the known bugs.
 //! The hash takes the address relative to the kernel, so that it is the same in every run.
 //!
 //! # Sources
@@ -35,19 +35,19 @@ use crate::kern::sleepq::{self, Sleepq, SyncObj};
 use crate::kern::spl::Ipl;
 use crate::mem::Guarded;
 
-/// Chains a kernel has. A power of two.
+/// Number of chains per kernel. A power of two.
 const CHAINS: usize = 8;
-/// Bits of an address that do not tell chains apart.
+/// Low bits of an address that do not select a chain.
 const SAME: usize = 6;
-/// Locks so many bytes apart share a chain.
+/// Locks at this distance in bytes share a chain.
 pub(crate) const APART: usize = CHAINS << SAME;
 
 /// A queue of a turnstile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Queue {
-    /// Of LWPs that will share the object (`TS_READER_Q`).
+    /// LWPs that will share the object (`TS_READER_Q`).
     Reader = 0,
-    /// Of LWPs that want the object for themselves (`TS_WRITER_Q`).
+    /// LWPs that want exclusive access (`TS_WRITER_Q`).
     Writer = 1,
 }
 
@@ -139,20 +139,20 @@ impl Lookup {
         self.chain.tc_lock.spin_exit();
     }
 
-    /// How many LWPs wait on a queue (`TS_WAITERS`).
+    /// The number of LWPs that wait on a queue (`TS_WAITERS`).
     pub(crate) fn waiters(&self, queue: Queue) -> u32 {
         self.active
             .map_or(0, |ts| ts.ts_waiters[queue as usize].get())
     }
 
-    /// The LWP that is woken first from a queue (`TS_FIRST`).
+    /// The LWP of a queue that is woken first (`TS_FIRST`).
     pub(crate) fn first(&self, queue: Queue) -> Option<&'static Lwp> {
         self.active?.ts_sleepq[queue as usize].first()
     }
 
-    /// Sleeps on a queue until somebody wakes the caller (`turnstile_block`).
+    /// Sleeps on a queue until the caller is woken (`turnstile_block`).
     ///
-    /// The chain is unlocked when the CPU has switched.
+    /// The chain is unlocked once the CPU has switched.
     #[track_caller]
     pub(crate) fn block(self, obj: usize, queue: Queue, sobj: SyncObj) {
         let l = curlwp();
@@ -189,12 +189,12 @@ impl Lookup {
         contract!(
             count <= self.waiters(queue),
             "turnstile-count",
-            "{} is to wake {count} LWPs of a turnstile, and {} wait",
+            "{} must wake {count} LWPs of a turnstile, but {} wait",
             curlwp().name(),
             self.waiters(queue)
         );
         if let Some(ts) = self.active {
-            // The last of all takes the active turnstile with it, and may lend it out again at once.
+            // The last LWP takes the active turnstile with it, and may lend it again at once.
             for _ in 0..count {
                 let Some(l) = ts.ts_sleepq[queue as usize].first() else {
                     break;
@@ -205,7 +205,7 @@ impl Lookup {
         self.chain.tc_lock.spin_exit();
     }
 
-    /// Gives an LWP a turnstile back, takes it off its queue and makes it runnable (`turnstile_remove`).
+    /// Returns a turnstile to an LWP, takes the LWP off its queue and makes it runnable (`turnstile_remove`).
     ///
     /// Panics: contract `turnstile-given`.
     #[track_caller]

@@ -1,29 +1,56 @@
-//! workqueue(9): work that is done later, by a thread.
+//! workqueue(9): defers work to a thread.
 //!
 //! # Overview
 //!
-//! Who must not sleep where it is, or does not want to, *enqueues* a [`Work`]; a worker thread calls the
-//! queue's function for it. A queue has one worker, or one on each CPU, bound to it. A worker takes all the
-//! work that is pending at once, a *batch*, and calls the function for each in the order in which they came.
+//! Code that must not sleep, or does not want to, *enqueues* a [`Work`]; a worker thread calls the queue's function
+//! for it. A queue has one worker, or one bound to each CPU. A worker takes all pending work at once, a *batch*, and
+//! calls the function for each work in the order of arrival.
 //!
-//! A [`Work`] is a link in a list and belongs to the queue from the enqueue until its function is called:
-//! nothing is allocated. The function may free it, or enqueue it again.
+//! A [`Work`] is a link in a list, so nothing is allocated. It belongs to the queue from the enqueue until its
+//! function is called. The function may free it, or enqueue it again.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::kern::lwp::{Arg, curlwp, pri};
+//! use kmod::kern::spl::Ipl;
+//! use kmod::kern::workqueue::{self, Work, Workers};
+//! use kmod::mem::{AtomicU32, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let done = AtomicU32::new(0);
+//!     let work = |work: &'static Work, _| { shared::<AtomicU32>(work.arg()).fetch_add(1, Relaxed); };
+//!     let kernel = curlwp().kernel();
+//!     let queue = workqueue::create(kernel, "example", (work, Arg::NONE), pri::KTHREAD, Ipl::None, Workers::One)
+//!         .expect("memory");
+//!     let work = kmem_alloc("work", Work::new(Arg::of(&done))).expect("memory");
+//!     queue.enqueue(work, None);
+//!     queue.wait(work);
+//!     assert_eq!(done.load(Relaxed), 1);
+//!     queue.destroy();
+//!     // SAFETY: it came from `kmem_alloc`, and its queue is gone.
+//!     unsafe { kmem_free(work) };
+//! });
+//! ```
 //!
 //! # Contexts
 //!
 //! | call | context |
 //! |---|---|
 //! | [`create`] | thread, or boot |
-//! | [`Workqueue::enqueue`] | any, at the level given to `create` at most |
+//! | [`Workqueue::enqueue`] | any, at most at the level given to `create` |
 //! | [`Workqueue::wait`], [`Workqueue::destroy`] | thread that may sleep |
 //! | the function | a thread that may sleep |
 //!
 //! # Waiting for a work
 //!
-//! The batch that runs is the worker's alone: whose turn has come may be freed at any moment, so nobody else
-//! may look at the list. But the queue has a *generation*: odd while a batch runs, counted on when it ends. So
-//! [`Workqueue::wait`] looks for the work among the pending; as long as it finds it there it sleeps; and if a
-//! batch runs then, the work may be in it, and it waits for the generation to change:
+//! Only the worker may read the list of the batch that runs, because a work may be freed as soon as its function is
+//! called. But the queue has a *generation*, which is odd while a batch runs and incremented when it ends.
+//! [`Workqueue::wait`] looks for the work among the pending, and sleeps as long as it is there. After that, if a
+//! batch runs, the work may be in it, so `wait` sleeps until the generation changes:
 //!
 //! ```text
 //! worker                              waiter
@@ -36,23 +63,23 @@
 //! gen += 1 (4), broadcast             returns
 //! ```
 //!
-//! It may wait longer than it must: for the rest of a batch in which the work is not, or is no longer.
+//! It may wait longer than necessary: for the rest of a batch that does not contain the work, or no longer does.
 //!
 //! # Invariants
 //!
 //! 1. The generation is odd exactly while the worker calls functions.
-//! 2. A work is on one list at most. (The same work enqueued twice would tie two lists together.)
+//! 2. A work is on at most one list. (The same work enqueued twice would join two lists.)
 //! 3. The worker does not touch a work once it has called its function.
 //!
 //! # When to use something else
 //!
-//! What must run soon and does not sleep: softint(9). What must run at a certain time: callout(9).
+//! Work that must run soon and does not sleep: softint(9). Work that must run at a certain time: callout(9).
 //!
 //! # Differences from NetBSD
 //!
-//! A work carries an argument; there it is the first member of what it stands for. That a work is enqueued
-//! twice is always noticed, while it waits in a batch too. [`Workqueue::destroy`] does what is pending, where
-//! NetBSD's asserts that nothing is. No floating point.
+//! A work carries an argument; in NetBSD it is the first member of its container. Enqueueing a work twice is always
+//! detected, even while it waits in a batch. [`Workqueue::destroy`] finishes the pending work; NetBSD's asserts that
+//! there is none. No floating point.
 //!
 //! # Sources
 //!
@@ -75,10 +102,10 @@ use crate::machine::{self, Described, Field};
 use crate::mem::{AtomicBool, Local, Plain, Relaxed};
 use crate::note;
 
-/// A piece of work (`struct work`): a link of a queue, and what the work is about.
+/// A piece of work (`struct work`): a link of a queue, and an argument.
 pub struct Work {
     wk_next: Plain<Option<&'static Work>>,
-    /// Whether it is the queue's. For contracts, and so it orders nothing.
+    /// Whether it belongs to a queue. Only for contracts, so it orders nothing.
     wk_enqueued: AtomicBool,
     wk_arg: Arg,
 }
@@ -89,7 +116,7 @@ crate::fields!(Work {
 });
 
 impl Work {
-    /// A work about `arg`, on no queue.
+    /// Creates a work with the argument `arg`, on no queue.
     pub const fn new(arg: Arg) -> Self {
         Work {
             wk_next: Plain::new(None),
@@ -98,12 +125,12 @@ impl Work {
         }
     }
 
-    /// What it is about.
+    /// Its argument.
     pub fn arg(&self) -> Arg {
         self.wk_arg
     }
 
-    /// The queue's from now on.
+    /// Marks it as belonging to the queue.
     #[track_caller]
     fn claim(&self, queue: &str) {
         if cfg!(feature = "contracts") {
@@ -118,7 +145,7 @@ impl Work {
         }
     }
 
-    /// Its function's from now on.
+    /// Marks it as belonging to its function.
     #[track_caller]
     fn give(&self) {
         if cfg!(feature = "contracts") {
@@ -133,14 +160,14 @@ pub type WorkFunc = fn(&'static Work, Arg);
 /// A worker and its work (`struct workqueue_queue`).
 pub struct Queue {
     q_mutex: Kmutex,
-    /// Work has come, a batch has ended.
+    /// Work has arrived, or a batch has ended.
     q_cv: Kcondvar,
     q_first: Plain<Option<&'static Work>>,
     q_last: Plain<Option<&'static Work>>,
     /// Odd while a batch runs.
     q_gen: Plain<u64>,
     q_exiting: Plain<bool>,
-    /// These two are set before anybody else knows the queue.
+    /// These two are set before the queue is known to others.
     q_worker: Local<Option<&'static Lwp>>,
     q_wq: Local<Option<&'static Workqueue>>,
 }
@@ -162,7 +189,7 @@ pub struct Workqueue {
     wq_arg: Arg,
     wq_ipl: Ipl,
     wq_percpu: bool,
-    /// One, or one for each CPU.
+    /// One, or one per CPU.
     wq_queues: &'static [Queue],
 }
 
@@ -170,10 +197,10 @@ impl Described for Workqueue {
     const FIELDS: &'static [Field] = &[];
 }
 
-/// Who does the work of a queue.
+/// The number of workers of a queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Workers {
-    /// One thread, wherever it is.
+    /// One thread, not bound to a CPU.
     One,
     /// A thread on each CPU (`WQ_PERCPU`).
     PerCpu,
@@ -181,9 +208,9 @@ pub enum Workers {
 
 /// Creates a queue whose workers call `func(work, arg)` at `priority` (`workqueue_create`).
 ///
-/// `ipl` is the highest level at which work is enqueued. `None` if there is no memory.
+/// `ipl` is the highest level at which work is enqueued. Returns `None` if there is no memory.
 /// Context: thread that may sleep, or boot. Panics (contract `workqueue-create-ipl`) if the level is above IPL_SCHED,
-/// where nobody can be woken.
+/// where no thread can be woken.
 #[track_caller]
 pub fn create(
     kernel: &'static Kernel,
@@ -196,7 +223,7 @@ pub fn create(
     contract!(
         ipl <= Ipl::Sched,
         "workqueue-create-ipl",
-        "workqueue_create({name}) for level {}: above sched nobody can be woken",
+        "workqueue_create({name}) for level {}: above sched no thread can be woken",
         ipl.name()
     );
     let percpu = workers == Workers::PerCpu;
@@ -227,10 +254,10 @@ pub fn create(
 }
 
 impl Workqueue {
-    /// Has the queue's function called for `wk`, by the worker of CPU `ci` (`workqueue_enqueue`).
+    /// Enqueues `wk`, so that the worker of CPU `ci` calls the queue's function for it (`workqueue_enqueue`).
     ///
-    /// Without a CPU: by that of the CPU the caller runs on, or by the only one.
-    /// Context: any, at the level given to [`create`] at most. Panics: contracts `workqueue-ipl`, `workqueue-cpu`,
+    /// Without a CPU: the worker of the current CPU, or the only one.
+    /// Context: any, at most at the level given to [`create`]. Panics: contracts `workqueue-ipl`, `workqueue-cpu`,
     /// `workqueue-twice`, `workqueue-dying`.
     #[track_caller]
     pub fn enqueue(&'static self, wk: &'static Work, ci: Option<&'static Cpu>) {
@@ -264,8 +291,8 @@ impl Workqueue {
 
     /// Waits until the function of `wk`, if it was enqueued, has returned (`workqueue_wait`).
     ///
-    /// The caller sees to it that nobody enqueues `wk` meanwhile. Called by a worker it does not wait for the work of
-    /// that worker, which would be to wait for itself. `wk` is compared and not looked at: it may be freed already.
+    /// The caller makes sure that `wk` is not enqueued during the wait. If called by a worker, it does not wait for
+    /// the work of that same worker. `wk` is compared but not accessed: it may already be freed.
     /// Context: thread that may sleep. Panics: contract `sleepable`.
     #[track_caller]
     pub fn wait(&self, wk: &Work) {
@@ -279,10 +306,10 @@ impl Workqueue {
         }
     }
 
-    /// Ends a queue when all its work is done (`workqueue_destroy`).
+    /// Destroys a queue when all its work is done (`workqueue_destroy`).
     ///
-    /// Context: thread that may sleep, no worker of the queue's; nobody enqueues any more. Panics: contracts
-    /// `sleepable`, `workqueue-self-destroy`, `cv-waiters` if somebody waits for work of it.
+    /// Context: thread that may sleep, not a worker of this queue; nothing is enqueued any more. Panics: contracts
+    /// `sleepable`, `workqueue-self-destroy`, `cv-waiters` if a thread waits for work of it.
     #[track_caller]
     pub fn destroy(&'static self) {
         assert_sleepable("workqueue_destroy");
@@ -318,7 +345,7 @@ impl Workqueue {
         self.wq_name
     }
 
-    /// Whether it has a worker on each CPU.
+    /// Whether it has a worker per CPU.
     pub fn is_percpu(&self) -> bool {
         self.wq_percpu
     }
@@ -347,7 +374,7 @@ impl Queue {
         }
     }
 
-    /// Creates the worker. False if there is no memory for it.
+    /// Creates the worker. Returns false if there is no memory for it.
     fn start(
         &'static self,
         kernel: &'static Kernel,
@@ -373,7 +400,7 @@ impl Queue {
             kthread::kthread_create(kernel, &options, run_worker, arg, name)
         };
         self.q_worker.set(worker);
-        // It runs only now, so that it finds itself here.
+        // It starts only now, so that it finds itself here.
         worker.is_some_and(|worker| {
             worker.lock();
             sched::setrunnable(worker);
@@ -381,7 +408,7 @@ impl Queue {
         })
     }
 
-    /// What a batch is to those who wait for its end.
+    /// The resource that threads wait for while a batch runs.
     #[inline(always)]
     fn resource(&self, name: &'static str) -> Resource {
         order::lock(Sort::Work, self, name)
@@ -393,7 +420,7 @@ impl Queue {
             .is_some_and(|worker| core::ptr::eq(worker, curlwp()))
     }
 
-    /// Waits for a work that may be on this queue (`workqueue_q_wait`). Whether it was seen here.
+    /// Waits for a work that may be on this queue (`workqueue_q_wait`). Returns whether it was found here.
     #[track_caller]
     fn wait(&self, wk: &Work) -> bool {
         self.q_mutex.enter();
@@ -406,7 +433,7 @@ impl Queue {
             found = true;
             self.sleep();
         }
-        // It may be in the batch that runs, whose list is the worker's alone.
+        // It may be in the batch that runs, whose list only the worker may read.
         let generation = self.q_gen.get();
         if generation & 1 != 0 {
             while self.q_gen.get() == generation {
@@ -422,12 +449,12 @@ impl Queue {
         self.q_mutex.name()
     }
 
-    /// Whether `wchan` is what those sleep on who wait for its work: for reports.
+    /// Whether threads that wait for its work sleep on `wchan`. For reports.
     pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
         self.q_cv.is_wchan(wchan)
     }
 
-    /// Who does its work: for reports.
+    /// Its worker. For reports.
     pub(crate) fn worker(&self) -> Option<&'static Lwp> {
         self.q_worker.peek()
     }
@@ -438,7 +465,7 @@ impl Queue {
         self.q_cv.wait(&self.q_mutex);
     }
 
-    /// Adds a work to the pending. The mutex is held.
+    /// Appends a work to the pending ones. The mutex is held.
     fn append(&self, wk: &'static Work) {
         wk.wk_next.set(None);
         match self.q_last.get() {
@@ -448,14 +475,14 @@ impl Queue {
         self.q_last.set(Some(wk));
     }
 
-    /// Takes all that is pending: a batch. The mutex is held.
+    /// Takes all pending work as a batch. The mutex is held.
     fn take(&self) -> Option<&'static Work> {
         let batch = self.q_first.replace(None);
         self.q_last.set(None);
         batch
     }
 
-    /// Whether a work is on the list of the pending. The mutex is held.
+    /// Whether a work is pending. The mutex is held.
     fn is_pending(&self, wk: &Work) -> bool {
         let mut pending = self.q_first.get();
         while let Some(other) = pending {
@@ -467,7 +494,7 @@ impl Queue {
         false
     }
 
-    /// The life of the worker: batch after batch, until the queue is destroyed and nothing is pending.
+    /// The loop of the worker: batch after batch, until the queue is destroyed and nothing is pending.
     ///
     /// Panics: contract `workqueue-generation`.
     fn work(&self, wq: &Workqueue) {
@@ -508,7 +535,7 @@ impl Workqueue {
     fn run(&self, batch: Option<&'static Work>) {
         let mut rest = batch;
         while let Some(wk) = rest {
-            // First: the work may be freed, or enqueued again, when its function has been called.
+            // First, because the work may be freed or enqueued again once its function has been called.
             rest = wk.wk_next.get();
             wk.give();
             (self.wq_func)(wk, self.wq_arg);

@@ -1,28 +1,26 @@
-//! The hypercalls: the one door between the kernel and whoever hosts it.
+//! The hypercalls: the only interface between the kernel and its host.
 //!
 //! # Overview
 //!
-//! The role is that of `rumpuser(3)`: everything the kernel cannot do by itself it asks of its
-//! host, and it asks through the functions of this module and nowhere else. The binding is made
-//! at link time, once a binary, with [`bind_machine!`](crate::bind_machine); so no type of the
-//! kernel carries a machine parameter. In the other direction the host calls the few functions
-//! of [`crate::entry`].
+//! This is the role of `rumpuser(3)`: the kernel asks its host for everything that it cannot do itself, through the
+//! functions of this module and nowhere else. The binding is made at link time, once per binary, with
+//! [`bind_machine!`](crate::bind_machine), so no type of the kernel has a machine parameter. In the other direction
+//! the host calls the few functions of [`crate::entry`].
 //!
-//! There are two hosts. On the *booted machine* a CPU is a CPU, an interrupt is an interrupt and
-//! [`point`] costs nothing. On the *simulated machine* every CPU is a stack inside one host
-//! thread, and each [`point`] is a place where the host may let another CPU go on, or may take
-//! an interrupt.
+//! There are two hosts. On the *booted machine* a CPU is a real CPU, an interrupt is a real interrupt, and [`point`]
+//! costs nothing. On the *simulated machine* every CPU is a stack inside one host thread, and at each [`point`] the
+//! host may let another CPU run, or take an interrupt.
 //!
 //! # Contexts
 //!
-//! Every hypercall may be made from any context of the kernel unless it says otherwise. The host
-//! answers for the CPU that executes the call.
+//! Every hypercall may be made in any context of the kernel unless it says otherwise. It applies to the CPU that
+//! executes it.
 //!
-//! # What is a step
+//! # Steps
 //!
-//! A step is what one CPU does from one *point* to the next. A point stands *before* the visible
-//! operation that it announces. [`access`] is for operations that belong to a step which has
-//! begun already: it is checked (data races, use after free) but no other CPU comes between.
+//! A step is what one CPU does from one *point* to the next. A point comes *before* the visible operation that it
+//! announces. [`access`] is for operations of a step that has already begun: they are checked (data races, use after
+//! free), but no other CPU runs in between.
 
 use core::alloc::Layout;
 use core::fmt;
@@ -35,7 +33,7 @@ mod op;
 pub use nic::{NIC_FRAME, Nic, NicCounts, nic, nic_counts, nic_receive, nic_transmit, nics};
 pub use op::{Kind, Op};
 
-/// A context: registers and a stack, owned by the host, named by a number of its choice.
+/// A context: registers and a stack, owned by the host, which identifies it by a number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Context(pub usize);
 
@@ -45,7 +43,7 @@ pub struct Context(pub usize);
 pub enum Line {
     /// The tick of this CPU's clock.
     Clock = 0,
-    /// An inter-processor interrupt: somebody called [`send_ipi`] for this CPU.
+    /// An inter-processor interrupt: [`send_ipi`] was called for this CPU.
     Ipi = 1,
     /// A network card has received something: see [`nic_receive`].
     Net = 2,
@@ -55,7 +53,7 @@ impl Line {
     /// Every line, in the order of their numbers.
     pub const ALL: [Line; 3] = [Line::Clock, Line::Ipi, Line::Net];
 
-    /// The word that traces and replay files use.
+    /// The name in traces and replay files.
     pub const fn name(self) -> &'static str {
         match self {
             Line::Clock => "clock",
@@ -65,27 +63,27 @@ impl Line {
     }
 }
 
-/// What begins or ends in a step, for traces: what is held, and what runs on top of what.
+/// Something that begins or ends in a step, for traces: a lock is held, or one LWP runs on top of another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mark {
-    /// The running LWP holds the lock at this address from now on, alone.
+    /// The running LWP now holds the lock at this address exclusively.
     Held(usize),
-    /// It holds the lock at this address from now on, perhaps with others.
+    /// It now holds the lock at this address, perhaps together with others.
     Shared(usize),
-    /// The lock at this address is not held any more; of a shared one, not by the running LWP.
+    /// The lock at this address is released; a shared lock, by the running LWP.
     Released(usize),
-    /// The handler of the line begins on this CPU, on top of the running LWP.
+    /// The handler of the line starts on this CPU, on top of the running LWP.
     Handler(Line),
-    /// That handler is over.
+    /// That handler has returned.
     HandlerOver(Line),
     /// The handlers of devices at this level (a number of [`crate::kern::spl::Ipl`]) begin on this CPU, on top of the
     /// running LWP.
     Device(u8),
     /// They are over.
     DeviceOver(u8),
-    /// A softint level (a number of [`crate::kern::spl::Ipl`]) begins on this CPU, on top of the running LWP.
+    /// A softint level (a number of [`crate::kern::spl::Ipl`]) starts on this CPU, on top of the running LWP.
     Softint(u8),
-    /// The LWP below goes on: the level is done, or has blocked.
+    /// The LWP below continues: the level has finished, or has blocked.
     SoftintOver(u8),
     /// The running LWP goes to sleep on the condition variable, and is about to release the interlock.
     Sleeps {
@@ -94,9 +92,9 @@ pub enum Mark {
         /// That of the mutex.
         interlock: usize,
     },
-    /// The running LWP signals the condition variable at this address, on which somebody sleeps, or nobody.
+    /// The running LWP signals the condition variable at this address, on which an LWP sleeps, or none.
     Signals(usize, bool),
-    /// It broadcasts on the condition variable at this address, on which somebody sleeps, or nobody.
+    /// It broadcasts on the condition variable at this address, on which an LWP sleeps, or none.
     Broadcasts(usize, bool),
     /// The callout at this address begins to run. It was scheduled at this place, if that is known.
     Fires(usize, Option<&'static Location<'static>>),
@@ -105,17 +103,17 @@ pub enum Mark {
 /// Why the kernel stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
-    /// The program ran to its end and every check of its own held.
+    /// The program ran to its end and all of its checks passed.
     Passed,
-    /// A contract of a primitive was broken; the word names the contract (`psref-migrated`).
+    /// An API contract was broken. The string is its name (`psref-cpu`).
     Contract(&'static str),
-    /// An oracle of the program found a promise broken; the word names the promise.
+    /// A scenario assertion failed. The string is its name.
     Oracle(&'static str),
-    /// Somebody waits for something that can never come.
+    /// An actor waits for something that cannot happen.
     Deadlock,
 }
 
-/// The fields of a structure in shared memory, so that a trace can name what an address is.
+/// A field of a structure in shared memory, so that a trace can name an address.
 ///
 /// Built with [`fields!`](crate::fields).
 #[derive(Debug)]
@@ -126,82 +124,84 @@ pub struct Field {
     pub offset: usize,
     /// Size in bytes.
     pub size: usize,
-    /// If the field is an array: its number of elements, else 0.
+    /// The number of elements if the field is an array, otherwise 0.
     pub count: usize,
     /// The fields inside the field (of one element, for an array).
     pub fields: &'static [Field],
 }
 
-/// What a host must provide. Bind it with [`bind_machine!`](crate::bind_machine).
+/// The functions that a host provides. Bind it with [`bind_machine!`](crate::bind_machine).
 ///
 /// # Safety
 ///
-/// The kernel relies on it that
-/// 1. [`word`](Self::word) gives what [`attach`](Self::attach) was last given on the same CPU;
-/// 2. [`alloc`](Self::alloc) gives memory that nobody else has, with the layout asked for, zeroed;
-/// 3. [`context_switch`](Self::context_switch) returns, if ever, with the calling context's stack
-///    and callee-saved registers as they were, on whichever CPU switched back to it;
-/// 4. the host never enters the kernel on a CPU except through [`crate::entry`].
+/// The kernel relies on the following:
+/// 1. [`word`](Self::word) returns what [`attach`](Self::attach) was last given on the same CPU;
+/// 2. [`alloc`](Self::alloc) returns zeroed memory of the requested layout that is not in use;
+/// 3. when [`context_switch`](Self::context_switch) returns, the calling context's stack and callee-saved registers
+///    are unchanged, on whichever CPU switched back to it;
+/// 4. the host enters the kernel on a CPU only through [`crate::entry`].
 pub unsafe trait Machine {
     /// Number of CPUs.
     fn ncpu() -> usize;
-    /// Remembers `word` for CPU `cpu`: the CPU that executes the call, or any while the kernel boots. The kernel
-    /// keeps the running LWP there and calls this at each context switch.
+    /// Stores `word` for CPU `cpu`, which is the CPU that executes the call, or any CPU during boot. The kernel
+    /// stores the running LWP there and calls this at each context switch.
     fn attach(cpu: usize, word: *const ());
     /// The word of the CPU that executes the call.
     ///
-    /// As that is the running LWP, a context finds the same word whenever it asks, on whichever CPU: a compiler may
-    /// take it for a constant of the context, as NetBSD's does with `curlwp`. The kernel does not ask between
-    /// [`attach`](Self::attach) and the switch of contexts that belongs to it, and while it boots it asks in no function
-    /// that began before the first `attach`.
+    /// Because that is the running LWP, a context gets the same word whenever it asks, on whichever CPU. So a
+    /// compiler may treat the word as a constant of the context, as NetBSD's does with `curlwp`. The kernel does not
+    /// ask between [`attach`](Self::attach) and the context switch that belongs to it. During boot it does not ask in
+    /// a function that began before the first `attach`.
     fn word() -> *const ();
-    /// Asserts [`Line::Ipi`] on `cpu`. Several calls before the interrupt is taken are one.
+    /// Asserts [`Line::Ipi`] on `cpu`. Several calls before the interrupt is taken count as one.
     fn send_ipi(cpu: usize);
     /// Waits until an interrupt was taken on this CPU, unless `unless` is non-zero.
     ///
-    /// The test and the beginning of the wait are one step with respect to interrupts of this CPU.
-    /// Returns after at least one interrupt was taken, or at once.
+    /// The test and the beginning of the wait are one step with respect to interrupts of this CPU. Returns after at
+    /// least one interrupt was taken, or at once.
     fn wait_for_interrupt(unless: &core::sync::atomic::AtomicU32);
-    /// Lets this CPU take interrupts again: the kernel has raised its level inside [`crate::entry::interrupt`].
+    /// Allows this CPU to take interrupts again: the kernel has raised its level inside [`crate::entry::interrupt`].
     fn interrupts_on();
     /// Says that the caller spins: it read something, and will read it again.
     ///
     /// The simulated machine lets the CPU go on only after something that it read since its last call
     /// was written, or an interrupt was taken on it.
     fn relax(at: &'static Location<'static>);
-    /// Makes a context that, when first switched to, calls `entry(arg)`. `name` is for reports.
+    /// Creates a context that calls `entry(arg)` when it is first switched to. `name` is for reports.
     fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context>;
-    /// Leaves the calling context, whose name is `from`, and goes on with `to` on this CPU.
+    /// Leaves the calling context, which is `from`, and continues with `to` on this CPU.
     ///
     /// # Safety
     ///
-    /// 1. `from` is the calling context. 2. `to` runs on no CPU and its memory has not been given back.
+    /// 1. `from` is the calling context. 2. `to` runs on no CPU and was not destroyed.
     unsafe fn context_switch(from: Context, to: Context);
-    /// Gives a context back. It is never switched to again.
+    /// Destroys a context. It is never switched to again.
     ///
     /// # Safety
     ///
     /// `context` runs on no CPU.
     unsafe fn context_destroy(context: Context);
-    /// Memory, zeroed; null if there is none. `what` names the kind of thing for reports, `at` is where it is made.
+    /// Allocates zeroed memory; null if there is none. `what` names the object in reports, `at` is where it is
+    /// allocated.
     ///
-    /// The caller fills it at once: whoever else looks at it must be ordered after this call.
+    /// The caller initializes it at once: any other access must be ordered after this call.
     fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8;
-    /// Gives memory back.
+    /// Frees memory.
     ///
     /// # Safety
     ///
-    /// `at` came from `alloc` with the same layout, and nobody uses it any more.
+    /// `at` came from `alloc` with the same layout, and is not used any more.
     unsafe fn free(at: *mut u8, layout: Layout);
     /// Writes to the console.
     fn console(text: fmt::Arguments<'_>);
     /// Ends the run with a verdict. `message` is a sentence with the values in it.
     fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> !;
-    /// Announces `op` and makes it part of a new step: the host decides who goes on, then checks it.
+    /// Announces `op` and makes it part of a new step: the host decides which CPU continues, then checks the
+    /// operation.
     fn point(op: Op, at: &'static Location<'static>);
     /// Announces `op` without checking it: its outcome follows through `access`, in the same step.
     fn decide(op: Op, at: &'static Location<'static>);
-    /// Checks `op` as part of the step that is under way.
+    /// Checks `op` as part of the current step.
     fn access(op: Op, at: &'static Location<'static>);
     /// The operation that the step under way was announced with is this, now that it was made.
     fn made(op: Op, at: &'static Location<'static>) {
@@ -209,11 +209,11 @@ pub unsafe trait Machine {
     }
     /// The interrupt priority level of this CPU is now `level` (a number of [`crate::kern::spl::Ipl`]).
     fn ipl(level: u8);
-    /// Whether [`note`](Self::note) and [`label`](Self::label) are listened to.
+    /// Whether the host uses [`note`](Self::note) and [`label`](Self::label).
     fn tracing() -> bool;
-    /// A line for the trace: something of the kernel's own level that happened in this step.
+    /// A line for the trace: something that happened in this step, in the kernel's terms.
     fn note(text: fmt::Arguments<'_>);
-    /// Something begins or ends in this step. Asked for only while [`tracing`](Self::tracing).
+    /// Something begins or ends in this step. Called only while [`tracing`](Self::tracing).
     fn mark(_mark: Mark) {}
     /// Whether CPUs take turns, so that no other CPU runs between two points of this one.
     fn takes_turns() -> bool {
@@ -223,37 +223,39 @@ pub unsafe trait Machine {
     fn halts(_cpu: usize) -> bool {
         false
     }
-    /// The `size` bytes at `from` lie at `to` from now on: their names go with them. Asked for only while
+    /// The object of `size` bytes at `from` was moved to `to`, and its names with it. Called only while
     /// [`tracing`](Self::tracing).
     fn moved(_from: usize, _to: usize, _size: usize) {}
-    /// The structure of `size` bytes at `addr` is called `name` and has these fields.
+    /// Gives the structure of `size` bytes at `addr` a name and fields.
     fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
-    /// The address of what stands for the global variable, or the part of one, at `addr`.
+    /// The address of the copy of the global variable, or part of one, at `addr`.
     fn own(addr: usize) -> usize {
         addr
     }
     /// The cell of `size` bytes at `addr` is dropped: a local variable, whose scope is left. Nobody may touch it any more.
     fn dropped(_addr: usize, _size: usize) {}
-    /// A packet has come to the stage of this number ([`crate::net::stages`]).
+    /// A packet has reached the stage of this number ([`crate::net::stages`]).
     fn stage(_stage: usize) {}
     /// Number of network cards.
     fn nics() -> usize {
         0
     }
-    /// What card `unit` is.
+    /// The properties of card `unit`.
     fn nic(_unit: usize) -> Nic {
         Nic::default()
     }
-    /// Gives a frame, Ethernet header first, to card `unit` to be sent: copies it. False: it has no room just now.
+    /// Sends a frame, Ethernet header first, through card `unit`, which copies it. False: the card has no room at the
+    /// moment.
     fn nic_transmit(_unit: usize, _frame: &[u8]) -> bool {
         false
     }
-    /// Takes the next frame that card `unit` has received on `queue`, copies it to `frame`, of [`NIC_FRAME`] bytes or
-    /// more, and gives its length. `None`: there is none, and the next one asserts [`Line::Net`].
+    /// Takes the next frame that card `unit` has received on `queue`, copies it to `frame`, which has at least
+    /// [`NIC_FRAME`] bytes, and returns its length. `None`: there is none, and the next one asserts [`Line::Net`].
     fn nic_receive(_unit: usize, _queue: usize, _frame: &mut [u8]) -> Option<usize> {
         None
     }
-    /// What went through all cards since boot, if the machine counts that. Exact while nobody sends or receives.
+    /// Frames through all cards since boot, if the machine counts them. Exact while nothing is being sent or
+    /// received.
     fn nic_counts() -> Option<NicCounts> {
         None
     }
@@ -261,12 +263,12 @@ pub unsafe trait Machine {
 
 /// Binds a [`Machine`] into this binary.
 ///
-/// To be used exactly once in a binary, by the host.
+/// Used exactly once per binary, by the host.
 #[macro_export]
 macro_rules! bind_machine {
     ($host:ty) => {
-        // The compiler passes `inline` on to LLVM, which heeds it where the whole program is optimized, and says that it is
-        // ignored: without it the simulated machine takes 1.4 times the time for a schedule.
+        // The compiler passes `inline` on to LLVM, which uses it when it optimizes the whole program. (It also warns
+        // that the attribute is ignored.) Without it the simulated machine takes 1.4 times as long for a schedule.
         #[allow(unused_attributes, reason = "the entries are called at every access")]
         const _: () = {
             use $crate::machine::{Context, Field, Machine, Op, Stop};
@@ -523,7 +525,7 @@ pub fn ncpu() -> usize {
     bound::kmod_machine_ncpu()
 }
 
-/// Remembers `word` for CPU `cpu`: the pointer that [`word`] gives when that CPU asks.
+/// Stores `word` for CPU `cpu`: the pointer that [`word`] returns on that CPU.
 #[inline]
 pub fn attach(cpu: usize, word: *const ()) {
     bound::kmod_machine_attach(cpu, word);
@@ -553,14 +555,14 @@ pub fn interrupts_on() {
     bound::kmod_machine_interrupts_on();
 }
 
-/// One round of a spin loop that read and will read again. See [`Machine::relax`].
+/// One iteration of a spin loop that has read and will read again. See [`Machine::relax`].
 #[inline]
 #[track_caller]
 pub fn relax() {
     bound::kmod_machine_relax(Location::caller());
 }
 
-/// Makes a context that begins with `entry(arg)`.
+/// Creates a context that begins with `entry(arg)`.
 #[inline]
 pub fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
     bound::kmod_machine_context_create(name, entry, arg)
@@ -577,7 +579,7 @@ pub unsafe fn context_switch(from: Context, to: Context) {
     unsafe { bound::kmod_machine_context_switch(from, to) }
 }
 
-/// Gives a context back.
+/// Destroys a context.
 ///
 /// # Safety
 ///
@@ -588,14 +590,14 @@ pub unsafe fn context_destroy(context: Context) {
     unsafe { bound::kmod_machine_context_destroy(context) }
 }
 
-/// Memory of `layout`, zeroed, or null.
+/// Zeroed memory of `layout`, or null.
 #[inline]
 #[track_caller]
 pub fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
     bound::kmod_machine_alloc(layout, what, Location::caller())
 }
 
-/// Gives memory back.
+/// Frees memory.
 ///
 /// # Safety
 ///
@@ -619,7 +621,7 @@ pub fn stop(why: Stop, message: fmt::Arguments<'_>) -> ! {
     bound::kmod_machine_stop(why, message, Location::caller())
 }
 
-/// A point: announces an operation, lets the host decide who goes on, then has it checked.
+/// A point: announces an operation, lets the host decide which CPU continues, then has the operation checked.
 #[inline(always)]
 #[track_caller]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
@@ -637,7 +639,7 @@ pub fn decide(addr: usize, kind: Kind, order: Ordering) {
     bound::kmod_machine_decide(Op { addr, kind, order }, Location::caller());
 }
 
-/// The second half of a [`point`]: checks an operation of the step that is under way.
+/// The second half of a [`point`]: checks an operation of the current step.
 #[inline(always)]
 #[track_caller]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
@@ -646,7 +648,7 @@ pub fn access(addr: usize, kind: Kind, order: Ordering) {
     bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
 }
 
-/// The second half of a [`point`] whose operation was made meanwhile: `kind` is what became of it.
+/// The second half of a [`point`] whose operation has been made: `kind` says what it turned out to be.
 #[inline(always)]
 #[track_caller]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
@@ -663,7 +665,7 @@ pub fn ipl(level: u8) {
     bound::kmod_machine_ipl(level);
 }
 
-/// Whether anybody listens to [`note`] and [`label`].
+/// Whether the host uses [`note`] and [`label`].
 #[inline(always)]
 pub fn tracing() -> bool {
     #[cfg(feature = "points")]
@@ -672,7 +674,7 @@ pub fn tracing() -> bool {
     return false;
 }
 
-/// Adds a line to the trace. Use [`note!`](crate::note), which formats nothing if nobody listens.
+/// Adds a line to the trace. Use [`note!`](crate::note), which formats nothing unless it is needed.
 #[inline(always)]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn note(text: fmt::Arguments<'_>) {
@@ -680,7 +682,7 @@ pub fn note(text: fmt::Arguments<'_>) {
     bound::kmod_machine_note(text);
 }
 
-/// Says what begins or ends in this step.
+/// Tells the host what begins or ends in this step.
 #[inline(always)]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn mark(mark: Mark) {
@@ -690,7 +692,7 @@ pub fn mark(mark: Mark) {
     }
 }
 
-/// What stands for a global variable, or a part of one, on this machine.
+/// The copy of a global variable, or of a part of one, on this machine.
 #[cfg(feature = "points")]
 #[cold]
 #[inline(never)]
@@ -722,7 +724,7 @@ pub fn takes_turns() -> bool {
     return false;
 }
 
-/// Says that the `size` bytes at `from` lie at `to` from now on: their names go with them.
+/// Reports that the object of `size` bytes at `from` was moved to `to`, and its names with it.
 #[inline(always)]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn moved(from: usize, to: usize, size: usize) {
@@ -732,7 +734,7 @@ pub fn moved(from: usize, to: usize, size: usize) {
     }
 }
 
-/// A packet has come to the stage of this number. Use [`reached`](crate::net::stages::reached).
+/// A packet has reached the stage of this number. Use [`reached`](crate::net::stages::reached).
 #[cfg(feature = "stages")]
 #[inline(always)]
 pub fn stage(stage: usize) {
@@ -756,9 +758,9 @@ pub fn label<T: Described>(at: &T, name: fmt::Arguments<'_>) {
 
 /// A structure in shared memory whose fields have names.
 pub trait Described {
-    /// The fields, in any order. Empty for a cell: it is named by the field that holds it.
+    /// The fields, in any order. Empty for a cell, which is named after the field that contains it.
     const FIELDS: &'static [Field];
-    /// The number of elements if this is an array, else 0.
+    /// The number of elements if this is an array, otherwise 0.
     const COUNT: usize = 0;
 }
 
@@ -767,7 +769,7 @@ impl<T: Described, const N: usize> Described for [T; N] {
     const COUNT: usize = N;
 }
 
-/// Builds the [`Field`] of a member; for [`fields!`](crate::fields) only.
+/// Builds the [`Field`] of a member. For [`fields!`](crate::fields) only.
 pub const fn field<S, F: Described>(name: &'static str, offset: usize, _: fn(&S) -> &F) -> Field {
     Field {
         name,

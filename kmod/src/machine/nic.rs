@@ -1,8 +1,8 @@
-//! Network cards, as the host has them.
+//! Network cards, as provided by the host.
 
 use super::bound;
 
-/// What a network card is.
+/// The properties of a network card.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Nic {
     /// Its Ethernet address.
@@ -14,15 +14,15 @@ pub struct Nic {
 /// Frames that went through network cards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct NicCounts {
-    /// Those that were taken out with [`nic_receive`].
+    /// Frames taken out with [`nic_receive`].
     pub received: u64,
-    /// Those that [`nic_transmit`] took.
+    /// Frames accepted by [`nic_transmit`].
     pub sent: u64,
-    /// Those for which it had no room.
+    /// Frames for which a card had no room.
     pub refused: u64,
 }
 
-/// Most bytes of a frame that a card takes or gives: an Ethernet header and 1500 bytes, without the checksum.
+/// Maximum length of a frame in bytes: an Ethernet header and 1500 bytes, without the checksum.
 pub const NIC_FRAME: usize = 1514;
 
 /// Number of network cards.
@@ -31,13 +31,14 @@ pub fn nics() -> usize {
     bound::kmod_machine_nics()
 }
 
-/// What card `unit` is.
+/// The properties of card `unit`.
 #[inline]
 pub fn nic(unit: usize) -> Nic {
     bound::kmod_machine_nic(unit)
 }
 
-/// Gives a frame to card `unit` to be sent. False: it has no room just now. See [`super::Machine::nic_transmit`].
+/// Sends a frame through card `unit`. False: the card has no room at the moment. See
+/// [`super::Machine::nic_transmit`].
 #[inline]
 pub fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
     bound::kmod_machine_nic_transmit(unit, frame)
@@ -49,7 +50,7 @@ pub fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize>
     bound::kmod_machine_nic_receive(unit, queue, frame)
 }
 
-/// What went through all cards since boot. See [`super::Machine::nic_counts`].
+/// Frames through all cards since boot. See [`super::Machine::nic_counts`].
 pub fn nic_counts() -> Option<NicCounts> {
     bound::kmod_machine_nic_counts()
 }

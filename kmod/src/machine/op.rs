@@ -1,11 +1,11 @@
-//! Visible operations: what a point announces.
+//! Visible operations, which points announce.
 
 use core::sync::atomic::Ordering;
 
-/// What an operation does to the object at its address.
+/// The effect of an operation on the object at its address.
 ///
-/// The first group are accesses to memory, and what the happens-before relation is made of; the
-/// second group are operations of the kernel that do not touch one word alone.
+/// The first group are memory accesses, which define the happens-before relation. The second group are operations of
+/// the kernel that concern more than one word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Kind {
@@ -19,26 +19,26 @@ pub enum Kind {
     Read,
     /// Write of a plain cell: must be ordered after every access of another CPU.
     Write,
-    /// `mutex_enter` or a try of it; the address is the mutex.
+    /// `mutex_enter` or an attempt; the address is the mutex.
     MutexEnter,
     /// `mutex_exit`; the address is the mutex.
     MutexExit,
     /// The interrupt priority level was lowered; the address is the CPU's structure.
     Splx,
-    /// A context switch is about to be made; the address is the LWP that goes on.
+    /// A context switch is about to happen; the address is the LWP that runs next.
     Switch,
-    /// Memory is returned to the allocator; the address is its first byte.
+    /// Memory is freed; the address is its first byte.
     Free,
-    /// A step of a program that touches nothing of the kernel's: a place to be preempted.
+    /// A step that touches nothing of the kernel: a place for preemption.
     Yield,
-    /// A memory fence. It touches no address, and is no point.
+    /// A memory fence. It touches no address, and is not a step.
     Fence,
-    /// Atomic read-modify-write that has stored what it found, as a lock that is held is tried.
+    /// Atomic read-modify-write that stored the value it found, such as an attempt to take a lock that is held.
     RmwSame,
 }
 
 impl Kind {
-    /// The word that traces and replay files use.
+    /// The name in traces and replay files.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Load => "load",
@@ -83,8 +83,8 @@ impl Kind {
 pub struct Op {
     /// Address of the cell or object.
     pub addr: usize,
-    /// What is about to be done to it.
+    /// The kind of the operation.
     pub kind: Kind,
-    /// C11 ordering of an atomic access; `Relaxed` for everything else.
+    /// The C11 ordering of an atomic access; `Relaxed` for everything else.
     pub order: Ordering,
 }

@@ -6,7 +6,7 @@ use core::sync::atomic as bare;
 use crate::machine::{self, Described, Field, Kind};
 use crate::mem::{Ordering, own};
 
-/// What a read-modify-write was, by whether it has stored what it found.
+/// The kind of a read-modify-write, which depends on whether it stored the value that it found.
 #[inline(always)]
 fn made_of(same: bool) -> Kind {
     if same { Kind::RmwSame } else { Kind::Rmw }
@@ -50,7 +50,7 @@ macro_rules! atomic {
                 self.cell().store(value, order);
             }
 
-            /// Stores the word, and does what belongs to the same step just before: nothing that is a point.
+            /// Stores the word, after `before` has run in the same step; `before` must not contain a step.
             #[inline(always)]
             #[track_caller]
             pub fn store_after(&self, value: $value, order: Ordering, before: impl FnOnce()) {
@@ -59,7 +59,7 @@ macro_rules! atomic {
                 self.cell().store(value, order);
             }
 
-            /// Stores the word and gives what was there, in one step.
+            /// Stores the word and returns the old value, in one step.
             #[inline(always)]
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
@@ -69,7 +69,7 @@ macro_rules! atomic {
                 old
             }
 
-            /// Stores `new` if the word is `current`, in one step; gives what was there.
+            /// Stores `new` if the word is `current`, in one step. Returns the old value.
             #[inline(always)]
             #[track_caller]
             pub fn compare_exchange(
@@ -99,19 +99,20 @@ macro_rules! atomic {
                 self.compare_exchange(current, new, success, failure)
             }
 
-            /// Stores what `update` makes of the word, unless that is nothing; gives what was there, as an error if nothing was
-            /// stored.
+            /// Stores `update(word)` if that is `Some`, and returns the previous word; returns the word as an error if it is `None`.
             ///
-            /// A load, and a try to store for each value that `update` is asked about: each is a point. Another CPU that
-            /// changes the word in between makes it try again.
+            /// This is a load, and an attempt to store for each call of `update`, each a step. If another CPU changes the
+            /// word in between, it tries again.
             ///
             /// ```
             /// use kmod::mem::{AtomicU32, Acquire, Relaxed};
             ///
-            /// let free = AtomicU32::new(1);
-            /// let take = |free: u32| free.checked_sub(1);
-            /// assert_eq!(free.fetch_update(Acquire, Relaxed, take), Ok(1));
-            /// assert_eq!(free.fetch_update(Acquire, Relaxed, take), Err(0));
+            /// hostshim::example::run(|| {
+            ///     let free = AtomicU32::new(1);
+            ///     let take = |free: u32| free.checked_sub(1);
+            ///     assert_eq!(free.fetch_update(Acquire, Relaxed, take), Ok(1));
+            ///     assert_eq!(free.fetch_update(Acquire, Relaxed, take), Err(0));
+            /// });
             /// ```
             #[inline(always)]
             #[track_caller]
@@ -131,7 +132,7 @@ macro_rules! atomic {
                 Err(current)
             }
 
-            /// [`compare_exchange`](Self::compare_exchange) in the step that is under way.
+            /// [`compare_exchange`](Self::compare_exchange) as part of the current step.
             #[inline(always)]
             #[track_caller]
             pub fn compare_exchange_fused(
@@ -149,7 +150,7 @@ macro_rules! atomic {
                 outcome
             }
 
-            /// Loads the word in the step that is under way.
+            /// Loads the word as part of the current step.
             #[inline(always)]
             #[track_caller]
             pub fn load_fused(&self, order: Ordering) -> $value {
@@ -157,7 +158,7 @@ macro_rules! atomic {
                 self.cell().load(order)
             }
 
-            /// Stores the word in the step that is under way.
+            /// Stores the word as part of the current step.
             #[inline(always)]
             #[track_caller]
             pub fn store_fused(&self, value: $value, order: Ordering) {
@@ -165,13 +166,13 @@ macro_rules! atomic {
                 self.cell().store(value, order);
             }
 
-            /// Reads the word unseen by the host: for reports, when the kernel has stopped.
+            /// Reads the word without an access that the host sees. For reports, when the kernel has stopped.
             pub fn peek(&self) -> $value {
                 self.cell().load(Ordering::Relaxed)
             }
 
-            /// The bare word, which the host does not see used: for itself ([`machine::wait_for_interrupt`]), and where no order
-            /// comes of an access.
+            /// The bare word, whose accesses the host does not see: for the host itself
+            /// ([`machine::wait_for_interrupt`]), and where the access orders nothing.
             pub fn bare(&self) -> &$bare {
                 self.cell()
             }
@@ -193,7 +194,7 @@ macro_rules! atomic {
     (@integer $value:ty) => {
         atomic!(@bits $value);
 
-        /// Adds, wrapping, and gives what was there, in one step.
+        /// Adds, wrapping, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
@@ -201,7 +202,7 @@ macro_rules! atomic {
             self.cell().fetch_add(value, order)
         }
 
-        /// Subtracts, wrapping, and gives what was there, in one step.
+        /// Subtracts, wrapping, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
@@ -209,7 +210,7 @@ macro_rules! atomic {
             self.cell().fetch_sub(value, order)
         }
 
-        /// Keeps the greater of the word and `value`, and gives what was there, in one step.
+        /// Keeps the greater of the word and `value`, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
@@ -217,7 +218,7 @@ macro_rules! atomic {
             self.cell().fetch_max(value, order)
         }
 
-        /// Keeps the smaller of the word and `value`, and gives what was there, in one step.
+        /// Keeps the smaller of the word and `value`, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_min(&self, value: $value, order: Ordering) -> $value {
@@ -225,7 +226,7 @@ macro_rules! atomic {
             self.cell().fetch_min(value, order)
         }
 
-        /// [`fetch_or`](Self::fetch_or) in the step that is under way.
+        /// [`fetch_or`](Self::fetch_or) as part of the current step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_or_fused(&self, value: $value, order: Ordering) -> $value {
@@ -233,7 +234,7 @@ macro_rules! atomic {
             self.cell().fetch_or(value, order)
         }
 
-        /// [`fetch_and`](Self::fetch_and) in the step that is under way.
+        /// [`fetch_and`](Self::fetch_and) as part of the current step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_and_fused(&self, value: $value, order: Ordering) -> $value {
@@ -242,7 +243,7 @@ macro_rules! atomic {
         }
     };
     (@bits $value:ty) => {
-        /// Sets bits and gives what was there, in one step.
+        /// Sets bits and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
@@ -252,7 +253,7 @@ macro_rules! atomic {
             old
         }
 
-        /// Keeps the bits of `value` and gives what was there, in one step.
+        /// Keeps the bits of `value` and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
@@ -262,7 +263,7 @@ macro_rules! atomic {
             old
         }
 
-        /// Turns the bits of `value` around and gives what was there, in one step.
+        /// Turns the bits of `value` around and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_xor(&self, value: $value, order: Ordering) -> $value {
@@ -270,7 +271,7 @@ macro_rules! atomic {
             self.cell().fetch_xor(value, order)
         }
 
-        /// Stores the complement of the bits that the word and `value` share, and gives what was there, in one step.
+        /// Stores the complement of the bits that the word and `value` share, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_nand(&self, value: $value, order: Ordering) -> $value {
@@ -325,13 +326,13 @@ atomic! {
     AtomicBool(bare::AtomicBool) of bool, bits
 }
 atomic! {
-    /// An atomic pointer to something whose type is not told.
+    /// An atomic pointer of unspecified type.
     AtomicPtr(bare::AtomicPtr<()>) of *mut ()
 }
 
 impl AtomicU32 {
-    /// Reads the word unseen by the host, where a value that is late does no harm: of a word that is its own CPU's. Not an
-    /// atomic load, which the compiler never makes an operand.
+    /// Reads the word without an access that the host sees. For a word of the current CPU, where an old value does no
+    /// harm. Not an atomic load, because the compiler never makes that an operand.
     #[inline(always)]
     pub(crate) fn look(&self) -> u32 {
         // SAFETY: the address is that of a live word, which is read in one piece. Volatile: it changes meanwhile.
@@ -341,8 +342,8 @@ impl AtomicU32 {
 
 #[cfg(not(feature = "points"))]
 impl AtomicUsize {
-    /// Stores `new` with release if the word is `current`; says whether it did. In one piece with respect to
-    /// interrupts of this CPU only: another CPU may come between.
+    /// Stores `new` with release if the word is `current`, and returns whether it was. Atomic with respect to
+    /// interrupts of this CPU only: another CPU may write in between.
     #[inline(always)]
     pub fn compare_exchange_local(&self, current: usize, new: usize) -> bool {
         #[cfg(target_arch = "x86_64")]
@@ -369,7 +370,7 @@ impl AtomicUsize {
     }
 }
 
-/// An atomic reference, or nothing, to an object that lives as long as its kernel.
+/// An atomic optional reference to an object that lives as long as its kernel.
 #[repr(transparent)]
 pub struct AtomicRef<T: 'static>(AtomicPtr, PhantomData<Option<&'static T>>);
 
@@ -403,7 +404,7 @@ impl<T> AtomicRef<T> {
         Self::back(self.0.load(order))
     }
 
-    /// Loads the reference in the step that is under way.
+    /// Loads the reference as part of the current step.
     #[inline(always)]
     #[track_caller]
     pub fn load_fused(&self, order: Ordering) -> Option<&'static T> {
@@ -417,21 +418,21 @@ impl<T> AtomicRef<T> {
         self.0.store(Self::of(value), order);
     }
 
-    /// Stores the reference in the step that is under way.
+    /// Stores the reference as part of the current step.
     #[inline(always)]
     #[track_caller]
     pub fn store_fused(&self, value: Option<&'static T>, order: Ordering) {
         self.0.store_fused(Self::of(value), order);
     }
 
-    /// Stores the reference and gives what was there, in one step.
+    /// Stores the reference and returns the old value, in one step.
     #[inline(always)]
     #[track_caller]
     pub fn swap(&self, value: Option<&'static T>, order: Ordering) -> Option<&'static T> {
         Self::back(self.0.swap(Self::of(value), order))
     }
 
-    /// Stores `new` if the cell is `current`, in one step; says whether it did.
+    /// Stores `new` if the cell contains `current`, in one step. Returns whether it did.
     #[inline(always)]
     #[track_caller]
     pub fn compare_exchange(
@@ -446,7 +447,7 @@ impl<T> AtomicRef<T> {
             .is_ok()
     }
 
-    /// Reads the reference unseen by the host: for reports, when the kernel has stopped.
+    /// Reads the reference without an access that the host sees. For reports, when the kernel has stopped.
     pub fn peek(&self) -> Option<&'static T> {
         Self::back(self.0.peek())
     }

@@ -1,27 +1,24 @@
-//! The cells through which all shared memory is touched.
+//! The cells for all shared memory.
 //!
 //! # Overview
 //!
-//! Memory that two LWPs, or an LWP and an interrupt handler, can both touch lies in one of four
-//! kinds of cell:
+//! Memory that two LWPs, or an LWP and an interrupt handler, can access is kept in one of four kinds of cell:
 //!
 //! * the atomics ([`AtomicU32`], [`AtomicRef`], …), with the C11 orderings of the caller;
-//! * [`Plain`], for data that a lock or a protocol protects;
-//! * [`Guarded`], for data that is only touched with one certain spin mutex held;
-//! * [`Local`], for data that only its own CPU or its own LWP touches, and that an interrupt
-//!   leaves as it found it.
+//! * [`Guarded`], for data that is accessed only with one particular spin mutex held;
+//! * [`Local`], for data that only its own CPU or its own LWP accesses, and that an interrupt restores.
 //!
-//! What only the running LWP itself ever touches is not shared, and not announced ([`Private`]).
+//! Data that only the running LWP itself accesses is not shared, and not announced ([`Private`]).
 //!
-//! An access of the first two is a *point* (see [`crate::machine`]): another CPU may step in
-//! before it, or an interrupt. An access of the last two is checked and is no point.
-//! Without the feature `points` all of them compile to the bare access.
+//! An access to one of the first two is a *step* (see [`crate::machine`]): another CPU, or an interrupt, may run
+//! before it. An access to one of the last two is checked, but is not a step. Without the feature `points` all of
+//! them compile to the bare access.
 //!
 //! # Fused accesses
 //!
-//! A lock operation announces itself as one operation (`mutex_enter`) and then touches its own
-//! word with the `*_fused` methods: they are checked, they order memory, but they belong to the
-//! step that the announcement began.
+//! A lock operation announces itself as one operation (`mutex_enter`), and then accesses its own word with the
+//! `*_fused` methods. These are checked and they order memory, but they belong to the step that the announcement
+//! began.
 //!
 //! # Cells on a stack
 //!
@@ -30,13 +27,14 @@
 //!
 //! # Cells in a `static`
 //!
-//! A cell may also be a `static`, or a part of one. Each simulated machine has its own copy, which is as the program says at the
-//! beginning of every run. A booted machine has one, which keeps its value from round to round: `setup` is to set it.
+//! A cell may also be a `static`, or part of one. Each simulated machine has its own copy, which has its initial
+//! value at the beginning of every run. A booted machine has one, which keeps its value from round to round, so
+//! `setup` must set it.
 //!
 //! # Differences from the machine
 //!
-//! The simulated machine runs these sequentially consistently and *checks* with the orderings:
-//! a plain access that is not ordered by happens-before is reported although the value was right.
+//! The simulated machine is sequentially consistent. It uses the orderings for *checking*: a plain access that is not
+//! ordered by happens-before is reported even if the value was right.
 
 mod atomic;
 mod fence;
@@ -55,12 +53,13 @@ pub use plain::{Guarded, Local, Plain, Private};
 
 /// The object at `at`, an address that was read from shared memory.
 ///
-/// Where the promise under test was broken there may be none: what cannot be an address at all is told to the host, which
-/// checks it as an access. Any other is checked when the object's cells are touched.
+/// If a guarantee under test was broken, there may be none. An address that cannot be valid is reported to the host,
+/// which checks it like an access. Any other is checked when the object's cells are accessed.
 ///
 /// # Safety
 ///
-/// 1. `at` is the address of a `T`, unless a promise under test was broken. 2. The `T` is alive, unless the same.
+/// 1. `at` is the address of a `T`, unless a guarantee under test was broken. 2. The `T` is alive, with the same
+///    exception.
 #[inline(always)]
 #[track_caller]
 pub unsafe fn object<T>(at: *const T) -> &'static T {
@@ -71,13 +70,14 @@ pub unsafe fn object<T>(at: *const T) -> &'static T {
     unsafe { &*at }
 }
 
-/// Every global variable of a program lies below this address, and no memory of a machine does.
+/// All global variables of a program are below this address, and all memory of machines is above it.
 ///
-/// A program is mapped at the bottom of the address space or in the middle of it, and Linux maps everything else at the top.
+/// A program is mapped at the bottom or in the middle of the address space. Linux maps everything else at the top.
 #[cfg(feature = "points")]
 const GLOBALS_END: usize = 0x6000_0000_0000;
 
-/// The cell that stands for this one. A cell of a `static` has one in each machine: a process can have many.
+/// The cell to use in place of this one. A cell in a `static` has a copy in each machine, because a process can have
+/// many machines.
 #[inline(always)]
 fn own<T>(cell: &T) -> &T {
     #[cfg(feature = "points")]
@@ -87,7 +87,7 @@ fn own<T>(cell: &T) -> &T {
     cell
 }
 
-/// One round of a spin loop that only reads: see [`crate::machine::relax`].
+/// One iteration of a spin loop that only reads: see [`crate::machine::relax`].
 #[inline]
 #[track_caller]
 pub fn relax() {

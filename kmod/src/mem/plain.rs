@@ -5,9 +5,9 @@ use core::cell::UnsafeCell;
 use crate::machine::{self, Described, Field, Kind};
 use crate::mem::{Relaxed, own};
 
-/// A word that a lock or a protocol protects. Every access is a point, and is checked for data races.
+/// A word that a lock or a protocol protects. Every access is a step, and is checked for data races.
 ///
-/// The type does not prove that the protocol is kept: it lets the simulated machine find out.
+/// The type does not prove that the protocol is followed; the simulated machine checks that.
 #[repr(transparent)]
 #[derive(Default)]
 pub struct Plain<T: Copy>(UnsafeCell<T>);
@@ -51,7 +51,7 @@ impl<T: Copy> Plain<T> {
         unsafe { *self.cell() = value }
     }
 
-    /// Writes the word and gives what was there: two points, as a load and a store are.
+    /// Writes the word and returns the old value: two steps, like a load and a store.
     #[inline(always)]
     #[track_caller]
     pub fn replace(&self, value: T) -> T {
@@ -60,7 +60,7 @@ impl<T: Copy> Plain<T> {
         old
     }
 
-    /// Reads the word in the step that is under way.
+    /// Reads the word as part of the current step.
     #[inline(always)]
     #[track_caller]
     pub fn get_fused(&self) -> T {
@@ -69,7 +69,7 @@ impl<T: Copy> Plain<T> {
         unsafe { *self.cell() }
     }
 
-    /// Writes the word in the step that is under way.
+    /// Writes the word as part of the current step.
     #[inline(always)]
     #[track_caller]
     pub fn set_fused(&self, value: T) {
@@ -78,7 +78,7 @@ impl<T: Copy> Plain<T> {
         unsafe { *self.cell() = value }
     }
 
-    /// Reads the word unseen by the host: for reports, when the kernel has stopped.
+    /// Reads the word without an access that the host sees. For reports, when the kernel has stopped.
     pub fn peek(&self) -> T {
         // SAFETY: the kernel has stopped; a torn value can only spoil a report.
         unsafe { self.cell().read_volatile() }
@@ -94,7 +94,7 @@ impl<T: Copy> Drop for Plain<T> {
 
 #[cfg(not(feature = "points"))]
 impl Plain<i64> {
-    /// Adds `DELTA`, in one piece with respect to interrupts of this CPU: for a count that only its CPU touches, with
+    /// Adds `DELTA`, atomically with respect to interrupts of this CPU. For a count that only its CPU accesses, with
     /// preemption off.
     #[inline(always)]
     pub fn add_local<const DELTA: i64>(&self) {
@@ -121,7 +121,7 @@ impl<T: Copy> Described for Plain<T> {
     const FIELDS: &'static [Field] = &[];
 }
 
-/// A word that only its own CPU, or its own LWP, touches. Checked for data races, but no point.
+/// A word that only its own CPU, or its own LWP, accesses. Checked for data races, but an access is not a step.
 #[repr(transparent)]
 #[derive(Default)]
 pub struct Local<T: Copy>(Plain<T>);
@@ -139,7 +139,8 @@ impl<T: Copy> Local<T> {
         self.0.get_fused()
     }
 
-    /// Reads the word unseen by the host: for contracts, which look at it on its own CPU, or in its own LWP, at every turn.
+    /// Reads the word without an access that the host sees. For contracts, which read it very often, on its own CPU
+    /// or in its own LWP.
     #[inline(always)]
     pub fn look(&self) -> T {
         // SAFETY: see the `Sync` implementation of `Plain`. Volatile: an interrupt may change it meanwhile.
@@ -153,7 +154,7 @@ impl<T: Copy> Local<T> {
         self.0.set_fused(value);
     }
 
-    /// Reads the word unseen by the host: for reports, when the kernel has stopped.
+    /// Reads the word without an access that the host sees. For reports, when the kernel has stopped.
     pub fn peek(&self) -> T {
         self.0.peek()
     }
@@ -163,11 +164,11 @@ impl<T: Copy> Described for Local<T> {
     const FIELDS: &'static [Field] = &[];
 }
 
-/// A word that is only touched with one certain spin mutex held. Checked for data races, but no point:
-/// nobody who keeps to the rule can come between, and who does not is reported as a race.
+/// A word that is accessed only with one particular spin mutex held. Checked for data races, but an access is not a
+/// step: code that follows the rule cannot run in between, and code that does not is reported as a race.
 pub type Guarded<T> = Local<T>;
 
-/// A word that only its own LWP ever touches, while it runs: not shared memory, and not announced.
+/// A word that only its own LWP accesses, while it runs: not shared memory, and not announced to the host.
 #[repr(transparent)]
 #[derive(Default)]
 pub struct Private<T: Copy>(UnsafeCell<T>);
@@ -199,15 +200,15 @@ impl<T: Copy> Private<T> {
 }
 
 impl Private<i32> {
-    /// Adds 1, in place: an interrupt on top of the LWP leaves the word as it found it, and the fences of who counts
-    /// keep what is counted between them.
+    /// Adds 1 in place. An interrupt on top of the LWP restores the word, and the caller's fences keep the counted
+    /// section between them.
     #[inline(always)]
     pub fn increment(&self) {
         // SAFETY: see the `Sync` implementation.
         unsafe { *own(self).0.get() += 1 };
     }
 
-    /// Subtracts 1, in place, and gives what is left.
+    /// Subtracts 1 in place, and returns the result.
     #[inline(always)]
     pub fn decrement(&self) -> i32 {
         // SAFETY: see the `Sync` implementation.

@@ -253,7 +253,7 @@ impl Net {
         contract!(
             !self.softnet_lock.owned(),
             "softnet-lock",
-            "{what} by {} with softnet_lock held: it may wait for who wants that",
+            "{what} by {} with softnet_lock held: it may wait for a thread that needs it",
             curlwp().name()
         );
     }

@@ -1,7 +1,7 @@
-//! A word by which whoever keeps an object sees that it is alive.
+//! A word in an object that shows whether the object is alive.
 //!
-//! The simulated machine reports a touch of freed memory by itself. The word says it on the booted machine, too, where
-//! freed memory may still be read, and between the end of an object and the return of its memory.
+//! The simulated machine detects accesses to freed memory itself. The word also detects them on the booted machine,
+//! where freed memory may still be readable, and between the end of an object and the free of its memory.
 
 use crate::kern::lwp::curlwp;
 use crate::machine::{Described, Field};
@@ -14,7 +14,7 @@ const ENDED: u32 = 0xdead;
 /// Part of an object that readers or references keep from being destroyed.
 pub struct Alive(Plain<u32>);
 
-/// A word to traces: its name is that of the field that holds it.
+/// To traces it is one word, named after the field that contains it.
 impl Described for Alive {
     const FIELDS: &'static [Field] = &[];
 }
@@ -26,12 +26,12 @@ impl Default for Alive {
 }
 
 impl Alive {
-    /// Of an object that is alive.
+    /// The word of an object that is alive.
     pub const fn new() -> Self {
         Alive(Plain::new(ALIVE))
     }
 
-    /// What everybody does who keeps the object. `promise` is what is broken if it is not alive.
+    /// Called by every holder. `promise` is the assertion that fails if the object is not alive.
     #[track_caller]
     pub fn check(&self, promise: &'static str) {
         let word = self.0.get();
@@ -39,14 +39,14 @@ impl Alive {
             broken_promise(
                 promise,
                 format_args!(
-                    "{} keeps an object that was destroyed meanwhile: its word is {word:#x}",
+                    "{} uses an object that was destroyed meanwhile: its word is {word:#x}",
                     curlwp().name()
                 ),
             );
         }
     }
 
-    /// What whoever destroys the object does, before its memory is given back.
+    /// Called before the memory of the object is freed.
     #[track_caller]
     pub fn end(&self) {
         self.0.set(ENDED);

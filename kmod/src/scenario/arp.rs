@@ -1,4 +1,4 @@
-//! What ARP promises of an entry: what is held, asked, sent and dropped, and that it expires.
+//! Tests of ARP entries: what is held, requested, sent and dropped, and that they expire.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::synch::kpause;
@@ -8,16 +8,17 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::neighbour::{Link, Stack, share_stack};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise};
 
-/// Ticks that no run lasts.
+/// More ticks than any run lasts.
 const NEVER: u32 = 1_000_000;
 
-/// An entry goes through its states, while nothing expires.
+/// An entry goes through its states, without expiring.
 pub static STATES: Scenario = Scenario {
     name: "arp-states",
-    summary: "an ARP entry is incomplete, valid, set by hand, deleted: what is held, asked, sent and dropped?",
-    about: "One thread sends packets to a neighbour that has not answered, hears it, sends again, sets it by hand and deletes \
-            it. At each step it is known what must have been held, asked, sent and dropped, for no timer expires meanwhile. \
-            Another thread does the same with another neighbour of the same table.",
+    summary: "an ARP entry is incomplete, valid, static, deleted: are packets held, sent and dropped correctly?",
+    about: "One thread sends packets to a neighbour that has not answered, receives its reply, sends again, \
+            makes the entry static and deletes it. No timer expires meanwhile, so at each step it is known which \
+            packets were held, sent and dropped, and which requests were sent. Another thread does the same with \
+            another neighbour of the same table.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -38,9 +39,9 @@ pub static STATES: Scenario = Scenario {
 /// Entries expire.
 pub static EXPIRY: Scenario = Scenario {
     name: "arp-expiry",
-    summary: "ARP entries expire: does each go, in either state, and take along what it holds?",
-    about: "One neighbour is heard and then is silent, another is sent a packet and never answers. Both entries must go by \
-            themselves, and the packet with the second.",
+    summary: "ARP entries expire: is each removed, in either state, with the packets that it holds?",
+    about: "One neighbour replies once and then is silent; another is sent a packet and never answers. Both \
+            entries must be removed by their timers, and the packet with the second.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -71,25 +72,28 @@ fn each_time(stack: Arg, part: fn(&'static Link)) {
     link.leave();
 }
 
-/// Breaks a promise unless it `holds`.
+/// Fails the assertion unless it `holds`.
 #[track_caller]
 fn promise(what: &str, holds: bool) {
     if !holds {
         broken_promise(
             "arp-state",
-            format_args!("{} finds that it is not so: {what}", curlwp().name()),
+            format_args!("{} found that this does not hold: {what}", curlwp().name()),
         );
     }
 }
 
-/// The only one that sends packets and has neighbours asked.
+/// The only actor that sends packets and causes requests.
 fn states(link: &'static Link) {
     let before = link.counts();
     let since = || {
         let now = link.counts();
         (now.0 - before.0, now.1 - before.1, now.2 - before.2)
     };
-    promise("no answer makes an entry", !link.hear(0, false));
+    promise(
+        "a reply that was not requested creates no entry",
+        !link.hear(0, false),
+    );
     for packet in 1..=ARP_MAXTRIES + 1 {
         let asked = since().1;
         let outcome = if asked < ARP_MAXTRIES {
@@ -98,45 +102,54 @@ fn states(link: &'static Link) {
             Unresolved::HostDown
         };
         promise(
-            "a packet is held, and its sender told when the neighbour seems to be down",
+            "a packet is held, and its sender learns when the neighbour seems to be down",
             link.send(0) == Some(outcome),
         );
         promise(
-            "a neighbour is asked at once, and once a packet at most",
+            "a request is sent at once, and at most one per packet",
             (1..=packet).contains(&since().1),
         );
     }
     let (sent, _, dropped) = since();
     promise(
-        "one packet is held, and each further one takes its place",
+        "one packet is held, and each further one replaces it",
         (sent, dropped) == (0, u64::from(ARP_MAXTRIES)),
     );
-    promise("an answer finds the entry", link.hear(0, false));
-    promise("it sends what was held", since().0 == 1);
+    promise("a reply finds the entry", link.hear(0, false));
+    promise("the reply sends the held packet", since().0 == 1);
     promise(
         "a packet is sent at once",
         link.send(0).is_none() && since().0 == 2,
     );
     link.set(0);
-    promise("an answer leaves what was set by hand", link.hear(0, false));
     promise(
-        "a packet is sent there",
+        "a reply does not change a static entry",
+        link.hear(0, false),
+    );
+    promise(
+        "a packet is sent to the static address",
         link.send(0).is_none() && since().0 == 3,
     );
     promise("an entry can be deleted", link.delete(0));
-    promise("an entry can be deleted once", !link.delete(0));
+    promise("an entry can be deleted only once", !link.delete(0));
     promise("nothing else was dropped", since().2 == dropped);
 }
 
-/// Neither sends nor asks.
+/// Neither sends packets nor causes requests.
 fn other(link: &'static Link) {
-    promise("who asks has an entry", link.hear(1, true));
-    promise("it stays until it is deleted", link.hear(1, false));
+    promise(
+        "a request creates an entry for its sender",
+        link.hear(1, true),
+    );
+    promise("the entry stays until it is deleted", link.hear(1, false));
     promise("an entry can be deleted", link.delete(1));
 }
 
 fn silent(link: &'static Link) {
-    promise("who asks has an entry", link.hear(0, true));
+    promise(
+        "a request creates an entry for its sender",
+        link.hear(0, true),
+    );
     while let Some(lle) = link.keep(0, "silent") {
         lle.unref("silent");
         kpause("silent", 1, None);
@@ -150,5 +163,8 @@ fn never(link: &'static Link) {
         lle.unref("never");
         kpause("never", 1, None);
     }
-    promise("it goes with its entry", link.counts().2 > 0);
+    promise(
+        "the held packet is dropped with its entry",
+        link.counts().2 > 0,
+    );
 }

@@ -1,4 +1,4 @@
-//! What the atomic cells promise: each operation is one step, whatever the width of the word.
+//! Tests of the atomic cells: each operation is one step, whatever the width of the word.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::machine;
@@ -33,7 +33,7 @@ macro_rules! words {
                 )*
             }
 
-            /// The promise: each word is `sum`.
+            /// Asserts that each word is `sum`.
             fn check(&self, sum: u32) {
                 $(
                     let word = self.$name.peek();
@@ -66,9 +66,9 @@ words! {
 pub static WHOLE: Scenario = Scenario {
     name: "atomics-whole",
     summary: "two threads change words of every width with every operation",
-    about: "The words lie side by side. Both threads add to each of them, keep the greatest and the least of the numbers that \
-            they draw, and turn a flag around; numbers are drawn with fetch_update: no change is lost, none touches the word \
-            beside it, and no number is drawn twice.",
+    about: "The words are neighbours. Both threads add to each of them, keep the maximum and the minimum of the \
+            numbers that they draw, and toggle a flag; numbers are drawn with fetch_update. No change may be \
+            lost, none may affect the neighbouring word, and no number may be drawn twice.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -91,7 +91,7 @@ pub static WHOLE: Scenario = Scenario {
             broken_promise(
                 "atomics-extremes",
                 format_args!(
-                    "of 0 to {last} the greatest is {most}, of its negatives the least {least}; the flag was turned around an even number of times, and is {flag}"
+                    "of 0 to {last} the maximum is {most}, of the negatives the minimum {least}; the flag was toggled an even number of times, and is {flag}"
                 ),
             );
         }

@@ -8,15 +8,16 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::key::{self, Sad};
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 
-/// A busy thread works on packets with passive references, and the scheduler balances.
+/// A busy thread processes packets with passive references, while the scheduler balances.
 pub static SCENARIO: Scenario = Scenario {
     name: "bind-vs-migration",
     summary: "a busy thread binds itself and takes passive references while the scheduler balances: is it moved?",
-    about: "A thread that never sleeps binds itself, looks an entry up, works with a passive reference to it, lets others \
-            run meanwhile, releases that and unbinds itself, again and again. Every tick the scheduler's balancer looks for such threads and \
-            chooses them to be moved to another CPU at their next context switch; it spares those that are bound when \
-            it looks. Who binds himself afterwards must be spared by mi_switch: a passive reference is on a list of the \
-            CPU where it was acquired, and must be released there.",
+    about: "A thread that never sleeps repeatedly binds itself, looks an entry up, works with a passive \
+            reference to it, lets others run, releases the reference and unbinds itself. Every tick the \
+            scheduler's balancer chooses such threads, to be moved to another CPU at their next context switch; \
+            it skips those that are bound at that moment. A thread that binds itself later must be skipped by \
+            mi_switch, because a passive reference is on a list of the CPU where it was acquired, and must be \
+            released there.",
     variants: &[
         FIXED,
         Variant {
@@ -52,7 +53,7 @@ fn busy(sad: Arg) {
     for _ in 0..curlwp().kernel().config().repeat {
         let bound = curlwp_bind();
         sad.with_packet(|sa| {
-            // It is busy for long, and lets others run.
+            // It stays busy, and lets others run.
             yield_now();
             sa.touch();
         });

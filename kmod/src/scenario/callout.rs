@@ -1,4 +1,4 @@
-//! What callout(9) promises: when a callout runs, and what it says of itself.
+//! Tests of callout(9): when a callout runs, and what its predicates return.
 
 use crate::kern::callout::{self, Callout};
 use crate::kern::condvar::Kcondvar;
@@ -13,16 +13,16 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 const ACTORS: usize = 2;
 /// Timers of each actor.
 const TIMERS: usize = 3;
-/// CPUs whose callouts are watched.
+/// Number of CPUs whose callouts are watched.
 const WATCHED: usize = 4;
 
 /// Callouts run when they are due.
 pub static DUE: Scenario = Scenario {
     name: "callout-due",
     summary: "callouts are scheduled, and moved while they are pending: does each run when it is due?",
-    about: "Two threads schedule callouts and move them, to earlier and to later, while they are pending. None runs before \
-            it is due, or on another CPU than its own, or unless it was scheduled. On each CPU one more callout runs \
-            every tick; when it does, whatever was due when it ran before must have run.",
+    about: "Two threads schedule callouts and move them, to earlier and to later times, while they are pending. \
+            None may run before it is due, on another CPU than its own, or without being scheduled. On each CPU \
+            one more callout runs every tick; whatever was due at its previous run must have run by then.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -48,7 +48,7 @@ pub static DUE: Scenario = Scenario {
     teardown: free_data::<Due>,
 };
 
-/// When a callout is due, by the ticks of its CPU: at one of these, for the clock goes on while it is scheduled.
+/// When a callout is due, in ticks of its CPU: one of these, because the clock may tick while it is scheduled.
 #[derive(Clone, Copy)]
 struct Scheduled {
     cpu: usize,
@@ -56,7 +56,7 @@ struct Scheduled {
     latest: u32,
 }
 
-/// A callout, and what was scheduled that has not run: under the account.
+/// A callout, and its scheduled runs that have not happened. Protected by `account`.
 struct Timer {
     callout: Callout,
     scheduled: Plain<Option<Scheduled>>,
@@ -64,11 +64,11 @@ struct Timer {
 
 crate::fields!(Timer { callout, scheduled });
 
-/// What runs every tick of a CPU, as long as there are actors.
+/// Runs every tick of a CPU, as long as there are actors.
 struct Watch {
     callout: Callout,
     begun: Plain<bool>,
-    /// The tick at which it ran before.
+    /// The tick at which it last ran.
     before: Plain<u32>,
 }
 
@@ -79,12 +79,12 @@ crate::fields!(Watch {
 });
 
 struct Due {
-    /// Protects what is noted of each callout, and holds still what is scheduled.
+    /// Protects the records of each callout, and keeps scheduled runs from starting.
     account: Kmutex,
     ran: Kcondvar,
     timers: [Timer; ACTORS * TIMERS],
     watches: [Watch; WATCHED],
-    /// Actors that have come to their end.
+    /// Number of actors that have finished.
     ended: Plain<usize>,
 }
 
@@ -123,7 +123,7 @@ impl Due {
         }
     }
 
-    /// Schedules a timer, pending or not, and notes when it is due.
+    /// Schedules a timer, pending or not, and records when it is due.
     fn schedule(&self, timer: &Timer, ticks: u32) {
         let cpus = curlwp().kernel().cpus();
         self.account.spin_enter();
@@ -132,7 +132,7 @@ impl Due {
             *tick = callout::ticks(ci);
         }
         timer.callout.schedule(ticks);
-        // Nobody else schedules it, and its handler has to wait: it stays where it is.
+        // No other LWP schedules it, and its handler has to wait, so it stays where it is.
         let cpu = timer.callout.state().cpu;
         timer.scheduled.set(Some(Scheduled {
             cpu,
@@ -151,7 +151,7 @@ impl Due {
         self.account.spin_exit();
     }
 
-    /// Begins to watch the CPU that the caller runs on.
+    /// Starts to watch the CPU of the caller.
     fn watch(&self) {
         let bound = curlwp_bind();
         let ci = curcpu();
@@ -166,7 +166,7 @@ impl Due {
         curlwp_bindx(bound);
     }
 
-    /// Nobody schedules any more.
+    /// Nothing is scheduled any more.
     fn end(&self) {
         let callouts = self.timers.iter().map(|timer| &timer.callout);
         let watches = self.watches.iter().map(|watch| &watch.callout);
@@ -183,14 +183,14 @@ fn timer_runs(index: Arg) {
     let due: &Due = shared(curlwp().kernel().data());
     let (timer, ci) = (&due.timers[index.0], curcpu());
     due.account.spin_enter();
-    // It may have been scheduled anew since it was taken off the list: then that is what is noted.
+    // It may have been scheduled again since it was taken off the list. Then that is what is recorded.
     if !timer.callout.pending() {
         let now = callout::ticks(ci);
         match timer.scheduled.replace(None) {
             None => broken_promise(
                 "callout-once",
                 format_args!(
-                    "callout {} runs on cpu{} and was not scheduled",
+                    "callout {} ran on cpu{} but was not scheduled",
                     index.0,
                     ci.index()
                 ),
@@ -201,7 +201,7 @@ fn timer_runs(index: Arg) {
                 broken_promise(
                     "callout-early",
                     format_args!(
-                        "callout {} runs at tick {now} of cpu{}, and is due at {earliest} of cpu{cpu}",
+                        "callout {} ran at tick {now} of cpu{}, but was due at {earliest} of cpu{cpu}",
                         index.0,
                         ci.index()
                     ),
@@ -216,7 +216,7 @@ fn timer_runs(index: Arg) {
 
 /// The handler of a CPU's watch.
 ///
-/// All that was due when it ran before was on the list that was run to its end then, so it has run.
+/// Every callout that was due when the watch last ran was on the list that was then run to its end. So it has run.
 fn watch_runs(index: Arg) {
     let due: &Due = shared(curlwp().kernel().data());
     let (watch, ci) = (&due.watches[index.0], curcpu());
@@ -230,8 +230,8 @@ fn watch_runs(index: Arg) {
             broken_promise(
                 "callout-late",
                 format_args!(
-                    "callout {number} was due at tick {latest} of cpu{cpu}, whose callouts were run at {before} and are again \
-                     at {now}, and has not run",
+                    "callout {number} was due at tick {latest} of cpu{cpu}, but has not run: callouts ran there at {before} and \
+                     at {now}",
                 ),
             );
         }
@@ -249,7 +249,7 @@ fn schedule_and_move(number: Arg) {
     let timers = &due.timers[number.0 * TIMERS..][..TIMERS];
     for _ in 0..kernel.config().repeat {
         due.watch();
-        // Near, behind the first level of a small wheel, and beyond its reach.
+        // Near, beyond the first level of a small wheel, and beyond its range.
         for (timer, ticks) in timers.iter().zip([1, 5, 18]) {
             due.schedule(timer, ticks);
         }
@@ -268,12 +268,12 @@ fn schedule_and_move(number: Arg) {
     }
 }
 
-/// What a callout says of itself.
+/// The results of a callout's predicates.
 pub static ANSWERS: Scenario = Scenario {
     name: "callout-answers",
-    summary: "callouts are asked whether they are pending, have expired, are active, are invoking",
-    about: "Two threads, each with a callout of its own, schedule it, stop it, schedule it and wait for it. They and the \
-            handler ask it what it is at every turn, and know the answers.",
+    summary: "the predicates of a callout (pending, expired, active, invoking) are checked in every state",
+    about: "Two threads, each with its own callout, schedule it, stop it, schedule it again and wait for it. \
+            They and the handler check its predicates at every step, and know the right results.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -308,7 +308,7 @@ crate::fields!(Asked {
     has_run
 });
 
-/// Ticks that nobody waits for.
+/// A number of ticks that no run lasts.
 const LONG: u32 = 10_000;
 
 impl Asked {
@@ -321,7 +321,7 @@ impl Asked {
         }
     }
 
-    /// Sees that the callout answers as it must.
+    /// Checks the results of the predicates.
     #[track_caller]
     fn expect(&self, when: &str, expected: [bool; 4]) {
         let callout = &self.callout;
@@ -335,19 +335,19 @@ impl Asked {
             broken_promise(
                 "callout-answers",
                 format_args!(
-                    "a callout {when} says {answers:?} when it is asked whether it is pending, has expired, is active, is \
-                     invoking: it should be {expected:?}"
+                    "a callout {when}: pending, expired, active and invoking are {answers:?}, but should be \
+                     {expected:?}"
                 ),
             );
         }
     }
 
-    /// Stops it, and sees that it says whether it had run.
+    /// Stops it, and checks that the result says whether it had run.
     fn stop(&self, when: &str, ran: bool) {
         if self.callout.stop() != ran {
             broken_promise(
                 "callout-answers",
-                format_args!("callout_stop of a callout {when} says {}", !ran),
+                format_args!("callout_stop of a callout {when} returned {}", !ran),
             );
         }
     }

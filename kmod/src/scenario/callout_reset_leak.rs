@@ -1,4 +1,4 @@
-//! Bug e of the talk: a timer that is armed again has two references, and drops one.
+//! Bug e of the talk: a timer that is armed again has two references, and releases only one.
 
 use crate::history::{Bug, History};
 use crate::kern::lwp::{Arg, curlwp};
@@ -8,18 +8,19 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::neighbour::{Link, Stack, check, share_stack};
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 
-/// The neighbour that all this is about.
+/// The neighbour in this scenario.
 const NEIGHBOUR: u32 = 0;
 
-/// Packets go to a neighbour that is heard again and again, until the link goes down.
+/// Packets are sent to a neighbour that keeps answering, until the link goes down.
 pub static SCENARIO: Scenario = Scenario {
     name: "callout-reset-leak",
-    summary: "an ARP entry's timer is armed again while it is pending, or runs: is every reference dropped?",
-    about: "Packets to a neighbour make an entry of the ARP table, each thing that is heard of the neighbour arms its timer \
-            anew, the timer expires, and arp -d deletes the entry while somebody keeps it. Each schedule of the timer has a \
-            reference, which its handler drops; but a schedule that callout_reset replaces or callout_stop takes off \
-            never runs, and a handler that finds its timer pending again is not the one that will run next. The count of an \
-            entry must be what the table, the timer and its holders account for whenever its lock is released.",
+    summary: "an ARP entry's timer is armed again while it is pending or running: is every reference released?",
+    about: "Packets to a neighbour create an entry of the ARP table, each message from the neighbour arms its \
+            timer again, the timer expires, and arp -d deletes the entry while another thread keeps it. The \
+            timer has a reference each time that it is scheduled, which its handler releases. But a run that \
+            callout_reset replaces or callout_stop cancels never happens, and a handler that finds its timer \
+            pending again is not the one that will run next. Whenever the lock of an entry is released, its \
+            count must equal the references of the table, the timer and its holders.",
     variants: &[
         FIXED,
         Variant {
@@ -33,7 +34,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "historical-inflight",
-            summary: "arptimer finds its timer armed again, and returns with its reference (if_arp.c 1.255)",
+            summary: "arptimer finds its timer armed again, and returns without releasing its reference (if_arp.c 1.255)",
             history: History::NONE.with(Bug::ArptimerPending),
             xcall: None,
             net_mpsafe: None,
@@ -42,7 +43,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "historical-free",
-            summary: "an entry is deleted, and the reference of its pending timer stays (if_llatbl.c 1.22)",
+            summary: "deleting an entry keeps the reference of its pending timer (if_llatbl.c 1.22)",
             history: History::NONE.with(Bug::LlentryFree),
             xcall: None,
             net_mpsafe: None,
@@ -51,7 +52,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-softnet",
-            summary: "today's code without NET_MPSAFE: the handler enters softnet_lock",
+            summary: "the current code without NET_MPSAFE: the handler enters softnet_lock",
             net_mpsafe: Some(false),
             ..FIXED
         },
@@ -82,7 +83,7 @@ fn setup(kernel: &'static Kernel) {
     }
 }
 
-/// Does `part` as often as the configuration says, and leaves.
+/// Runs `part` as often as the configuration says, and leaves.
 fn each_time(stack: Arg, part: fn(&'static Link)) {
     let link = &shared::<Stack>(stack).link;
     for _ in 0..curlwp().kernel().config().repeat {
@@ -91,21 +92,21 @@ fn each_time(stack: Arg, part: fn(&'static Link)) {
     link.leave();
 }
 
-/// Packets go out.
+/// Sends packets.
 fn output(link: &'static Link) {
     for _ in 0..2 {
         let _held = link.send(NEIGHBOUR);
     }
 }
 
-/// The neighbour asks for us, a while later answers us.
+/// The neighbour sends a request to us, and later a reply.
 fn input(link: &'static Link) {
     link.hear(NEIGHBOUR, true);
     kpause("input", 1, None);
     link.hear(NEIGHBOUR, false);
 }
 
-/// Somebody keeps the entry while it is deleted.
+/// Keeps the entry while it is deleted.
 fn arp(link: &'static Link) {
     let kept = link.keep(NEIGHBOUR, "arp");
     link.delete(NEIGHBOUR);

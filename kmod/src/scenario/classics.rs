@@ -1,4 +1,4 @@
-//! Broken programs that everybody knows, for teaching and to compare speeds.
+//! Well-known broken programs, for teaching and for comparing speeds.
 
 use crate::kern::kmem::kmem_free;
 use crate::kern::lwp::Arg;
@@ -58,8 +58,8 @@ crate::fields!(Locks { a, b });
 pub static ABBA: Scenario = Scenario {
     name: "abba",
     summary: "two threads take two mutexes in opposite orders",
-    about: "t1 takes a, then b; t2 takes b, then a. If each has its first when it wants its second, neither ever goes \
-            on. No primitive is at fault.",
+    about: "t1 takes a, then b; t2 takes b, then a. If each has its first mutex when it wants its second, both \
+            wait for ever. No primitive is at fault.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -101,13 +101,13 @@ struct Handed {
 
 crate::fields!(Handed { lock, word });
 
-/// A word that nothing but luck orders.
+/// A word whose accesses are ordered only by luck.
 pub static UNRELATED_LOCK: Scenario = Scenario {
     name: "unrelated-lock",
-    summary: "a word is written before a lock is held, and read after it was held, by another thread",
-    about: "t1 writes a word, then takes a lock and leaves it; t2 takes the lock and leaves it, then reads the word. If t1 \
-            has the lock first, all that it did before is ordered before the read; if t2 has, nothing is. No primitive is at \
-            fault.",
+    summary: "a word is written before a lock is held, and read by another thread after it was held",
+    about: "t1 writes a word, then enters and exits a lock; t2 enters and exits the lock, then reads the word. \
+            If t1 gets the lock first, the write is ordered before the read; if t2 does, it is not. No primitive \
+            is at fault.",
     variants: &[FIXED],
     min_cpus: 2,
     default_cpus: 2,
@@ -151,7 +151,7 @@ fn both(first: &Kmutex, second: &Kmutex) {
     first.exit();
 }
 
-/// What `setup` shared.
+/// The object that `setup` shared.
 pub fn shared<T>(data: Arg) -> &'static T {
     // SAFETY: the scenarios of this folder hand a `T` of `share` to their own functions, and free it in teardown.
     unsafe { data.get() }

@@ -1,4 +1,4 @@
-//! What a completion promises: it is not lost, and who completed does not touch it once the waiter goes on.
+//! Tests of completions: none is lost, and `complete` does not access it once the waiter continues.
 
 use crate::kern::completion::Completion;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -9,7 +9,7 @@ use crate::mem::{AcqRel, Acquire, AtomicRef, Plain, Release};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// What a thread asks for. It is the asker's, which frees it when it was served.
+/// A request of a thread, which frees it when it was served.
 struct Request {
     served: Completion,
     answer: Plain<u32>,
@@ -31,13 +31,14 @@ crate::fields!(Service {
     open
 });
 
-/// Requests that die when they were served.
+/// Requests that are freed as soon as they were served.
 pub static FREES: Scenario = Scenario {
     name: "completion-frees",
-    summary: "two threads have a third serve requests, and free them at once",
-    about: "Each asker makes a request with a completion in it and waits for that; then it frees the request. The server \
-            waits for as many completions as there are requests. It begins by opening the service, with a completion for \
-            all: one asker waits for that, the other looks whether it is open, and waits for a tick if not.",
+    summary: "a third thread serves the requests of two threads, which free them at once",
+    about: "Each thread makes a request that contains a completion, waits for it, and frees the request. The \
+            server waits for as many completions as there are requests. It begins by opening the service, with a \
+            completion for all: one thread waits for that; the other checks whether it is open, and waits at \
+            most a tick if not.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -72,7 +73,7 @@ pub static FREES: Scenario = Scenario {
         if service.asked.try_wait() {
             broken_promise(
                 "completion-counts",
-                format_args!("all requests were served, and there is a completion too many"),
+                format_args!("all requests were served, but there is a completion too many"),
             );
         }
         service.asked.destroy();
@@ -100,7 +101,7 @@ fn ask(service: &Service, place: usize, wait_until_open: fn(&Completion)) {
             broken_promise(
                 "completion-served",
                 format_args!(
-                    "{} goes on before it was served: the answer is {answer} and not {}",
+                    "{} continued before it was served: the answer is {answer}, not {}",
                     curlwp().name(),
                     round + 1
                 ),
@@ -118,14 +119,14 @@ fn serve(service: Arg) {
     for _ in 0..2 * curlwp().kernel().config().repeat {
         service.asked.wait();
         let mut taken = service.requests.iter().filter_map(|place| {
-            // A look first: most places are empty.
+            // Checked first without an exchange: most places are empty.
             place.load(Acquire)?;
             place.swap(None, AcqRel)
         });
         let Some(request) = taken.next() else {
             broken_promise(
                 "completion-counts",
-                format_args!("a wait returned, and nobody has completed"),
+                format_args!("a wait returned without a completion"),
             );
         };
         request.answer.set(request.answer.get() + 1);

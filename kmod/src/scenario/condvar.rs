@@ -1,4 +1,4 @@
-//! What condvar(9) promises: a signal wakes one waiter, a broadcast all, and a timeout takes no wake-up away.
+//! Tests of condvar(9): a signal wakes one waiter, a broadcast wakes all, and a timeout does not consume a wake-up.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::{Arg, curlwp};
@@ -13,12 +13,12 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const CONSUMERS: u32 = 2;
 
-/// Items, and who waits for them.
+/// Items, and their waiters.
 struct Channel {
     interlock: Kmutex,
     filled: Kcondvar,
     items: Plain<u32>,
-    /// Waiters that no signal has woken: no LWP but they and the producer, under the interlock, change the queue.
+    /// Number of waiters that no signal has woken. Only they and the producer change the queue, under the interlock.
     waiting: Plain<u32>,
     taken: AtomicU32,
 }
@@ -42,7 +42,7 @@ impl Channel {
         }
     }
 
-    /// Compares the queue with the account, under the interlock. Who was woken is in neither, also before it is back.
+    /// Compares the queue with this count, under the interlock. A woken waiter is in neither, even before it runs.
     #[track_caller]
     fn look(&self, when: &str) {
         let (waiting, has) = (self.waiting.get(), self.filled.has_waiters());
@@ -50,7 +50,7 @@ impl Channel {
             broken_promise(
                 "condvar-signal-waiters",
                 format_args!(
-                    "{waiting} LWPs wait with {} that no signal has woken, and cv_has_waiters says {has} {when}",
+                    "{waiting} LWPs wait on {} and were not signalled, but cv_has_waiters returned {has} {when}",
                     self.interlock.name()
                 ),
             );
@@ -89,11 +89,12 @@ crate::fields!(Channels { both });
 /// A producer that signals once for each item.
 pub static SIGNAL: Scenario = Scenario {
     name: "condvar-signal",
-    summary: "two consumers wait for items, and a signal is given for each",
-    about: "Consumers take items, of a channel with an adaptive mutex and of one with a spin mutex by turns, and wait \
-            when there is none; a producer puts as many as they take, and gives a signal for each. Each is taken once, \
-            and nobody sleeps for ever. Under the interlock it is known how many wait: a signal takes one of them off \
-            the queue and no other, and cv_has_waiters says whether any is left.",
+    summary: "two consumers wait for items, and a producer signals for each",
+    about: "Consumers take items alternately from a channel with an adaptive mutex and from one with a spin \
+            mutex, and wait when there is none. A producer puts as many as they take, and signals for each. Each \
+            item must be taken once, and no thread may sleep for ever. Under the interlock the number of waiters \
+            is known: a signal must take exactly one off the queue, and cv_has_waiters must say whether any is \
+            left.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -149,12 +150,12 @@ fn produce(channels: Arg) {
 struct Gate {
     interlock: Kmutex,
     changed: Kcondvar,
-    /// What nobody signals.
+    /// A condition variable that is never signalled.
     never: Kcondvar,
-    /// Tokens that were given and not taken, and those that were taken.
+    /// Number of tokens that were given and not taken, and of those taken.
     tokens: Plain<u32>,
     taken: Plain<u32>,
-    /// How often it has opened: the flag of so many rounds.
+    /// How often it has opened, which is the number of the round.
     opened: Plain<u32>,
     /// Signals and broadcasts.
     wakes: Plain<u32>,
@@ -173,7 +174,8 @@ crate::fields!(Gate {
 });
 
 impl Gate {
-    /// Whether the gate has opened for a round. If not, takes a token if there is one: a softint will open the gate.
+    /// Whether the gate has opened for a round. If not, takes a token if there is one, and a softint will open the
+    /// gate.
     fn passes(&self, round: u32) -> bool {
         let passes = self.opened.get() >= round;
         if !passes && self.tokens.get() > 0 {
@@ -184,7 +186,7 @@ impl Gate {
         passes
     }
 
-    /// `cv_timedwait` for a tick. Who comes back as woken was woken.
+    /// `cv_timedwait` for a tick. Checks that a waiter that reports a wake-up was woken.
     fn timedwait(&self, cv: &Kcondvar) -> Woken {
         let wakes = self.wakes.get();
         let woken = cv.timedwait(&self.interlock, 1);
@@ -194,7 +196,7 @@ impl Gate {
             broken_promise(
                 "condvar-broadcast-woken",
                 format_args!(
-                    "cv_timedwait({}) says that it was woken: before the wait {wakes} wake-ups were given, and {now} after it",
+                    "cv_timedwait({}) reports a wake-up, but the number of wake-ups was {wakes} before the wait and {now} after it",
                     cv.wmesg()
                 ),
             );
@@ -206,11 +208,12 @@ impl Gate {
 /// Waiters with and without a timeout, and a softint that broadcasts.
 pub static BROADCAST: Scenario = Scenario {
     name: "condvar-broadcast",
-    summary: "waiters, one of them with a timeout, a token that wakes one of them, and a softint that wakes all",
-    about: "A thread gives a token and a signal; a waiter that finds the token has a softint open the gate, which it \
-            does with a broadcast. After that nobody may be on the queue, and everybody comes through. One waiter has \
-            a timeout, and when its time is over goes away without a look at the token: if the signal was spent on \
-            it nevertheless, the others sleep for ever. A wait that nobody signals ends by its timeout.",
+    summary: "waiters, one with a timeout, a token that wakes one of them, and a softint that wakes all",
+    about: "A thread gives a token and a signal. The waiter that finds the token makes a softint open the gate, \
+            which it does with a broadcast. After that the queue must be empty, and every waiter gets through. \
+            One waiter has a timeout, and leaves after it without checking for the token: if the signal was \
+            spent on it anyway, the others sleep for ever. A wait on a condition variable that is never \
+            signalled must end by its timeout.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -278,7 +281,7 @@ fn open(gate: Arg) {
         broken_promise(
             "condvar-broadcast-all",
             format_args!(
-                "somebody waits after broadcast {} of the gate, under the interlock",
+                "an LWP still waits after broadcast {} of the gate, under the interlock",
                 gate.opened.get()
             ),
         );

@@ -9,15 +9,16 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor};
 
 const OLD_USE: History = History::NONE.with(Bug::PerformHoldsMutex);
 
-/// Two threads destroy an entry each of the same table, while a connection uses it.
+/// Two threads each destroy an entry of the same table, while a connection uses it.
 pub static SCENARIO: Scenario = Scenario {
     name: "drain-vs-perform",
     summary: "two entries of a table are destroyed at once: does localcount_drain return?",
-    about: "Two threads destroy an entry each: under the table's mutex they unlink it, call pserialize_perform and \
-            psref_target_destroy, and localcount_drain. A third thread looks entries up and uses them. While one drains, \
-            with the mutex given up, the cross-call threads enter the mutex for it. If the other holds the mutex and waits \
-            for a cross call of the same box, the box waits for the mutex and the mutex for the box. In a rump kernel all \
-            cross calls share a box; on hardware, two low-priority ones do.",
+    about: "Two threads each destroy an entry: under the table's mutex they unlink it, and call \
+            pserialize_perform, psref_target_destroy and localcount_drain. A third thread looks entries up and \
+            uses them. While one drains, with the mutex released, the cross-call threads enter the mutex for it. \
+            If the other thread holds the mutex and waits for a cross call of the same box, the box waits for \
+            the mutex and the mutex for the box. In a rump kernel all cross calls share a box; on hardware, two \
+            low-priority ones do.",
     variants: &[
         FIXED,
         Variant {
@@ -31,7 +32,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "historical-native",
-            summary: "and across psref_target_destroy when that made low-priority calls (subr_psref.c 1.10), on hardware",
+            summary: "also across psref_target_destroy, which made low-priority calls (subr_psref.c 1.10), on hardware",
             history: OLD_USE.with(Bug::PsrefSweepLow),
             xcall: Some(Wiring::Native),
             net_mpsafe: None,
@@ -40,7 +41,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-use",
-            summary: "the old psref, but the mutex is given up: the performing flag and its cv (key.c 1.234)",
+            summary: "the old psref, but the mutex is released: the performing flag and its cv (key.c 1.234)",
             history: History::NONE.with(Bug::PsrefSweepLow),
             xcall: None,
             net_mpsafe: None,

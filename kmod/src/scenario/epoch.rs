@@ -1,4 +1,4 @@
-//! What epoch_call promises: a function runs when every section that was open has ended, and each function runs.
+//! Tests of `epoch_call`: a function runs when every section that was open has ended, and each function runs.
 
 use crate::kern::epoch::{Epoch, EpochContext};
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -35,10 +35,10 @@ crate::fields!(Table {
 /// Items that are replaced while others read them.
 pub static FREES: Scenario = Scenario {
     name: "epoch-frees",
-    summary: "two threads replace an item that a third reads, and leave it to epoch_call to free the old one",
-    about: "Each writer puts a new item in the place of the old one, and hands the old one over to be freed when no reader \
-            sees it any more. A reader finds its item alive. The last writer takes the last item away and waits until all \
-            were freed.",
+    summary: "two threads replace an item that a third reads, and free the old one with epoch_call",
+    about: "Each writer replaces the item and passes the old one to epoch_call, to be freed when no reader can \
+            see it any more. A reader must find its item alive. The last writer removes the last item and waits \
+            until all were freed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -73,7 +73,7 @@ pub static FREES: Scenario = Scenario {
         if freed != made {
             broken_promise(
                 "epoch-all",
-                format_args!("{made} items were handed over, and {freed} were freed at the end"),
+                format_args!("{made} items were handed over, but {freed} were freed at the end"),
             );
         }
     },
@@ -94,7 +94,7 @@ fn free(item: Arg) {
     let item: &'static Item = shared(item);
     let table: &Table = shared(item.table);
     item.alive.end();
-    // SAFETY: (1) it came from `kmem_alloc`; (2) no reader sees it: that this holds is what is tried.
+    // SAFETY: (1) it came from `kmem_alloc`; (2) no reader sees it, which is what this scenario tests.
     unsafe { kmem_free(item) };
     table.freed.fetch_add(1, Relaxed);
 }
@@ -133,7 +133,7 @@ fn write(at: Arg) {
         if freed != expected {
             broken_promise(
                 "epoch-drained",
-                format_args!("the epoch was drained, and {freed} of {expected} items were freed"),
+                format_args!("the epoch was drained, but {freed} of {expected} items were freed"),
             );
         }
         epoch.free();

@@ -1,4 +1,5 @@
-//! The softint or the device of a scenario: established in `setup`, scheduled or raised by actors, given back in `teardown`.
+//! The softint or the device of a scenario: established in `setup`, scheduled or raised by actors, disestablished in
+//! `teardown`.
 
 use crate::kern::intr::{self, Intrhand};
 use crate::kern::lwp::Arg;
@@ -12,24 +13,24 @@ use crate::mem::Plain;
 /// A softint, once it is established.
 pub struct Handler(Plain<Option<Softint>>);
 
-/// A word to traces: its name is that of the field that holds it.
+/// To traces it is one word, named after the field that contains it.
 impl Described for Handler {
     const FIELDS: &'static [Field] = &[];
 }
 
 impl Handler {
-    /// One that is to be established.
+    /// A handler that is not established yet.
     pub const fn new() -> Self {
         Handler(Plain::new(None))
     }
 
-    /// Has `func(arg)` run at `level` when it is scheduled. For `setup`.
+    /// Establishes it: `func(arg)` runs at `level` when it is scheduled. For `setup`.
     pub fn establish(&self, kernel: &'static Kernel, level: Ipl, func: fn(Arg), arg: Arg) {
         self.0
             .set(softint::establish_at_boot(kernel.cpus(), level, func, arg));
     }
 
-    /// Schedules it on the CPU that the caller runs on.
+    /// Schedules it on the current CPU.
     #[track_caller]
     pub fn schedule(&self) {
         if let Some(softint) = self.0.peek() {
@@ -39,7 +40,7 @@ impl Handler {
         }
     }
 
-    /// Gives it back. For `teardown`.
+    /// Disestablishes it. For `teardown`.
     pub fn disestablish(&self, kernel: &'static Kernel) {
         if let Some(softint) = self.0.peek() {
             softint::disestablish_at_rest(kernel, softint);

@@ -1,7 +1,7 @@
-//! Broken programs that wait with a lock held for somebody who wants that lock.
+//! Broken programs in which a thread holds a lock while it waits for another thread that needs that lock.
 //!
-//! Each waits in another way: for the references of a localcount, for passive references, for a work, for the readers of an
-//! rwlock. No primitive is at fault in any of them; the report names the lock, the wait, and who is waited for.
+//! Each waits for something else: the references of a localcount, passive references, a work, the readers of an
+//! rwlock. No primitive is at fault. The report names the lock, the wait, and the other thread.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::localcount::Localcount;
@@ -40,7 +40,7 @@ const fn scenario(
     }
 }
 
-/// An actor: its name, and what it does.
+/// An actor: its name, and its function.
 type Part = (&'static str, fn(Arg));
 
 /// Shares `world` with two actors.
@@ -62,9 +62,9 @@ fn section(mtx: &Kmutex, f: impl FnOnce()) {
 /// localcount(9).
 pub static LOCALCOUNT: Scenario = scenario(
     "localcount-held",
-    "a counter is drained with a mutex held that the holder of a reference wants",
-    "A thread finds an object, takes a reference, and enters a mutex before it gives the reference back. Another takes the \
-     object away and drains its counter with that mutex held: it gives up the interlock meanwhile, and nothing else.",
+    "a counter is drained under a mutex that the holder of a reference needs",
+    "A thread looks an object up, takes a reference, and enters a mutex before it releases the reference. Another removes \
+     the object and drains its counter with that mutex held. The drain releases the interlock, but not the mutex.",
     |kernel| {
         let counted = Counted {
             mtx: Kmutex::new("mtx", Ipl::None),
@@ -133,9 +133,9 @@ impl Counted {
 /// psref(9).
 pub static PSREF: Scenario = scenario(
     "psref-held",
-    "a target is destroyed with a mutex held that the holder of a reference wants",
-    "A bound thread finds an object, takes a passive reference, and enters a mutex before it gives the reference back. \
-     Another takes the object away and destroys the target with that mutex held.",
+    "a target is destroyed under a mutex that the holder of a reference needs",
+    "A bound thread looks an object up, takes a passive reference, and enters a mutex before it releases the reference. \
+     Another removes the object and destroys the target with that mutex held.",
     |kernel| {
         let referenced = Referenced {
             mtx: Kmutex::new("mtx", Ipl::None),
@@ -199,9 +199,9 @@ impl Referenced {
 /// workqueue(9).
 pub static WORKQUEUE: Scenario = scenario(
     "workqueue-held",
-    "a thread waits for a work with a mutex held that the work wants",
-    "A thread enqueues a work, which enters a mutex, and waits for it with that mutex held. Another thread does nothing but \
-     enter the mutex from time to time.",
+    "a thread waits for a work while it holds a mutex that the work needs",
+    "A thread enqueues a work, which enters a mutex, and waits for it with that mutex held. Another thread only enters \
+     the mutex from time to time.",
     |kernel| {
         let func = (|_: &'static Work, world: Arg| shared::<Works>(world).work()) as WorkFunc;
         start(
@@ -259,9 +259,9 @@ impl Works {
 /// rwlock(9).
 pub static RWLOCK: Scenario = scenario(
     "rwlock-held",
-    "two threads read under an rwlock each and want to write under the other's",
-    "t1 reads under a and wants to write under b; t2 reads under b and wants to write under a. The words of the locks say \
-     that somebody reads, and not who.",
+    "two threads each hold an rwlock for reading and want to write under the other's",
+    "t1 reads under a and wants to write under b; t2 reads under b and wants to write under a. The words of the locks \
+     tell that there is a reader, but not which.",
     |kernel| {
         start(
             kernel,

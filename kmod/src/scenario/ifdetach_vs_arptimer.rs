@@ -1,4 +1,5 @@
-//! Bug a of the talk where it was met: an interface goes, and the timer of one of its ARP entries expires.
+//! Bug a of the talk where it was first seen: an interface is destroyed while the timer of one of its ARP entries
+//! expires.
 
 use crate::history::{Bug, History};
 use crate::kern::lwp::{Arg, curlwp};
@@ -9,7 +10,7 @@ use crate::scenario::inet::Inet;
 use crate::scenario::neighbour::Link;
 use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
-/// The neighbour that is heard.
+/// The neighbour that sends.
 const NEIGHBOUR: u32 = 0;
 
 const OLD_USE: History = History::NONE.with(Bug::PurgeHoldsSoftnetLock);
@@ -18,11 +19,12 @@ const OLD_PERFORM: History = History::NONE.with(Bug::PserializeKpause);
 /// An interface with an address and a neighbour is destroyed.
 pub static SCENARIO: Scenario = Scenario {
     name: "ifdetach-vs-arptimer",
-    summary: "an interface is destroyed while an ARP entry of it expires: does pserialize_perform return?",
-    about: "ifconfig gives an interface an address and destroys it again: the address is purged, and then the ARP table. A \
-            neighbour is heard and packets go to it, so that there is an entry whose timer expires. Without NET_MPSAFE the \
-            timer's handler enters softnet_lock. If the purge holds that across a pserialize_perform that sleeps a tick, the \
-            handler waits for the lock in the softclock that is to end the sleep.",
+    summary: "an interface is destroyed while one of its ARP entries expires: does pserialize_perform return?",
+    about: "ifconfig gives an interface an address and destroys it again: the address is purged, and then the \
+            ARP table. A neighbour sends messages and receives packets, so that there is an entry whose timer \
+            expires. Without NET_MPSAFE the timer's handler enters softnet_lock. If the purge holds that lock \
+            across a pserialize_perform that sleeps a tick, the handler waits for the lock in the softclock that \
+            must end the sleep.",
     variants: &[
         FIXED,
         Variant {
@@ -36,7 +38,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-use",
-            summary: "the old pserialize, and arptimer takes softnet_lock, which the purge releases (2016-11-18)",
+            summary: "the old pserialize; arptimer takes softnet_lock, which the purge releases (2016-11-18)",
             history: OLD_PERFORM,
             xcall: None,
             net_mpsafe: Some(false),
@@ -45,7 +47,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "net-mpsafe",
-            summary: "the old purge and the old pserialize, but NET_MPSAFE: arptimer does without softnet_lock",
+            summary: "the old purge and the old pserialize, but NET_MPSAFE: arptimer takes no softnet_lock",
             history: OLD_USE.union(OLD_PERFORM),
             xcall: None,
             net_mpsafe: Some(true),
@@ -54,7 +56,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-perform",
-            summary: "the old purge without NET_MPSAFE, and today's pserialize, which does not sleep (2019-12)",
+            summary: "the old purge without NET_MPSAFE, and the current pserialize, which does not sleep (2019-12)",
             history: OLD_USE,
             xcall: None,
             net_mpsafe: Some(false),
@@ -115,7 +117,7 @@ fn ifconfig(interface: Arg) {
     interface.link.leave();
 }
 
-/// What the protocol's input does with what is heard, and with packets for the address.
+/// The part of the protocol's input: handles received messages, and packets for the address.
 fn input(interface: Arg) {
     let interface: &'static Interface = shared(interface);
     for _ in 0..curlwp().kernel().config().repeat {

@@ -2,10 +2,10 @@
 //!
 //! # Overview
 //!
-//! Addresses stand on a pslist, are read inside of pserialize's read sections, and are removed by whoever owns
-//! `ifnet_lock`. A timer, as every address has one for duplicate address detection, takes `softnet_lock` in its callout's
-//! handler, and so do sockets. What is here is a caller of the primitives, with its rules, as `netinet/in.c` and
-//! `tcp_subr.c` are; scenarios and arbitrary programs use it alike.
+//! Addresses are on a pslist, are read inside read sections of pserialize, and are removed by a thread that owns
+//! `ifnet_lock`. A timer (every address has one for duplicate address detection) takes `softnet_lock` in its
+//! callout's handler, and so do sockets. This module uses the primitives by their rules, like `netinet/in.c` and
+//! `tcp_subr.c`; scenarios and generated programs share it.
 //!
 //! # Lock order
 //!
@@ -53,16 +53,16 @@ unsafe impl Listed for Ifaddr {
 pub struct Inet {
     /// Serializes changes of the interface (`IFNET_LOCK`).
     ifnet_lock: Kmutex,
-    /// The one lock of the network stack.
+    /// The global lock of the network stack.
     softnet_lock: Kmutex,
     addresses: PslistHead<Ifaddr>,
     psz: Pserialize,
     dad_timer: Callout,
-    /// Times that the timer's handler ran, under `softnet_lock`.
+    /// How often the timer's handler ran. Protected by `softnet_lock`.
     dad_ticks: Plain<u32>,
-    /// Sockets that were created, under `softnet_lock`.
+    /// Number of sockets created. Protected by `softnet_lock`.
     sockets: Plain<u32>,
-    /// Addresses that were seen by readers.
+    /// Number of addresses that readers have seen.
     seen: AtomicU32,
 }
 
@@ -84,7 +84,7 @@ impl Default for Inet {
 }
 
 impl Inet {
-    /// An interface without addresses. It is usable once [`init`](Self::init) was called where it lies.
+    /// An interface without addresses, which must be initialized in place ([`init`](Self::init)) before use.
     pub const fn new() -> Self {
         Inet {
             ifnet_lock: Kmutex::new("ifnet_lock", Ipl::None),
@@ -98,13 +98,13 @@ impl Inet {
         }
     }
 
-    /// Makes the timer usable. At boot.
+    /// Initializes the timer. At boot.
     pub fn init(&'static self, kernel: &'static Kernel) {
         self.dad_timer.init(kernel.cpu(0));
         self.dad_timer.setfunc(dad_timer, Arg::of(self));
     }
 
-    /// Gives the interface an address, and starts duplicate address detection for it.
+    /// Adds an address to the interface, and starts duplicate address detection for it.
     ///
     /// Context: thread that may sleep, no lock held.
     pub fn add_address(&self) {
@@ -113,7 +113,7 @@ impl Inet {
         }
     }
 
-    /// Gives the interface an address that needs no detection. Whether there was memory.
+    /// Adds an address that needs no detection. Returns whether there was memory.
     ///
     /// Context: thread that may sleep, no lock held.
     pub fn insert_address(&self) -> bool {
@@ -131,12 +131,12 @@ impl Inet {
         true
     }
 
-    /// The one lock of the network stack.
+    /// The global lock of the network stack.
     pub fn softnet_lock(&self) -> &Kmutex {
         &self.softnet_lock
     }
 
-    /// Starts the timer anew.
+    /// Restarts the timer.
     ///
     /// Context: any.
     pub fn start_timer(&self) {
@@ -150,7 +150,7 @@ impl Inet {
         let _waited = self.dad_timer.halt(None);
     }
 
-    /// A packet looks addresses up.
+    /// Looks up addresses for a packet.
     ///
     /// Context: thread, softint.
     pub fn lookup(&self) {
@@ -162,7 +162,7 @@ impl Inet {
         pserialize::read_exit(s);
     }
 
-    /// A socket is created (`socreate`), which takes `softnet_lock`.
+    /// Creates a socket (`socreate`), which takes `softnet_lock`.
     ///
     /// Context: thread, no lock held.
     pub fn create_socket(&self) {
@@ -171,7 +171,8 @@ impl Inet {
         self.softnet_lock.exit();
     }
 
-    /// The interface goes: its protocols are told (`if_detach`), and TCP has its addresses purged (`tcp_purgeif`).
+    /// Destroys the interface: its protocols are told (`if_detach`), and TCP has its addresses purged
+    /// (`tcp_purgeif`).
     ///
     /// Context: thread that may sleep, no lock held.
     pub fn detach(&self) {
@@ -208,7 +209,7 @@ impl Inet {
         }
     }
 
-    /// What must hold at rest: no address, no timer.
+    /// Checks what must hold at rest: no address, no timer.
     pub fn verify(&self) {
         if self.dad_timer.peek_pending() {
             broken_promise(

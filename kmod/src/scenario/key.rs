@@ -2,20 +2,20 @@
 //!
 //! # Overview
 //!
-//! Entries stand on a pslist, are found inside of pserialize's read sections, and are kept by a localcount over
-//! sleeps and migrations, or by a psref for as long as a packet is worked on. Who destroys an entry owns the table's
-//! mutex, unlinks the entry, waits for the readers and for the references. What is here is a caller of the primitives,
-//! with its rules, as `netipsec/key.c` is; scenarios and arbitrary programs use it alike.
+//! Entries are on a pslist and are found inside read sections of pserialize. A localcount keeps an entry across
+//! sleeps and migrations; a psref keeps it while a packet is processed. A thread that destroys an entry owns the
+//! table's mutex, unlinks the entry, and waits for the readers and for the references. This module uses the
+//! primitives by their rules, like `netipsec/key.c`; scenarios and generated programs share it.
 //!
 //! # The rule
 //!
-//! The function that `localcount_drain` has the cross-call threads run enters the mutex. So nobody holds it while he
-//! waits for a cross call: neither in `pserialize_perform` nor in `psref_target_destroy`, which wait for one. The
-//! mutex is given up meanwhile, and a flag keeps others from performing at the same time.
+//! The function that `localcount_drain` runs on the cross-call threads enters the mutex. So no thread may hold the
+//! mutex while it waits for a cross call, neither in `pserialize_perform` nor in `psref_target_destroy`. The mutex is
+//! released during the wait, and a flag keeps other threads from performing at the same time.
 //!
 //! # Sources
 //!
-//! `sys/netipsec/key.c` (`key_sad_pserialize_perform`, since 1.234, 2017-10-03), and what it was before.
+//! `sys/netipsec/key.c` (`key_sad_pserialize_perform`, since 1.234, 2017-10-03), and the code before that.
 
 use crate::history::Bug;
 use crate::kern::condvar::Kcondvar;
@@ -37,7 +37,7 @@ use crate::scenario::{broken_promise, psref_class, share};
 #[repr(C)]
 pub struct Sa {
     sa_entry: PslistEntry,
-    /// References over sleeps: of connections.
+    /// References that are kept across sleeps, by connections.
     sa_localcount: Localcount,
     /// References of packets.
     sa_psref: PsrefTarget,
@@ -59,7 +59,7 @@ unsafe impl Listed for Sa {
 }
 
 impl Sa {
-    /// What everybody does who has a reference: sees that it is alive.
+    /// Done by every holder of a reference: checks that the entry is alive.
     pub fn touch(&self) {
         self.sa_word.check("reference");
     }
@@ -71,7 +71,7 @@ pub struct Sad {
     mtx: Kmutex,
     list: PslistHead<Sa>,
     psz: Pserialize,
-    /// Somebody waits for readers with the mutex given up; under the mutex.
+    /// Whether a thread waits for readers with the mutex released. Protected by the mutex.
     psz_performing: Plain<bool>,
     cv_psz: Kcondvar,
     cv_localcount: Kcondvar,
@@ -95,7 +95,7 @@ impl Default for Sad {
 }
 
 impl Sad {
-    /// An empty table. It is usable once [`init`](Self::init) was called.
+    /// An empty table, which must be initialized ([`init`](Self::init)) before use.
     pub const fn new() -> Self {
         Sad {
             mtx: Kmutex::new("mtx", Ipl::None),
@@ -119,7 +119,7 @@ impl Sad {
 
     /// Adds an entry.
     ///
-    /// Context: thread that may sleep, no lock held. Says whether there was memory.
+    /// Context: thread that may sleep, no lock held. Returns whether there was memory.
     pub fn add(&self) -> bool {
         let sa = Sa {
             sa_entry: PslistEntry::new(),
@@ -143,7 +143,7 @@ impl Sad {
         true
     }
 
-    /// Finds an entry and takes a reference to it that may be kept over sleeps and migrations.
+    /// Finds an entry and takes a reference that may be kept across sleeps and migrations.
     ///
     /// Context: thread, softint.
     pub fn lookup(&self) -> Option<&'static Sa> {
@@ -156,14 +156,14 @@ impl Sad {
         sa
     }
 
-    /// Gives back what [`lookup`](Self::lookup) gave.
+    /// Releases a reference from [`lookup`](Self::lookup).
     ///
     /// Context: thread, softint; the table's mutex not held.
     pub fn unref(&self, sa: &'static Sa) {
         sa.sa_localcount.release(&self.cv_localcount, &self.mtx);
     }
 
-    /// Finds an entry and works on it with a passive reference.
+    /// Finds an entry and uses it with a passive reference.
     ///
     /// Context: bound thread, or softint up to softnet.
     pub fn with_packet(&self, work: impl FnOnce(&'static Sa)) {
@@ -201,7 +201,7 @@ impl Sad {
         unsafe { kmem_free(sa) };
     }
 
-    /// Waits until nobody finds or works on an entry that was unlinked (`key_sad_pserialize_perform`). The mutex is
+    /// Waits until no thread finds or uses an entry that was unlinked (`key_sad_pserialize_perform`). The mutex is
     /// held.
     fn wait_for_readers(&self, sa: &Sa) {
         let Some(class) = self.class() else { return };
@@ -229,16 +229,14 @@ impl Sad {
         self.cv_psz.broadcast();
     }
 
-    /// What must hold at rest; and the end of the class. Entries that are left are destroyed.
+    /// Checks what must hold at rest, and destroys the class. Entries that are left are destroyed.
     pub fn fini(&self, kernel: &'static Kernel) {
         while let Some(sa) = self.list.first() {
             let references = sa.sa_localcount.total(kernel);
             if references != 0 {
                 broken_promise(
                     "reference-count",
-                    format_args!(
-                        "nobody has a reference to an entry, and {references} are counted"
-                    ),
+                    format_args!("an entry has no references, but its count is {references}"),
                 );
             }
             sa.sa_entry.remove();

@@ -1,4 +1,4 @@
-//! localcount(9): a drain waits for every reference, wherever it was counted.
+//! Tests of localcount(9): a drain waits for every reference, wherever it was counted.
 
 use crate::history::{Bug, History};
 use crate::kern::condvar::Kcondvar;
@@ -22,8 +22,9 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, sha
 pub static DRAIN: Scenario = Scenario {
     name: "localcount-drain",
     summary: "a counter is drained while threads sleep with references",
-    about: "Two threads look an object up, take a reference, sleep, look at the object and release it. A third takes \
-            the object away, drains its counter and frees it. When localcount_drain returns there must be no reference.",
+    about: "Two threads look an object up, take a reference, sleep, check the object and release the reference. \
+            A third removes the object, drains its counter and frees it. When localcount_drain returns there \
+            must be no reference.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -51,14 +52,14 @@ pub static DRAIN: Scenario = Scenario {
     teardown,
 };
 
-/// References go from CPU to CPU, from softint to thread.
+/// References move from CPU to CPU, and from softint to thread.
 pub static MIGRATES: Scenario = Scenario {
     name: "localcount-migrates",
-    summary: "references are released on another CPU, by another LWP, than they were acquired",
-    about: "Threads take references and release them, or hand them over; so does a softint, on both CPUs. Another thread takes \
-            them over, moves to the other CPU and releases them there: counts become negative, and only their sum is \
-            right. The counter is drained meanwhile. In the old code a softint's reference was lost if it came while a \
-            thread of that CPU counted.",
+    summary: "references are released on another CPU and by another LWP than they were acquired",
+    about: "Threads and softints on both CPUs take references, and release them or pass them on. Another thread \
+            takes those over, moves to the other CPU and releases them there: counts become negative, and only \
+            their sum is right. Meanwhile the counter is drained. In the old code a softint's reference was lost \
+            if it came while a thread of that CPU was counting.",
     variants: &[
         FIXED,
         Variant {
@@ -104,10 +105,10 @@ pub static MIGRATES: Scenario = Scenario {
     teardown,
 };
 
-/// What is looked up.
+/// The object that is looked up.
 struct Object {
     count: Localcount,
-    /// References, as their holders count them.
+    /// Number of references, as counted by their holders.
     holders: AtomicU32,
     word: Alive,
 }
@@ -120,13 +121,13 @@ crate::fields!(Object {
 
 struct World {
     place: Place<Object>,
-    /// The interlock of every counter, and what drains wait on.
+    /// The interlock of every counter.
     interlock: Kmutex,
     drained: Kcondvar,
     /// References that were handed over.
     handed: [AtomicRef<Object>; 4],
     softint: Local<Option<Softint>>,
-    /// Whether the last object is gone.
+    /// Whether the last object was destroyed.
     done: AtomicBool,
 }
 
@@ -157,7 +158,7 @@ impl World {
         object.count.release(&self.drained, &self.interlock);
     }
 
-    /// Hands a reference over to whoever looks for one; releases it if there are too many.
+    /// Hands a reference over to another thread; releases it if there are too many.
     fn hand_over(&self, object: &'static Object) {
         let handed = self
             .handed
@@ -216,7 +217,7 @@ fn setup(kernel: &'static Kernel) -> &'static World {
     world
 }
 
-/// Does `part` as often as the configuration says.
+/// Runs `part` as often as the configuration says.
 fn each_time(world: Arg, part: fn(&World)) {
     let world: &World = shared(world);
     for _ in 0..curlwp().kernel().config().repeat {
@@ -242,7 +243,7 @@ fn take_and_schedule(world: &World) {
             world.hand_over(object);
         }
         if let Some(object) = world.take() {
-            // Softints may come while it is counted off.
+            // Softints may interrupt the decrement.
             world.release(object);
         }
     }
@@ -256,7 +257,7 @@ fn take_and_hand_over(world: Arg) {
     }
 }
 
-/// Releases what is handed over, each time on another CPU, until the last object is gone.
+/// Releases references that are handed over, each time on another CPU, until the last object is destroyed.
 fn release_until_done(world: Arg) {
     let world: &World = shared(world);
     let mut cpu = 0;
@@ -272,7 +273,7 @@ fn release_until_done(world: Arg) {
     }
 }
 
-/// Has the current LWP, which is not bound, go on on a CPU.
+/// Moves the current LWP, which is not bound, to a CPU.
 fn move_to(cpu: usize) {
     let l = curlwp();
     let cpus = l.kernel().cpus();
@@ -281,7 +282,7 @@ fn move_to(cpu: usize) {
     synch::yield_now();
 }
 
-/// Replaces the object, at last by nothing, and frees what was there.
+/// Replaces the object, in the end by nothing, and frees the old one.
 fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;
@@ -318,7 +319,7 @@ fn verify(kernel: &'static Kernel) {
     if world.place.peek().is_some() || left > 0 {
         broken_promise(
             "localcount-drained",
-            format_args!("the object was never taken away, or {left} references were left"),
+            format_args!("the object was never removed, or {left} references were left"),
         );
     }
 }

@@ -1,7 +1,7 @@
-//! Objects that are found without a lock while somebody removes them.
+//! Objects that are found without a lock while another thread removes them.
 //!
-//! A reader finds an object and takes a reference inside of a read section of pserialize(9); who removes the object
-//! unlinks it, waits for the readers that may have found it, and then for the references.
+//! A reader finds an object and takes a reference inside a read section of pserialize(9). A thread that removes the
+//! object unlinks it, waits for the readers that may have found it, and then for the references.
 
 use crate::kern::mutex::Kmutex;
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
@@ -11,7 +11,7 @@ use crate::mem::{Acquire, AtomicRef, Relaxed, Release};
 /// A place where an object can be found.
 pub struct Place<T: 'static> {
     object: AtomicRef<T>,
-    /// One writer at a time, which pserialize wanted until 2021.
+    /// Allows one writer at a time, as pserialize required until 2021.
     writer: Kmutex,
     psz: Pserialize,
 }
@@ -21,7 +21,7 @@ impl<T> crate::machine::Described for Place<T> {
 }
 
 impl<T> Place<T> {
-    /// A place where there is nothing.
+    /// An empty place.
     pub const fn new() -> Self {
         Place {
             object: AtomicRef::new(),
@@ -30,13 +30,13 @@ impl<T> Place<T> {
         }
     }
 
-    /// Lets `object` be found.
+    /// Publishes `object`.
     #[track_caller]
     pub fn publish(&self, object: &'static T) {
         self.object.store(Some(object), Release);
     }
 
-    /// Finds the object, if there is one, and has `take` take a reference to it.
+    /// Finds the object, if there is one, and calls `take` to take a reference to it.
     #[track_caller]
     pub fn find<R>(&self, take: impl FnOnce(&'static T) -> R) -> Option<R> {
         let s = read_enter();
@@ -45,13 +45,14 @@ impl<T> Place<T> {
         taken
     }
 
-    /// Takes the object away, if nobody else did: nobody finds it any more, and all who did have their reference.
+    /// Removes the object, unless another thread did. When this returns, no thread finds it, and all that found it
+    /// have taken their reference.
     #[track_caller]
     pub fn retract(&self) -> Option<&'static T> {
         self.replace(None)
     }
 
-    /// As [`retract`](Self::retract), with another object to be found from now on.
+    /// As [`retract`](Self::retract), and publishes another object.
     #[track_caller]
     pub fn replace(&self, new: Option<&'static T>) -> Option<&'static T> {
         self.writer.enter();

@@ -1,21 +1,22 @@
-//! Programs that show one thing each.
+//! The scenarios: programs that each test or demonstrate one thing.
 //!
 //! # Overview
 //!
-//! A scenario is a few *actors* (threads of the kernel), what they share, and a check of its own.
-//! It is the same program in all worlds: simulated, fuzzed, booted. It knows no outcome: it knows what the
-//! primitives promise ([`promise`]). It never asks which variant runs; one that re-creates a program of another
-//! kernel has the old code of that program beside the new ([`ports`], [`runs`]).
+//! A scenario is a few *actors* (threads of the kernel), the data they share, and a check. The same program runs on
+//! the simulated machine, in the fuzzer and on the booted machine. It does not know the outcome; it checks what the
+//! primitives guarantee ([`promise`]). It never asks which variant runs, with one exception: a program that
+//! re-creates a bug of another kernel has the old code of that program beside the new ([`ports`], [`runs`]).
 //!
 //! # How to write one
 //!
-//! * `setup` allocates what the actors share ([`share`]), leaves it with
-//!   [`Kernel::set_data`], and creates the actors ([`actor`]). It runs at boot, or between
-//!   two rounds: it must not sleep.
-//! * the actors use the primitives as any code of the kernel would;
-//! * `verify` runs when all actors have come to their end, and stops the kernel ([`broken_promise`])
-//!   if something is not as it should be; `teardown` gives the memory back.
-//! * a line in [`ALL`].
+//! * `setup` allocates what the actors share ([`share`]), stores it with [`Kernel::set_data`], and creates the actors
+//!   ([`actor`]). It runs at boot, or between two rounds: it must not sleep.
+//! * The actors use the primitives like any code of the kernel.
+//! * `verify` runs when all actors have finished, and stops the kernel ([`broken_promise`]) if something is wrong;
+//!   `teardown` frees the memory.
+//! * Add it to [`ALL`].
+//!
+//! `docs/scenarios.md` has an example.
 
 use core::fmt;
 
@@ -81,7 +82,7 @@ pub mod xcall_early_count;
 /// A named choice of historical code.
 #[derive(Debug)]
 pub struct Variant {
-    /// The word of the command line.
+    /// The name on the command line.
     pub name: &'static str,
     /// One line for lists.
     pub summary: &'static str,
@@ -89,16 +90,16 @@ pub struct Variant {
     pub history: History,
     /// Code of the scenario's own that runs: see [`runs`].
     pub own: Own,
-    /// The wiring of cross calls with which it shows what it shows; whoever has none shows it with each.
+    /// The wiring of cross calls with which it shows its bug; `None`: either.
     pub xcall: Option<Wiring>,
-    /// Whether the network stack is NET_MPSAFE, where that matters to what it shows.
+    /// Whether the network stack is NET_MPSAFE, if that matters.
     pub net_mpsafe: Option<bool>,
-    /// Whether it is to fail: else it must hold, as today's code does.
+    /// Whether it must fail. Otherwise it must hold, as the current code does.
     pub fails: bool,
 }
 
 impl Variant {
-    /// The wirings with which it shows what it shows.
+    /// The wirings with which it shows its bug.
     pub const fn wirings(&self) -> &'static [Wiring] {
         match self.xcall {
             None => &Wiring::ALL,
@@ -108,10 +109,10 @@ impl Variant {
     }
 }
 
-/// Today's code.
+/// The current code.
 pub const FIXED: Variant = Variant {
     name: "fixed",
-    summary: "today's code",
+    summary: "the current code",
     history: History::NONE,
     own: Own::NONE,
     xcall: None,
@@ -119,10 +120,10 @@ pub const FIXED: Variant = Variant {
     fails: false,
 };
 
-/// Today's code in the older scheme of locking: without NET_MPSAFE.
+/// The current code in the older scheme of locking, without NET_MPSAFE.
 pub const SOFTNET_LOCK: Variant = Variant {
     name: "softnet-lock",
-    summary: "today's code with softnet_lock around the protocols, as without NET_MPSAFE",
+    summary: "the current code with softnet_lock around the protocols, as without NET_MPSAFE",
     net_mpsafe: Some(false),
     ..FIXED
 };
@@ -137,14 +138,14 @@ pub enum Kind {
     Ported,
     /// It is a broken program, for teaching and for benchmarks.
     Broken,
-    /// It does on purpose what no processor lets a kernel do, or never ends: to see how that is told.
+    /// It deliberately causes a processor fault, or never ends, to test the reports.
     Fault,
-    /// It speaks with the world through a network card: for the booted machine only, if there is one.
+    /// It uses a network card: for the booted machine only.
     Net,
 }
 
 impl Kind {
-    /// Whether it makes sense on the booted machine alone.
+    /// Whether it runs on the booted machine only.
     pub const fn only_booted(self) -> bool {
         matches!(self, Kind::Net)
     }
@@ -155,35 +156,35 @@ impl Kind {
     }
 }
 
-/// A program with its check.
+/// A program and its check.
 #[derive(Debug)]
 pub struct Scenario {
-    /// The word of the command line.
+    /// The name on the command line.
     pub name: &'static str,
     /// One line for lists.
     pub summary: &'static str,
     /// What it does and what it shows, a paragraph or two.
     pub about: &'static str,
-    /// The variants it has. The first is `fixed`.
+    /// Its variants. The first is `fixed`.
     pub variants: &'static [Variant],
-    /// CPUs it needs at least.
+    /// Minimum number of CPUs.
     pub min_cpus: usize,
-    /// CPUs it runs on if nobody says otherwise.
+    /// Default number of CPUs.
     pub default_cpus: usize,
     /// What a failure means.
     pub kind: Kind,
-    /// Changes the knobs that it wants otherwise than usual. Whoever boots it may change them again.
+    /// Changes the configuration to what it needs. Options of the command line may change it again.
     pub configure: fn(&mut Config),
-    /// Builds what the actors share, and the actors. Must not sleep.
+    /// Creates the actors and the data they share. Must not sleep.
     pub setup: fn(&'static Kernel),
-    /// Checks what must hold when all actors have come to their end.
+    /// Checks what must hold when all actors have finished.
     pub verify: fn(&'static Kernel),
-    /// Gives back what `setup` allocated.
+    /// Frees what `setup` allocated.
     pub teardown: fn(&'static Kernel),
 }
 
 impl Scenario {
-    /// What a kernel boots with for this scenario and `variant` if nobody says otherwise; `usual` is what others have.
+    /// The default configuration for this scenario and `variant`; `usual` is that of other scenarios.
     pub fn config(&self, usual: Config, variant: &Variant) -> Config {
         let mut config = usual;
         config.history = variant.history;
@@ -299,7 +300,7 @@ pub fn find(name: &str) -> Option<&'static Scenario> {
     found
 }
 
-/// Allocates what actors share. For `setup`.
+/// Allocates data that actors share. For `setup`.
 ///
 /// Panics (contract `scenario-memory`) if there is no memory.
 pub fn share<T>(what: &'static str, value: T) -> &'static T {
@@ -312,7 +313,7 @@ pub fn share<T>(what: &'static str, value: T) -> &'static T {
     }
 }
 
-/// A class of passive references, made while the kernel boots.
+/// Creates a class of passive references at boot.
 pub fn psref_class(name: &'static str, ipl: Ipl) -> PsrefClass {
     match PsrefClass::create(name, ipl) {
         Some(class) => class,
@@ -323,7 +324,7 @@ pub fn psref_class(name: &'static str, ipl: Ipl) -> PsrefClass {
     }
 }
 
-/// Creates an actor that runs `func(arg)`, beginning on CPU `cpu` (modulo their number). For `setup`.
+/// Creates an actor that runs `func(arg)`, starting on CPU `cpu` (modulo the number of CPUs). For `setup`.
 pub fn actor(kernel: &'static Kernel, name: &str, cpu: usize, func: fn(Arg), arg: Arg) {
     actor_with(
         kernel,
@@ -337,7 +338,7 @@ pub fn actor(kernel: &'static Kernel, name: &str, cpu: usize, func: fn(Arg), arg
     );
 }
 
-/// What actors are unless a scenario says otherwise: ordinary threads that may be moved.
+/// The default options of actors: ordinary threads that may be moved.
 pub fn actor_options() -> Options {
     Options {
         priority: pri::USER,
@@ -347,9 +348,9 @@ pub fn actor_options() -> Options {
     }
 }
 
-/// [`actor`] with options of its own, made from [`actor_options`].
+/// [`actor`] with other options, based on [`actor_options`].
 pub fn actor_with(kernel: &'static Kernel, name: &str, options: Options, func: fn(Arg), arg: Arg) {
-    // The thread's own function is the wrapper; what it is to run it finds in its record.
+    // The thread runs a wrapper, which finds the actor's function in its record.
     let record = share("actor", Actor { func, arg });
     kernel.actors.fetch_add(1, Relaxed);
     let created = kthread::kthread_create(
@@ -413,7 +414,7 @@ fn run_actor(record: Arg) {
     }
 }
 
-/// Sets the actors running.
+/// Starts the actors.
 pub(crate) fn release(kernel: &'static Kernel) {
     for l in kernel.lwps() {
         let lock = l.lock();
@@ -425,17 +426,17 @@ pub(crate) fn release(kernel: &'static Kernel) {
     }
 }
 
-/// Whether all actors have come to their end.
+/// Whether all actors have finished.
 pub(crate) fn finished(kernel: &'static Kernel) -> bool {
     kernel.actors.load_fused(Acquire) == 0
 }
 
-/// The scenario's check, the end of what it shares, and that it has given back what it was given.
+/// Runs the scenario's check and its teardown, and checks that it has freed everything.
 pub(crate) fn verify(kernel: &'static Kernel) {
     let scenario = kernel.scenario();
     (scenario.verify)(kernel);
     (scenario.teardown)(kernel);
-    // Packets that were freed are kept for the next: no scenario has lost them.
+    // Freed packets are cached for reuse; they are not leaks.
     mbuf::drain_at_rest(kernel);
     kmem::verify(kernel);
     arena::verify(kernel);
@@ -443,16 +444,16 @@ pub(crate) fn verify(kernel: &'static Kernel) {
     crate::kern::intr::verify(kernel);
 }
 
-/// Stops the kernel: something did not do what it promises. `promise` is a stable word.
+/// Stops the kernel because an assertion of the scenario failed. `promise` is its name.
 #[track_caller]
 pub fn broken_promise(promise: &'static str, message: fmt::Arguments<'_>) -> ! {
     machine::stop(Stop::Oracle(promise), message)
 }
 
-/// Waits until what the actors left behind has run: cross calls that nobody waits for, and softints.
+/// Waits for what the actors left running: cross calls that nobody waits for, and softints.
 pub(crate) fn quiesce() {
-    // A softint of each level comes behind those that are queued; the highest first, because an interrupt that asks
-    // for several levels has them all queued when the highest runs.
+    // A softint of each level runs after those that are queued. The highest first: an interrupt that requests several
+    // levels has queued all of them when the highest runs.
     for level in LEVELS.into_iter().rev() {
         xcall::native_barrier(level);
     }

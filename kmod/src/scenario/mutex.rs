@@ -1,4 +1,4 @@
-//! What mutex(9) promises: one owner at a time, a try that is honest, and that nobody sleeps for a mutex that is free.
+//! Tests of mutex(9): one owner at a time, correct results of a try, and no LWP sleeps for a free mutex.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -11,13 +11,13 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// A mutex, and what its owners do.
+/// A mutex, and the data of its owners.
 struct Guarded {
     mutex: Kmutex,
-    /// Sections, as the owners count them in a word that the mutex protects, and when they have left it.
+    /// Number of sections, counted by the owners in a word that the mutex protects, and again after they have exited.
     sections: Plain<u32>,
     ended: AtomicU32,
-    /// Odd while somebody is inside.
+    /// Odd while an owner is inside.
     witness: AtomicU32,
 }
 
@@ -38,14 +38,14 @@ impl Guarded {
         }
     }
 
-    /// A section of the owner, which leaves the mutex.
+    /// A section of the owner, which exits the mutex at the end.
     fn leave_after(&self, part: impl FnOnce()) {
         let before = self.witness.fetch_add(1, Relaxed);
         if !before.is_multiple_of(2) {
             broken_promise(
                 "mutex-exclusion-owners",
                 format_args!(
-                    "{} comes into {} while another is inside: entries and exits before it: {before}",
+                    "{} entered {} while another LWP owned it (entries and exits before: {before})",
                     curlwp().name(),
                     self.mutex.name()
                 ),
@@ -57,7 +57,7 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-level",
                 format_args!(
-                    "{} has the spin mutex {} at level {}: what interrupts it may want it, too",
+                    "{} holds the spin mutex {} at level {}: a handler that needs the mutex can interrupt it",
                     curlwp().name(),
                     self.mutex.name(),
                     level.name()
@@ -70,7 +70,7 @@ impl Guarded {
         self.witness.fetch_add(1, Relaxed);
         self.mutex.exit();
         self.ended.fetch_add(1, Relaxed);
-        // Of a spin mutex `mutex_owned` says whether anybody has it.
+        // For a spin mutex, `mutex_owned` says whether any CPU holds it.
         if !self.mutex.is_spin() {
             self.must_be_owned(false);
         }
@@ -82,10 +82,10 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-owned",
                 format_args!(
-                    "mutex_owned({}) says {owned} to {}, which {} it",
+                    "mutex_owned({}) returned {owned} to {}, which {} it",
                     self.mutex.name(),
                     curlwp().name(),
-                    if owner { "has" } else { "has left" }
+                    if owner { "owns" } else { "does not own" }
                 ),
             );
         }
@@ -109,13 +109,13 @@ impl Guarded {
         entered
     }
 
-    /// Tries, where nobody else wants the mutex.
+    /// Tries to enter a mutex that no other thread wants.
     fn must_enter(&self) {
         if !self.try_enter() {
             broken_promise(
                 "mutex-exclusion-tryenter",
                 format_args!(
-                    "mutex_tryenter({}) by {} fails, and nobody else wants it",
+                    "mutex_tryenter({}) by {} failed, but no other LWP uses the mutex",
                     self.mutex.name(),
                     curlwp().name()
                 ),
@@ -129,7 +129,7 @@ impl Guarded {
             broken_promise(
                 "mutex-exclusion-sections",
                 format_args!(
-                    "{ended} sections of {} were counted as {sections}, and at the end {} has it",
+                    "{ended} sections of {} were counted as {sections}, and at the end {} owns it",
                     self.mutex.name(),
                     match self.mutex.owner() {
                         Some(_) => "somebody",
@@ -142,11 +142,11 @@ impl Guarded {
 }
 
 struct World {
-    /// Held over sleeps, by threads.
+    /// Held across sleeps, by threads.
     slow: Guarded,
     quick: Guarded,
     spin: Guarded,
-    /// Nobody's but the second thread's.
+    /// Used by the second thread only.
     own: [Guarded; 2],
     softint: Handler,
 }
@@ -170,9 +170,9 @@ impl World {
 pub static EXCLUSION: Scenario = Scenario {
     name: "mutex-exclusion",
     summary: "adaptive and spin mutexes, entered and tried by threads and a softint, some of which sleep inside",
-    about: "Each owner sees by a witness that it is alone, counts in a word that the mutex protects, and asks \
-            mutex_owned; with a spin mutex it looks at its level, too. One owner sleeps, softints come on top of \
-            others. Who tries is alone if it succeeds; and a try of a mutex that nobody else wants succeeds.",
+    about: "Each owner checks with a witness word that it is alone, counts in a word that the mutex protects, \
+            and checks mutex_owned; with a spin mutex also the level. One owner sleeps, softints run on top of \
+            others. A successful try must be alone, and a try of an uncontended mutex must succeed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -242,7 +242,7 @@ fn try_enter(world: Arg) {
     }
 }
 
-/// A mutex which shares its turnstile chain with the next.
+/// A mutex that shares its turnstile chain with the next.
 #[repr(C)]
 struct Apart {
     mutex: Kmutex,
@@ -287,10 +287,11 @@ impl Dormitory {
 pub static SLEEPERS_WAKE: Scenario = Scenario {
     name: "mutex-sleepers",
     summary: "threads sleep for two mutexes on one turnstile chain, whose owners sleep or are interrupted: does each get them?",
-    about: "Each thread owns one mutex, then the other, half of them in the other order. Some sleep a tick with it, on top of \
-            others come softints: so several threads sleep for each, and lend their turnstiles; both mutexes have the \
-            same chain. Every owner that leaves wakes those that sleep for it, and those that are about to: \
-            in the end each thread has owned both, and no mutex has waiters.",
+    about: "Each thread owns one mutex, then the other, half of them in the other order. Some sleep a tick while \
+            they own it; softints run on top of others. So several threads sleep for each mutex and lend their \
+            turnstiles, and both mutexes have the same chain. Every exit must wake the threads that sleep for \
+            the mutex, and those that are about to: in the end each thread has owned both, and no mutex has \
+            waiters.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -345,7 +346,7 @@ fn sleep_in_one(index: Arg) {
     let dormitory: &Dormitory = shared(kernel.data());
     let (mine, other) = (index.0 % 2, (index.0 + 1) % 2);
     for _ in 0..kernel.config().repeat {
-        // Half of them make the others sleep: for long, or for as long as a softint is on top of them.
+        // Half of them make the others sleep: for long, or for as long as a softint runs on top of them.
         if index.0 < 2 {
             dormitory.own(mine, || kpause("bed", 1, None));
         } else {

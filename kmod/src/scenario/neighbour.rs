@@ -1,14 +1,14 @@
-//! A link with a neighbour on it: a table of link addresses, packets that go out through it, and what is heard.
+//! A link with neighbours: a table of link addresses, outgoing packets, and received messages.
 //!
 //! # Overview
 //!
-//! What an interface is to [`net::arp`](crate::net::arp): it sends what is resolved, and asks. Who uses the link says so
-//! ([`Link::join`]) and says when he leaves ([`Link::leave`]); the last to leave takes it down, so that no entry and no
-//! timer is left over. Every packet that is made must be sent or be counted as dropped.
+//! The link is what an interface is to [`net::arp`](crate::net::arp): it sends resolved packets and requests. A user
+//! of the link joins it ([`Link::join`]) and leaves it ([`Link::leave`]). The last one takes it down, so that no
+//! entry and no timer is left. Every packet that is made must be sent or be counted as dropped.
 //!
 //! # Lock order
 //!
-//! As in [`net`](crate::net). Without NET_MPSAFE each use has `softnet_lock`, as the stack has.
+//! As in [`net`](crate::net). Without NET_MPSAFE each use takes `softnet_lock`, as the stack does.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -41,12 +41,12 @@ pub struct Link {
     table: Lltable,
     softnet_lock: Local<Option<&'static Kmutex>>,
     users: AtomicU32,
-    /// Packets that were made, and those that were sent.
+    /// Number of packets that were made, and of those that were sent.
     made: AtomicU32,
     sent: AtomicU32,
-    /// Requests that the neighbours were sent.
+    /// Number of requests sent to the neighbours.
     asked: AtomicU32,
-    /// What the kernel had counted as dropped when the link was made.
+    /// The kernel's count of dropped packets when the link was made.
     dropped_before: Local<u64>,
 }
 
@@ -76,7 +76,7 @@ impl Default for Link {
 }
 
 impl Link {
-    /// A link that is still to be initialized ([`init`](Self::init)).
+    /// A link, which must be initialized ([`init`](Self::init)) before use.
     pub const fn new() -> Self {
         Link {
             table: Lltable::new(),
@@ -89,7 +89,7 @@ impl Link {
         }
     }
 
-    /// Makes the link usable; `softnet_lock` is that of its stack. For `setup`.
+    /// Initializes the link; `softnet_lock` is that of its stack. For `setup`.
     pub fn init(&'static self, kernel: &'static Kernel, softnet_lock: &'static Kmutex) {
         self.dropped_before.set(dropped(kernel));
         self.softnet_lock.set(Some(softnet_lock));
@@ -101,12 +101,12 @@ impl Link {
         }
     }
 
-    /// Says that there will be another user. For `setup`, or from a user.
+    /// Adds a user. For `setup`, or called by a user.
     pub fn join(&self) {
         self.users.fetch_add(1, Relaxed);
     }
 
-    /// The caller uses the link no more: if he is the last, the link goes down.
+    /// The caller no longer uses the link. The last user takes it down.
     ///
     /// Context: thread, no lock held.
     pub fn leave(&'static self) {
@@ -115,7 +115,7 @@ impl Link {
         }
     }
 
-    /// A packet to a neighbour: sent, or held until it is known where to. What kept it from being sent, if anything did.
+    /// Sends a packet to a neighbour, or holds it until its address is known. Returns the reason if it was not sent.
     ///
     /// Context: thread or softint, no lock of the stack held.
     pub fn send(&'static self, neighbour: u32) -> Option<Unresolved> {
@@ -124,7 +124,7 @@ impl Link {
         self.in_stack(|_| self.output(m, address(neighbour)))
     }
 
-    /// Does something as the stack does it: with `softnet_lock`, unless it is NET_MPSAFE.
+    /// Runs `part` as the stack does: with `softnet_lock`, unless it is NET_MPSAFE.
     fn in_stack<R>(&'static self, part: impl FnOnce(&'static Lltable) -> R) -> R {
         let Some(softnet_lock) = self.softnet_lock.get() else {
             unreachable!("init has set it")
@@ -147,13 +147,13 @@ impl Link {
         }
     }
 
-    /// Packets that were sent, requests that were made, and packets that were dropped, so far.
+    /// Packets sent, requests sent, and packets dropped, so far.
     pub fn counts(&self) -> (u32, u32, u64) {
         let dropped = dropped(curlwp().kernel()) - self.dropped_before.get();
         (self.sent.load(Relaxed), self.asked.load(Relaxed), dropped)
     }
 
-    /// A neighbour is heard: it answers, or with `asks` it wants to know of us. Whether it has an entry now.
+    /// A neighbour's message arrives: a reply, or with `asks` a request. Returns whether it has an entry now.
     ///
     /// Context: thread or softint, no lock of the stack held.
     pub fn hear(&'static self, neighbour: u32, asks: bool) -> bool {
@@ -161,7 +161,7 @@ impl Link {
         self.in_stack(|table| arp_update(table, addr, lladdr, asks))
     }
 
-    /// Sets a neighbour by hand (`arp -s`). Context: thread, no lock of the stack held.
+    /// Adds an entry by hand (`arp -s`). Context: thread, no lock of the stack held.
     pub fn set(&'static self, neighbour: u32) {
         let (addr, lladdr) = (address(neighbour), link_address(neighbour));
         self.in_stack(|table| {
@@ -169,12 +169,12 @@ impl Link {
         });
     }
 
-    /// Forgets a neighbour (`arp -d`). Whether it had an entry. Context: thread, no lock of the stack held.
+    /// Deletes an entry (`arp -d`). Returns whether there was one. Context: thread, no lock of the stack held.
     pub fn delete(&'static self, neighbour: u32) -> bool {
         self.in_stack(|table| arp_delete(table, address(neighbour)))
     }
 
-    /// Forgets all neighbours. Context: thread, no lock of the stack held.
+    /// Deletes all entries. Context: thread, no lock of the stack held.
     pub fn purge(&'static self) {
         self.in_stack(arp_purge);
     }
@@ -186,7 +186,7 @@ impl Link {
         self.table.lookup_hold(address(neighbour), holder)
     }
 
-    /// What must hold at rest, and the end of the table.
+    /// Checks what must hold at rest, and frees the table.
     pub fn fini(&self, kernel: &'static Kernel) {
         self.table.fini();
         let (made, sent) = (self.made.peek(), self.sent.peek());
@@ -200,7 +200,7 @@ impl Link {
     }
 }
 
-/// A stack that is nothing but a link.
+/// A stack that consists of a link only.
 pub struct Stack {
     softnet_lock: Kmutex,
     /// The link.
@@ -224,7 +224,7 @@ pub fn share_stack(kernel: &'static Kernel) -> &'static Stack {
     stack
 }
 
-/// A packet must go to the link address of the neighbour that it is for.
+/// Checks that a packet goes to the link address of its neighbour.
 fn check_address(dst: InAddr, lladdr: LlAddr) {
     if lladdr != link_address(dst.0.wrapping_sub(NETWORK)) {
         broken_promise(
@@ -239,13 +239,13 @@ fn dropped(kernel: &Kernel) -> u64 {
     counters.arp_dropped.count() + counters.arp_failed.count()
 }
 
-/// Whoever keeps an entry looks at it: it must be there, and be the neighbour's.
+/// Done by a holder of an entry: checks that it exists and belongs to the neighbour.
 pub fn check(lle: &'static Llentry, neighbour: u32) {
     if lle.addr() != address(neighbour) {
         broken_promise(
             "llentry-alive",
             format_args!(
-                "{} keeps the entry of {} and finds that of {}",
+                "{} holds the entry of {} but found that of {}",
                 curlwp().name(),
                 address(neighbour),
                 lle.addr()

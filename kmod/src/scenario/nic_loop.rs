@@ -1,4 +1,4 @@
-//! An echo at the lowest level: what a network card receives goes back to where it came from.
+//! An echo at the lowest level: every frame that a network card receives is sent back.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -15,10 +15,11 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, rounds, shar
 /// Every card sends back what it receives.
 pub static SCENARIO: Scenario = Scenario {
     name: "nic-loop",
-    summary: "each frame of EtherType 0x88b5 goes back to who sent it",
-    about: "The interrupt of a card schedules a softint on the CPU that took it. The softint takes frame after frame, \
-            exchanges the two Ethernet addresses, and sends it on the same card. No protocol is involved: what is seen is \
-            what cards, interrupts and softints do. Who sends the frames is a program outside, which checks what comes back.",
+    summary: "each frame of EtherType 0x88b5 is sent back to its sender",
+    about: "The interrupt of a card schedules a softint on the CPU that took it. The softint takes frame after \
+            frame, swaps the two Ethernet addresses, and sends the frame on the same card. No protocol is \
+            involved: this tests cards, interrupts and softints. A program outside sends the frames and checks \
+            what comes back.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -47,7 +48,7 @@ pub static SCENARIO: Scenario = Scenario {
 };
 
 struct Echo {
-    /// Held by who receives: a queue is emptied by one CPU at a time.
+    /// Held while receiving: one CPU at a time empties a queue.
     receives: Kmutex,
     /// Frames that were not sent back, because the card had no room.
     refused: AtomicU32,
@@ -55,10 +56,10 @@ struct Echo {
 
 crate::fields!(Echo { receives, refused });
 
-/// Ticks for which the actor sleeps before it is seen to go on.
+/// Ticks that the actor sleeps before it reports progress.
 const PAUSE_TICKS: u32 = 10;
 
-/// Has frames sent back for a while.
+/// Sends frames back for a while.
 fn serve(echo: Arg) {
     let kernel = curlwp().kernel();
     let Some(softint) = softint::establish(Ipl::SoftNet, send_back, echo) else {
@@ -69,7 +70,7 @@ fn serve(echo: Arg) {
     };
     let listener = share("listener", softint);
     listen(Some(listener));
-    // What came before there was a listener has interrupted in vain.
+    // Frames that came before there was a listener have interrupted to no effect.
     synch::kpreempt_disable();
     softint::schedule(softint);
     synch::kpreempt_enable();
@@ -80,7 +81,7 @@ fn serve(echo: Arg) {
         }
     }
     listen(None);
-    // No interrupt that has seen the listener is still being taken.
+    // No interrupt that has seen the listener is still being handled.
     xcall::barrier(xcall::Priority::Low);
     softint::disestablish(softint);
     // SAFETY: (1) it came from `share`; (2) nobody finds it any more.
@@ -118,7 +119,7 @@ fn is_ours(frame: &[u8]) -> bool {
     frame.get(12..14) == Some(&[0x88, 0xb5])
 }
 
-/// Exchanges the two addresses, with which a frame begins.
+/// Swaps the two addresses with which a frame begins.
 fn turn_round(frame: &mut [u8]) {
     let (to, rest) = frame.split_at_mut(6);
     to.swap_with_slice(&mut rest[..6]);

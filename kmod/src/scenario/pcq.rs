@@ -1,4 +1,4 @@
-//! What pcq(9) promises: nothing lost, nothing twice, first in first out; if the consumer is told of each put.
+//! Tests of pcq(9): no item is lost or taken twice, and items come out in order, if the consumer is told of each put.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -15,7 +15,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const PRODUCERS: usize = 2;
-/// Items that a producer puts in a repetition: more than the small ring has slots.
+/// Items that a producer puts per repetition: more than the small ring has slots.
 const ITEMS: u32 = 4;
 
 struct Item {
@@ -23,12 +23,12 @@ struct Item {
     number: Plain<u32>,
 }
 
-/// The queue of a scenario, and what came through it.
+/// The queue of a scenario, and what went through it.
 struct Channel {
     queue: Plain<Option<&'static Pcq<Item>>>,
-    /// Items that each producer has put: its own.
+    /// Number of items that each producer has put. Written by that producer.
     put: [Plain<u32>; PRODUCERS],
-    /// Items of each that came out: the consumer's.
+    /// Number of items of each producer that were taken. Written by the consumer.
     got: [Plain<u32>; PRODUCERS],
 }
 
@@ -83,7 +83,7 @@ impl Channel {
         room
     }
 
-    /// Takes all that can be had; how many. The items of each producer must come one after another.
+    /// Takes every item that it can get, and returns their number. The items of each producer must come in order.
     fn drain(&self) -> u32 {
         let mut count = 0;
         while let Some(item) = self.queue().get() {
@@ -111,7 +111,7 @@ impl Channel {
             if put != got {
                 broken_promise(
                     "pcq-lost",
-                    format_args!("producer {producer} has put {put} items, and {got} came out"),
+                    format_args!("producer {producer} has put {put} items, but {got} came out"),
                 );
             }
         }
@@ -139,10 +139,10 @@ crate::fields!(Fifo {
 /// Producers that wait for room, and a thread that consumes.
 pub static FIFO: Scenario = Scenario {
     name: "pcq-fifo",
-    summary: "two producers fill a ring of three slots, a thread empties it: first in, first out?",
-    about: "Each producer puts numbered items, waits for room when the ring is full, and signals after each put; the \
-            consumer takes and frees them until it has had all. The items of a producer come out in their order, none \
-            is lost, none comes twice. The ring goes round several times.",
+    summary: "two producers fill a ring of three slots, and a thread empties it: first in, first out?",
+    about: "Each producer puts numbered items, waits for room when the ring is full, and signals after each put. \
+            The consumer takes and frees them until it has had all. The items of a producer must come out in \
+            order, none lost and none twice. The ring wraps around several times.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -228,10 +228,10 @@ crate::fields!(Notify { channel, softint });
 pub static NOTIFY: Scenario = Scenario {
     name: "pcq-notify",
     summary: "a softint is scheduled after each put: is anything left in the ring?",
-    about: "As packets come to a CPU: producers on all CPUs put, drop what finds no room, and schedule the consumer, a \
-            softint of CPU 0, after each put. The softint gives up when the next item is reserved but not there, also \
-            if its producer is the thread that it has interrupted; the notification that follows brings it back, so \
-            that at rest the ring is empty.",
+    about: "Producers on all CPUs put items (as packets arrive), drop those for which there is no room, and \
+            schedule the consumer, a softint of CPU 0, after each put. The softint gives up when the next slot \
+            is reserved but not filled, even if its producer is the thread that it has interrupted. The \
+            notification that follows runs it again, so at rest the ring must be empty.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,

@@ -1,4 +1,4 @@
-//! percpu(9): data that moves while it is used.
+//! Tests of percpu(9): data that moves while it is used.
 
 use crate::kern::cpu::Cpu;
 use crate::kern::kmem::kmem_free;
@@ -14,13 +14,13 @@ use crate::mem::{Acquire, AtomicI64, AtomicU32, Local, Plain, Relaxed, Release};
 use crate::scenario::classics::shared;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// Threads and softints use per-CPU data, which other threads cause to move.
+/// Threads and softints use per-CPU data, while other threads cause it to move.
 pub static MOVES: Scenario = Scenario {
     name: "percpu-moves",
     summary: "threads and softints count in per-CPU data that moves",
-    about: "Two threads add to the data of whichever CPU they run on and schedule a softint elsewhere, which adds too. \
-            Two more allocate: the buffers grow, and what is in them is moved. Nothing may be lost, everybody must find \
-            the data of the right CPU, and fresh storage must be zero.",
+    about: "Two threads add to the data of their current CPU and schedule a softint elsewhere, which also adds. \
+            Two more allocate, so the buffers grow and the data is moved. Nothing may be lost, every access must \
+            find the data of the right CPU, and new storage must be zero.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -31,13 +31,13 @@ pub static MOVES: Scenario = Scenario {
     teardown,
 };
 
-/// What each CPU has.
+/// The data of each CPU.
 struct Counts {
     /// The number of the CPU.
     owner: Plain<u64>,
     by_threads: Plain<i64>,
     by_softints: Plain<i64>,
-    /// For those who look at other CPUs' data.
+    /// For readers on other CPUs.
     visible: AtomicI64,
 }
 
@@ -52,14 +52,14 @@ crate::fields!(Counts {
 unsafe impl PercpuData for Counts {}
 
 impl Counts {
-    /// The data of the CPU that runs this, or of `ci`.
+    /// Checks the data of the current CPU, or of `ci`.
     fn check(&self, ci: &Cpu) {
         let owner = self.owner.get();
         if owner != ci.index() as u64 {
             broken_promise(
                 "percpu-owner",
                 format_args!(
-                    "{} was given the data of cpu{owner} for that of cpu{}",
+                    "{} got the data of cpu{owner} as that of cpu{}",
                     curlwp().name(),
                     ci.index()
                 ),
@@ -71,7 +71,7 @@ impl Counts {
 struct World {
     counts: Local<Option<Percpu<Counts>>>,
     softint: Local<Option<Softint>>,
-    /// How much was added, by threads and by softints.
+    /// The amount added, by threads and by softints.
     added: AtomicU32,
     ran: AtomicU32,
     destroyed: AtomicU32,
@@ -179,7 +179,7 @@ fn count_in_softint(world: Arg) {
     world.ran.fetch_add(1, Relaxed);
 }
 
-/// Three words: more than is added at a time, so that some are left over.
+/// Three words: more than is added at a time, so that some remain.
 pub(super) struct Fresh([Plain<i64>; 3]);
 
 // SAFETY: (1) zero is a value of all; (2) cells of eight bytes; (3) nothing points at them.
@@ -188,7 +188,7 @@ unsafe impl PercpuData for Fresh {}
 fn grow(_: Arg) {
     for _ in 0..curlwp().kernel().config().repeat {
         let kept = allocate();
-        // A single word may be what another's growth leaves over.
+        // A single word may be what remains of another allocation's growth.
         if let Some(word) = percpu_alloc::<Plain<i64>>() {
             word.foreach(check_fresh);
             word.free();
@@ -202,7 +202,7 @@ fn grow(_: Arg) {
     }
 }
 
-/// Storage that is zero, or the promise is broken, and then is not.
+/// Allocates storage, checks that it is zero, and fills it.
 pub(super) fn allocate() -> Option<Percpu<Fresh>> {
     let percpu = percpu_alloc::<Fresh>()?;
     percpu.foreach(|fresh, ci| fresh.0.iter().for_each(|word| check_fresh(word, ci)));
@@ -241,14 +241,14 @@ fn verify_moves(kernel: &'static Kernel) {
     }
 }
 
-/// A thread looks at the data of all CPUs while they are used and moved.
+/// A thread reads the data of all CPUs while it is used and moved.
 pub static FOREACH: Scenario = Scenario {
     name: "percpu-foreach",
-    summary: "a thread sums what all CPUs have, while they count and the data moves",
-    about: "Two threads add 1 to the data of the CPU they run on, again and again. A third sums up: with percpu_foreach, \
-            looking from where it is, and with percpu_foreach_xcall, by cross calls of both priorities. Each must visit \
-            every CPU once, find the data of that CPU, and no less than was added before it began. A fourth allocates: \
-            the data moves.",
+    summary: "a thread adds up the data of all CPUs, while they count and the data moves",
+    about: "Two threads repeatedly add 1 to the data of their current CPU. A third adds up: with percpu_foreach, \
+            from its own CPU, and with percpu_foreach_xcall, by cross calls of both priorities. Each must visit \
+            every CPU once, find the data of that CPU, and return at least what had been added before it began. \
+            A fourth allocates, so the data moves.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -288,15 +288,15 @@ fn add(world: Arg) {
     }
 }
 
-/// A sum that was formed after `before` had been added.
+/// Checks a sum that was formed after `before` had been added.
 fn check_sum(world: &World, before: i64, sum: i64) {
     let most = i64::from(2 * ADDS * curlwp().kernel().config().repeat);
     let added = i64::from(world.added.peek());
-    // A thread may have added and not said so yet, once each.
+    // Each thread may have added once without having recorded it.
     if sum < before || sum > (added + 2).min(most) {
         broken_promise(
             "percpu-sum",
-            format_args!("a sum of {sum}, when {before} had been added and {added} are now"),
+            format_args!("the sum is {sum}, but {before} had been added before and {added} after"),
         );
     }
 }
@@ -319,7 +319,10 @@ fn sum_from_here(world: &World) {
         if ci.index() != next {
             broken_promise(
                 "percpu-foreach",
-                format_args!("cpu{} was visited when cpu{next} was next", ci.index()),
+                format_args!(
+                    "cpu{} was visited when it was the turn of cpu{next}",
+                    ci.index()
+                ),
             );
         }
         next += 1;
@@ -329,7 +332,7 @@ fn sum_from_here(world: &World) {
     check_sum(world, before, sum);
 }
 
-/// What the visits of a cross call leave.
+/// The results of a cross call's visits.
 struct Visits {
     sum: Plain<i64>,
     visits: Plain<usize>,

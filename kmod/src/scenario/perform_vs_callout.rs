@@ -9,15 +9,15 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
 
 const OLD_USE: History = History::NONE.with(Bug::PurgeHoldsSoftnetLock);
 
-/// An interface gets an address and goes, while packets and sockets use the stack.
+/// An interface gets an address and is destroyed, while packets and sockets use the stack.
 pub static SCENARIO: Scenario = Scenario {
     name: "perform-vs-callout",
     summary: "addresses are purged while their timer fires: does pserialize_perform return?",
-    about: "ifconfig gives an interface an address, which starts a timer, and then destroys the interface: the address \
-            is unlinked, pserialize_perform waits for readers, the address is freed. The timer's handler takes \
-            softnet_lock; so does a thread that creates sockets. If the purge holds softnet_lock across a \
-            pserialize_perform that sleeps a tick, the handler waits for the lock, the tick waits behind the handler \
-            in the softclock of that CPU, and the lock waits for the tick.",
+    about: "ifconfig gives an interface an address, which starts a timer, and then destroys the interface: the \
+            address is unlinked, pserialize_perform waits for readers, and the address is freed. The timer's \
+            handler takes softnet_lock; so does a thread that creates sockets. If the purge holds softnet_lock \
+            across a pserialize_perform that sleeps a tick, the handler waits for the lock, the tick waits \
+            behind the handler in the softclock of that CPU, and the lock waits for the tick.",
     variants: &[
         FIXED,
         Variant {
@@ -49,7 +49,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "fixed-perform",
-            summary: "softnet_lock held, and today's pserialize, which does not sleep a tick (2019-12)",
+            summary: "softnet_lock held, and the current pserialize, which does not sleep a tick (2019-12)",
             history: OLD_USE,
             xcall: None,
             net_mpsafe: None,

@@ -1,6 +1,6 @@
-//! What the primitives promise, as checks that any program can run.
+//! The guarantees of the primitives, as checks that any program can run.
 //!
-//! A check knows the contract of a primitive and nothing of how it is made, nor which variant runs.
+//! A check uses the contract of a primitive. It does not depend on the implementation, or on which variant runs.
 
 use crate::config::Config;
 use crate::kern::cpu::Cpu;
@@ -12,7 +12,7 @@ use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::note;
 use crate::scenario::broken_promise;
 
-/// What the function of a cross call finds in a request, and leaves there.
+/// The request that the function of a cross call reads and writes.
 struct Request {
     word: Plain<usize>,
     returned: [AtomicU32; Config::MAXCPUS],
@@ -20,10 +20,10 @@ struct Request {
 
 crate::fields!(Request { word, returned });
 
-/// A broadcast whose arguments die when `xc_wait` returns, which is what every caller does.
+/// Makes a broadcast whose arguments are freed when `xc_wait` returns, as every caller does.
 ///
-/// The promise (`xcall-early`): when the wait returns, the function has returned on every CPU. Where contracts are compiled
-/// in, [`xcall::wait`] says so before this can.
+/// The guarantee (`xcall-early`): when the wait returns, the function has returned on every CPU. Where contracts are
+/// compiled in, [`xcall::wait`] detects a failure before this does.
 /// Context: thread that may sleep.
 pub fn broadcast_and_wait(priority: Priority) {
     call_and_wait(priority, None, None);
@@ -34,7 +34,7 @@ pub(crate) fn broadcast_locking_and_wait(lock: &'static Kmutex) {
     call_and_wait(Priority::Low, None, Some(lock));
 }
 
-/// As [`broadcast_and_wait`], for one CPU, `cpu` modulo their number.
+/// As [`broadcast_and_wait`], for one CPU: `cpu` modulo the number of CPUs.
 pub fn unicast_and_wait(priority: Priority, cpu: usize) {
     let kernel = curlwp().kernel();
     call_and_wait(priority, Some(kernel.cpu(cpu % kernel.cpus().len())), None);
@@ -94,7 +94,7 @@ fn early(priority: Priority, ticket: Ticket, ci: &Cpu) -> ! {
     )
 }
 
-/// The function: reads the request, and says that it has returned.
+/// The function: reads the request, and records that it has returned.
 fn serve(request: Arg, _: Arg) {
     // SAFETY: the caller keeps the request until `xc_wait` has returned: the promise under test, which the
     // simulated machine checks at each access.
@@ -106,7 +106,7 @@ fn serve(request: Arg, _: Arg) {
     }
 }
 
-/// [`serve`], if nobody holds the lock; else when nobody does any more.
+/// [`serve`] once the lock is free.
 fn serve_behind(request: Arg, lock: Arg) {
     // SAFETY: the lock lives as long as the scenario that gave it.
     let lock: &'static Kmutex = unsafe { lock.get() };
@@ -115,14 +115,14 @@ fn serve_behind(request: Arg, lock: Arg) {
     lock.exit();
 }
 
-/// A time for which an LWP has bound itself.
+/// The time during which an LWP is bound.
 pub(crate) struct Bound {
     restore: u32,
     cpu: usize,
 }
 
 impl Bound {
-    /// The current LWP stays on its CPU from now on.
+    /// Binds the current LWP to its CPU.
     pub(crate) fn begin() -> Bound {
         let restore = curlwp_bind();
         Bound {
@@ -131,14 +131,14 @@ impl Bound {
         }
     }
 
-    /// The promise (`bound-moved`): it is where it was.
+    /// The guarantee (`bound-moved`): it is on the same CPU.
     pub(crate) fn check(&self) {
         let here = curcpu().index();
         if here != self.cpu {
             broken_promise(
                 "bound-moved",
                 format_args!(
-                    "{} is bound since it ran on cpu{}, and runs on cpu{here}",
+                    "{} was bound on cpu{}, but runs on cpu{here}",
                     curlwp().name(),
                     self.cpu
                 ),
@@ -146,14 +146,14 @@ impl Bound {
         }
     }
 
-    /// It may go where it likes again, unless it was bound before. It is where it was.
+    /// Undoes the binding, and checks that the LWP is on the same CPU.
     pub(crate) fn end(self) {
         self.check();
         curlwp_bindx(self.restore);
     }
 }
 
-/// Reads a counter and stores it back plus one, as two steps: what a program does that believes itself alone.
+/// Reads a counter and stores it plus one, in two steps: the code of a program that assumes it is alone.
 pub(crate) fn increment_unprotected(counter: &AtomicU32) {
     let value = counter.load(Relaxed);
     counter.store(value + 1, Relaxed);

@@ -1,4 +1,4 @@
-//! Faults on purpose: what both machines must report as what they are.
+//! Deliberate faults, which both machines must report correctly.
 
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
@@ -17,7 +17,7 @@ const fn provoke(
     Scenario {
         name,
         summary,
-        about: "Provokes a failure of the machine on purpose, so that its report can be looked at.",
+        about: "Provokes a failure of the machine on purpose, to show its report.",
         variants: &[FIXED],
         min_cpus: 1,
         default_cpus: 2,
@@ -29,7 +29,7 @@ const fn provoke(
     }
 }
 
-/// A thread reads an address that nothing is mapped at.
+/// A thread reads an unmapped address.
 pub static FAULT: Scenario = provoke(
     "provoke-fault",
     "a thread reads address 0x10",
@@ -74,7 +74,7 @@ fn recurse(depth: u64) -> u64 {
 /// A thread takes one from a count that is 0.
 pub static UNDERFLOW: Scenario = provoke(
     "provoke-underflow",
-    "a thread takes one from a count that is 0",
+    "a thread subtracts 1 from a count that is 0",
     |kernel| {
         let count = share("count", Plain::new(0));
         crate::machine::label(count, format_args!("count"));
@@ -89,7 +89,7 @@ fn take_one(count: Arg) {
     count.set(count.get() - 1);
 }
 
-/// A thread goes round and round, and touches nothing that others could see.
+/// A thread loops for ever and touches nothing that other CPUs can see.
 pub static LOOP: Scenario = provoke(
     "provoke-loop",
     "a thread loops for ever without touching anything shared",
@@ -113,7 +113,7 @@ struct Hang {
 /// Two threads wait for each other's mutex.
 pub static HANG: Scenario = provoke(
     "provoke-hang",
-    "two threads hold a mutex each and want the other's",
+    "two threads each hold a mutex and try to enter the other's",
     |kernel| {
         let hang = share(
             "hang",

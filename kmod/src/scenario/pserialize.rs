@@ -1,4 +1,4 @@
-//! pserialize(9): a writer waits for the readers that are inside.
+//! Tests of pserialize(9): a writer waits for the readers in their sections.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
@@ -10,7 +10,7 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const READERS: usize = 2;
 
-/// Who is inside of a read section: odd numbers.
+/// Which readers are inside a read section: odd numbers.
 struct Grace {
     sections: [AtomicU32; READERS],
     psz: Pserialize,
@@ -18,12 +18,12 @@ struct Grace {
 
 crate::fields!(Grace { sections, psz });
 
-/// A writer waits for the readers that are inside.
+/// A writer waits for the readers that are in a section.
 pub static GRACE: Scenario = Scenario {
     name: "pserialize-grace",
-    summary: "every section that was open when pserialize_perform began has ended when it returns",
-    about: "Two readers count the beginnings and ends of their sections; one nests them. Two writers look at the counts, \
-            perform, and look again: whoever was inside of a section must have left that section.",
+    summary: "has every section that was open when pserialize_perform began ended when it returns?",
+    about: "Two readers count the beginnings and ends of their sections; one nests them. Two writers read the \
+            counts, perform, and read them again: a reader that was in a section must have left that section.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -80,8 +80,8 @@ fn write() {
                 broken_promise(
                     "psz-grace",
                     format_args!(
-                        "pserialize_perform returned to {}, and reader{index} is still in the section in which it was \
-                         when that began",
+                        "pserialize_perform returned to {}, but reader{index} is still in the section that it was in \
+                         when the call began",
                         curlwp().name()
                     ),
                 );

@@ -1,4 +1,4 @@
-//! pslist(9): readers walk a list that writers change.
+//! Tests of pslist(9): readers walk a list that writers change.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp, curlwp_bind, curlwp_bindx};
@@ -16,7 +16,7 @@ use crate::scenario::alive::Alive;
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, psref_class, share};
 
-/// An item of a list that is kept in order.
+/// An item of a sorted list.
 #[repr(C)]
 struct Item {
     entry: PslistEntry,
@@ -52,10 +52,10 @@ const LASTING: [u32; 2] = [10, 30];
 /// Readers in threads and softints walk a list that a writer changes.
 pub static TRAVERSE: Scenario = Scenario {
     name: "pslist-traverse",
-    summary: "who walks a list that changes sees what stays, in order, and nothing that was destroyed",
-    about: "A list has two items that stay. A writer inserts items before, between and behind them, removes them, \
-            waits for readers and frees them. A thread and a softint walk the list in read sections: they must see the \
-            lasting items, numbers that only grow, and no memory that was freed.",
+    summary: "do readers of a changing list see all lasting items, in order, and nothing that was destroyed?",
+    about: "A list has two lasting items. A writer inserts items before, between and after them, removes them, \
+            waits for readers and frees them. A thread and a softint walk the list in read sections: they must \
+            see the lasting items, increasing numbers, and no memory that was freed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -116,7 +116,7 @@ fn walks() {
     }
 }
 
-/// Has the softint walk the list on this CPU.
+/// Makes the softint walk the list on this CPU.
 fn packets() {
     let list = list();
     for _ in 0..curlwp().kernel().config().repeat {
@@ -152,7 +152,7 @@ fn walk() {
         broken_promise(
             "pslist-lasting",
             format_args!(
-                "{} saw {lasting} of the {} items that were there all the time",
+                "{} saw {lasting} of the {} lasting items",
                 curlwp().name(),
                 LASTING.len()
             ),
@@ -187,7 +187,7 @@ fn changes() {
     }
 }
 
-/// Nobody sees it any more.
+/// Frees an item that no reader can see any more.
 fn free(item: &'static Item) {
     item.entry.destroy();
     item.number.set(0);
@@ -228,7 +228,7 @@ struct Chain {
 crate::fields!(Chain { lock, nodes, psz });
 
 impl Chain {
-    /// Puts a new item in its place. The lock is held, or nothing runs.
+    /// Inserts a new item in its place. The lock is held, or nothing runs.
     fn insert(&self, number: u32) {
         let node = share(
             "node",
@@ -252,14 +252,15 @@ impl Chain {
 /// The numbers of the items. The last one stays.
 const NODES: [u32; 3] = [1, 2, 3];
 
-/// A reader leaves its section with a reference, and goes on from where it stands.
+/// A reader leaves its section with a reference, and continues from that item.
 pub static RESUME: Scenario = Scenario {
     name: "pslist-resume",
-    summary: "a reader sleeps with a reference to where it stands, and goes on from there: is what comes next alive?",
-    about: "A bound thread walks a list. On each item it takes a passive reference, leaves its read section, sleeps, begins \
-            another section and goes on from the item, which may have been removed meanwhile. Two threads take an item off \
-            each, wait for readers and references with the lock of the list held, free it, and put another in its place. As \
-            the lock is held, what a removed item leads to is not destroyed before the item is let go.",
+    summary: "a reader sleeps with a reference to its item, and continues from there: is the next item alive?",
+    about: "A bound thread walks a list. At each item it takes a passive reference, leaves its read section, \
+            sleeps, begins another section and continues from the item, which may have been removed by then. Two \
+            threads each remove an item, wait for readers and references with the lock of the list held, free \
+            it, and insert another in its place. Because the lock is held, the successor of a removed item is \
+            not destroyed before the reference to that item is released.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -334,7 +335,7 @@ fn walks_and_sleeps() {
             broken_promise(
                 "pslist-lasting",
                 format_args!(
-                    "{} came to the end of the list behind item {last}, and item {} was there all the time",
+                    "{} reached the end of the list after item {last}, but item {} was on it all the time",
                     curlwp().name(),
                     NODES[2]
                 ),
@@ -343,7 +344,7 @@ fn walks_and_sleeps() {
     }
 }
 
-/// Takes an item off the list and puts another in its place.
+/// Removes an item and inserts another in its place.
 fn replaces(number: u32) {
     let chain = chain();
     for _ in 0..curlwp().kernel().config().repeat {
@@ -359,7 +360,7 @@ fn replaces(number: u32) {
     }
 }
 
-/// Nobody sees it, or refers to it, any more.
+/// Frees a node that no thread can see or refers to any more.
 fn free_node(node: &'static Node) {
     node.entry.destroy();
     node.word.end();

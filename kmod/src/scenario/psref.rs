@@ -1,4 +1,4 @@
-//! psref(9): a target is not destroyed while there are references to it.
+//! Tests of psref(9): a target is not destroyed while there are references to it.
 
 use crate::config::Wiring;
 use crate::history::{Bug, History};
@@ -21,8 +21,8 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, broken_promise, psr
 pub static DRAIN: Scenario = Scenario {
     name: "psref-drain",
     summary: "a target is destroyed while bound threads sleep with references to it",
-    about: "Two bound threads look an object up, take a passive reference, sleep, look at the object and release it, \
-            again and again. A third takes the object away, waits for its references and frees it. When \
+    about: "Two bound threads repeatedly look an object up, take a passive reference, sleep, check the object \
+            and release the reference. A third removes the object, waits for its references and frees it. When \
             psref_target_destroy returns there must be none.",
     variants: &[FIXED],
     min_cpus: 1,
@@ -55,10 +55,10 @@ pub static DRAIN: Scenario = Scenario {
 pub static SOFTINT: Scenario = Scenario {
     name: "psref-softint",
     summary: "softints take references, and block with them, while threads do and a sweep runs",
-    about: "Softints of the class's level and of a lower one, and threads, on both CPUs, take a reference and then a mutex, and \
-            take and release a copy with the mutex held. So a softint blocks with references on its CPU's list, which is \
-            changed by whoever it came on top of. Another thread destroys the target: the sweep, a softint of the same \
-            level, waits behind a blocked one.",
+    about: "Softints of the class's level and of a lower one, and threads, on both CPUs, take a reference and \
+            then a mutex, and take and release a copy with the mutex held. So a softint blocks with references \
+            on its CPU's list, which the thread below it changes. Another thread destroys the target: the sweep, \
+            a softint of the same level, waits behind a blocked one.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -94,9 +94,9 @@ pub static SOFTINT: Scenario = Scenario {
 /// References are copied, and released in any order.
 pub static COPY: Scenario = Scenario {
     name: "psref-copy",
-    summary: "a reference is copied and the original released first",
+    summary: "a reference is copied, and the original is released first",
     about: "Bound threads take a reference, copy it twice and release the three in different orders, sleeping in \
-            between. The target lives as long as any of them.",
+            between. The target must live as long as any of them.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -128,10 +128,11 @@ pub static COPY: Scenario = Scenario {
 pub static STARVED: Scenario = Scenario {
     name: "psref-starved",
     summary: "a target is destroyed while a CPU is busy with softints of the class's level",
-    about: "A softint schedules itself again and again, as a network interface under load does, until the target is \
-            destroyed. The sweep is a softint of the same level and has its turn. In the old code it was a cross call by \
-            threads, which have none: psref_target_destroy does not return while the load lasts. (Nor does what sleeps a \
-            tick, since softclock is of a lower level; so it is no use to try this with the old pserialize_perform.)",
+    about: "A softint schedules itself repeatedly, as a network interface under load does, until the target is \
+            destroyed. The sweep is a softint of the same level and gets its turn. In the old code it was a \
+            cross call by threads, which get none: psref_target_destroy does not return while the load lasts. \
+            (Nor does anything that sleeps a tick, since softclock has a lower level; so this cannot be tried \
+            with the old pserialize_perform.)",
     variants: &[
         // In a rump kernel threads carry all cross calls; but there, softints are threads too.
         Variant {
@@ -164,10 +165,10 @@ pub static STARVED: Scenario = Scenario {
     teardown,
 };
 
-/// What is looked up.
+/// The object that is looked up.
 struct Object {
     target: PsrefTarget,
-    /// References, as their holders count them.
+    /// Number of references, as counted by their holders.
     holders: AtomicU32,
     word: Alive,
 }
@@ -181,11 +182,11 @@ crate::fields!(Object {
 struct World {
     class: PsrefClass,
     place: Place<Object>,
-    /// Held for a moment by everybody.
+    /// Held briefly by every actor.
     mutex: Kmutex,
     softints: [Local<Option<Softint>>; 2],
     taken: AtomicU32,
-    /// Whether the last object is gone.
+    /// Whether the last object was destroyed.
     done: AtomicBool,
 }
 
@@ -250,7 +251,7 @@ fn setup(kernel: &'static Kernel, ipl: Ipl) -> &'static World {
     world
 }
 
-/// Does `part` bound, as often as the configuration says.
+/// Runs `part` while bound, as often as the configuration says.
 fn each_time(world: Arg, part: fn(&World)) {
     let world: &World = shared(world);
     for _ in 0..curlwp().kernel().config().repeat {
@@ -271,7 +272,7 @@ fn sleep_with(world: &World) {
         broken_promise(
             "psref-held",
             format_args!(
-                "{} slept on cpu{} with a reference, runs on cpu{} and is told that it holds none",
+                "{} slept on cpu{} with a reference: now it runs on cpu{}, or psref_held is false",
                 curlwp().name(),
                 here.index(),
                 curcpu().index()
@@ -299,7 +300,8 @@ fn take_and_block(world: &World) {
     let Some(object) = world.take(&psref) else {
         return;
     };
-    // A softint that comes now blocks with its reference, and the list is ours again: in the middle of a change?
+    // A softint that runs now blocks with its reference, and this thread uses the list again: perhaps in the middle
+    // of a change.
     world.mutex.enter();
     object.word.check("psref-alive");
     copy.copy(&psref, world.class);
@@ -315,11 +317,11 @@ fn begin_load(world: Arg) {
     synch::kpreempt_enable();
 }
 
-/// The handler of a load that ends when the target is gone.
+/// The handler of a load that ends when the target was destroyed.
 fn keep_busy(world: Arg) {
     let world: &World = shared(world);
     if !world.done.load(Acquire) {
-        // Each time it looks again; on the simulated machine, when there is something to see.
+        // It checks again each time; on the simulated machine, when something has changed.
         crate::mem::relax();
         if let Some(softint) = world.softints[0].get() {
             softint::schedule(softint);
@@ -353,7 +355,7 @@ fn copy_and_release(world: &World) {
     world.release(&psrefs[2], object);
 }
 
-/// Replaces the object, at last by nothing, and frees what was there: each time when it has been used for a while.
+/// Replaces the object, in the end by nothing, and frees the old one, each time after it was used for a while.
 fn remove(world: Arg) {
     let world: &World = shared(world);
     let times = curlwp().kernel().config().repeat;
@@ -366,7 +368,7 @@ fn remove(world: Arg) {
     }
 }
 
-/// Takes the object away without sleeping before: the clock's softint may never run.
+/// Removes the object without sleeping first: the clock's softint may never run.
 fn remove_at_once(world: Arg) {
     let world: &World = shared(world);
     if let Some(object) = world.place.retract() {
@@ -394,7 +396,7 @@ fn verify(kernel: &'static Kernel) {
     if world.place.peek().is_some() {
         broken_promise(
             "psref-drained",
-            format_args!("the object was never taken away"),
+            format_args!("the object was never removed"),
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Round after round on one kernel: how the booted machine runs a scenario.
+//! Repeated rounds on one kernel: how the booted machine runs a scenario.
 //!
-//! The simulated machine begins each schedule from the image of a kernel whose actors are about to
-//! run. A booted kernel goes on: a thread, `rounds`, lets the actors run, waits for their end,
-//! checks, and sets the next round up.
+//! The simulated machine starts each schedule from the image of a kernel whose actors are about to run. A booted
+//! kernel keeps running: a thread, `rounds`, starts the actors, waits for their end, checks, and sets up the next
+//! round.
 
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, curlwp};
@@ -11,10 +11,10 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
 use crate::mem::{AtomicBool, Plain, Relaxed};
 
-/// Asked after each round, with the number of rounds so far: is there to be another?
+/// Called after each round with the number of rounds so far: whether to run another.
 pub type Again = fn(u64) -> bool;
 
-/// What a kernel has for its rounds.
+/// The rounds of a kernel.
 pub(crate) struct Rounds {
     lock: Kmutex,
     ended: Kcondvar,
@@ -33,7 +33,7 @@ impl Rounds {
     }
 }
 
-/// See [`crate::entry::rounds`]. A function of its own: see [`machine::Machine::word`].
+/// See [`crate::entry::rounds`]. A separate function: see [`machine::Machine::word`].
 #[inline(never)]
 pub(crate) fn start(kernel: &'static Kernel, again: Again) {
     kernel.rounds.again.set(Some(again));
@@ -51,20 +51,19 @@ pub(crate) fn start(kernel: &'static Kernel, again: Again) {
     }
 }
 
-/// Whether this kernel goes on round after round, as a booted one does.
+/// Whether this kernel runs repeated rounds, as a booted one does.
 pub(crate) fn are_repeated(kernel: &'static Kernel) -> bool {
     kernel.rounds.on.load_fused(Relaxed)
 }
 
-/// Whether there is to be another round, for a scenario whose round is as long as there is time. On the simulated machine:
-/// no.
+/// Whether to continue, for a scenario with one long round. On the simulated machine: no.
 pub(crate) fn time_is_left(kernel: &'static Kernel) -> bool {
     are_repeated(kernel) && kernel.rounds.again.get().is_some_and(|again| again(0))
 }
 
-/// The last actor of a round has come to its end.
+/// The last actor of a round has finished.
 pub(crate) fn actors_ended(kernel: &'static Kernel) {
-    // On the simulated machine nobody waits for it.
+    // On the simulated machine no thread waits for it.
     if are_repeated(kernel) {
         kernel.rounds.lock.enter();
         kernel.rounds.ended.broadcast();

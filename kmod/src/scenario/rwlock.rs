@@ -1,4 +1,4 @@
-//! What rwlock(9) promises: exclusion, that writers are not starved, and to whom a lock is handed over.
+//! Tests of rwlock(9): exclusion, no starvation of writers, and hand-over.
 
 use crate::kern::kthread::{Options, kthread_create, kthread_join};
 use crate::kern::lwp::{Arg, Lwp, Stat, curlwp};
@@ -16,7 +16,7 @@ struct Account {
     lock: Krwlock,
     left: Plain<u32>,
     right: Plain<u32>,
-    /// How often the words were changed, as the writers count it.
+    /// How often the words were changed, as counted by the writers.
     written: AtomicU32,
     softint: Handler,
 }
@@ -29,13 +29,13 @@ crate::fields!(Account {
     softint
 });
 
-/// Readers, writers, and those that go from one to the other.
+/// Readers, writers, and LWPs that upgrade or downgrade.
 pub static EXCLUSION: Scenario = Scenario {
     name: "rwlock-exclusion",
     summary: "readers and writers of two words that must agree, upgrades, downgrades, a softint that reads",
-    about: "Writers change two words, one after the other; readers compare them. One writer goes on as a reader \
-            (rw_downgrade), one reader tries to become the writer (rw_tryupgrade), and a softint on top of any of \
-            them reads too. While anybody reads nobody writes, and nobody writes beside a writer.",
+    about: "Writers change two words, one after the other; readers compare them. One writer becomes a reader \
+            (rw_downgrade), one reader tries to become the writer (rw_tryupgrade), and a softint on top of any \
+            of them also reads. No writer may be inside together with a reader or another writer.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -149,10 +149,10 @@ fn write_and_read(account: Arg) {
     }
 }
 
-/// An LWP that wants a lock again and again, and how often it came to which point.
+/// An LWP that enters a lock repeatedly, and how often it reached each point.
 struct Client {
     lwp: AtomicRef<Lwp>,
-    /// How often it began to enter.
+    /// How often it started to enter.
     began: AtomicU32,
     /// How often it was inside. Stored inside.
     entered: AtomicU32,
@@ -173,7 +173,7 @@ impl Client {
         }
     }
 
-    /// The current LWP, which is this client, enters the lock; for the `number`th time.
+    /// The current LWP, which is this client, enters the lock for the `number`th time.
     fn enter(&self, lock: &Krwlock, op: Krw, number: u32) {
         self.lwp.store(Some(curlwp()), Release);
         self.began.store(number, Relaxed);
@@ -181,7 +181,7 @@ impl Client {
         self.entered.store(number, Relaxed);
     }
 
-    /// If the client sleeps, waiting for the lock: for which of its holds. It sleeps nowhere else.
+    /// If the client sleeps on the lock: the number of the hold that it waits for. It sleeps nowhere else.
     fn waits_for(&self) -> Option<u32> {
         let l = self.lwp.load(Acquire)?;
         l.lock();
@@ -190,7 +190,7 @@ impl Client {
         waits
     }
 
-    /// Sees that the client has been inside, as it was found to wait for.
+    /// Checks that the client has entered, as it was seen waiting to do.
     fn must_have_entered(&self, waited: Option<u32>, promise: &'static str, before: &str) {
         let entered = self.entered.load(Relaxed);
         if let (Some(waited), Some(l)) = (waited, self.lwp.load(Acquire))
@@ -199,7 +199,7 @@ impl Client {
             broken_promise(
                 promise,
                 format_args!(
-                    "{} came in before {}, which slept on the lock {before}",
+                    "{} entered before {}, which slept on the lock {before}",
                     curlwp().name(),
                     l.name()
                 ),
@@ -218,13 +218,13 @@ struct Fair {
 
 crate::fields!(Fair { lock, writer, word });
 
-/// A writer among readers that come again and again.
+/// A writer among readers that keep entering.
 pub static WRITER_NOT_STARVED: Scenario = Scenario {
     name: "rwlock-writer-not-starved",
-    summary: "readers come again and again: does one that comes after a waiting writer get in before it?",
-    about: "Readers enter and leave, so that the lock may never be free; a writer wants it. A reader that begins to \
-            enter when the writer sleeps on the lock must not come in before the writer has been there. (With one \
-            writer: where a writer holds the lock and another waits, readers come first, as they should.)",
+    summary: "readers keep entering: does one that comes after a waiting writer get in before it?",
+    about: "Readers enter and exit, so that the lock may never be free; a writer wants it. A reader that starts \
+            to enter while the writer sleeps on the lock must not get in before the writer has. (With one \
+            writer: if a writer holds the lock and another waits, readers correctly come first.)",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 3,
@@ -274,7 +274,7 @@ fn fair_writer(fair: Arg) {
 struct Handoff {
     lock: Krwlock,
     readers: [Client; READERS],
-    /// What the writer before found: which readers slept on the lock while it had it. Under the lock.
+    /// Which readers slept on the lock while the previous writer held it. Protected by the lock.
     slept: [Plain<Option<u32>>; READERS],
 }
 
@@ -284,12 +284,12 @@ crate::fields!(Handoff {
     slept
 });
 
-/// Writers that hand the lock over to the readers that wait.
+/// Writers that hand the lock over to the waiting readers.
 pub static HANDOFF: Scenario = Scenario {
     name: "rwlock-handoff",
-    summary: "writers one after another: do the readers that wait come in between?",
-    about: "A writer that has the lock looks which readers sleep on it. When it leaves, the lock is theirs, all of \
-            them, before the next writer has it, however long that one waits already.",
+    summary: "several writers in turn: do the waiting readers get in between them?",
+    about: "A writer that has the lock checks which readers sleep on it. When it exits, all of them must get the \
+            lock before the next writer, however long that one has waited.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 3,
@@ -337,7 +337,7 @@ fn handoff_writer(handoff: Arg) {
             client.must_have_entered(
                 slept.get(),
                 "rwlock-handoff",
-                "while the writer before had it",
+                "while the previous writer held it",
             );
             slept.set(client.waits_for());
         }
@@ -345,13 +345,13 @@ fn handoff_writer(handoff: Arg) {
     }
 }
 
-/// What a lock answers to tries, and to questions.
+/// The results of a lock's tries and predicates.
 pub static ANSWERS: Scenario = Scenario {
     name: "rwlock-answers",
-    summary: "an rwlock is tried, and asked who holds it, while it is free, read, and written",
-    about: "A thread goes through every state of a lock, and in each another thread, which it waits for, tries to enter it. \
-            Nobody else has to do with the lock, so both know what rw_tryenter, rw_tryupgrade, rw_read_held, \
-            rw_write_held and rw_lock_held must say.",
+    summary: "the results of the tries and predicates of an rwlock are checked while it is free, read, and written",
+    about: "A thread goes through every state of a lock. In each state another thread, which it waits for, tries \
+            to enter the lock. No other thread uses the lock, so both know the right results of rw_tryenter, \
+            rw_tryupgrade, rw_read_held, rw_write_held and rw_lock_held.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -373,14 +373,14 @@ fn expect(answer: bool, expected: bool, what: &str, state: &str) {
         broken_promise(
             "rwlock-answers",
             format_args!(
-                "{what} by {} of a lock that is {state} says {answer}",
+                "{what} by {} of a lock that is {state} returned {answer}",
                 curlwp().name()
             ),
         );
     }
 }
 
-/// Asks who holds a lock: readers, the caller as its writer, anybody.
+/// Checks who holds a lock: readers, the caller as its writer, any LWP.
 #[track_caller]
 fn expect_held(lock: &Krwlock, [read, write, any]: [bool; 3], state: &str) {
     expect(lock.read_held(), read, "rw_read_held", state);
@@ -388,7 +388,7 @@ fn expect_held(lock: &Krwlock, [read, write, any]: [bool; 3], state: &str) {
     expect(lock.lock_held(), any, "rw_lock_held", state);
 }
 
-/// Tries to enter a lock; leaves it if that succeeds.
+/// Tries to enter a lock, and exits it if that succeeds.
 #[track_caller]
 fn expect_try(lock: &Krwlock, [reader, writer]: [bool; 2], state: &str) {
     for (op, expected, what) in [
@@ -403,7 +403,7 @@ fn expect_try(lock: &Krwlock, [reader, writer]: [bool; 2], state: &str) {
     }
 }
 
-/// Has another thread run `func`, and waits for its end.
+/// Runs `func` in another thread, and waits for its end.
 fn meanwhile(lock: &Krwlock, func: fn(Arg)) {
     let options = Options {
         must_join: true,
@@ -464,11 +464,11 @@ struct Two {
 
 crate::fields!(Two { a, b });
 
-/// Two threads write one lock and want to read another, in opposite orders.
+/// Two threads hold one lock for writing and want another for reading, in opposite orders.
 pub static ABBA: Scenario = Scenario {
     name: "rwlock-abba",
-    summary: "two threads write under an rwlock each and want to read the other's",
-    about: "t1 has a as its writer and wants b; t2 has b as its writer and wants a. Neither ever goes on, and the \
+    summary: "two threads each hold an rwlock for writing and want to read the other's",
+    about: "t1 holds a for writing and wants b; t2 holds b for writing and wants a. Both wait for ever, and the \
             report names the writers. No primitive is at fault.",
     variants: &[FIXED],
     min_cpus: 1,

@@ -1,4 +1,4 @@
-//! What sema(9) promises: each unit is taken once, and nobody sleeps while there are units.
+//! Tests of sema(9): each unit is taken once, and nobody sleeps while there are units.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::sema::Sema;
@@ -9,11 +9,11 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Device;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// Slots, as units of a semaphore, and those that are in use.
+/// Slots, as units of a semaphore, and the number in use.
 struct Pool {
     slots: Sema,
     in_use: AtomicI32,
-    /// Most that were in use.
+    /// The most that were in use at a time.
     most: AtomicI32,
     /// What the device posts.
     arrived: Sema,
@@ -36,9 +36,9 @@ const SLOTS: i32 = 1;
 pub static UNITS: Scenario = Scenario {
     name: "sema-units",
     summary: "threads share a slot, and wait for units that a device posts",
-    about: "Two threads take a slot, as a unit of a semaphore, and put it back: one waits for it, the other only tries, and \
-            then waits for a tick at most. Never are more in use than there are. A third thread raises the interrupt of a \
-            device and waits for the unit that its handler posts.",
+    about: "Two threads take a slot, as a unit of a semaphore, and return it: one waits for it, the other only \
+            tries, and then waits at most a tick. There must never be more in use than exist. A third thread \
+            raises the interrupt of a device and waits for the unit that its handler posts.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -71,21 +71,21 @@ pub static UNITS: Scenario = Scenario {
         if most > SLOTS {
             broken_promise(
                 "sema-slots",
-                format_args!("{most} slots were in use at a time, and there are {SLOTS}"),
+                format_args!("{most} slots were in use at a time, but there are only {SLOTS}"),
             );
         }
         let left = pool.slots.value();
         if left != SLOTS as u32 {
             broken_promise(
                 "sema-units",
-                format_args!("all {SLOTS} slots were put back, and there are {left}"),
+                format_args!("all {SLOTS} slots were put back, but {left} are left"),
             );
         }
         let asked = kernel.config().repeat;
         if (taken, pool.arrived.value()) != (asked, 0) {
             broken_promise(
                 "sema-posted",
-                format_args!("{asked} units were posted and {taken} taken"),
+                format_args!("{asked} units were posted, but {taken} taken"),
             );
         }
         pool.slots.destroy();

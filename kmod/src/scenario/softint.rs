@@ -1,4 +1,5 @@
-//! What softint(9) promises: each schedule is followed by a run, where it was asked for, and levels mask what they mask.
+//! Tests of softint(9): each schedule is followed by a run on the right CPU, and a raised level masks the levels
+//! below.
 
 use core::ops::Range;
 
@@ -16,12 +17,13 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 const SENDERS: usize = 2;
 
-/// A handler on one CPU. What asks for it comes before it, because it is asked for: nothing else orders the words.
+/// A handler on one CPU. A request happens before its run only because it was requested: nothing else orders the
+/// words.
 struct Desk {
-    /// Schedules, counted before they are made.
+    /// Number of schedules, counted before they are made.
     requested: AtomicU32,
     runs: Plain<u32>,
-    /// The schedules that the last run found when it began.
+    /// The number of schedules that the last run saw when it started.
     found: Plain<u32>,
     inside: Plain<bool>,
 }
@@ -33,7 +35,7 @@ crate::fields!(Desk {
     inside
 });
 
-/// What a thread tells a softint, and is told that it was read before it writes again.
+/// A message from a thread to a softint. The softint confirms that it was read before the thread writes again.
 struct Letter {
     softint: Plain<Option<Softint>>,
     number: Plain<u32>,
@@ -52,7 +54,7 @@ struct Office {
     desks: [Desk; Config::MAXCPUS],
     letters: [Letter; SENDERS],
     clerk: Plain<Option<Softint>>,
-    /// What threads schedule the clerk with, and the clerk needs.
+    /// Used by threads that schedule the clerk, and by the clerk.
     mutex: Kmutex,
 }
 
@@ -77,7 +79,7 @@ impl Office {
 }
 
 impl Letter {
-    /// Sends it to a CPU, if the last one was read.
+    /// Sends it to a CPU, if the previous one was read.
     fn send(&self, cpu: usize) {
         let number = self.number.get();
         if let Some(softint) = self.softint.peek()
@@ -95,12 +97,12 @@ impl Letter {
 /// Softints that are scheduled by threads, by another level, and from another CPU.
 pub static ONCE: Scenario = Scenario {
     name: "softint-once",
-    summary: "threads on two CPUs and a softint of a higher level schedule softints: is each followed by a run?",
-    about: "A softint is scheduled by threads on both CPUs, for their own and for the other, while it runs and while it \
-            blocks, and by a softint of a higher level on top of it. At rest its last run began after the last \
-            schedule; it never ran more often than it was scheduled, nor twice at once on one CPU. The higher one is \
-            asked for by a thread, with a letter: it runs on the CPU that was meant, once for each letter, and sees \
-            what the thread wrote before.",
+    summary: "threads on two CPUs and a higher softint schedule softints: is each schedule followed by a run?",
+    about: "Threads on both CPUs schedule a softint, for their own CPU and for the other, while it runs and \
+            while it blocks; so does a softint of a higher level on top of it. At rest its last run must have \
+            begun after the last schedule; it must not run more often than it was scheduled, nor twice at once \
+            on one CPU. A thread schedules the higher softint, with a letter: it must run on the right CPU, once \
+            per letter, and see what the thread wrote before.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -115,7 +117,7 @@ pub static ONCE: Scenario = Scenario {
                 broken_promise(
                     "softint-once-lost",
                     format_args!(
-                        "a softint was scheduled {requested} times on cpu{cpu}, and {found} times when it began to run last"
+                        "a softint was scheduled {requested} times on cpu{cpu}, but only {found} times when its last run began"
                     ),
                 );
             }
@@ -126,7 +128,7 @@ pub static ONCE: Scenario = Scenario {
                 broken_promise(
                     "softint-once-lost",
                     format_args!(
-                        "thread{sender} has sent {number} letters, and its softint ran for {read}"
+                        "thread{sender} has sent {number} letters, but its softint ran for {read}"
                     ),
                 );
             }
@@ -191,7 +193,7 @@ fn schedule(index: Arg) {
     let office: &Office = shared(kernel.data());
     let cpus = kernel.cpus().len();
     for _ in 0..kernel.config().repeat {
-        // All letters go to one CPU, which may be asked for several softints at once.
+        // All letters go to one CPU, on which several softints may be requested at once.
         office.letters[index.0].send(cpus - 1);
         office.request(Some((index.0 + 1) % cpus));
         office.mutex.enter();
@@ -206,14 +208,16 @@ fn letter_comes(letter: Arg) {
     if cpu != here {
         broken_promise(
             "softint-once-cpu",
-            format_args!("a softint was scheduled on cpu{cpu}, and runs on cpu{here}"),
+            format_args!("a softint was scheduled on cpu{cpu}, but runs on cpu{here}"),
         );
     }
     let (number, read) = (letter.number.get(), letter.read.load(Relaxed));
     if number != read + 1 {
         broken_promise(
             "softint-once-unasked",
-            format_args!("a softint that was scheduled {number} times runs after {read} runs"),
+            format_args!(
+                "a softint that was scheduled {number} times runs again after {read} runs"
+            ),
         );
     }
     letter.read.store(number, Release);
@@ -227,7 +231,7 @@ fn clerk_runs(office: Arg) {
     if desk.inside.replace(true) {
         broken_promise(
             "softint-once-overlap",
-            format_args!("a softint begins on cpu{cpu}, and has not ended there"),
+            format_args!("a softint begins on cpu{cpu} before its previous run there has ended"),
         );
     }
     let (requested, runs) = (desk.requested.load(Relaxed), desk.runs.get());
@@ -235,7 +239,7 @@ fn clerk_runs(office: Arg) {
         broken_promise(
             "softint-once-unasked",
             format_args!(
-                "a softint that was scheduled {requested} times on cpu{cpu} runs after {runs} runs"
+                "a softint that was scheduled {requested} times on cpu{cpu} runs again after {runs} runs"
             ),
         );
     }
@@ -249,19 +253,19 @@ fn clerk_runs(office: Arg) {
 /// The handlers of [`LEVELS_MASK`]: their levels, and whether they need the mutex.
 const HANDLERS: [(usize, bool); 5] = [(0, true), (1, false), (2, true), (2, false), (3, false)];
 
-/// What a handler of a level does.
+/// The state of a handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Idle,
     Runs,
-    /// It may be blocked: then what is below may run.
+    /// It may be blocked: then lower levels may run.
     Enters,
 }
 
-/// A level on a CPU, which alone touches it.
+/// A level on a CPU. Only that CPU accesses it.
 struct Floor {
     state: Plain<State>,
-    /// Grows whenever a handler goes on.
+    /// Grows whenever a handler makes progress.
     steps: Plain<u32>,
 }
 
@@ -269,7 +273,7 @@ crate::fields!(Floor { state, steps });
 
 struct Tower {
     floors: [[Floor; LEVELS.len()]; Config::MAXCPUS],
-    /// Which handlers were scheduled on each CPU and have not begun since, a bit each.
+    /// The handlers that were scheduled on each CPU and have not started since, one bit each.
     asked: [AtomicU32; Config::MAXCPUS],
     mutex: Kmutex,
     softints: [Plain<Option<Softint>>; HANDLERS.len()],
@@ -296,7 +300,7 @@ impl Tower {
         synch::kpreempt_enable();
     }
 
-    /// With a level raised nothing of it, nor of those below, runs here.
+    /// While a level is raised, neither it nor a lower one runs here.
     fn mask(&self, level: usize) {
         let s = spl::splraise(LEVELS[level]);
         let cpu = curcpu().index();
@@ -325,12 +329,13 @@ impl Tower {
 /// Softints of all levels, on top of each other.
 pub static LEVELS_MASK: Scenario = Scenario {
     name: "softint-levels",
-    summary: "softints of all levels come on top of threads and of each other, and some block",
-    about: "Two threads schedule handlers of all levels, two of them of one: on another CPU, with a mutex that some handlers \
-            want, and on their own, with a level raised; a handler that had to have it schedules one below. Handlers of \
-            one level do not overlap on a CPU, even if one blocks; one of a lower level begins on top of a higher one \
-            only where that one may be blocked; and while a thread has a level raised nothing of that level or below \
-            goes on there. None that was scheduled is forgotten.",
+    summary: "softints of all levels run on top of threads and of each other, and some block",
+    about: "Two threads schedule handlers of all levels, two of them of one level: on another CPU, with a mutex \
+            that some handlers need, and on their own, with a level raised. A handler that had to wait for the \
+            mutex schedules a lower one. Handlers of one level must not overlap on a CPU, even if one blocks. \
+            One of a lower level may begin on top of a higher one only where that one may be blocked. While a \
+            thread has a level raised, nothing of that level or below may run there. Every scheduled handler \
+            must run.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -370,7 +375,7 @@ pub static LEVELS_MASK: Scenario = Scenario {
                 broken_promise(
                     "softint-levels-lost",
                     format_args!(
-                        "softint {} of {} was scheduled on cpu{cpu}, and has not begun since",
+                        "softint {} of {} was scheduled on cpu{cpu}, but has not run since",
                         asked.trailing_zeros(),
                         HANDLERS.len()
                     ),
@@ -384,7 +389,7 @@ pub static LEVELS_MASK: Scenario = Scenario {
     },
 };
 
-/// Masks the level in `level` on the thread's own CPU, and lets others come on other CPUs.
+/// Masks the level in `level` on the thread's own CPU, and schedules others on other CPUs.
 fn climb(level: Arg) {
     let kernel = curlwp().kernel();
     let tower: &Tower = shared(kernel.data());
@@ -428,7 +433,7 @@ fn step(index: Arg) {
         goes_on(State::Enters);
         tower.mutex.enter();
         goes_on(State::Runs);
-        // One that is below, which is not to begin before this one has ended.
+        // A lower one, which must not start before this one has ended.
         tower.schedule(index.0.saturating_sub(1)..index.0, None);
         tower.mutex.exit();
     } else {

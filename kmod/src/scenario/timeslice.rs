@@ -1,4 +1,4 @@
-//! What the scheduler promises: nobody keeps a CPU for ever from others of the same priority.
+//! Test of the scheduler: no LWP keeps a CPU for ever from others of the same priority.
 
 use crate::kern::lwp::{Arg, curlwp};
 use crate::mem::{self, AcqRel, Acquire, AtomicU32};
@@ -10,9 +10,10 @@ const ACTORS: u32 = 3;
 /// Threads that never sleep take turns.
 pub static SCENARIO: Scenario = Scenario {
     name: "timeslice",
-    summary: "threads that never sleep wait for each other on one CPU: does each get it?",
-    about: "Three threads of the same priority meet again and again: each counts itself and spins until all have come. On one \
-            CPU nobody goes on unless the clock takes the CPU away from who spins, and gives it to each in turn.",
+    summary: "threads that never sleep wait for each other on one CPU: does each get its turn?",
+    about: "Three threads of the same priority meet repeatedly: each counts itself and spins until all have \
+            come. On one CPU this ends only if the clock takes the CPU from the spinning thread and gives it to \
+            each in turn.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 1,

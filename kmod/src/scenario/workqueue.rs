@@ -1,4 +1,4 @@
-//! What workqueue(9) promises: each work is done once, in order; and a wait returns when it is done.
+//! Tests of workqueue(9): each work is done once and in order, and a wait returns when it is done.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
@@ -14,7 +14,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
-/// The queue of a scenario, and its actors that have not come to their end. The last of them destroys it.
+/// The queue of a scenario, and the number of actors that have not finished. The last one destroys the queue.
 struct Shared {
     queue: Plain<Option<&'static Workqueue>>,
     actors: AtomicU32,
@@ -61,7 +61,7 @@ impl Shared {
         }
     }
 
-    /// An actor has come to its end. The last one runs `end`, and destroys the queue when all work is done.
+    /// An actor has finished. The last one runs `end`, and destroys the queue when all work is done.
     fn leave(&self, end: impl FnOnce()) {
         if self.actors.fetch_sub(1, AcqRel) == 1 {
             end();
@@ -70,17 +70,17 @@ impl Shared {
     }
 }
 
-/// Those that send work: two threads, and a softint.
+/// The senders of work: two threads and a softint.
 const SENDERS: usize = 3;
 const SOFTINT_SENDER: usize = 2;
-/// How often the work that enqueues itself is to be done.
+/// How often the work that enqueues itself must be done.
 const AGAIN: u32 = 3;
 
 struct Once {
     shared: Shared,
-    /// Works that each has sent: its own.
+    /// Number of works that each sender has sent. Written by that sender.
     sent: [Plain<u32>; SENDERS],
-    /// Works of each that were done: the worker's own.
+    /// Number of works of each sender that were done. Written by the worker.
     done: [Plain<u32>; SENDERS],
     softint: Handler,
     /// A work that enqueues itself until it was done [`AGAIN`] times.
@@ -104,7 +104,7 @@ crate::fields!(Once {
     closed
 });
 
-/// What a work of the scenario is about: its sender and its number. [`AGAIN_ARG`] is the one that comes again.
+/// The argument of a work: its sender and its number. [`AGAIN_ARG`] is the work that enqueues itself.
 const fn order(sender: usize, number: u32) -> Arg {
     Arg(sender << 32 | number as usize)
 }
@@ -114,10 +114,10 @@ const AGAIN_ARG: Arg = Arg(usize::MAX);
 /// Every work is done once, in the order in which it was sent.
 pub static ONCE: Scenario = Scenario {
     name: "workqueue-once",
-    summary: "two threads and a softint send work: is all of it done, once, and in order?",
-    about: "Threads and a softint enqueue numbered works, which the function frees; one more work enqueues itself \
-            again, and waits for itself, which must not block. The function sees the numbers of each sender one after \
-            another, from the first to the last that was sent before the queue was destroyed.",
+    summary: "two threads and a softint enqueue works: is each done once, and in order?",
+    about: "Threads and a softint enqueue numbered works, which the function frees. One more work enqueues \
+            itself again, and waits for itself, which must not block. The function must see the numbers of each \
+            sender in order, from the first to the last that was enqueued before the queue was destroyed.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -159,7 +159,7 @@ pub static ONCE: Scenario = Scenario {
                 broken_promise(
                     "workqueue-once",
                     format_args!(
-                        "{sent} works of a sender were enqueued, and {done} were done before the queue was gone"
+                        "{sent} works of a sender were enqueued, but {done} were done before the queue was destroyed"
                     ),
                 );
             }
@@ -248,7 +248,7 @@ fn do_once(work: &'static Work, _: Arg) {
 
 fn do_again(once: &'static Once) {
     let queue = once.shared.queue();
-    // It runs, and so does the worker that would have to end it: this does not wait.
+    // It runs now, and so does its worker, so this does not wait.
     queue.wait(&once.again);
     let rounds = once.rounds.get() + 1;
     once.rounds.set(rounds);
@@ -266,9 +266,9 @@ fn do_again(once: &'static Once) {
 pub static WAIT: Scenario = Scenario {
     name: "workqueue-wait",
     summary: "two threads wait for their works and free them, among works that free themselves",
-    about: "Each thread enqueues a work that its function frees, and one that it waits for and then frees, with what \
-            it is about; on workers of different CPUs. If a wait returned early the function would touch freed \
-            memory; if it looked at works that have been done, it would itself.",
+    about: "On workers of different CPUs, each thread enqueues a work that its function frees, and one that it \
+            waits for and then frees with its data. If a wait returned early the function would access freed \
+            memory; if it accessed works that have been done, the wait would.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -329,7 +329,7 @@ fn enqueue_and_wait(queue: &'static Workqueue, ci: &'static Cpu) {
             broken_promise(
                 "workqueue-wait",
                 format_args!(
-                    "workqueue_wait returned to {}, and the function of the work has come to step {word} of 2",
+                    "workqueue_wait returned to {}, but the function of the work is at step {word} of 2",
                     curlwp().name()
                 ),
             );

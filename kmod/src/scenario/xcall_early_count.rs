@@ -15,16 +15,16 @@ use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, promise, share};
 pub static SCENARIO: Scenario = Scenario {
     name: "xcall-early-count",
     summary: "two cross calls at once: does xc_wait return before the function has run?",
-    about: "Two threads broadcast a function to all CPUs and wait for it, each with arguments of its own that it \
-            frees when the wait returns. xcall(9) takes one request at a time; if it lets the second in before the \
-            functions of the first have returned, the second's completions are counted for the first. On one CPU, \
-            where functions return in the order of the requests, they take a lock that another thread sleeps with: a \
-            call can be counted early there only while its function waits.",
+    about: "Two threads broadcast a function to all CPUs and wait for it, each with its own arguments, which it \
+            frees when the wait returns. xcall(9) accepts one request at a time; if it accepts the second before \
+            the functions of the first have returned, completions of the second are counted for the first. On \
+            one CPU, where functions return in the order of the requests, they take a lock that another thread \
+            holds while it sleeps: there a call can be counted early only while its function waits.",
     variants: &[
         FIXED,
         Variant {
             name: "historical",
-            summary: "xc_tailp, counted at pick-up, lets the next request in (subr_xcall.c 1.18)",
+            summary: "xc_tailp, counted at pick-up, admits the next request too early (subr_xcall.c 1.18)",
             history: History::NONE.with(Bug::XcallTailp),
             xcall: None,
             net_mpsafe: None,
@@ -33,7 +33,7 @@ pub static SCENARIO: Scenario = Scenario {
         },
         Variant {
             name: "as-told",
-            summary: "xc_donep is counted before the function runs (the talk)",
+            summary: "xc_donep is counted before the function runs (as the talk tells it)",
             history: History::NONE.with(Bug::XcallDonep),
             xcall: None,
             net_mpsafe: None,
@@ -50,7 +50,7 @@ pub static SCENARIO: Scenario = Scenario {
     teardown,
 };
 
-/// What the functions of the calls take before they return, where there is one CPU.
+/// A lock that the functions of the calls take before they return, if there is one CPU.
 struct Behind {
     lock: Kmutex,
 }

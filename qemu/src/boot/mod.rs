@@ -1,11 +1,10 @@
-//! What the boot loader hands over, whichever loader it was.
+//! The information from the boot loader, whichever loader it was.
 //!
 //! # Overview
 //!
-//! The image carries two invitations: a multiboot2 header (GRUB) and a PVH note (QEMU's
-//! `-kernel`). Each loader leaves a description of the machine in memory in a format of its own;
-//! [`read`] turns either into one [`BootInfo`]. The assembly of this folder takes the processors
-//! from there to long mode.
+//! The image has two entry headers: a multiboot2 header (GRUB) and a PVH note (QEMU's `-kernel`). Each loader leaves
+//! a description of the machine in memory in its own format; [`read`] turns either into one [`BootInfo`]. The
+//! assembly of this folder takes the processors from there to long mode.
 //!
 //! # Contexts
 //!
@@ -23,7 +22,7 @@ global_asm!(
     ap_start = sym crate::cpu::smp::ap_start,
 );
 
-/// Most areas of memory that are remembered; a PC has about ten.
+/// Maximum number of memory areas; a PC has about ten.
 const MAX_AREAS: usize = 32;
 
 /// A list of address ranges that needs no heap.
@@ -40,7 +39,7 @@ impl Areas {
         }
     }
 
-    /// Adds a range; empty ones, and those beyond the list's end, are left out.
+    /// Adds a range. Empty ranges, and those that do not fit, are left out.
     fn push(&mut self, area: Range<usize>) {
         if area.start < area.end && self.len < MAX_AREAS {
             self.list[self.len] = (area.start, area.end);
@@ -54,17 +53,17 @@ impl Areas {
     }
 }
 
-/// Longest command line that is read, in bytes.
+/// Maximum length of the command line, in bytes.
 const LINE_BYTES: usize = 1024;
 
-/// The kernel command line, copied from where the loader left it.
+/// The kernel command line, copied from the loader's memory.
 pub(crate) struct CommandLine {
     bytes: [u8; LINE_BYTES],
     len: usize,
 }
 
 impl CommandLine {
-    /// Copies `text`. Panics if it is too long: half a command line is another one.
+    /// Copies `text`. Panics if it is too long, because a truncated command line would mean something else.
     fn copy(text: &str) -> Self {
         assert!(
             text.len() <= LINE_BYTES,
@@ -84,11 +83,11 @@ impl CommandLine {
     }
 }
 
-/// What the kernel learns from its boot loader.
+/// The information from the boot loader.
 pub(crate) struct BootInfo {
     /// Memory that the firmware says is usable.
     pub(crate) usable: Areas,
-    /// Parts of it that hold something: modules and the loader's own structures.
+    /// Parts of it that are in use: modules and the loader's own structures.
     pub(crate) taken: Areas,
     /// The kernel command line.
     pub(crate) command_line: CommandLine,
@@ -96,13 +95,13 @@ pub(crate) struct BootInfo {
     pub(crate) rsdp: Option<usize>,
     /// The first module: the kernel's own debugging information, as an ELF file.
     pub(crate) debug_module: Option<&'static [u8]>,
-    /// Who loaded the kernel, for the first line.
+    /// The loader, for the first line of output.
     pub(crate) protocol: &'static str,
 }
 
 /// Reads the boot information at physical address `info`, of the kind that `magic` names.
 ///
-/// Panics if no loader that is known left it.
+/// Panics if the loader is unknown.
 pub(crate) fn read(magic: u32, info: usize) -> BootInfo {
     match magic {
         multiboot2::MAGIC => multiboot::read(info),

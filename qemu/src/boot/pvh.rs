@@ -4,10 +4,10 @@ use core::ffi::CStr;
 
 use super::{Areas, BootInfo, CommandLine, bytes};
 
-/// First word of the structure, and what the entry passes in place of a loader's magic.
+/// First word of the structure, which the entry also passes in place of a loader's magic.
 pub(super) const MAGIC: u32 = 0x336e_c578;
 
-/// `E820_RAM`: the type of memory that is usable.
+/// `E820_RAM`: the type of usable memory.
 const RAM: u32 = 1;
 
 #[repr(C)]
@@ -57,7 +57,7 @@ unsafe fn array<T: Copy>(start: u64, count: u32) -> &'static [T] {
     unsafe { core::slice::from_raw_parts(start, count as usize) }
 }
 
-/// Reads the structure at physical address `info`. Its parts all lie below 1 MiB, which the heap leaves alone.
+/// Reads the structure at physical address `info`. All of its parts are below 1 MiB, which the heap does not use.
 pub(super) fn read(info: usize) -> BootInfo {
     // SAFETY: the entry of PVH says that the structure is at this address.
     let start = unsafe { array::<StartInfo>(info as u64, 1) }[0];

@@ -2,12 +2,12 @@
 //!
 //! # Overview
 //!
-//! The difference of two readings of the cycle counter ([`counter`](crate::counter)) is the number of instructions between them, the second
-//! reading included. What a pair of readings counts with nothing in between is subtracted, and so is the loop around the
-//! operation.
+//! The difference of two readings of the cycle counter ([`counter`](crate::counter)) is the number of instructions
+//! between them, including the second reading. The cost of two readings with nothing in between is subtracted, and so
+//! is the loop around the operation.
 //!
-//! With several CPUs QEMU runs one at a time, and there is one clock: a difference counts what *all* CPUs executed
-//! in between. A CPU that waits for an interrupt executes nothing.
+//! With several CPUs QEMU runs one at a time, with one clock: a difference counts what *all* CPUs executed in
+//! between. A CPU that waits for an interrupt executes nothing.
 //!
 //! # Contexts
 //!
@@ -24,12 +24,12 @@ const PAIRS: u32 = 10_000;
 const LOOPS: usize = 5;
 /// How many operations [`single`] counts.
 const SINGLES: usize = 101;
-/// How many go before them uncounted.
+/// How many uncounted operations come first.
 const WARM_UP: usize = 10;
 
 /// The number of instructions so far.
 ///
-/// Not `nomem`: what is measured stays between its two readings.
+/// Not `nomem`: the measured code must stay between its two readings.
 #[inline(always)]
 fn instructions() -> u64 {
     let (high, low): (u64, u64);
@@ -42,7 +42,7 @@ fn instructions() -> u64 {
 
 /// A cost per operation.
 pub(crate) enum Cost {
-    /// Of the cheapest and the dearest loop, in instructions per [`PAIRS`] operations.
+    /// Of the loops with the lowest and the highest cost, in instructions per [`PAIRS`] operations.
     Averages(u64, u64),
     /// Of the median operation, in instructions.
     Median(u64),
@@ -58,7 +58,7 @@ impl fmt::Display for Cost {
     }
 }
 
-/// A sum over [`PAIRS`] operations as their average, with two digits behind the point unless they are 0.
+/// A sum over [`PAIRS`] operations as their average, with two decimals unless they are 0.
 struct Average(u64);
 
 impl fmt::Display for Average {
@@ -74,8 +74,8 @@ impl fmt::Display for Average {
 
 /// Counts loops of [`PAIRS`] operations, with interrupts off.
 ///
-/// The operation is inlined into a loop of its own. What does not change from one round to the next, as the address
-/// of a lock, may be in a register before it begins.
+/// The operation is inlined into its own loop. Values that do not change from one iteration to the next, such as the
+/// address of a lock, may be in a register before it begins.
 pub(crate) fn pairs(mut operation: impl FnMut()) -> Cost {
     let mut loops = [0; LOOPS];
     without_interrupts(|| {
@@ -100,10 +100,10 @@ fn count_loop(operation: &mut impl FnMut()) -> u64 {
     instructions() - start
 }
 
-/// Counts operations one by one, with interrupts on, as other CPUs have a part in them. What each operation is done
-/// to is made before it, and ended after it, uncounted.
+/// Counts operations one by one, with interrupts on, because other CPUs take part in them. The object of each
+/// operation is created before it and destroyed after it, uncounted.
 ///
-/// A tick of the clock that falls into one of them does not move the median.
+/// A tick of the clock during one of them does not change the median.
 pub(crate) fn single<T>(
     mut begin: impl FnMut() -> T,
     mut operation: impl FnMut(&T),
@@ -128,7 +128,7 @@ pub(crate) fn single<T>(
     Cost::Median(counted[SINGLES / 2])
 }
 
-/// What [`single`] counts of an operation that is none.
+/// What [`single`] counts for an empty operation.
 fn empty() -> u64 {
     let mut nothing = |(): &()| {};
     let operation: &mut dyn FnMut(&()) = core::hint::black_box(&mut nothing);

@@ -1,7 +1,7 @@
-//! That the cycle counter counts instructions.
+//! Checks that the cycle counter counts instructions.
 //!
-//! Under `-icount shift=0` QEMU's clock advances by one nanosecond an instruction, and the cycle counter is that clock.
-//! [`check`] refuses a machine whose counter does not count like that.
+//! Under `-icount shift=0` QEMU's clock advances by one nanosecond per instruction, and the cycle counter is that
+//! clock. [`check`] refuses a machine whose counter does not count like that.
 //!
 //! # Contexts
 //!
@@ -9,7 +9,7 @@
 
 use core::arch::asm;
 
-/// Stops the kernel unless the counter counts instructions, one by one.
+/// Stops the kernel unless the counter counts instructions exactly.
 pub(crate) fn check() {
     const ROUNDS: u64 = 1000;
     let (first, second): (u64, u64);

@@ -1,20 +1,21 @@
-//! Another cost kernel: what an ICMP echo costs, by stage, from the queue of the interface to the other host.
+//! A second cost kernel: the cost of an ICMP echo, by stage, from the queue of the interface to the other host.
 //!
 //! # Overview
 //!
-//! A kernel of one scenario, `echo`, built and booted as the cost kernel of the primitives is, and not linked with it: where
-//! the network stack calls a primitive, too, the compiler does not inline it any more. The echoes are those of the scenario
-//! `net-steady`, over a wire inside of the kernel, so that no device is counted. On the way are marks
-//! ([`kmod::net::stages`]); the instructions from one to the next are a stage, without those of the marks themselves. The
-//! median of each stage is told: the tick of the clock falls into none.
+//! This kernel has one scenario, `echo`. It is built and booted like the cost kernel of the primitives, but not
+//! linked with it: where the network stack also calls a primitive, the compiler would no longer inline it. The echoes
+//! are those of the scenario `net-steady`, over a wire inside the kernel, so that no device is counted. The path has
+//! marks ([`kmod::net::stages`]); the instructions between two marks are a stage, without those of the marks
+//! themselves. The median of each stage is printed: the clock tick affects none of them.
 //!
 //! # Output
 //!
-//! One line a row, with tabs between the fields, on the console: `cost`, `stage`, `whole` or `steady`, the name, the value.
+//! One line per row on the console, with tabs between the fields: `cost`, `stage`, `whole` or `steady`, the name, the
+//! value.
 //!
 //! # Contexts
 //!
-//! One thread on one CPU. The softints run on top of it: when the request has been sent the reply is there.
+//! One thread on one CPU. The softints run on top of it: when the request has been sent, the reply has arrived.
 
 #![cfg_attr(panic = "abort", no_std, no_main)]
 

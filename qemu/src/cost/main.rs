@@ -1,15 +1,15 @@
-//! The cost kernel: what the primitives cost in instructions, and their peers beside them.
+//! The cost kernel: the cost of the primitives in instructions, compared with their peers.
 //!
 //! # Overview
 //!
-//! A kernel of one scenario, `cost`, that measures every row of [`rows`] once and prints what it found. It is built
-//! for speed (no points, no contracts, no historical variants) and booted with a clock that counts instructions
-//! ([`count`]): `scripts/cost` does both, once for each number of CPUs, and makes the tables.
+//! This kernel has one scenario, `cost`, which measures every row of [`rows`] once and prints the results. It is
+//! built for speed (no points, no contracts, no historical variants) and booted with a clock that counts instructions
+//! ([`count`]). `scripts/cost` does both, once for each number of CPUs, and makes the tables.
 //!
 //! # Output
 //!
-//! One line a row, with tabs between the fields, on the console: `cost`, the group, the name, the cost. TAP, as of
-//! any scenario, stands around them.
+//! One line per row on the console, with tabs between the fields: `cost`, the group, the name, the cost. As with any
+//! scenario, TAP surrounds them.
 
 #![cfg_attr(panic = "abort", no_std, no_main)]
 

@@ -1,6 +1,6 @@
-//! What is measured: a row each.
+//! The measurements, one per row.
 //!
-//! The object of a measurement goes through a `black_box`, so that the compiler knows nothing of it but its type.
+//! The object of a measurement goes through a `black_box`, so that the compiler knows only its type.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -21,13 +21,13 @@ use kmod::kern::xcall::{self, Priority};
 
 use crate::count::{Cost, pairs, single};
 
-/// Which table a row belongs to.
+/// The table of a row.
 pub(crate) enum Group {
-    /// What a reader, or the holder of a lock, executes: one CPU, nobody else wants it.
+    /// What a reader, or the holder of a lock, executes: one CPU, no contention.
     Read,
-    /// The same of a peer.
+    /// The same for a peer.
     Peer,
-    /// What waits for every CPU.
+    /// Operations that wait for every CPU.
     Write,
 }
 
@@ -128,7 +128,7 @@ pub(crate) static ROWS: &[Row] = &[
         let lock = black_box(&lock);
         pairs(|| drop(lock.lock()))
     }),
-    // A thread that is preempted with the lock keeps who preempts it spinning.
+    // If a thread is preempted with the lock, the thread that preempts it keeps spinning.
     peer("spin::Mutex: lock, unlock, preemption off", || {
         let lock = spin::mutex::SpinMutex::<u64>::new(0);
         let lock = black_box(&lock);
@@ -234,7 +234,7 @@ fn target_destroy() -> Cost {
     cost
 }
 
-/// A counter, with what its drain waits with.
+/// A counter, and what its drain waits with.
 struct Counter {
     count: Localcount,
     cv: Kcondvar,

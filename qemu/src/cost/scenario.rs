@@ -9,7 +9,7 @@ use kmod::scenario::{FIXED, Kind, Scenario, actor_options, actor_with};
 use crate::counter;
 use crate::rows::ROWS;
 
-/// Measures what the primitives cost.
+/// Measures the cost of the primitives.
 pub(crate) static COST: Scenario = Scenario {
     name: "cost",
     summary: "what the primitives cost in instructions, and their peers beside them",

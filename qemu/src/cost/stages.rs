@@ -1,4 +1,4 @@
-//! The scenario: echo after echo, and what is between the marks that they come by.
+//! The scenario: repeated echoes, measured between the marks on their path.
 
 use kmod::kern::kmem;
 use kmod::kern::kthread::Options;
@@ -12,7 +12,7 @@ use rumplab_kernel::stages::{NOTES, take};
 
 use crate::counter;
 
-/// Measures what an echo costs.
+/// Measures the cost of an echo.
 pub(crate) static ECHO: Scenario = Scenario {
     name: "echo",
     summary: "what an ICMP echo costs in instructions, by stage, and how many allocations",
@@ -27,8 +27,8 @@ pub(crate) static ECHO: Scenario = Scenario {
     teardown: steady::teardown,
 };
 
-/// The marks that an echo comes by, from the request on the wire to the reply at the other host, and what is done between
-/// each and the next.
+/// The marks on the path of an echo, from the request on the wire to the reply at the other host, and what is done
+/// between each and the next.
 const WAY: &[(Stage, &str)] = &[
     (
         Stage::Queued,
@@ -60,7 +60,7 @@ const WAY: &[(Stage, &str)] = &[
     (Stage::Delivered, ""),
 ];
 
-/// Echoes that are counted, those before, and those during which nothing may be allocated.
+/// Number of echoes that are counted, that come before, and during which nothing may be allocated.
 const COUNTED: usize = 101;
 const WARM_UP: u16 = 200;
 const STEADY: u16 = 10_000;
@@ -116,7 +116,7 @@ fn row(group: &str, name: &str, value: u64) {
     machine::console(format_args!("cost\t{group}\t{name}\t{value}\n"));
 }
 
-/// Instructions that a mark adds to the stage that it ends, and to the one that it begins.
+/// Instructions that a mark adds to the stage before it, and to the one after it.
 fn mark() -> u64 {
     take(|_, _| {});
     reached(Stage::Done);
@@ -130,9 +130,9 @@ fn mark() -> u64 {
     times[1] - times[0]
 }
 
-/// What the stages of the last echo cost.
+/// The costs of the last echo's stages.
 ///
-/// Panics if it did not come by the marks of [`WAY`].
+/// Panics if it did not pass the marks of [`WAY`].
 fn stages(mark: u64) -> [u64; WAY.len() - 1] {
     let mut notes = [(0, 0); NOTES];
     let mut count = 0;
@@ -140,7 +140,7 @@ fn stages(mark: u64) -> [u64; WAY.len() - 1] {
         notes[count] = (stage, cycles);
         count += 1;
     });
-    // The request is given to the wire first, and at the very end that driver returns.
+    // The request is put on the wire first, and that driver returns at the very end.
     let way = notes[..count].get(1..=WAY.len()).unwrap_or_default();
     let fits = way
         .iter()

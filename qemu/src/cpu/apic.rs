@@ -1,8 +1,8 @@
-//! The local APIC of each CPU: its timer, and the interrupts that CPUs send each other.
+//! The local APIC of each CPU: its timer, and inter-processor interrupts.
 //!
 //! # Contexts
 //!
-//! Any, on the CPU whose APIC is meant; the registers of every CPU's own lie at the same address.
+//! Any, on the CPU whose APIC is meant; each CPU's own registers are at the same address.
 //!
 //! # Sources
 //!
@@ -38,7 +38,7 @@ const PERIODIC: u32 = 1 << 17;
 const DIVIDE_BY_16: u32 = 0b0011;
 const DELIVERY_PENDING: u32 = 1 << 12;
 
-/// What an interrupt command asks of the other CPU.
+/// The request of an interrupt command.
 #[derive(Clone, Copy)]
 enum Command {
     Fixed(u8),
@@ -60,7 +60,7 @@ impl Command {
     }
 }
 
-/// Physical address of the registers, where every CPU has them after a reset.
+/// Physical address of the registers on every CPU after a reset.
 const BASE: usize = 0xfee0_0000;
 
 fn register(register: Register) -> *mut u32 {
@@ -77,7 +77,7 @@ fn write(to: Register, value: u32) {
     unsafe { register(to).write_volatile(value) }
 }
 
-/// Makes the APIC of this CPU ready: everything accepted, the timer still.
+/// Initializes the APIC of this CPU: every interrupt accepted, the timer stopped.
 pub(crate) fn init() {
     write(Register::Spurious, ENABLE | u32::from(SPURIOUS_VECTOR));
     write(Register::TaskPriority, 0);
@@ -93,18 +93,18 @@ pub(crate) fn id() -> u32 {
     read(Register::Id) >> 24
 }
 
-/// Says that the interrupt which is being taken may be followed by the next.
+/// Ends the current interrupt, so that the next can come.
 pub(crate) fn end_of_interrupt() {
     write(Register::EndOfInterrupt, 0);
 }
 
-/// What this APIC complains of, as a set of bits.
+/// The errors of this APIC, as a set of bits.
 pub(crate) fn error_status() -> u32 {
     write(Register::ErrorStatus, 0);
     read(Register::ErrorStatus)
 }
 
-/// Lets the timer run down from its highest value without interrupting, to be measured.
+/// Runs the timer down from its highest value without interrupts, for measurements.
 pub(crate) fn timer_run_free() {
     write(Register::TimerDivide, DIVIDE_BY_16);
     write(Register::Timer, MASKED);
@@ -116,14 +116,14 @@ pub(crate) fn timer_elapsed() -> u32 {
     u32::MAX - read(Register::TimerCurrent)
 }
 
-/// Lets the timer interrupt every `period` of its counts.
+/// Starts the timer, with an interrupt every `period` counts.
 pub(crate) fn timer_start(period: u32) {
     write(Register::TimerDivide, DIVIDE_BY_16);
     write(Register::Timer, PERIODIC | u32::from(CLOCK_VECTOR));
     write(Register::TimerInitial, period);
 }
 
-/// Sends `command`. It is two registers: an interrupt between them could send one of its own.
+/// Sends `command`. It takes two registers: an interrupt in between could send another command.
 fn send(apic_id: u32, command: Command) {
     let _off = InterruptsOff::new();
     while read(Register::CommandLow) & DELIVERY_PENDING != 0 {
@@ -133,7 +133,7 @@ fn send(apic_id: u32, command: Command) {
     write(Register::CommandLow, command.bits());
 }
 
-/// Interrupts the CPU with this APIC, which may be the caller's own.
+/// Interrupts the CPU with this APIC, which may be the caller's.
 pub(crate) fn send_ipi(apic_id: u32) {
     send(apic_id, Command::Fixed(IPI_VECTOR));
 }
@@ -143,7 +143,7 @@ pub(crate) fn send_nmi(apic_id: u32) {
     send(apic_id, Command::Nmi);
 }
 
-/// Puts the CPU with this APIC into the state after a reset, where it waits for [`send_startup`].
+/// Resets the CPU with this APIC; it then waits for [`send_startup`].
 pub(crate) fn send_init(apic_id: u32) {
     send(apic_id, Command::Init);
 }

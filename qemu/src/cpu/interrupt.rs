@@ -1,11 +1,11 @@
-//! How the processor is entered: interrupts, exceptions, the request to stop.
+//! The entries of the processor: interrupts, exceptions, the request to stop.
 //!
 //! # Overview
 //!
-//! *Interrupts* (clock, IPI, network cards) nest, and whoever is interrupted may be preempted: the kernel may switch
-//! contexts inside the handler. So nothing of an interrupt may stay on a stack that belongs to the CPU.
-//! A vector enters on the CPU's entry stack, copies the processor's frame to the interrupted stack, below its
-//! red zone, and goes on there:
+//! *Interrupts* (clock, IPI, network cards) nest, and the interrupted LWP may be preempted: the kernel may switch
+//! contexts inside the handler. So nothing of an interrupt may stay on a stack that belongs to the CPU. A vector
+//! enters on the CPU's entry stack, copies the processor's frame to the interrupted stack, below its red zone, and
+//! continues there:
 //!
 //! ```text
 //!     interrupted rsp ->  | …               |
@@ -21,15 +21,15 @@
 //!                         | the handler     |
 //! ```
 //!
-//! The entry stack is free again before interrupts are enabled. The frame stays on the interrupted stack
-//! until somebody switches back to it, on whichever CPU.
+//! The entry stack is free again before interrupts are enabled. The frame stays on the interrupted stack until
+//! another LWP switches back to it, on whichever CPU.
 //!
-//! *Exceptions*, and the software interrupt with which a report begins, stay on their entry stack: they do
-//! not come back. The *request to stop* (NMI) notes where the CPU was, and stays.
+//! *Exceptions*, and the software interrupt with which a report begins, stay on their entry stack, because they do
+//! not return. The *request to stop* (NMI) records where the CPU was, and stays.
 //!
 //! # Invariants
 //!
-//! The kernel is entered with interrupts off and turns them on when it has raised its level.
+//! The kernel is entered with interrupts off and enables them when it has raised its level.
 
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
@@ -49,7 +49,7 @@ pub(crate) const IPI_VECTOR: u8 = 0xe1;
 pub(crate) const NET_VECTOR: u8 = 0xd0;
 /// Vector of the local APIC's own errors.
 pub(crate) const ERROR_VECTOR: u8 = 0xe2;
-/// Vector that a local APIC uses when an interrupt went away again.
+/// Vector that a local APIC uses when an interrupt was withdrawn.
 pub(crate) const SPURIOUS_VECTOR: u8 = 0xff;
 /// The software interrupt with which a report begins.
 pub(crate) const REPORT_VECTOR: u8 = 0x30;
@@ -117,7 +117,7 @@ unsafe extern "C" {
     safe static interrupt_entry_end: u8;
 }
 
-/// Whether `pc` lies in the entry of an interrupt: its caller in a backtrace was interrupted, not called.
+/// Whether `pc` is in the entry of an interrupt: then its caller in a backtrace was interrupted and made no call.
 pub(crate) fn is_entry(pc: u64) -> bool {
     let start = (&raw const interrupt_entry_start).addr() as u64;
     let end = (&raw const interrupt_entry_end).addr() as u64;
@@ -147,8 +147,8 @@ extern "C" fn with_code<const VECTOR: u32>() {
     )
 }
 
-/// Completes the [`TrapFrame`]: five words of the processor's, two of the stub's, fifteen here. The entry stack
-/// was aligned to 16, and 22 words keep it so.
+/// Completes the [`TrapFrame`]: five words of the processor, two of the stub, fifteen here. The entry stack was
+/// aligned to 16, and 22 words keep it so.
 #[unsafe(naked)]
 extern "C" fn trap_entry() {
     naked_asm!(
@@ -182,7 +182,7 @@ extern "C" fn trap(frame: &TrapFrame) -> ! {
     report::trapped(frame)
 }
 
-/// Defines the entry of an interrupt: see the module's picture.
+/// Defines the entry of an interrupt: see the drawing in the module's header.
 macro_rules! interrupt_entry {
     ($(#[$doc:meta])* $name:ident => $handler:path) => {
         $(#[$doc])*
@@ -190,7 +190,7 @@ macro_rules! interrupt_entry {
         #[unsafe(link_section = ".text.interrupt_entry")]
         extern "C" fn $name() {
             naked_asm!(
-                // On the entry stack: rip, cs, rflags, rsp, ss lie above what is pushed here.
+                // On the entry stack: rip, cs, rflags, rsp and ss are above what is pushed here.
                 "push rax",
                 "push rcx",
                 "mov rax, [rsp + 40]",
@@ -226,7 +226,8 @@ macro_rules! interrupt_entry {
                 "fxsave64 [rsp]",
                 "cld",
                 "call {handler}",
-                // The kernel left interrupts on. Off again, or each could come on top of the last one's end.
+                // The kernel left interrupts on. Disable them, or each could come on top of the end of the previous
+                // one.
                 "cli",
                 "fxrstor64 [rsp]",
                 "mov rsp, rbp",
@@ -265,7 +266,7 @@ interrupt_entry! {
     error_entry => error
 }
 interrupt_entry! {
-    /// Entry of interrupts that went away again.
+    /// Entry of withdrawn interrupts.
     spurious_entry => spurious
 }
 
@@ -298,5 +299,5 @@ extern "C" fn error() {
     panic!("the local APIC reports error {status:#x}");
 }
 
-/// Nothing asserted it, so nothing is to be acknowledged.
+/// Nothing asserted it, so there is nothing to acknowledge.
 extern "C" fn spurious() {}

@@ -1,15 +1,15 @@
-//! The processors: what each keeps for itself, and how they are started.
+//! The processors: their own data, and how they are started.
 //!
 //! # Overview
 //!
-//! Each CPU has a [`PerCpu`], and its GS base points there: so the question that the kernel asks
-//! most often, which LWP runs here, is one load ([`word`]). The blocks are plain statics, so that a
-//! report can read those of all CPUs when they have been stopped.
+//! Each CPU has a [`PerCpu`], to which its GS base points. So the kernel's most frequent question, which LWP runs
+//! here, is one load ([`word`]). The blocks are plain statics, so that a report can read those of all CPUs after they
+//! have been stopped.
 //!
 //! # Contexts
 //!
-//! [`this`] gives the block of the CPU that executes the call. With interrupts on, the caller may go
-//! on elsewhere a moment later: hold them off for as long as the answer must stay true.
+//! [`this`] returns the block of the CPU that executes the call. With interrupts on, the caller may move to another
+//! CPU a moment later: disable them as long as the answer must stay true.
 
 pub(crate) mod apic;
 pub(crate) mod interrupt;
@@ -28,10 +28,10 @@ use kmod::config::Config;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::GsBase;
 
-/// Most CPUs the machine can have.
+/// Maximum number of CPUs.
 pub(crate) const MAX_CPUS: usize = Config::MAXCPUS;
 
-/// What one CPU keeps. The first field is read through GS.
+/// The data of one CPU. The first field is read through GS.
 #[repr(C, align(64))]
 pub(crate) struct PerCpu {
     /// The kernel's word: see `Machine::attach`.
@@ -40,13 +40,13 @@ pub(crate) struct PerCpu {
     index: AtomicUsize,
     /// Its local APIC.
     pub(crate) apic_id: AtomicU32,
-    /// The context it runs, as `Context` numbers it; `usize::MAX` before the first.
+    /// The context it runs, by number; `usize::MAX` before the first.
     pub(crate) context: AtomicUsize,
     /// Clock interrupts taken since boot.
     pub(crate) ticks: AtomicU64,
     /// Interrupts of network cards taken since boot.
     pub(crate) net_interrupts: AtomicU64,
-    /// It waits for an interrupt.
+    /// Whether it waits for an interrupt.
     pub(crate) waits: AtomicBool,
     /// State of its perturbation, see [`crate::perturb`].
     pub(crate) random: AtomicU64,
@@ -103,8 +103,8 @@ pub(crate) fn this() -> &'static PerCpu {
 
 /// The kernel's word of the CPU that executes the call: one load, which no interrupt can split.
 ///
-/// It is the running LWP: whoever reads it twice is the same LWP both times, on whichever CPU. So it may be read once
-/// for both (see `Machine::word`).
+/// It is the running LWP: a context that reads it twice is the same LWP both times, on whichever CPU. So it may be
+/// read once for both (see `Machine::word`).
 #[inline(always)]
 pub(crate) fn word() -> *const () {
     let word;
@@ -117,7 +117,7 @@ pub(crate) fn word() -> *const () {
 }
 
 impl PerCpu {
-    /// Makes this block the one of the CPU that executes the call.
+    /// Makes this block that of the current CPU.
     pub(crate) fn install(&'static self, index: usize) {
         self.index.store(index, Relaxed);
         GsBase::write(VirtAddr::from_ptr(self));
@@ -130,12 +130,11 @@ impl PerCpu {
 
     /// Sets the kernel's word.
     ///
-    /// The kernel calls this at each context switch with the LWP that goes on. What NetBSD demands of
-    /// `cpu_switchto` at this place is that (1) a store by which the old LWP gave a mutex up is visible
-    /// before the change of LWP, and (2) the change of LWP is visible before the new LWP, giving a mutex
-    /// up, looks whether somebody waits. Stores are never reordered with stores on x86, which is (1); (2) is
-    /// a store before a load, the one order x86 does not keep, so the exchange, a full barrier, is
-    /// needed in place of a plain store.
+    /// The kernel calls this at each context switch with the LWP that runs next. NetBSD requires of `cpu_switchto`
+    /// here that (1) a store by which the old LWP released a mutex is visible before the change of LWP, and (2) the
+    /// change of LWP is visible before the new LWP, when it releases a mutex, checks for waiters. x86 never reorders
+    /// stores with stores, which gives (1). (2) is a store before a load, the one order that x86 does not preserve,
+    /// so the exchange, which is a full barrier, is needed instead of a plain store.
     #[inline]
     pub(crate) fn set_word(&self, word: *const ()) {
         self.word.swap(word.cast_mut(), SeqCst);

@@ -2,9 +2,9 @@
 //!
 //! # Overview
 //!
-//! The boot processor starts the others one after another with INIT, SIPI, SIPI. Each comes up in real
-//! mode on the trampoline, reaches [`ap_start`] in long mode on a stack of its own, makes itself ready,
-//! says so, and waits at the gate until the boot processor has built a kernel to run.
+//! The boot processor starts the others one after another with INIT, SIPI, SIPI. Each comes up in real mode on the
+//! trampoline, reaches [`ap_start`] in long mode on its own stack, initializes itself, reports that it is ready, and
+//! waits at the gate until the boot processor has built a kernel.
 
 use alloc::vec::Vec;
 use core::ptr::{self, NonNull};
@@ -18,11 +18,11 @@ use crate::cpu::{self, COUNT, apic, interrupt, tables, time};
 use crate::memory::stack::Stack;
 use crate::run;
 
-/// The page where the other CPUs begin: below 1 MiB and not used by any firmware that is known.
+/// The page where the other CPUs start: below 1 MiB and not used by any known firmware.
 const TRAMPOLINE: usize = 0x8000;
 const PAGE_BYTES: usize = 4096;
 
-/// How long a CPU may take to come up, in microseconds.
+/// Time limit for a CPU to come up, in microseconds.
 const PATIENCE_US: u64 = 2_000_000;
 
 unsafe extern "C" {
@@ -34,10 +34,10 @@ unsafe extern "C" {
 
 /// CPUs that are ready.
 static READY: AtomicUsize = AtomicUsize::new(1);
-/// The kernel is there, and its clocks may tick.
+/// The kernel exists, and clocks may tick.
 static GATE: AtomicBool = AtomicBool::new(false);
 
-/// The firmware's tables lie in memory that is mapped where it is.
+/// The firmware's tables are in memory that is mapped at its physical address.
 #[derive(Clone)]
 struct Identity;
 
@@ -73,9 +73,9 @@ fn find(info: &BootInfo) -> Vec<u32> {
     found
 }
 
-/// Makes the boot processor's own APIC and clock ready and finds the other CPUs.
+/// Initializes the boot processor's own APIC and clock and finds the other CPUs.
 ///
-/// Gives the APIC of each CPU, the caller's first. Interrupts are off.
+/// Returns the APIC of each CPU, the caller's first. Interrupts are off.
 pub(crate) fn discover(info: &BootInfo) -> Vec<u32> {
     mask_pic();
     apic::init();
@@ -85,8 +85,8 @@ pub(crate) fn discover(info: &BootInfo) -> Vec<u32> {
     found
 }
 
-/// The old interrupt controllers are not used: all their lines are masked. That comes before the local APIC
-/// stops listening to them: the firmware's timer may be asserting its line, and must be seen to take it back.
+/// Masks all lines of the old interrupt controllers, which are not used. This must come before the local APIC stops
+/// listening to them: the firmware's timer may be asserting its line, and the APIC must see that it is deasserted.
 fn mask_pic() {
     for port in [0x21, 0xa1] {
         // SAFETY: the mask register of a controller that nobody else uses.
@@ -94,7 +94,7 @@ fn mask_pic() {
     }
 }
 
-/// Starts the CPUs with these APICs, of which the first is the caller's. Panics if one does not come up.
+/// Starts the CPUs with these APICs; the first one is the caller's. Panics if one does not come up.
 pub(crate) fn start(apic_ids: &[u32]) {
     copy_trampoline();
     for (index, &apic_id) in apic_ids.iter().enumerate().skip(1) {
@@ -139,7 +139,7 @@ fn start_one(index: usize, apic_id: u32) {
     }
 }
 
-/// Where the other CPUs arrive, with interrupts off, on a stack of their own.
+/// The entry of the other CPUs, with interrupts off, on their own stacks.
 pub(crate) extern "C" fn ap_start(index: usize) -> ! {
     cpu::of(index).install(index);
     tables::install(interrupt::gates());
@@ -151,7 +151,7 @@ pub(crate) extern "C" fn ap_start(index: usize) -> ! {
     run::enter(index)
 }
 
-/// Lets the other CPUs go on to the kernel.
+/// Lets the other CPUs enter the kernel.
 pub(crate) fn open_gate() {
     GATE.store(true, Ordering::Release);
 }

@@ -1,8 +1,7 @@
 //! Segments, task state and interrupt vectors.
 //!
-//! Every vector enters on a stack of its kind, through the interrupt stack table: at any moment the
-//! interrupted stack may be one whose end has just been run off, and code of the precompiled `core` may
-//! keep data below its stack pointer.
+//! Every vector enters on a stack of its kind, through the interrupt stack table, because the interrupted stack may
+//! have just overflowed, and code of the precompiled `core` may keep data below its stack pointer.
 
 use alloc::boxed::Box;
 use core::mem::size_of;
@@ -17,14 +16,14 @@ use x86_64::structures::tss::TaskStateSegment;
 
 use crate::memory::stack::Stack;
 
-/// The stack that a vector enters on.
+/// The stack on which a vector enters.
 #[derive(Clone, Copy)]
 pub(crate) enum EntryStack {
     /// Interrupts: only until their frame is copied to the interrupted stack.
     Interrupt = 0,
-    /// Exceptions, and the trap with which a report begins: there the report is made.
+    /// Exceptions, and the trap with which a report begins; the report runs there.
     Trap = 1,
-    /// The request to stop, which can come in the middle of anything else.
+    /// The request to stop, which can come in the middle of anything.
     Nmi = 2,
     /// A fault while entering another.
     DoubleFault = 3,
@@ -60,7 +59,7 @@ pub(crate) struct Gate {
 const _: () = assert!(size_of::<Gate>() == 16, "the processor's layout");
 
 impl Gate {
-    /// A vector that leads nowhere.
+    /// A vector without an entry.
     pub(crate) const ABSENT: Gate = Gate {
         offset_low: 0,
         selector: 0,
@@ -89,7 +88,7 @@ impl Gate {
     }
 }
 
-/// Gives this CPU its own segments and entry stacks, and the vectors that all share.
+/// Gives this CPU its own segments and entry stacks, and the common vectors.
 ///
 /// Panics if there is no memory for the stacks.
 pub(crate) fn install(gates: &'static [Gate; VECTORS]) {

@@ -11,7 +11,7 @@ use x86_64::instructions::port::Port;
 
 use crate::cpu::apic;
 
-/// Ticks of the clock in a second.
+/// Ticks per second.
 pub(crate) const HZ: u32 = 100;
 
 /// Input of the PIT, in Hz.
@@ -20,9 +20,9 @@ const PIT_HZ: u32 = 1_193_182;
 const PIT_COUNT: u16 = (PIT_HZ / HZ) as u16;
 const MEASUREMENTS: usize = 5;
 
-/// Counts of the local timer in a tick.
+/// Counts of the local timer per tick.
 static TIMER_PERIOD: AtomicU32 = AtomicU32::new(0);
-/// Cycles in a microsecond.
+/// Cycles per microsecond.
 static CYCLES_PER_US: AtomicU64 = AtomicU64::new(1);
 
 /// Cycles since some moment before boot.
@@ -36,7 +36,7 @@ pub(crate) fn now_us() -> u64 {
     cycles() / CYCLES_PER_US.load(Relaxed)
 }
 
-/// Cycles in a microsecond, at least 1.
+/// Cycles per microsecond, at least 1.
 pub(crate) fn cycles_per_us() -> u64 {
     CYCLES_PER_US.load(Relaxed)
 }
@@ -51,8 +51,8 @@ pub(crate) fn delay_us(duration_us: u64) {
 
 /// Measures the local timer and the cycle counter.
 ///
-/// A machine whose host has other things to do sees the end of a measurement late, never early: the
-/// shortest of several is the truest.
+/// A machine whose host is busy sees the end of a measurement late, never early, so the shortest of several
+/// measurements is the most accurate.
 pub(crate) fn calibrate() {
     let (mut timer, mut cycles) = (u32::MAX, u64::MAX);
     for _ in 0..MEASUREMENTS {
@@ -64,8 +64,8 @@ pub(crate) fn calibrate() {
     CYCLES_PER_US.store((cycles * u64::from(HZ) / 1_000_000).max(1), Relaxed);
 }
 
-/// Lets the second channel of the PIT count one tick down, and gives what the local timer and the cycle
-/// counter made of it.
+/// Lets the second channel of the PIT count down one tick, and returns the counts of the local timer and the cycle
+/// counter in that time.
 fn measure_tick() -> (u32, u64) {
     /// Gate of the channel on, loudspeaker off.
     const GATE: u8 = 1 << 0;
@@ -97,7 +97,7 @@ fn measure_tick() -> (u32, u64) {
     (apic::timer_elapsed(), cycles() - start)
 }
 
-/// Lets this CPU's clock tick.
+/// Starts this CPU's clock.
 pub(crate) fn start_ticking() {
     apic::timer_start(TIMER_PERIOD.load(Relaxed));
 }

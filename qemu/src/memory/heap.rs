@@ -1,7 +1,7 @@
-//! The heap: one allocator under a lock, and an arena aside for the last report.
+//! The heap: one allocator with a lock, and a separate arena for the last report.
 //!
-//! A report reads debugging information, which takes memory, at a moment when the CPU that holds
-//! the heap's lock may have been stopped for good. So from then on memory comes from the arena.
+//! A report reads debugging information, which needs memory, at a moment when the CPU that holds the heap's lock may
+//! have been stopped for ever. So a report uses the arena.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ops::Range;
@@ -17,12 +17,12 @@ use crate::sync::IrqLock;
 /// Size of the arena, in bytes: several times what reading the kernel's own debugging information takes.
 const ARENA_BYTES: usize = 32 << 20;
 
-/// Less than this is not worth a heap of its own, in bytes.
+/// Areas smaller than this, in bytes, are not added.
 const SMALLEST_BYTES: usize = 64 << 10;
 
 struct Heap {
     talc: IrqLock<Talc<Manual, DefaultBinning>>,
-    /// The report has begun: the lock may never be given back.
+    /// The report has begun: the lock may never be released.
     reporting: AtomicBool,
     arena_next: AtomicUsize,
     arena_end: AtomicUsize,
@@ -40,7 +40,7 @@ static HEAP: Heap = Heap {
 ///
 /// # Safety
 ///
-/// The area is mapped and nobody uses it.
+/// The area is mapped and not in use.
 pub(super) unsafe fn give(area: Range<usize>) {
     if area.len() < SMALLEST_BYTES {
         return;
@@ -51,7 +51,7 @@ pub(super) unsafe fn give(area: Range<usize>) {
     assert!(end.is_some(), "the heap refused {area:#x?}");
 }
 
-/// Sets the arena aside. Panics if there is not even that much memory.
+/// Reserves the arena. Panics if there is not enough memory.
 pub(crate) fn reserve_arena() {
     let start = alloc(Layout::new::<[u8; ARENA_BYTES]>());
     assert!(
@@ -64,7 +64,7 @@ pub(crate) fn reserve_arena() {
     HEAP.arena_end.store(start + ARENA_BYTES, Relaxed);
 }
 
-/// From now on memory comes from the arena and is not given back.
+/// From now on memory comes from the arena and is not freed.
 pub(crate) fn begin_report() {
     HEAP.reporting.store(true, SeqCst);
 }
@@ -78,11 +78,11 @@ pub(crate) fn alloc(layout: Layout) -> *mut u8 {
     unsafe { HEAP.alloc(layout) }
 }
 
-/// Gives memory back.
+/// Frees memory.
 ///
 /// # Safety
 ///
-/// `at` came from [`alloc`] with the same layout, and nobody uses it any more.
+/// `at` came from [`alloc`] with the same layout, and is not used any more.
 pub(crate) unsafe fn free(at: *mut u8, layout: Layout) {
     if layout.size() != 0 {
         // SAFETY: the caller's promise.

@@ -1,10 +1,10 @@
-//! Memory of the booted machine: the heap, the guarded stacks, and what page is where.
+//! Memory of the booted machine: the heap, the guarded stacks, and the address space.
 //!
-//! | virtual addresses | what |
+//! | virtual addresses | contents |
 //! |---|---|
-//! | page 0 | absent, so that a null pointer faults |
-//! | to 3 GiB | memory where it is; the kernel's image from 2 MiB on |
-//! | 3 to 4 GiB | devices where they are, uncached |
+//! | page 0 | unmapped, so that a null pointer faults |
+//! | to 3 GiB | memory at its physical address; the kernel's image from 2 MiB on |
+//! | 3 to 4 GiB | devices at their physical addresses, uncached |
 //! | 512 GiB … | [`stack`]: stacks with a guard before each |
 
 pub(crate) mod heap;
@@ -18,13 +18,13 @@ use x86_64::structures::paging::PageTable;
 
 use crate::boot::BootInfo;
 
-/// Below lies what firmware, loader and starting CPUs use; nothing of it goes to the heap.
+/// Memory below this is used by firmware, loader and starting CPUs, and not by the heap.
 const LOW_END: usize = 1 << 20;
 
 /// End of the memory that the boot page tables map cached.
 pub(crate) const MAPPED_END: usize = 3 << 30;
 
-/// Where devices are, mapped uncached.
+/// The addresses of devices, mapped uncached.
 pub(crate) const DEVICES: Range<usize> = MAPPED_END..4 << 30;
 
 /// Size of a page, in bytes.
@@ -36,20 +36,20 @@ unsafe extern "C" {
     safe static kernel_end: u8;
 }
 
-/// Where the kernel's image lies.
+/// The addresses of the kernel's image.
 fn image() -> Range<usize> {
     let address = |symbol: &u8| core::ptr::from_ref(symbol).expose_provenance();
     address(&kernel_start)..address(&kernel_end)
 }
 
-/// Gives all usable memory to the heap, except what holds something already.
+/// Gives all usable memory to the heap, except parts that are in use.
 pub(crate) fn init(info: &BootInfo) {
     let image = image();
     for area in info.usable.iter() {
         let mut start = area.start.max(LOW_END);
         let end = area.end.min(MAPPED_END);
         while start < end {
-            // The nearest thing in the way, and where it ends.
+            // The next part in use, and its end.
             let taken = || info.taken.iter().chain([image.clone()]);
             let inside = taken().find(|taken| taken.contains(&start));
             if let Some(taken) = inside {
@@ -68,7 +68,7 @@ pub(crate) fn init(info: &BootInfo) {
     }
 }
 
-/// Takes page 0 away, so that a null pointer faults. Before other CPUs are started.
+/// Unmaps page 0, so that a null pointer faults. Before other CPUs are started.
 pub(crate) fn forbid_null() {
     let table = &raw mut boot_pt;
     // SAFETY: only this place changes the table, and no other CPU runs.

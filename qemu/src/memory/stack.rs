@@ -1,14 +1,13 @@
-//! Stacks with a guard before each, and whose they are.
+//! Stacks, each with a guard and an owner.
 //!
 //! # Overview
 //!
-//! Every stack has a slot of address space of its own: the lower half is never mapped, the upper
-//! half is the stack. Who runs off its end touches the guard and faults; [`guard_owner`] then
-//! says whose stack it was. The guard is as large as the stack, so that one large frame does not
-//! step over it.
+//! Every stack has its own slot of address space: the lower half is never mapped, the upper half is the stack. A
+//! stack overflow touches the guard and faults; [`guard_owner`] then says whose stack it was. The guard is as large
+//! as the stack, so that one large frame does not skip it.
 //!
-//! A slot keeps its memory when it is given back, and is used again first: no mapping is ever
-//! taken away, so no CPU's translations ever need to be flushed.
+//! A slot keeps its memory when it is released, and is reused first. No mapping is ever removed, so no CPU's TLB
+//! needs to be flushed.
 //!
 //! # Contexts
 //!
@@ -31,20 +30,20 @@ pub(crate) const STACK_BYTES: usize = 32 << 10;
 /// Address space of a slot: the guard and the stack.
 const SLOT_BYTES: usize = 2 * STACK_BYTES;
 
-/// Most stacks that can exist at once.
+/// Maximum number of stacks.
 pub(crate) const MAX_STACKS: usize = 2048;
 
-/// Where the slots begin: the second entry of the top-level table, which the boot tables leave empty.
+/// Start of the slots: the second entry of the top-level table, which the boot tables leave empty.
 const AREA: usize = 1 << 39;
 
 const ENTRIES: usize = 512;
 const TABLES: usize = MAX_STACKS * SLOT_BYTES / (ENTRIES * PAGE);
 const _: () = assert!(TABLES <= ENTRIES, "one directory maps all slots");
 
-/// Longest name that a report tells, in bytes.
+/// Maximum length of a name in a report, in bytes.
 const NAME_BYTES: usize = 32;
 
-/// Owner's name, in words that can be read while somebody writes them.
+/// The owner's name, in words that can be read while they are written.
 struct Name([AtomicU64; NAME_BYTES / 8]);
 
 impl Name {
@@ -110,31 +109,31 @@ unsafe extern "C" {
     static mut boot_pml4: PageTable;
 }
 
-/// A stack with its guard; gives itself back to the pool only through [`Stack::release`].
+/// A stack with its guard; it returns to the pool only through [`Stack::release`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stack(u16);
 
-/// Where in the stack area an address lies.
+/// The slot and offset of an address in the stack area.
 fn slot_of(address: usize) -> Option<(Stack, usize)> {
     let offset = address.checked_sub(AREA)?;
     let number = offset / SLOT_BYTES;
     (number < MAX_STACKS).then_some((Stack(number as u16), offset % SLOT_BYTES))
 }
 
-/// The owner of the guard that `address` lies in, if it lies in one.
+/// The owner of the guard that contains `address`, if there is one.
 pub(crate) fn guard_owner(address: usize) -> Option<Stack> {
     let (stack, offset) = slot_of(address)?;
     (offset < SLOT_BYTES - STACK_BYTES).then_some(stack)
 }
 
-/// The stack that `address` lies in, if it lies in one.
+/// The stack that contains `address`, if there is one.
 pub(crate) fn containing(address: usize) -> Option<Stack> {
     let (stack, offset) = slot_of(address)?;
     (offset >= SLOT_BYTES - STACK_BYTES).then_some(stack)
 }
 
 impl Stack {
-    /// Takes a stack for `name`; nothing if there is no memory or no slot.
+    /// Takes a stack for `name`. Nothing if there is no memory or no slot.
     pub(crate) fn take(name: &str) -> Option<Stack> {
         let mut pool = POOL.lock();
         let stack = match pool.free_count.checked_sub(1) {
@@ -148,11 +147,11 @@ impl Stack {
         Some(stack)
     }
 
-    /// Gives the stack back.
+    /// Releases the stack.
     ///
     /// # Safety
     ///
-    /// Nobody runs on it, and nobody will go back to it.
+    /// No context runs on it, and none will return to it.
     pub(crate) unsafe fn release(self) {
         let mut pool = POOL.lock();
         let count = pool.free_count;
@@ -160,7 +159,7 @@ impl Stack {
         pool.free_count = count + 1;
     }
 
-    /// The stack with this number, which [`Stack::number`] once gave.
+    /// The stack with this number, as returned by [`Stack::number`].
     pub(crate) fn from_number(number: usize) -> Stack {
         assert!(number < MAX_STACKS, "there is no stack {number}");
         Stack(number as u16)
@@ -206,8 +205,8 @@ impl Pool {
         Some(stack)
     }
 
-    /// Makes the pool's tables part of the address space, once. Memory is mapped where it is, so
-    /// the address of a table is its physical one.
+    /// Adds the pool's tables to the address space, once. Memory is mapped at its physical address, so the address of
+    /// a table is its physical one.
     fn hook(&mut self) {
         if self.mapped != 0 {
             return;

@@ -36,7 +36,7 @@ use super::registers::Registers;
 use crate::cpu::interrupt::NET_VECTOR;
 use crate::cpu::{self, time};
 
-/// What is agreed upon, of what a device can offer.
+/// The features that are negotiated.
 mod feature {
     /// The device has an address of its own.
     pub(super) const ADDRESS: u64 = 1 << 5;
@@ -44,7 +44,7 @@ mod feature {
     pub(super) const COMMANDS: u64 = 1 << 17;
     /// There can be several pairs of queues.
     pub(super) const PAIRS: u64 = 1 << 22;
-    /// Either side says by which buffer it wants to be told.
+    /// Each side names the buffer for which it wants to be notified.
     pub(super) const EVENTS: u64 = 1 << 29;
     /// The device is one of version 1 or later.
     pub(super) const VERSION_1: u64 = 1 << 32;
@@ -52,27 +52,27 @@ mod feature {
     pub(super) const WELCOME: u64 = NEEDED | COMMANDS | PAIRS | EVENTS;
 }
 
-/// Most pairs of queues that are used.
+/// Maximum number of queue pairs.
 const MAX_PAIRS: usize = 16;
 
-/// How long the device may take for a command, in microseconds.
+/// Time limit of the device for a command, in microseconds.
 const PATIENCE_US: u64 = 1_000_000;
 
-/// A card that runs.
+/// A running card.
 pub(super) struct Card {
     nic: Nic,
     /// The CPU that each receiving queue interrupts.
     cpus: Vec<usize>,
     receiving: Vec<Receiving>,
     sending: Vec<Sending>,
-    /// Kept: the device is reset when it is dropped.
+    /// Kept because the device is reset when it is dropped.
     _transport: PciTransport,
 }
 
 impl Card {
-    /// Makes the device at `at` ready. `next_cpu` says which CPU the next queue interrupts.
+    /// Starts the device at `at`. `next_cpu` returns the CPU that the next queue interrupts.
     ///
-    /// If it fails the device is reset. It touches no ring before it is told that the driver is ready.
+    /// If this fails the device is reset. It does not touch a ring before it is told that the driver is ready.
     pub(super) fn start(
         root: &mut PciRoot<Ports>,
         at: DeviceFunction,
@@ -117,7 +117,7 @@ impl Card {
         })
     }
 
-    /// What the card is.
+    /// The properties of the card.
     pub(super) fn nic(&self) -> Nic {
         self.nic
     }
@@ -152,7 +152,7 @@ fn sum(counts: impl Iterator<Item = (u64, u64)>) -> (u64, u64) {
     counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
 }
 
-/// Where things are in the device's configuration.
+/// Offsets in the device's configuration.
 mod config {
     /// Its Ethernet address.
     pub(super) const ADDRESS: usize = 0;
@@ -160,7 +160,7 @@ mod config {
     pub(super) const PAIRS: usize = 8;
 }
 
-/// Resets the device and agrees with it on features, which it gives.
+/// Resets the device and negotiates features, which are returned.
 fn agree(transport: &mut PciTransport) -> Result<u64, Unfit> {
     let known = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
     transport.set_status(DeviceStatus::empty());
@@ -190,21 +190,21 @@ fn pairs_offered(transport: &PciTransport, features: u64) -> Result<usize, Unfit
     Ok(usize::from(pairs).max(1))
 }
 
-/// Lets the device go, and has it use `pairs` of the pairs that it `offered`.
+/// Starts the device, with `pairs` of the pairs that it `offered`.
 fn start_device(transport: &mut PciTransport, offered: usize, pairs: usize) -> Result<(), Unfit> {
     if pairs == 1 {
         transport.finish_init();
         return Ok(());
     }
-    /// Places in the ring of the commands, of which there is one.
+    /// Size of the command ring, of which there is one.
     const PLACES: usize = 16;
     /// `VIRTIO_NET_CTRL_MQ`, `VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET`.
     const SET_PAIRS: [u8; 2] = [4, 0];
     /// `VIRTIO_NET_OK`.
     const DONE: u8 = 0;
 
-    // The commands' queue comes behind all that there could be. It and the command are not given back: a
-    // device that is late could still write there.
+    // The command queue comes after the maximum number of others. It and the command are not freed, because a late
+    // device could still write to them.
     let index = 2 * offered as u16;
     let queue = VirtQueue::<Identity, PLACES>::new(transport, index, false, false)?;
     let queue = Box::leak(Box::new(queue));

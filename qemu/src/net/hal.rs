@@ -10,7 +10,7 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 use crate::memory::{self, heap};
 
-/// Memory and registers where they are.
+/// Memory and registers at their physical addresses.
 #[derive(Debug)]
 pub(super) struct Identity;
 

@@ -49,29 +49,29 @@ static CARDS: Once<Vec<Card>> = Once::new();
 
 /// Why a card is ignored.
 enum Unfit {
-    /// It has no messages.
+    /// It has no message-signalled interrupts.
     NoMsix,
-    /// What should be memory is not.
+    /// Its BAR is not a memory BAR.
     NoMemory { bar: u8 },
-    /// Registers lie where nothing is mapped.
+    /// Its registers are at an address that is not mapped.
     Registers { bar: u8, start: u64, end: u64 },
-    /// Registers that every virtio device of version 1 has.
+    /// It lacks registers that every virtio device of version 1 has.
     NoStructure { kind: u8 },
-    /// What `virtio-drivers` says of its transport.
+    /// An error of `virtio-drivers`' transport.
     Transport(VirtioPciError),
     /// It is too old.
     Features { lacks: u64 },
-    /// It does not want what it has offered.
+    /// It refuses features that it has offered.
     Refused { features: u64 },
-    /// A queue could not have its message.
+    /// A queue could not get its message.
     Vector { index: u16, vector: u16 },
-    /// A queue has too few places.
+    /// A queue is too small.
     Small { index: u16, offered: u32 },
-    /// A queue could not be made, or the configuration not be read.
+    /// A queue could not be created, or the configuration could not be read.
     Queue(virtio_drivers::Error),
     /// It does not answer.
     Silent,
-    /// It does not want to use several queues.
+    /// It refuses to use several queues.
     Pairs { pairs: usize },
 }
 
@@ -115,13 +115,13 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// Whether the bus says that it is a network card, of whatever make.
+/// Whether the bus says that it is a network card, of any make.
 fn is_network(info: &DeviceFunctionInfo) -> bool {
     const NETWORK: u8 = 0x02;
     info.class == NETWORK || virtio_device_type(info) == Some(DeviceType::Network)
 }
 
-/// Finds the cards and makes them ready. Their queues interrupt the CPUs, of `cpus`, that `irq` says.
+/// Finds the cards and starts them. `irq` says which of the CPUs, of `cpus`, their queues interrupt.
 pub(crate) fn init(irq: NetIrq, cpus: usize) {
     let mut root = pci::root();
     let mut queues = 0..;
@@ -149,7 +149,7 @@ pub(crate) fn init(irq: NetIrq, cpus: usize) {
     CARDS.call_once(|| cards);
 }
 
-/// A card in a few words.
+/// A short description of a card.
 struct About<'a>(&'a Card);
 
 impl fmt::Display for About<'_> {
@@ -184,12 +184,12 @@ pub(crate) fn count() -> usize {
     cards().len()
 }
 
-/// What card `unit` is. Panics, as do the next two, if there is no such card.
+/// The properties of card `unit`. Panics, as do the next two, if there is no such card.
 pub(crate) fn nic(unit: usize) -> Nic {
     card(unit).nic()
 }
 
-/// See `Machine::nic_transmit`. Panics if the frame is too long or too short to be one.
+/// See `Machine::nic_transmit`. Panics if the length of the frame is invalid.
 pub(crate) fn transmit(unit: usize, frame: &[u8]) -> bool {
     card(unit).transmit(frame)
 }
@@ -211,7 +211,7 @@ pub(crate) fn counts() -> NicCounts {
     counts
 }
 
-/// Interrupts that each CPU took of cards.
+/// Number of card interrupts that each CPU took.
 struct Interrupts;
 
 impl fmt::Display for Interrupts {
@@ -223,7 +223,7 @@ impl fmt::Display for Interrupts {
     }
 }
 
-/// What went through the cards, for the end of a run.
+/// Prints the counters of the cards, at the end of a run.
 pub(crate) fn print_counts() {
     for (unit, card) in cards().iter().enumerate() {
         let ((received, unfit), (sent, refused)) = (card.received(), card.sent());

@@ -34,7 +34,7 @@ impl Ports {
     const ADDRESS: u16 = 0xcf8;
     const DATA: u16 = 0xcfc;
 
-    /// Lets the data port stand for the word at `offset`.
+    /// Selects the word at `offset` for the data port.
     fn select(at: DeviceFunction, offset: u8) {
         const ENABLE: u32 = 1 << 31;
         let DeviceFunction {
@@ -71,12 +71,12 @@ pub(super) fn word(at: DeviceFunction, offset: u8) -> u32 {
     Ports.read_word(at, offset)
 }
 
-/// The bus, as `virtio-drivers` walks it.
+/// The bus, for `virtio-drivers`.
 pub(super) fn root() -> PciRoot<Ports> {
     PciRoot::new(Ports)
 }
 
-/// Lets the device answer in memory and reach memory by itself; it has no interrupt line.
+/// Enables the device's memory and its access to memory, and disables its interrupt line.
 pub(super) fn enable(root: &mut PciRoot<Ports>, at: DeviceFunction) {
     root.set_command(
         at,
@@ -84,12 +84,12 @@ pub(super) fn enable(root: &mut PciRoot<Ports>, at: DeviceFunction) {
     );
 }
 
-/// A size that registers have.
+/// A size of registers.
 pub(super) trait Register: Copy {}
 impl Register for u16 {}
 impl Register for u32 {}
 
-/// Registers of a device, mapped uncached where they are.
+/// Registers of a device, mapped uncached at their physical address.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
     start: usize,
@@ -155,7 +155,7 @@ impl Window {
     }
 }
 
-/// The messages by which a device interrupts.
+/// The interrupt messages of a device.
 pub(super) struct Msix {
     at: DeviceFunction,
     capability: u8,
@@ -189,14 +189,14 @@ impl Msix {
         })
     }
 
-    /// Number of messages that the device can tell apart.
+    /// Number of messages that the device has.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Message `number` interrupts the CPU with this APIC, at `vector`.
+    /// Makes message `number` interrupt the CPU with this APIC, at `vector`.
     pub(super) fn set(&self, number: u16, apic_id: u32, vector: u8) {
-        /// Where the local APICs listen; the number of one stands in bits 12 to 19.
+        /// The address range of the local APICs; bits 12 to 19 are the number of one.
         const APICS: u32 = 0xfee0_0000;
         let entry = usize::from(number) * Msix::ENTRY_BYTES as usize;
         self.table.write(entry, APICS | apic_id << 12);

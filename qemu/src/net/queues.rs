@@ -30,10 +30,10 @@ use super::registers::{Bell, Registers};
 use super::ring::{BUFFER_BYTES, Held, Ring, Way};
 use crate::sync::IrqLock;
 
-/// Bytes of virtio's header before each frame: all zero on the way out, of no interest on the way in.
+/// Size of virtio's header before each frame: all zero for sending, ignored when receiving.
 const HEADER_BYTES: usize = 12;
 
-/// Bytes of the shortest frame: an Ethernet header.
+/// Size of the shortest frame: an Ethernet header.
 const SHORTEST_FRAME: usize = 14;
 
 const _: () = assert!(HEADER_BYTES + NIC_FRAME <= BUFFER_BYTES);
@@ -49,12 +49,12 @@ pub(super) struct Receiving {
     inbox: IrqLock<Inbox>,
     bell: Bell,
     received: AtomicU64,
-    /// Frames that were too long or too short to be one.
+    /// Frames of an invalid length.
     unfit: AtomicU64,
 }
 
 impl Receiving {
-    /// Sets queue `index` of the device up: it interrupts by message `vector`. The first ring of its bell starts it.
+    /// Sets up queue `index` of the device, which interrupts with message `vector`. The first notification starts it.
     pub(super) fn new(
         transport: &mut PciTransport,
         registers: &Registers,
@@ -80,9 +80,10 @@ impl Receiving {
         self.bell.ring();
     }
 
-    /// The next frame, copied to `frame`; nothing if there is none, and then the next one interrupts.
+    /// Copies the next frame to `frame`, and returns its length. Nothing if there is none, and then the next one
+    /// interrupts.
     ///
-    /// Panics if another CPU does so at the same time, or if a frame may not fit.
+    /// Panics if another CPU does this at the same time, or if `frame` is too small for any frame.
     pub(super) fn next(&self, frame: &mut [u8]) -> Option<usize> {
         assert!(
             frame.len() >= NIC_FRAME,
@@ -101,7 +102,7 @@ impl Receiving {
                 }
                 inbox.ring.unmute();
                 inbox.muted = false;
-                // It is looked at again: what came before the device was told does not interrupt.
+                // Check again: a frame that came before the device was told does not interrupt.
                 continue;
             };
             if !inbox.muted {
@@ -142,12 +143,12 @@ pub(super) struct Sending {
     outbox: IrqLock<Outbox>,
     bell: Bell,
     sent: AtomicU64,
-    /// Frames that found no buffer.
+    /// Frames for which there was no buffer.
     refused: AtomicU64,
 }
 
 impl Sending {
-    /// Sets queue `index` of the device up, which does not interrupt.
+    /// Sets up queue `index` of the device, which does not interrupt.
     pub(super) fn new(
         transport: &mut PciTransport,
         registers: &Registers,
@@ -164,9 +165,9 @@ impl Sending {
         })
     }
 
-    /// Sends a copy of `frame`; false if all buffers are on their way.
+    /// Sends a copy of `frame`. Returns false if all buffers are in flight.
     ///
-    /// Panics if it is too long or too short to be one.
+    /// Panics if the length is invalid.
     pub(super) fn send(&self, frame: &[u8]) -> bool {
         assert!(
             (SHORTEST_FRAME..=NIC_FRAME).contains(&frame.len()),
@@ -184,7 +185,7 @@ impl Sending {
         true
     }
 
-    /// Puts a copy into the ring, if there is room. Says whether the device must be told.
+    /// Puts a copy into the ring, if there is room. Returns whether the device must be notified.
     fn put(&self, frame: &[u8]) -> Option<bool> {
         let mut outbox = self.outbox.lock();
         let Outbox { ring, held } = &mut *outbox;

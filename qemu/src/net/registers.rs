@@ -15,7 +15,7 @@ use virtio_drivers::transport::pci::{VIRTIO_PCI_CAP_COMMON_CFG, VIRTIO_PCI_CAP_N
 use super::Unfit;
 use super::pci::{self, Ports, Window};
 
-/// What no interrupt comes of.
+/// The vector that means no interrupt.
 const NO_VECTOR: u16 = 0xffff;
 
 /// Offsets in `struct virtio_pci_common_cfg`, and its size.
@@ -27,16 +27,16 @@ mod common {
     pub(super) const BYTES: u32 = 56;
 }
 
-/// The common configuration, and where the doorbells are.
+/// The common configuration, and the place of the notification registers.
 pub(super) struct Registers {
     common: Window,
     bells: Window,
-    /// Bytes from one doorbell to the next.
+    /// Distance of notification registers in bytes.
     bell_step: usize,
 }
 
 impl Registers {
-    /// Finds them by the device's capabilities.
+    /// Finds the registers by the device's capabilities.
     pub(super) fn of(root: &mut PciRoot<Ports>, at: DeviceFunction) -> Result<Registers, Unfit> {
         let (common, _) = structure(root, at, VIRTIO_PCI_CAP_COMMON_CFG)?;
         if common.len() < common::BYTES {
@@ -52,23 +52,23 @@ impl Registers {
         })
     }
 
-    /// Changes of the device's configuration do not interrupt.
+    /// Switches off interrupts for changes of the device's configuration.
     pub(super) fn mute_configuration(&self) {
         self.common.write(common::CONFIG_VECTOR, NO_VECTOR);
     }
 
-    /// Interrupts of queue `index` are message `vector` from now on.
+    /// Assigns message `vector` to the interrupts of queue `index`.
     pub(super) fn set_vector(&self, index: u16, vector: u16) -> Result<(), Unfit> {
         self.common.write(common::QUEUE_SELECT, index);
         self.common.write(common::QUEUE_VECTOR, vector);
-        // A device that has no room for it says so by taking none.
+        // A device without room for it reports that by not taking it.
         match self.common.read::<u16>(common::QUEUE_VECTOR) == vector {
             true => Ok(()),
             false => Err(Unfit::Vector { index, vector }),
         }
     }
 
-    /// The doorbell of queue `index`.
+    /// The notification register of queue `index`.
     pub(super) fn bell(&self, index: u16) -> Result<Bell, Unfit> {
         self.common.write(common::QUEUE_SELECT, index);
         let number = usize::from(self.common.read::<u16>(common::QUEUE_BELL));
@@ -86,7 +86,7 @@ impl Registers {
     }
 }
 
-/// The registers of a kind, and the place of the capability that names them.
+/// The registers of one kind, and the offset of the capability that names them.
 fn structure(
     root: &mut PciRoot<Ports>,
     at: DeviceFunction,
@@ -101,7 +101,7 @@ fn structure(
     Ok((Window::new(root, at, bar, offset, len)?, place))
 }
 
-/// Wakes the device for one queue.
+/// Notifies the device about one queue.
 pub(super) struct Bell {
     bells: Window,
     offset: usize,
@@ -109,7 +109,7 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    /// Tells the device that it was given something.
+    /// Tells the device that there is something in the queue.
     pub(super) fn ring(&self) {
         self.bells.write(self.offset, self.index);
     }

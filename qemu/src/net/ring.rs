@@ -6,7 +6,7 @@
 //! [`Ring::give`] gives a buffer to the device, and [`Ring::take`] returns it when the device is done. Each buffer has a
 //! descriptor of its own. So there is always room for a held buffer, and nothing is allocated after the start.
 //!
-//! # Bells and interrupts
+//! # Notifications and interrupts
 //!
 //! Each side tells the other at which index it wants to be notified (VIRTIO_F_EVENT_IDX): the device names the buffer at which it
 //! goes to sleep, and the driver names the one behind the last that it has taken. So a frame that is given while the device still has
@@ -50,13 +50,13 @@ use virtio_drivers::transport::pci::PciTransport;
 use super::Unfit;
 use crate::memory;
 
-/// Places in a ring, and buffers: as many as QEMU's cards offer.
+/// Size of a ring, and number of buffers: as many as QEMU's cards offer.
 pub(super) const PLACES: usize = 256;
 
-/// Bytes of a buffer: a frame with the header of virtio, and to spare.
+/// Size of a buffer in bytes: a frame with virtio's header, and some more.
 pub(super) const BUFFER_BYTES: usize = 2048;
 
-/// Which way the bytes of a ring go.
+/// The direction of a ring.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// The device fills the buffers.
@@ -65,7 +65,7 @@ pub(super) enum Way {
     Out,
 }
 
-/// Where a buffer is (`struct virtq_desc`).
+/// The address of a buffer (`struct virtq_desc`).
 #[repr(C)]
 struct Descriptor {
     address: AtomicU64,
@@ -74,34 +74,34 @@ struct Descriptor {
     next: AtomicU16,
 }
 
-/// What the driver gives (`struct virtq_avail`).
+/// The driver's ring (`struct virtq_avail`).
 #[repr(C)]
 struct Available {
     flags: AtomicU16,
     index: AtomicU16,
     ring: [AtomicU16; PLACES],
-    /// The buffer, by its index in the device's ring, after which the device is to interrupt.
+    /// The index in the device's ring after which the device must interrupt.
     used_event: AtomicU16,
 }
 
-/// A buffer that the device is done with (`struct virtq_used_elem`).
+/// A buffer that the device has finished (`struct virtq_used_elem`).
 #[repr(C)]
 struct Done {
     place: AtomicU32,
     len: AtomicU32,
 }
 
-/// What the device gives back (`struct virtq_used`).
+/// The device's ring (`struct virtq_used`).
 #[repr(C)]
 struct Used {
     flags: AtomicU16,
     index: AtomicU16,
     ring: [Done; PLACES],
-    /// The buffer, by its index in the driver's ring, after which the device is to be told.
+    /// The index in the driver's ring after which the device must be notified.
     avail_event: AtomicU16,
 }
 
-/// What driver and device share. Zeroes are an empty ring.
+/// The memory that driver and device share. All zeroes is an empty ring.
 #[repr(C, align(16))]
 struct Shared {
     descriptors: [Descriptor; PLACES],
@@ -111,12 +111,13 @@ struct Shared {
 
 /// The device writes into the buffer (`VIRTQ_DESC_F_WRITE`).
 const WRITE: u16 = 1 << 1;
-/// Of either side: the other need not tell it (`VIRTQ_AVAIL_F_NO_INTERRUPT`, `VIRTQ_USED_F_NO_NOTIFY`).
+/// For either side: the other need not notify it (`VIRTQ_AVAIL_F_NO_INTERRUPT`, `VIRTQ_USED_F_NO_NOTIFY`).
 const QUIET: u16 = 1 << 0;
-/// So many buffers later is not soon: half of all indices.
+/// A distance that is not reached soon: half of all indices.
 const FAR: u16 = 1 << 15;
 
-/// Whether a ring that went on from `old` to `new` has passed the buffer `event` (`vring_need_event`). Indices wrap around.
+/// Whether a ring that advanced from `old` to `new` has passed the buffer `event` (`vring_need_event`). Indices wrap
+/// around.
 const fn passed(event: u16, old: u16, new: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
 }
@@ -126,7 +127,7 @@ struct Buffer(UnsafeCell<[u8; BUFFER_BYTES]>);
 // SAFETY: the bytes are touched through the one `Held` of the buffer, or by the device while there is none.
 unsafe impl Sync for Buffer {}
 
-/// A buffer that the driver holds, by its number.
+/// A buffer that the driver holds. It contains its number.
 pub(super) struct Held(u16);
 
 /// A ring and its buffers.
@@ -135,18 +136,18 @@ pub(super) struct Ring {
     buffers: &'static [Buffer],
     /// Which buffers the device has.
     given: [bool; PLACES],
-    /// Index of the next buffer that is given, and that of the next when the device was told last, or needed not be.
+    /// Index of the next buffer to be given, and its value when the device was last notified, or did not need to be.
     next_given: u16,
     told: u16,
-    /// Index of the next buffer that comes back.
+    /// Index of the next buffer that returns.
     next_taken: u16,
-    /// Whether VIRTIO_F_EVENT_IDX was agreed upon.
+    /// Whether VIRTIO_F_EVENT_IDX was negotiated.
     events: bool,
 }
 
-/// Where something lies for the device.
+/// The device's address of an object.
 ///
-/// Panics if it lies where addresses are not physical ones.
+/// Panics if the object is not mapped at its physical address.
 fn address<T>(what: &T) -> u64 {
     let start = core::ptr::from_ref(what).expose_provenance();
     let end = start + size_of::<T>();
@@ -158,7 +159,8 @@ fn address<T>(what: &T) -> u64 {
 }
 
 impl Ring {
-    /// Sets queue `index` of the device up, with which VIRTIO_F_EVENT_IDX was agreed upon if `events`. All buffers are held.
+    /// Sets up queue `index` of the device; `events` says whether VIRTIO_F_EVENT_IDX was negotiated. All buffers are
+    /// held.
     pub(super) fn new(
         transport: &mut PciTransport,
         index: u16,
@@ -204,7 +206,7 @@ impl Ring {
         unsafe { &mut *self.buffers[usize::from(held.0)].0.get() }
     }
 
-    /// Gives the first `len` bytes of a buffer to the device.
+    /// Gives a buffer with `len` bytes to the device.
     pub(super) fn give(&mut self, held: Held, len: usize) {
         let (place, available) = (usize::from(held.0), &self.shared.available);
         let len = len.min(BUFFER_BYTES) as u32;
@@ -212,14 +214,14 @@ impl Ring {
         available.ring[usize::from(self.next_given) % PLACES].store(held.0, Relaxed);
         self.given[place] = true;
         self.next_given = self.next_given.wrapping_add(1);
-        // Release: the device that sees the index sees the descriptor and the bytes.
+        // Release: a device that sees the index also sees the descriptor and the bytes.
         available.index.store(self.next_given, Release);
     }
 
-    /// Takes the next buffer that the device is done with, and the number of bytes that it wrote.
+    /// Takes the next buffer that the device has finished, and the number of bytes that it wrote.
     pub(super) fn take(&mut self) -> Option<(Held, usize)> {
         let used = &self.shared.used;
-        // Acquire: who sees the index sees what the device wrote.
+        // Acquire: a driver that sees the index also sees what the device wrote.
         if used.index.load(Acquire) == self.next_taken {
             return None;
         }
@@ -233,7 +235,7 @@ impl Ring {
         Some((Held(place as u16), (len as usize).min(BUFFER_BYTES)))
     }
 
-    /// Whether the device sleeps and must be told of what it was given since this was asked last.
+    /// Whether the device is idle and must be notified of what it was given since the last call.
     pub(super) fn wants_bell(&mut self) -> bool {
         fence(SeqCst);
         let used = &self.shared.used;
@@ -244,7 +246,7 @@ impl Ring {
         }
     }
 
-    /// The device need not interrupt for what it is done with. It may all the same, now and then.
+    /// Tells the device that it need not interrupt for finished buffers. It may still do so.
     pub(super) fn mute(&mut self) {
         let available = &self.shared.available;
         match self.events {
@@ -255,7 +257,7 @@ impl Ring {
         }
     }
 
-    /// The device interrupts for the next buffer that it is done with, unless there is one already: look again.
+    /// Tells the device to interrupt for the next finished buffer. There may be one already: check again.
     pub(super) fn unmute(&mut self) {
         let available = &self.shared.available;
         match self.events {

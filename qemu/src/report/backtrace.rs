@@ -1,8 +1,8 @@
-//! Who called whom, by the chain of frame pointers.
+//! Backtraces, by the chain of frame pointers.
 //!
-//! The kernel is built with frame pointers everywhere, except in the precompiled parts of `core` and `alloc`:
-//! one of their functions can hide its caller, never more. An address is only followed where it lies on the
-//! same mapped stack, further up: a damaged chain ends early, and cannot fault.
+//! The kernel is built with frame pointers everywhere, except in the precompiled parts of `core` and `alloc`: one of
+//! their functions can hide its caller, but no more. An address is followed only if it is on the same mapped stack,
+//! further up. So a damaged chain ends early, and cannot fault.
 
 use core::fmt::{self, Write};
 
@@ -10,7 +10,7 @@ use crate::cpu::interrupt::{self, TrapFrame};
 use crate::memory::stack;
 use crate::report::symbols::Symbols;
 
-/// Frames that are told; a recursion without end has hundreds.
+/// Maximum number of frames in the report; an endless recursion has hundreds.
 const TOLD: usize = 24;
 
 /// A backtrace that has not been walked yet.
@@ -18,7 +18,7 @@ pub(crate) struct Backtrace {
     pc: u64,
     /// The frame record: the caller's frame pointer, and the return address above it.
     record: u64,
-    /// `pc` is the instruction that was executed last or next, not the one after a call.
+    /// Whether `pc` is the instruction that was executed last or next, not the one after a call.
     exact: bool,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// An address inside the instruction that was under way: a return address is the one after it.
+    /// An address inside the current instruction: a return address is the one after it.
     pub(crate) fn probe(self) -> u64 {
         if self.exact {
             self.pc
@@ -50,7 +50,7 @@ impl Backtrace {
         }
     }
 
-    /// Writes the places, one a line, with what was inlined there.
+    /// Writes the places, one per line, with inlined functions.
     pub(crate) fn write(self, symbols: &Symbols, out: &mut dyn Write) -> fmt::Result {
         let (mut told, mut more) = (0, 0);
         for place in self {
@@ -90,7 +90,7 @@ impl Iterator for Backtrace {
         self.pc = 0;
         if let Some([record, pc]) = read_record(self.record) {
             let stack = |at: u64| stack::containing(at as usize);
-            // The outermost frame has no caller, and says so with 0.
+            // The outermost frame has no caller, which is marked by 0.
             let goes_up = record > self.record && stack(record) == stack(self.record);
             self.pc = if goes_up || record == 0 { pc } else { 0 };
             self.record = if goes_up { record } else { 0 };

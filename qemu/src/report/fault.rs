@@ -1,4 +1,4 @@
-//! What an exception means, in words.
+//! The meaning of an exception, in words.
 
 use core::fmt;
 
@@ -8,11 +8,11 @@ use crate::cpu::interrupt::TrapFrame;
 use crate::memory::PAGE;
 use crate::memory::stack::{self, Stack};
 
-/// An exception, understood.
+/// An exception, decoded.
 pub(crate) enum Fault {
     /// The guard below a stack was touched, by an access to the address.
     StackOverflow(Stack, u64),
-    /// An access to an address where nothing is, or that may not be done there.
+    /// An access to an unmapped address, or one that is not allowed there.
     Page {
         address: u64,
         write: bool,
@@ -24,7 +24,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Understands the exception of `frame`, which was taken on this CPU.
+    /// Decodes the exception of `frame`, which was taken on this CPU.
     pub(crate) fn of(frame: &TrapFrame) -> Fault {
         const PAGE_FAULT: u64 = 14;
         if frame.vector != PAGE_FAULT {
@@ -42,7 +42,7 @@ impl Fault {
         }
     }
 
-    /// The word for the report.
+    /// The word in the report.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Fault::StackOverflow(..) => "stack-overflow",
@@ -95,7 +95,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The manual's name of an exception.
+/// The name of an exception in the processor's manual.
 fn name(vector: u64) -> &'static str {
     match vector {
         0 => "divide error",
@@ -120,7 +120,7 @@ fn name(vector: u64) -> &'static str {
     }
 }
 
-/// The registers of a trap, four in a line.
+/// The registers of a trap, four per line.
 pub(crate) struct Registers<'a>(pub(crate) &'a TrapFrame);
 
 impl fmt::Display for Registers<'_> {

@@ -2,12 +2,13 @@
 //!
 //! # Overview
 //!
-//! Every report begins with a trap: a fault by itself, everything else ([`begin`]) by a software interrupt. So
-//! the registers are captured in one way, and the report is made on a stack that is certainly good.
-//! The first CPU to come here stops the others by NMI; nobody ever goes on. Then the report is
-//! written as the YAML block of a TAP line, and the machine exits with the status of its cause.
+//! Every report begins with a trap: a fault is one, and everything else ([`begin`]) uses a software interrupt. So the
+//! registers are always captured in the same way, and the report runs on a stack that is certainly valid. The first
+//! CPU that comes here stops the others with an NMI; none of them ever resumes. Then the report is written as the
+//! YAML block of a TAP line, and the machine exits with the status of its cause.
 //!
-//! A fault *inside* the report, say because the kernel's structures are damaged, ends it with a line that says so.
+//! If a fault happens *inside* the report, for example because the kernel's structures are damaged, a line says so
+//! and the report ends.
 
 pub(crate) mod backtrace;
 pub(crate) mod fault;
@@ -33,14 +34,14 @@ use backtrace::Backtrace;
 use symbols::Symbols;
 use yaml::Yaml;
 
-/// How the machine ends; `scripts/boot` exits with the same number.
+/// The exit status of the machine; `scripts/boot` exits with the same number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// The scenario ran for its time and nothing was found.
+    /// The scenario ran for its time, and nothing was found.
     Passed = 0,
-    /// A contract was broken, an oracle found something, or a deadlock.
+    /// A contract or assertion failed, or there was a deadlock.
     Found = 1,
-    /// The command line makes no sense.
+    /// The command line is wrong.
     Usage = 2,
     /// The kernel itself panicked or faulted.
     Fault = 3,
@@ -52,7 +53,7 @@ pub(crate) enum Status {
 pub(crate) fn exit(status: Status) -> ! {
     /// I/O port of QEMU's isa-debug-exit.
     const PORT: u16 = 0xf4;
-    /// QEMU exits with twice the number and 1; above this no number means anything else.
+    /// QEMU exits with twice the number plus 1; above this no number has another meaning.
     const BASE: u32 = 0x10;
     const SUCCESS: u32 = (BASE << 1) | 1;
     // SAFETY: scripts/boot gives the machine an isa-debug-exit at this port.
@@ -60,9 +61,9 @@ pub(crate) fn exit(status: Status) -> ! {
     device.exit(BASE + status as u32)
 }
 
-/// Why there is a report.
+/// The cause of a report.
 pub(crate) enum Cause<'a> {
-    /// The kernel stopped by itself.
+    /// The kernel stopped itself.
     Stop {
         why: Stop,
         message: fmt::Arguments<'a>,
@@ -70,7 +71,7 @@ pub(crate) enum Cause<'a> {
     },
     /// Code of the host or of the kernel panicked.
     Panic(&'a PanicInfo<'a>),
-    /// No actor went on for so many seconds.
+    /// No actor made progress for this many seconds.
     Hang { seconds: u64 },
     /// The processor refused an instruction.
     Fault,
@@ -100,7 +101,7 @@ pub(crate) fn begin(cause: &Cause<'_>) -> ! {
     }
 }
 
-/// There are no vectors yet, no other CPUs and no debugging information: says what can be said.
+/// There are no vectors yet, no other CPUs and no debugging information: prints what is known.
 fn early(cause: &Cause<'_>) -> ! {
     run::print_failed();
     let mut yaml = Yaml::begin();
@@ -132,7 +133,7 @@ pub(crate) fn trapped(frame: &TrapFrame) -> ! {
     }
 }
 
-/// The report itself ran into trouble: no more of it can be trusted.
+/// The report itself failed: the rest of it cannot be trusted.
 fn again(frame: &TrapFrame) -> ! {
     // SAFETY: the other CPUs were stopped, and the first report does not go on.
     unsafe { console::take_over() };
@@ -248,7 +249,7 @@ fn write_panic(yaml: &mut Yaml, info: &PanicInfo<'_>) -> fmt::Result {
 fn write_others(out: &mut dyn Write, symbols: &Symbols, reporter: &PerCpu) -> fmt::Result {
     for cpu in cpu::all().filter(|cpu| cpu.index() != reporter.index()) {
         writeln!(out, "cpu{} runs {}", cpu.index(), stop::RunningLwp(cpu))?;
-        // Where a CPU waits is always the same place.
+        // A waiting CPU is always at the same place.
         if let Some(frame) = stop::frame_of(cpu).filter(|_| !cpu.waits.load(Relaxed)) {
             Backtrace::of_trap(frame).write(symbols, out)?;
         }

@@ -1,4 +1,4 @@
-//! Stops the CPUs: one makes the report, the others stay where they are.
+//! Stops the CPUs: one writes the report, the others stay where they are.
 
 use core::fmt;
 use core::sync::atomic::{
@@ -11,21 +11,21 @@ use crate::cpu::interrupt::TrapFrame;
 use crate::cpu::{self, PerCpu, apic, time};
 use crate::memory::stack::Stack;
 
-/// How long the others may take to stop, in microseconds.
+/// Time limit for the others to stop, in microseconds.
 const PATIENCE_US: u64 = 1_000_000;
 
 const NOBODY: usize = usize::MAX;
 
-/// The CPU that makes the report.
+/// The CPU that writes the report.
 static REPORTER: AtomicUsize = AtomicUsize::new(NOBODY);
 
-/// Whose report it is.
+/// Who writes the report.
 pub(crate) enum Claim {
-    /// The caller's.
+    /// The caller.
     First,
-    /// Another CPU's.
+    /// Another CPU.
     Other,
-    /// The caller's, and it has been at it already.
+    /// The caller, which has already started.
     Again,
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn claim(cpu: usize) -> Claim {
     }
 }
 
-/// Stops all CPUs but `reporter`. Gives those that did not stop, as a set of bits.
+/// Stops all CPUs except `reporter`. Returns those that did not stop, as a set of bits.
 pub(crate) fn stop_others(reporter: &PerCpu) -> u32 {
     let others = || cpu::all().filter(|cpu| cpu.index() != reporter.index());
     for cpu in others() {
@@ -52,9 +52,9 @@ pub(crate) fn stop_others(reporter: &PerCpu) -> u32 {
     running().fold(0, |set, cpu| set | 1 << cpu.index())
 }
 
-/// Notes where this CPU was, and stays.
+/// Records where this CPU was, and stays.
 pub(crate) fn stay(frame: &TrapFrame) -> ! {
-    // The first place counts: the request to stop also comes to a CPU that stays already.
+    // The first place counts: the request to stop also reaches a CPU that has already stopped.
     let frame = core::ptr::from_ref(frame).cast_mut();
     let _ = cpu::this()
         .stopped

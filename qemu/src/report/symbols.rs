@@ -1,7 +1,7 @@
 //! Names and lines for addresses, from the debugging information of the kernel's own file.
 //!
-//! `scripts/boot` passes the file as the first boot module, whichever way the kernel is loaded. It is read
-//! when a report needs it and not before. Without it a report has addresses only, and says so.
+//! `scripts/boot` passes the file as the first boot module, with either loader. It is read only when a report needs
+//! it. Without it a report has addresses only, and says so.
 
 use core::fmt::{self, Write};
 
@@ -16,7 +16,7 @@ use crate::run;
 
 type Reader = EndianSlice<'static, LittleEndian>;
 
-/// Functions through which a report begins: who reads it wants to see what called them.
+/// Functions at the beginning of every report, which are left out: a reader wants to see what called them.
 const WAY_HERE: [&str; 6] = [
     "rumplab_kernel::report::",
     "rumplab_kernel::runtime::panic",
@@ -33,7 +33,7 @@ const WAY_HERE_BYTES: usize = 80;
 pub(crate) struct Symbols(Option<Context<Reader>>);
 
 impl Symbols {
-    /// That of the running kernel.
+    /// The information of the running kernel.
     pub(crate) fn of_kernel() -> Self {
         let context = run::debug_module().and_then(|module| {
             let file = ElfFile64::<object::LittleEndian>::parse(module).ok()?;
@@ -47,9 +47,9 @@ impl Symbols {
         Symbols(context)
     }
 
-    /// Writes the functions at a place, the innermost inlined one first, numbered from `number` on.
+    /// Writes the functions at a place, the innermost inlined one first, numbered from `number`.
     ///
-    /// Gives how many it wrote: those at the top that only lead here are left out.
+    /// Returns how many it wrote: those at the top that only lead to the report are left out.
     pub(crate) fn write(
         &self,
         place: Place,
@@ -87,7 +87,7 @@ impl Symbols {
     }
 }
 
-/// The path of a source file; of the standard library's files the part that says which.
+/// The path of a source file, shortened for files of the standard library.
 fn short(file: &str) -> &str {
     match file.split_once("/library/") {
         Some((start, rest)) if start.starts_with("/rustc/") => rest,

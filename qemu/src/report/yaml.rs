@@ -1,4 +1,4 @@
-//! The block of YAML below a TAP line.
+//! The block of YAML after a TAP line.
 
 use core::fmt::{self, Write};
 
@@ -14,7 +14,7 @@ impl Yaml {
         Yaml(())
     }
 
-    /// A field of one line, without a character that YAML would read otherwise.
+    /// A field of one line, without characters that have a meaning in YAML.
     pub(crate) fn field(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
         writeln!(Console, "  {name}: {value}")
     }

@@ -1,5 +1,5 @@
-//! Packets of hosts at the other end of a card's wire. Tests make them one by one, and read the kernel's, each of which must be
-//! well formed. [`peer`](crate::peer) is one host; this serves any number of hosts.
+//! Packets of hosts at the other end of a card's wire. Tests create them one by one, and read the kernel's packets, all of which
+//! must be well-formed. [`peer`](crate::peer) is one host; this module serves any number of hosts.
 
 use kmod::scenario::net::wellformed::check;
 use smoltcp::phy::ChecksumCapabilities;

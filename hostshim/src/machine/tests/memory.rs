@@ -341,7 +341,7 @@ fn to_free_what_another_cpu_has_just_written_is_a_race() {
     );
 }
 
-/// One CPU makes something and says where it is; the other reads it.
+/// One CPU creates an object and publishes its offset; the other reads it.
 fn publisher<const RELEASE: bool>() -> Little {
     Little::new(&[
         |s| {

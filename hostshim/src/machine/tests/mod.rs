@@ -1,4 +1,4 @@
-//! Tests of the machine, with a guest of a few lines: one thread a CPU, and no kernel.
+//! Tests of the machine, with a guest of a few lines: one thread per CPU, and no kernel.
 
 mod faults;
 mod fences;
@@ -25,7 +25,7 @@ use super::trace::Recording;
 use super::{FailureKind, Limits, Machine, Outcome, Verdict};
 use crate::strategy::{Fair, Random, Strategy};
 
-/// What the threads share.
+/// The data that the threads share.
 #[derive(Default)]
 struct Shared {
     go: AtomicU32,
@@ -33,7 +33,7 @@ struct Shared {
     ticks: Bare,
     /// The first bytes of the frames that card 1 received, each a decimal digit.
     frames: Bare,
-    /// What `x` was when the first of them arrived.
+    /// The value of `x` when the first of them arrived.
     seen: Bare,
     progress: Bare,
     x: AtomicU32,
@@ -45,7 +45,7 @@ struct Shared {
 
 type Body = fn(&'static Shared);
 
-/// What a CPU begins with.
+/// The function with which a CPU begins.
 struct Job {
     body: Body,
     shared: &'static Shared,
@@ -56,7 +56,7 @@ struct Job {
 struct Little {
     bodies: Vec<Body>,
     nics: usize,
-    /// Whether a guest that waits waits for the clock.
+    /// Whether a waiting guest waits for the clock.
     needs_clock: bool,
     /// Whether every tick counts as progress.
     ticks_are_progress: bool,
@@ -91,7 +91,7 @@ fn place<T>(what: &'static str, value: T) -> &'static T {
     unsafe { &*at }
 }
 
-/// Gives memory of `place` back.
+/// Frees memory of `place`.
 #[track_caller]
 fn give_back<T>(object: &'static T) {
     let at = std::ptr::from_ref(object).cast_mut().cast::<u8>();
@@ -203,7 +203,7 @@ fn booted(guest: &Little, trace: bool) -> Machine {
     machine
 }
 
-/// One run by the default.
+/// One default run.
 fn fair(guest: &Little) -> Outcome {
     booted(guest, false).run(&mut Fair, &Limits::default())
 }

@@ -1,4 +1,4 @@
-//! Loops that wait for another CPU, and say nothing to the machine.
+//! Loops that wait for another CPU without telling the machine.
 
 use super::memory::RUNS;
 use super::*;
@@ -21,7 +21,7 @@ fn hunt_with_all(guest: &Little) -> Option<super::super::Failure> {
     })
 }
 
-/// What is made of a loop that one CPU makes until the other one has stored.
+/// The failure that is found in a loop which one CPU makes until the other one has stored, if any.
 fn waits(body: Body) -> Option<super::super::Failure> {
     let stores: Body = |s| {
         s.y.fetch_add(1, Relaxed);

@@ -1,4 +1,4 @@
-//! The clock, rest, spinning, ends without an end, panics.
+//! The clock, rest, spinning, runs that do not end, panics.
 
 use super::super::IDLE_TICKS;
 use super::super::decide::TICK_POINTS;
@@ -40,7 +40,7 @@ fn a_write_between_a_look_and_the_wait_is_not_lost() {
         |s| s.x.store(1, Relaxed),
         |s| {
             while s.x.load(Relaxed) == 0 {
-                // The other CPU can write here, after the look.
+                // The other CPU can write here, after the read.
                 let _ = s.y.load(Relaxed);
                 machine::relax();
             }
@@ -64,7 +64,7 @@ fn to_spin_for_what_nobody_writes_is_a_deadlock() {
 
 #[test]
 fn a_spin_that_writes_is_a_yield() {
-    // A lock by exchange: every round writes, and the holder needs the turn.
+    // A lock by exchange: every iteration writes, and the holder needs its turn.
     let body: Body = |s| {
         for _ in 0..3 {
             while s.x.swap(1, AcqRel) != 0 {

@@ -1,4 +1,4 @@
-//! Frames between cards: that they arrive, when, and what the wire does to them.
+//! Frames between cards: whether and when they arrive, and mishaps.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ fn sender() -> Little {
     }
 }
 
-/// What arrived at the end of a run, and what was seen by then.
+/// What arrived at the end of a run, and what had been seen by then.
 fn arrivals(machine: &mut Machine, strategy: &mut dyn Strategy) -> (u32, u32) {
     let outcome = machine.run(strategy, &Limits::default());
     assert_eq!(outcome.verdict, Verdict::Passed);
@@ -50,7 +50,7 @@ fn arrivals(machine: &mut Machine, strategy: &mut dyn Strategy) -> (u32, u32) {
 }
 
 thread_local! {
-    /// What the last run's end was: its memory is gone with the next.
+    /// The end of the last run, whose memory is gone in the next.
     static FRAMES: std::cell::Cell<(u32, u32)> = const { std::cell::Cell::new((0, 0)) };
 }
 

@@ -1,14 +1,14 @@
-//! The account of a run: every fact that a report tells, typed, and rendered by nobody yet.
+//! The account of a run: every fact of a report, typed, before it is rendered.
 //!
 //! # Overview
 //!
-//! What ran and how it ended, the trace, where the schedule departs, and who waits for whom come from the machine as they
-//! are. What a reader wants besides is derived from them here, once for all formats:
+//! The machine provides what ran, how it ended, the trace, where the schedule departs, and the wait-for graph.
+//! Everything else that a report needs is derived from these here, once for all formats:
 //!
 //! * `spans`: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
-//! * `moments`: the few steps that tell it in short;
-//! * `participants`: of a deadlock, who holds what and waits for what, and where;
-//! * `ordering`: of a race, what could have ordered its sides.
+//! * `moments`: the key steps;
+//! * `participants`: for a deadlock, which LWP holds what and waits for what, and where;
+//! * `ordering`: for a race, what could have ordered its sides.
 //!
 //! Times are positions in the trace: a span begins with the event at `begin` and ends before the one at `end`.
 
@@ -31,12 +31,12 @@ pub use ordering::{Bridge, Ordering};
 pub use participants::{Fact, Participant};
 pub use spans::{Held, Layered, Move, Run};
 
-/// What an LWP is.
+/// The role of an LWP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     /// An actor of the scenario, or another thread.
     Thread,
-    /// What a CPU runs when there is nothing to run.
+    /// The thread that a CPU runs when it has nothing else to run.
     Idle,
     /// The thread of a softint level.
     Softint,
@@ -45,7 +45,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The word that reports use.
+    /// The word in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Thread => "thread",
@@ -56,8 +56,8 @@ impl Role {
     }
 
     fn of(name: &str) -> Role {
-        // The kernel's own threads are called so, and an actor's name has no slash.
-        // Those of a second kernel have its name in front.
+        // The kernel's own threads have such names, and an actor's name has no slash.
+        // Names of a second kernel have its name as a prefix.
         match name.strip_prefix("b/").unwrap_or(name).split_once('/') {
             Some(("idle", _)) => Role::Idle,
             Some(("xcall", _)) => Role::Xcall,
@@ -67,45 +67,45 @@ impl Role {
     }
 }
 
-/// Somebody who ran.
+/// An LWP that ran.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lwp {
     /// The name.
     pub name: String,
-    /// What it is.
+    /// Its role.
     pub role: Role,
     /// The CPUs on which it ran, in order.
     pub cpus: Vec<usize>,
 }
 
-/// Everything there is to tell of a run.
+/// Every fact about a run.
 pub struct Account<'a> {
     /// What ran.
     pub file: &'a ReplayFile,
     /// The trace, the departures, and how it ended.
     pub story: Story<'a>,
-    /// Who waits for whom at the end; empty if the run passed.
+    /// The wait-for graph at the end; empty if the run passed.
     pub waits: WaitGraph,
-    /// Who ran, in the order of appearance.
+    /// The LWPs that ran, in the order of appearance.
     pub lwps: Vec<Lwp>,
     /// Which LWP ran on which CPU.
     pub runs: Vec<Run>,
     /// What ran on top of LWPs.
     pub layers: Vec<Layered>,
-    /// Who held which lock.
+    /// Which LWP held which lock.
     pub holds: Vec<Held>,
-    /// LWPs that went on elsewhere.
+    /// LWPs that continued on another CPU.
     pub moves: Vec<Move>,
-    /// The run in short.
+    /// The key steps.
     pub moments: Vec<Moment>,
-    /// Of a race: what could have ordered its sides.
+    /// For a race: what could have ordered its sides.
     pub ordering: Option<Ordering>,
-    /// Of a deadlock or a lost wake-up: who never goes on.
+    /// For a deadlock or a lost wake-up: the LWPs that never continue.
     pub participants: Vec<Participant>,
 }
 
 impl<'a> Account<'a> {
-    /// Derives what is to be derived.
+    /// Derives the account.
     pub fn new(file: &'a ReplayFile, story: Story<'a>, waits: WaitGraph) -> Account<'a> {
         let lwps = lwps(&story);
         let index = BTreeMap::from_iter(
@@ -164,7 +164,7 @@ impl<'a> Account<'a> {
             .collect()
     }
 
-    /// Events that fit on a page and what is left out between them, in order.
+    /// Events that fit on a page, and markers for what is left out between them, in order.
     pub fn parts(&self) -> Vec<Part> {
         super::selection::parts(&self.story, super::selection::MOST_LINES)
     }

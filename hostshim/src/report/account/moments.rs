@@ -1,8 +1,9 @@
-//! A run in short: the few steps that somebody who tells it would name.
+//! The key steps of a run.
 //!
-//! Of a deadlock: who took what of the cycle, and how each came to wait. Of two accesses: both. Of anything else: what the
-//! kernel said of itself from the first departure on, and the last words and moves of the LWP that found out. Of all: the departures. Nothing
-//! here knows a bug; it names what the verdict, the wait-for graph and the trace have in them.
+//! For a deadlock: where each lock of the cycle was taken, and where each thread blocked. For two accesses: both.
+//! Otherwise: the kernel's messages since the first departure, and the last message and move of the LWP that detected
+//! the failure. For every failure: the departures. Nothing here knows a particular bug; it picks from the verdict,
+//! the wait-for graph and the trace.
 
 use std::collections::BTreeSet;
 
@@ -11,26 +12,26 @@ use crate::machine::{Failure, FailureKind, NodeKind, TraceEvent, WaitEdge, WaitG
 use crate::report::event::is_own_account;
 use crate::report::words::switch;
 
-/// Most departures that are named, half of them the first and half of them the last.
+/// Maximum number of departures: half of them the first, half the last.
 const DEPARTURES: usize = 6;
-/// Most words of the kernel's that are named: the last ones.
+/// Maximum number of kernel messages: the last ones.
 const WORDS: usize = 12;
-/// Most LWPs that are named of those that wait without a cycle.
+/// Maximum number of LWPs that wait without a cycle.
 const WAITERS: usize = 6;
 
-/// What a moment is to the run.
+/// The role of a moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Weight {
-    /// Without it the run would have gone well, as far as anybody knows.
+    /// As far as is known, the run would have passed without it.
     Departure,
-    /// It belongs to how it came.
+    /// It contributes to the failure.
     Cause,
-    /// Here it breaks.
+    /// The failure itself.
     Break,
 }
 
 impl Weight {
-    /// The word that reports use.
+    /// The word in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Weight::Departure => "departure",
@@ -40,12 +41,12 @@ impl Weight {
     }
 }
 
-/// A step that tells.
+/// A key step.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Moment {
-    /// Its position in the trace; the length of the trace for what is after its end.
+    /// Its position in the trace, or the length of the trace if it comes after the end.
     pub event: usize,
-    /// What it is.
+    /// Its role.
     pub weight: Weight,
     /// A sentence without a full stop.
     pub text: String,
@@ -70,16 +71,16 @@ pub(super) fn of(account: &Account<'_>) -> Vec<Moment> {
     }
     list.departures();
     let mut moments = list.moments;
-    // A departure is told ahead of what came of it.
+    // A departure comes before what it causes.
     moments.sort_by_key(|moment| (moment.event, moment.weight != Weight::Departure));
     moments.dedup();
     moments
 }
 
-/// What the kernel said, and who that was unless the words say so.
+/// A message of the kernel, with the LWP unless the message names it.
 fn said(event: &TraceEvent, words: &str) -> String {
     let TraceEvent { context, cpu, .. } = event;
-    // An idle LWP says of others what became of them.
+    // An idle LWP's messages are about other LWPs.
     match words.starts_with(context.as_str()) || context.starts_with("idle/") {
         true => words.to_owned(),
         false => format!("{context} on cpu{cpu}: {words}"),
@@ -113,7 +114,7 @@ impl List<'_, '_> {
 
     fn deadlock(&mut self, waits: &WaitGraph) {
         let cycle = !waits.cycles.is_empty();
-        // Who made the cross call that a cycle begins with waits in front of it.
+        // The LWP that made the cross call with which a cycle begins waits in front of it.
         let names = waits.cycles.iter().flat_map(|cycle| &cycle.stations);
         let names = BTreeSet::from_iter(names.filter_map(|(_, lwp)| lwp.as_deref()));
         let concerned = |node: usize| !cycle || names.contains(waits.nodes[node].name.as_str());
@@ -157,7 +158,7 @@ impl List<'_, '_> {
         }
     }
 
-    /// Names the hold of a lock, by the lock's own name, that lasted to the end.
+    /// Adds the step at which a lock that was held until the end was taken.
     fn taken(&mut self, lock: &str, lwp: &str) {
         let Some(position) = self.account.lwp(lwp) else {
             return;
@@ -174,7 +175,7 @@ impl List<'_, '_> {
         }
     }
 
-    /// Names what the kernel said last of that LWP's doings.
+    /// Adds the kernel's last message about that LWP.
     fn last_word(&mut self, lwp: &str) {
         let trace = self.account.story.trace;
         let is_it = |event: &&TraceEvent| event.context == lwp && is_own_account(event);
@@ -226,7 +227,7 @@ impl List<'_, '_> {
             let text = said(event, words);
             self.add(at, Weight::Cause, text);
         }
-        // Whoever finds out is one of those that it is about, however long ago it spoke.
+        // The LWP that detects the failure takes part in it, however old its last message is.
         self.last_word(&failure.context);
         let position = self.account.lwp(&failure.context);
         let mut moves = self.account.moves.iter().rev();

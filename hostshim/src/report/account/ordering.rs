@@ -1,8 +1,9 @@
-//! Of a race: what could have ordered its sides, and why it did not.
+//! What could have ordered the two sides of a race, and why it did not.
 //!
-//! The earlier side comes before the later one for every CPU if the CPU of the earlier one writes something with release
-//! after it, and that of the later one reads what was written with acquire before its own. So what one wrote and
-//! the other read in between is looked for, whatever the orderings: a bridge that lacks one is the usual fault.
+//! The earlier side is ordered before the later one if its CPU writes something with release after the access, and
+//! the CPU of the later side reads that value with acquire before its access. So this module looks for anything that
+//! one wrote and the other read in between, whatever the orderings: such a bridge without one of the orderings is the
+//! usual fault.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +13,24 @@ use kmod::mem::Ordering as Order;
 use crate::machine::{Access, TraceEvent, Verdict, What};
 use crate::report::story::Story;
 
-/// Most bridges that are told.
+/// Maximum number of bridges reported.
 const MOST: usize = 3;
 
 /// What could have ordered two accesses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ordering {
-    /// The earlier access, by its position in the trace, if it is in there: a run begins after the boot.
+    /// The position of the earlier access in the trace, if it is in there: the trace begins after the boot.
     pub earlier: Option<usize>,
     /// The later access.
     pub later: usize,
-    /// What was written after the one and read before the other, all of it without an ordering that is needed.
+    /// Everything that was written after the one and read before the other, but lacks a needed ordering.
     pub bridges: Vec<Bridge>,
 }
 
-/// Something that one side wrote and the other read: would order them, with the orderings that it lacks.
+/// Something that one side wrote and the other read. It would order them if it had the missing orderings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bridge {
-    /// What was written and read.
+    /// The object that was written and read.
     pub object: String,
     /// The write.
     pub write: usize,

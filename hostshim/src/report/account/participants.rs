@@ -1,7 +1,8 @@
-//! Who never goes on, and why: what each of them holds, what it waits for, and where it came to hold it and to wait.
+//! The LWPs that never continue: what each holds, what it waits for, and where it began to.
 //!
-//! The wait-for graph knows who waits for what; the trace knows where and when. Of a lost wake-up the trace knows more: the last
-//! signal on the condition variable, and who wrote last what the sleeper tested before it slept.
+//! The wait-for graph knows which LWP waits for which; the trace knows where and when. For a lost wake-up the trace
+//! knows more: the last signal on the condition variable, and the last writer of each word that the sleeper tested
+//! before it slept.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +13,10 @@ use crate::machine::{Access, Act, NodeKind, TraceEvent, Until, WaitGraph, Waiter
 use crate::report::event::{is_of_scheduler, place};
 use crate::report::words::list;
 
-/// Most words that a sleeper tested of which it is told who wrote them last.
+/// The most tested words whose last writer is reported.
 const TESTED: usize = 3;
 
-/// An LWP that never goes on.
+/// An LWP that never continues.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Participant {
     /// Its name.
@@ -41,7 +42,7 @@ pub struct Fact {
     pub verb: &'static str,
     /// The object of the verb.
     pub what: String,
-    /// More of that, if it is long: for a line of its own.
+    /// Further details, if they are long: printed on a separate line.
     pub more: String,
     /// How it came: `taken at kmod/src/scenario/inet.rs:179`. Empty if it is not known.
     pub how: String,
@@ -87,7 +88,7 @@ impl Teller<'_, '_> {
         }
     }
 
-    /// What it keeps of what others that never go on wait for.
+    /// What it holds that other LWPs which never continue wait for.
     fn keeps(&self, node: usize) -> Vec<Fact> {
         let name = &self.graph.nodes[node].name;
         let mut facts = Vec::new();
@@ -122,7 +123,7 @@ impl Teller<'_, '_> {
         facts
     }
 
-    /// The hold of a lock by an LWP that lasted to the end.
+    /// The acquisition of a lock that the LWP still held at the end.
     fn hold_of(&self, lwp: &str, object: &str) -> Option<&Held> {
         let position = self.account.lwp(lwp)?;
         let mut holds = self.account.holds.iter();
@@ -150,7 +151,7 @@ impl Teller<'_, '_> {
         }
     }
 
-    /// Locks that it holds besides.
+    /// The other locks that it holds.
     fn also_holds(&self, lwp: &str, facts: &mut Vec<Fact>) {
         let Some(position) = self.account.lwp(lwp) else {
             return;
@@ -164,7 +165,7 @@ impl Teller<'_, '_> {
         }
     }
 
-    /// A word that others spin for, and that this one has stored to last.
+    /// A word that others spin for, and to which this LWP stored last.
     fn stored(&self, lwp: &str, word: &str) -> Fact {
         let stores = |event: &TraceEvent| match &event.what {
             What::Op(access) | What::Fused(access) => {
@@ -180,7 +181,7 @@ impl Teller<'_, '_> {
         }
     }
 
-    /// A cross call that a thread runs the function of, or has still to run.
+    /// A cross call whose function a thread runs, or has yet to run.
     fn cross_call(&self, lwp: &str, name: &str) -> Fact {
         let begins = |event: &TraceEvent| {
             let is_it = |words: &str| words.ends_with("begins a cross call");
@@ -194,7 +195,7 @@ impl Teller<'_, '_> {
         }
     }
 
-    /// A callout that runs: who scheduled it, and where.
+    /// A callout that runs: the LWP that scheduled it, and where.
     fn running(&self, callout: &crate::machine::Callout) -> Fact {
         let cpu = format!("{}.c_cpu", callout.object);
         let is_it = |event: &TraceEvent| match &event.what {
@@ -261,7 +262,7 @@ impl Teller<'_, '_> {
         }
     }
 
-    /// The last event of an LWP that is not of the scheduler's own source: from there on it waits.
+    /// The last event of an LWP outside the scheduler's own source. It has waited since then.
     fn waits_since(&self, name: &str) -> Option<usize> {
         let is_it = |event: &TraceEvent| {
             event.context == name && !place(event).is_empty() && !is_of_scheduler(event)
@@ -269,14 +270,14 @@ impl Teller<'_, '_> {
         self.trace.iter().rposition(is_it)
     }
 
-    /// The last round of a loop in which it spins.
+    /// The last iteration of a loop in which it spins.
     fn spins_since(&self, name: &str) -> Option<usize> {
         let is_it =
             |event: &TraceEvent| event.context == name && matches!(event.what, What::Spin { .. });
         self.trace.iter().rposition(is_it)
     }
 
-    /// What it waits for, and on whom that depends.
+    /// What it waits for, and on which LWP that depends.
     fn awaited(&self, waiter: &Waiter) -> (String, String) {
         let mut edges = self.graph.edges.iter();
         let on = edges.find(|edge| edge.from == waiter.node);
@@ -337,7 +338,7 @@ impl Teller<'_, '_> {
         }
     }
 
-    /// What it read under the interlock before it slept, and who wrote that last.
+    /// The words that it read under the interlock before it slept, and their last writers.
     fn tested(&self, name: &str, cv: &str) -> Vec<Fact> {
         let mut events = self.trace.iter().enumerate().rev();
         let found = events.find_map(|(at, event)| match &event.what {
@@ -388,7 +389,7 @@ impl Teller<'_, '_> {
             .collect()
     }
 
-    /// Who wrote something last, and whether that was before somebody tested it, or slept.
+    /// The last writer of an object, and whether that was before it was tested, or before the sleep.
     fn written(&self, object: &str, tested: usize, slept: usize) -> String {
         let writes = |event: &TraceEvent| match &event.what {
             What::Op(access) | What::Fused(access) => {
@@ -445,7 +446,7 @@ impl Teller<'_, '_> {
     /// A place with its step: `taken at kmod/src/scenario/inet.rs:179 (step 33)`.
     fn at(&self, verb: &str, event: usize) -> String {
         let it = &self.trace[event];
-        // What begins within a step has no place of its own: that of the step.
+        // An event within a step has no place of its own, but that of the step.
         let mut before = self.trace[..=event].iter().rev();
         let placed = before.find(|other| {
             other.cpu == it.cpu && other.context == it.context && !place(other).is_empty()
@@ -472,14 +473,14 @@ impl Fact {
         }
     }
 
-    /// The fact in a sentence whose subject is the LWP, and whose other facts tell the rest.
+    /// The fact as a clause whose subject is the LWP.
     fn clause(&self) -> String {
         let what = self.what.split(", held by ").next().unwrap_or("");
         format!("{} {what}", self.verb.to_lowercase())
     }
 }
 
-/// Whether a lock or a word is the scheduler's own, or of another part of the kernel that no program sees.
+/// Whether a lock or word is internal to the scheduler, or to another part of the kernel that programs do not see.
 fn is_internal(object: &str) -> bool {
     let inside = [".ci_", ".sl_lock", ".tc_lock", ".xc_", ".l_"];
     object.starts_with("kernel.") || inside.iter().any(|part| object.contains(part))

@@ -1,4 +1,4 @@
-//! From events to spans: who ran where, on top of whom, and who held what.
+//! Turns events into spans: which LWP ran where, on top of which, and what it held.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub struct Layered {
     pub cpu: usize,
     /// The LWP below, by its position.
     pub below: usize,
-    /// How many others lie below this one.
+    /// How many other layers are below this one.
     pub depth: usize,
     /// The first event.
     pub begin: usize,
@@ -36,7 +36,7 @@ pub struct Layered {
     pub end: usize,
 }
 
-/// A lock, held.
+/// A lock that is held.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Held {
     /// The lock, as accesses call it.
@@ -45,17 +45,17 @@ pub struct Held {
     pub lwp: usize,
     /// The CPU on which it was entered.
     pub cpu: usize,
-    /// Whether others may hold it too.
+    /// Whether other LWPs may hold it too.
     pub shared: bool,
     /// The first event.
     pub begin: usize,
     /// The event after the last.
     pub end: usize,
-    /// Whether it was held still when the run ended.
+    /// Whether it was still held when the run ended.
     pub at_end: bool,
 }
 
-/// An LWP that goes on on another CPU.
+/// An LWP that continues on another CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Move {
     /// The LWP, by its position.
@@ -68,7 +68,7 @@ pub struct Move {
     pub event: usize,
 }
 
-/// All of them, each kind in the order of their beginnings.
+/// All spans, each kind in the order of their beginnings.
 #[derive(Default)]
 pub(super) struct Spans {
     pub(super) runs: Vec<Run>,
@@ -108,18 +108,18 @@ pub(super) fn of(story: &Story<'_>, lwps: &[Lwp], index: &BTreeMap<&str, usize>)
             _ => {}
         }
     }
-    // What ran since before the run began is noticed late.
+    // An LWP that has run since before the run began is noticed late.
     builder.spans.runs.sort_by_key(|run| run.begin);
     builder.spans
 }
 
 struct Builder {
     spans: Spans,
-    /// The run under way on each CPU.
+    /// The current run on each CPU.
     running: Vec<Option<usize>>,
-    /// What lies on top of it.
+    /// The layers on top of it.
     stacks: Vec<Vec<usize>>,
-    /// Holds under way, by lock and LWP.
+    /// Locks that are held, by lock and LWP.
     held: BTreeMap<(String, usize), usize>,
     last_cpu: Vec<Option<usize>>,
     end: usize,
@@ -169,7 +169,7 @@ impl Builder {
     }
 
     fn finish(&mut self, layer: Layer, cpu: usize, end: usize) {
-        // What lies above it is over too, if it did not say so.
+        // The layers above it have ended too, even without an event.
         while let Some(top) = self.stacks[cpu].pop() {
             self.spans.layers[top].end = end;
             if self.spans.layers[top].layer == layer {
@@ -196,7 +196,8 @@ impl Builder {
         });
     }
 
-    /// Ends the hold of this LWP; or, if another LWP held it alone and handed it over with a context switch, that one's.
+    /// Ends the hold of this LWP. If another LWP held the lock exclusively and handed it over with a context switch,
+    /// ends that hold.
     fn release(&mut self, lock: &str, lwp: usize, at: usize, or_others: bool) {
         let own = self.held.remove(&(lock.to_owned(), lwp));
         let mut others = || {

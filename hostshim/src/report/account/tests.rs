@@ -1,4 +1,4 @@
-//! Accounts of traces that were made by hand.
+//! Accounts of hand-written traces.
 
 use kmod::config::Config;
 use kmod::kern::spl::Ipl;

@@ -1,13 +1,13 @@
-//! Cycles: dependencies each of which waits for what the next one holds, and that can all happen at the same time.
+//! Cycles of dependencies: each waits for what the next one holds, and all of them can happen at the same time.
 
 use super::dependency::{Dependency, Holding};
 
-/// The longest cycle that is looked for.
+/// The maximum length of a cycle.
 const DEPTH: usize = 6;
 
-/// A list of dependencies, however it is kept.
+/// A list of dependencies.
 pub trait Dependencies {
-    /// The one at this position, until there are no more.
+    /// The dependency at this position, or `None` after the last.
     fn at(&self, position: usize) -> Option<&Dependency>;
 }
 
@@ -26,13 +26,13 @@ impl Dependencies for [Option<Dependency>] {
 /// A dependency in a cycle.
 #[derive(Clone, Copy)]
 pub struct Edge<'a> {
-    /// It holds this, for which the one before it waits.
+    /// The resource that it holds, for which the one before it waits.
     pub holds: &'a Holding,
-    /// Who waits meanwhile for what the next one holds.
+    /// The dependency: who waits, while holding that, for what the next one holds.
     pub dependency: &'a Dependency,
 }
 
-/// A cycle: each waits for what the next one holds, and the last for what the first does.
+/// A cycle: each dependency waits for what the next one holds, and the last for what the first holds.
 #[derive(Clone, Copy)]
 pub struct Cycle<'a> {
     edges: &'a [Option<Edge<'a>>],
@@ -50,10 +50,10 @@ struct Path<'a> {
     length: usize,
 }
 
-/// Calls `found` with each cycle among these, once.
+/// Calls `found` with each cycle, once.
 ///
-/// It is one only if all of it can happen at the same time: by threads that are all distinct and can all be there, and
-/// nothing that one alone can hold is held in two places (a *gate*).
+/// Dependencies form a cycle only if all of them can happen at the same time: their threads are all distinct and can
+/// all exist together, and no exclusive resource is held at two places (a *gate lock*).
 pub fn cycles(all: &(impl Dependencies + ?Sized), found: &mut dyn FnMut(Cycle<'_>)) {
     let mut first = 0;
     while let Some(dependency) = all.at(first) {
@@ -61,7 +61,7 @@ pub fn cycles(all: &(impl Dependencies + ?Sized), found: &mut dyn FnMut(Cycle<'_
             edges: [None; DEPTH],
             length: 1,
         };
-        // What it holds in the cycle is known when that closes.
+        // The resource that it holds in the cycle is known only when the cycle closes.
         if let Some(holds) = dependency.held().next() {
             path.edges[0] = Some(Edge { holds, dependency });
             search(all, first, &mut path, found);
@@ -70,7 +70,7 @@ pub fn cycles(all: &(impl Dependencies + ?Sized), found: &mut dyn FnMut(Cycle<'_
     }
 }
 
-/// Follows every path on from the end of `path`, along dependencies behind `first`, which it begins with.
+/// Follows every path from the end of `path`, along dependencies after `first`, with which it begins.
 fn search<'a>(
     all: &'a (impl Dependencies + ?Sized),
     first: usize,

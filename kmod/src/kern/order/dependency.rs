@@ -1,4 +1,4 @@
-//! What is recorded: resources, who holds them, and who waited for another meanwhile.
+//! What is recorded: resources, their holders, and what a holder waited for.
 
 use core::fmt;
 use core::panic::Location;
@@ -9,12 +9,12 @@ use crate::kern::lwp::Name;
 /// A place in the source.
 pub type At = &'static Location<'static>;
 
-/// Resources that a thread holds or occupies at once, as far as they are remembered.
+/// Resources recorded per thread.
 pub(super) const HELD: usize = 10;
-/// Threads that a dependency is known to be never beside, as far as they are remembered.
+/// Threads recorded per dependency that never run at the same time.
 pub(super) const APART: usize = 4;
 
-/// What sort of thing is waited for.
+/// The kind of a resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sort {
     /// A mutex.
@@ -40,34 +40,34 @@ pub enum Sort {
 }
 
 impl Sort {
-    /// Whether several can have one at the same time, and it excludes nobody from anything.
+    /// Whether several threads can have it at the same time, so that it excludes none of them.
     const fn is_shared(self) -> bool {
         matches!(self, Sort::Psrefs | Sort::Localcount)
     }
 
-    /// Whether the wait-for graph draws it: else the report of the deadlock itself cannot tell the cycle.
+    /// Whether the wait-for graph contains it. Otherwise the report of the deadlock itself cannot print the cycle.
     pub const fn is_drawn(self) -> bool {
         !matches!(self, Sort::Localcount | Sort::Work)
     }
 
-    /// Whether it is told by address: a new one can lie where an old one was.
+    /// Whether it is identified by address, so that a new one can be where an old one was.
     pub(super) const fn is_in_memory(self) -> bool {
         !matches!(self, Sort::Softint | Sort::Softclock)
     }
 }
 
-/// A resource: one instance of one run.
+/// A resource: one instance in one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Resource {
-    /// What it is.
+    /// Its kind.
     pub sort: Sort,
-    /// Which: its address, or the number of its CPU, its level above that.
+    /// Its address, or the number of its CPU with its level in the upper bits.
     pub key: usize,
-    /// 0 for what lives; a number of its own for what lay there before.
+    /// 0 for one that exists; a number of its own for one that was freed at the same address.
     pub life: u32,
-    /// What it is called.
+    /// Its name.
     pub word: &'static str,
-    /// Whose it is, of what belongs to a thread.
+    /// The owner's name, for resources that belong to a thread.
     pub of: Option<Name>,
 }
 
@@ -93,7 +93,7 @@ impl Resource {
         self.key & 0xff
     }
 
-    /// As stations of a cycle are told, which is as the wait-for graph does.
+    /// Its text as a station of a cycle, the same as in the wait-for graph.
     pub fn station(&self) -> impl fmt::Display + use<> {
         struct Station(Resource);
         impl fmt::Display for Station {
@@ -122,12 +122,12 @@ impl fmt::Display for Resource {
     }
 }
 
-/// A thread, as far as it is told.
+/// A thread, as reports show it.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor {
-    /// Which: the address of its LWP.
+    /// The address of its LWP.
     pub lwp: usize,
-    /// 0 for one that lives; a number of its own for one whose LWP is another's by now.
+    /// 0 for one that exists; a number of its own for one whose LWP was reused.
     pub life: u32,
     /// Its name.
     pub name: Name,
@@ -139,63 +139,63 @@ impl PartialEq for Actor {
     }
 }
 
-/// For whom a thread runs a function: who made the cross call, and waits for it.
+/// The thread that made the cross call whose function a thread runs, and that waits for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Requester {
-    /// Who.
+    /// The thread.
     pub actor: Actor,
-    /// What it was inside of when it made the call.
+    /// The operations that it was in when it made the call.
     pub operations: Operations,
-    /// Where it made it.
+    /// Where it made the call.
     pub at: At,
 }
 
-/// Whose hold it is.
+/// Who holds a resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Whose {
-    /// The thread's own.
+    /// The thread itself.
     Own,
-    /// That of who waits for the function that the thread runs.
+    /// The thread that waits for the function that this thread runs.
     Requesters,
 }
 
 /// A resource that is held or occupied.
 #[derive(Clone, Copy, Debug)]
 pub struct Holding {
-    /// Which.
+    /// The resource.
     pub resource: Resource,
     /// Whether others can hold it at the same time (a reader's hold).
     pub shared: bool,
-    /// Whose it is.
+    /// Who holds it.
     pub whose: Whose,
-    /// Since where.
+    /// Where it was taken.
     pub at: At,
 }
 
-/// Somebody waited, or would have had to wait, for a resource while it held others.
+/// A thread waited, or would have had to wait, for a resource while it held others.
 #[derive(Clone, Copy, Debug)]
 pub struct Dependency {
-    /// Who.
+    /// The thread.
     pub by: Actor,
-    /// On which CPU.
+    /// Its CPU.
     pub cpu: usize,
-    /// Whether it could as well have been on another CPU.
+    /// Whether this could also have happened on another CPU.
     pub movable: bool,
-    /// Whose function it ran.
+    /// The thread whose function it ran.
     pub requester: Option<Requester>,
-    /// What it waited for.
+    /// The resource that it waited for.
     pub wants: Resource,
-    /// Whether it would have shared it.
+    /// Whether it wanted to share it.
     pub shared: bool,
-    /// Where.
+    /// Where it waited.
     pub at: At,
-    /// The word of the cross-call box through which it waited, if it made a call.
+    /// The name of the cross-call box through which it waited, if it made a call.
     pub via: Option<&'static str>,
     /// The function in which it slept, if that has a timeout.
     pub sleep: Option<&'static str>,
-    /// What it was inside of.
+    /// The operations that it was in.
     pub operations: Operations,
-    /// Threads that never run while this can happen: not yet begun, or ended.
+    /// Threads that never run while this can happen: not yet created, or ended.
     pub apart: [Option<Actor>; APART],
     pub(super) held: [Option<Holding>; HELD],
     /// When it happened first, and last.
@@ -204,12 +204,12 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// What was held meanwhile, in the order in which it was taken.
+    /// What it held at that time, in the order in which it was taken.
     pub fn held(&self) -> impl Iterator<Item = &Holding> {
         self.held.iter().flatten()
     }
 
-    /// Changes every address in it, for a host that compares kernels which lie elsewhere.
+    /// Changes every address in it, for a host that compares kernels at different addresses.
     pub fn relocate(&mut self, to: impl Fn(usize) -> usize) {
         let resource = |resource: &mut Resource| {
             if resource.sort.is_in_memory() {
@@ -225,7 +225,7 @@ impl Dependency {
         self.by.lwp = to(self.by.lwp);
     }
 
-    /// Whether everything in it, threads and resources, lies at addresses that are known, and lives.
+    /// Whether everything in it, threads and resources, exists and has a known address.
     pub fn is_of(&self, known: impl Fn(usize) -> bool) -> bool {
         let resource = |r: &Resource| r.life == 0 && (!r.sort.is_in_memory() || known(r.key));
         let actor = |a: &Actor| a.life == 0 && known(a.lwp);
@@ -235,7 +235,7 @@ impl Dependency {
             && self.requester.is_none_or(|r| actor(&r.actor))
     }
 
-    /// Whether both are the same thing seen twice.
+    /// Whether both are the same dependency, seen twice.
     pub fn is_alike(&self, other: &Dependency) -> bool {
         let who = |d: &Dependency| d.requester.map(|r| (r.actor.lwp, r.actor.life, r.at));
         self.by == other.by
@@ -254,8 +254,8 @@ impl Dependency {
         self.by == *actor || self.requester.is_some_and(|r| r.actor == *actor)
     }
 
-    /// Whether it can happen while `other` happens: by other threads, that run at the same time, with nothing held by
-    /// both that one alone can hold.
+    /// Whether it can happen at the same time as `other`: the threads differ, can run together, and hold no exclusive
+    /// resource in common.
     pub(super) fn is_beside(&self, other: &Dependency) -> bool {
         let apart = |a: &Dependency, b: &Dependency| {
             a.apart.iter().flatten().any(|actor| b.involves(actor))
@@ -266,7 +266,7 @@ impl Dependency {
         distinct && !apart(self, other) && !apart(other, self) && !self.excludes(other)
     }
 
-    /// Whether a gate keeps them from happening at the same time.
+    /// Whether a gate lock keeps them from happening at the same time.
     fn excludes(&self, other: &Dependency) -> bool {
         self.held().any(|a| {
             !a.resource.sort.is_shared()
@@ -276,10 +276,10 @@ impl Dependency {
         })
     }
 
-    /// The hold of `other` that this waits for, if it does.
+    /// What `other` holds that this waits for, if anything.
     pub(super) fn blocked_by<'a>(&self, other: &'a Dependency) -> Option<&'a Holding> {
         let same = other.held().find(|held| self.waits_for(held));
-        // Whoever waits for a softclock waits for its level, if something else occupies that.
+        // A wait for a softclock is also a wait for its level, if something else occupies that.
         same.or_else(|| {
             let level = |held: &&Holding| {
                 held.resource.sort == Sort::Softint
@@ -303,7 +303,7 @@ impl Dependency {
         self.wants == held.resource && !(self.shared && held.shared)
     }
 
-    /// Whether what this waits for can be on `cpu`: whoever can be moved can sleep on any.
+    /// Whether what this waits for can be on `cpu`: a thread that can be moved can sleep on any CPU.
     fn is_on(&self, cpu: usize) -> bool {
         self.movable || self.wants.cpu() == cpu
     }

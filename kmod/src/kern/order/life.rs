@@ -1,21 +1,21 @@
-//! When threads began and ended, and what can therefore not happen beside each other.
+//! When threads were created and ended, and so which of them never run at the same time.
 
 use super::dependency::{APART, Actor};
 
-/// Beginnings and ends of threads that are remembered.
+/// Maximum number of recorded creations and ends.
 const LIVES: usize = 96;
 
-/// That a thread began, or ended.
+/// The creation or the end of a thread.
 #[derive(Clone, Copy)]
 pub(super) struct Life {
     pub(super) who: Actor,
-    /// Who created it, or waited for its end.
+    /// The thread that created it, or waited for its end.
     pub(super) other: Actor,
     pub(super) when: u32,
     pub(super) began: bool,
 }
 
-/// Every beginning and end, as far as there is room.
+/// Every creation and end, up to the limit.
 pub(super) struct Lives([Option<Life>; LIVES]);
 
 impl Lives {
@@ -23,7 +23,7 @@ impl Lives {
         Lives([None; LIVES])
     }
 
-    /// Adds one. Gives whether there was room.
+    /// Adds one. Returns whether there was room.
     pub(super) fn push(&mut self, life: Life) -> bool {
         let free = self.0.iter_mut().find(|place| place.is_none());
         free.is_some_and(|place| {
@@ -38,8 +38,8 @@ impl Lives {
         lives.flat_map(|life| [&mut life.who, &mut life.other])
     }
 
-    /// The threads that never run beside what `by` did between `first` and `last`: those that it, or a thread that it
-    /// had created, creates later; and those for whose end it has waited before.
+    /// The threads that never run at the same time as what `by` did between `first` and `last`: those that it (or a
+    /// thread created by it) creates later, and those whose end it has waited for before.
     pub(super) fn apart(&self, by: &Actor, first: u32, last: u32) -> [Option<Actor>; APART] {
         let mut apart = [None; APART];
         let later = |life: &&Life| match life.began {
@@ -52,10 +52,11 @@ impl Lives {
         apart
     }
 
-    /// Whether the thread that began with `life` was created by `ancestor` after `when`, or by one that was.
+    /// Whether the thread that was created with `life` was created by `ancestor` after `when`, or by a thread that
+    /// was.
     fn descends(&self, life: &Life, ancestor: &Actor, when: u32) -> bool {
         let mut life = *life;
-        // There are no more generations than lives.
+        // There are no more generations than recorded lives.
         for _ in 0..LIVES {
             if life.other == *ancestor {
                 return life.when > when;

@@ -1,50 +1,54 @@
-//! The order in which resources are taken: deadlocks that a run *could* have had.
+//! The order in which resources are taken: deadlocks that were possible in a run.
 //!
 //! # Overview
 //!
-//! The [wait-for graph](crate::kern::waits) knows who waits just now. This module remembers, over a whole run, who held or
-//! occupied what when it waited *or would have had to wait* for something else, as Linux' lockdep does; but for the other
-//! resources that the wait-for graph draws, too. Dependencies of several threads that close a cycle, and that could all
-//! happen at the same time, are a deadlock that the run was spared by luck: no run has to end in it to be told.
+//! The [wait-for graph](crate::kern::waits) shows who waits now. This module records, over a whole run, what each
+//! thread held or occupied when it waited *or would have had to wait* for something else. Linux's lockdep does this
+//! for locks; here it covers all resources of the wait-for graph. Dependencies of several threads that form a cycle,
+//! and that could all happen at the same time, are a deadlock that the run avoided only by luck. No run needs to end
+//! in it.
 //!
 //! # What is held, and what is waited for
 //!
-//! | resource | who holds it | who waits for it |
+//! | resource | held by | waited for by |
 //! |---|---|---|
-//! | a mutex, adaptive; an rwlock | who entered it | who enters it, disputed or not; a try waits for nothing |
-//! | the slot of a cross-call box | the request: for its requester, until the functions have returned | who makes a cross call |
-//! | what the requester holds | the function of its request, as well: it waits for that | |
+//! | a mutex, adaptive; an rwlock | the thread that entered it | threads that enter it, contended or not; a try waits for nothing |
+//! | the slot of a cross-call box | the request, on behalf of its requester, until the functions have returned | threads that make a cross call |
+//! | what the requester holds | also the function of its request, because the requester waits for that | |
 //! | a softint level of a CPU | the handler that runs there | a high-priority cross call |
 //! | the softclock of a CPU | the handler of a callout | a timed sleep that nothing else ends (kpause) |
 //! | the handler of a callout | the same | callout_halt |
-//! | passive references, a localcount | who acquired them | psref_target_destroy, localcount_drain |
+//! | passive references, a localcount | the threads that acquired them | psref_target_destroy, localcount_drain |
 //! | the end of a thread | the thread | kthread_join |
 //! | the batch of a workqueue | its worker | workqueue_wait |
 //!
 //! # What is a cycle
 //!
-//! The threads of its dependencies are all distinct, and those for whom they run functions; none of them ends
-//! before another begins (it created it later, or joined it before); no *gate* is held over two of them: something that
-//! one alone can have. Readers of an rwlock do not wait for readers. An LWP that is not bound can sleep on any CPU, so
-//! its kpause can wait for any softclock.
+//! The threads of its dependencies are all distinct, including those for whom they run functions. None of them ends
+//! before another begins (it created the other later, or joined it before). No *gate lock*, an exclusive resource, is
+//! held at two of them. Readers of an rwlock do not wait for readers. An LWP that is not bound can sleep on any CPU,
+//! so its kpause can wait for any softclock.
 //!
-//! # What is not told
+//! # What is not seen
 //!
-//! * Spin mutexes: who holds one waits for nothing but others of them.
-//! * Condition variables at large, and waits that something else may end (`cv_timedwait`): who would signal is not known.
-//! * Readers that wait for a reader because a writer came between.
-//! * A localcount's reference that one thread acquires and another releases holds nothing.
-//! * A cross call is taken to be waited for where it is made, with what is held there.
-//! * That one thing only ever happens after another, but for the begin and the end of threads: so a cycle is a
-//!   prediction until a schedule shows it.
+//! * Spin mutexes: a holder waits for nothing but other spin mutexes.
+//! * Condition variables in general, and waits that something else may end (`cv_timedwait`): the thread that would
+//!   signal is not known.
+//! * Readers that wait for a reader because a writer waits between them.
+//! * A localcount's reference that one thread acquires and another releases: it counts as held by no thread.
+//! * Where the caller waits for a cross call: it is assumed to wait where it makes the call, with what it holds
+//!   there.
+//! * An order of events, other than the creation and end of threads. So a cycle is a prediction until a schedule
+//!   shows it.
 //!
 //! # Contexts
 //!
-//! Any but a hard interrupt. Recording makes no point: a run is the same with it and without.
+//! Any but a hard interrupt. Recording adds no step: a run is the same with and without it.
 //!
 //! # Cost
 //!
-//! Without the feature `order` nothing is compiled in; without [`predict`](crate::config::Config::predict) a look at a word.
+//! Without the feature `order` nothing is compiled in; without [`predict`](crate::config::Config::predict), a check
+//! of one word.
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
@@ -77,7 +81,7 @@ use record::{Tables, Wait};
 /// The word of the level on which softclocks run.
 pub(crate) const SOFTCLOCK: &str = Ipl::SoftClock.name();
 
-/// What a kernel remembers of the order in which resources are taken.
+/// The recorded order in which a kernel takes resources.
 pub struct Order {
     taken: AtomicBool,
     tables: UnsafeCell<Tables>,
@@ -87,7 +91,7 @@ pub struct Order {
 unsafe impl Sync for Order {}
 
 impl Order {
-    /// For a kernel that is to predict. `None` if there is no memory.
+    /// Creates the tables of a kernel that predicts. Returns `None` if there is no memory.
     pub(crate) fn new() -> Option<&'static Order> {
         kmem::boot_alloc(
             "order",
@@ -98,12 +102,12 @@ impl Order {
         )
     }
 
-    /// Lets the caller have the tables: no other CPU, and no interrupt of this one.
+    /// Gives the caller exclusive access to the tables: no other CPU, and no interrupt of this one.
     fn with<T>(&self, f: impl FnOnce(&mut Tables) -> T) -> T {
         spl::aside(|| self.with_at_rest(f))
     }
 
-    /// The same where nothing runs on this CPU that could interrupt.
+    /// The same, where nothing on this CPU could interrupt.
     fn with_at_rest<T>(&self, f: impl FnOnce(&mut Tables) -> T) -> T {
         while self.taken.swap(true, Ordering::Acquire) {
             core::hint::spin_loop();
@@ -115,7 +119,7 @@ impl Order {
     }
 }
 
-/// What the kernel of `l` remembers, if it is to.
+/// The tables of the kernel of `l`, if it predicts.
 #[inline(always)]
 fn order(l: &Lwp) -> Option<&'static Order> {
     match cfg!(feature = "order") {
@@ -128,7 +132,7 @@ fn address<T>(of: &T) -> usize {
     core::ptr::from_ref(of) as usize
 }
 
-/// A lock that is told by its address.
+/// A lock, identified by its address.
 #[inline(always)]
 pub(crate) fn lock<T>(sort: Sort, of: &T, name: &'static str) -> Resource {
     Resource::new(sort, address(of), name)
@@ -166,34 +170,34 @@ macro_rules! hooks {
 }
 
 hooks! {
-    /// The caller is about to enter a lock, and waits for it if it must; to share it, or alone.
+    /// The caller is about to enter a lock, shared or exclusively, and waits for it if necessary.
     wants(resource: Resource, shared: bool) |order, l, at| {
         let wait = Wait { shared, ..Wait::new(resource, at) };
         order.with(|tables| tables.wait(l, l.cpu_unlocked().index(), &wait));
     };
-    /// It waits for something, and gives `without` up meanwhile.
+    /// It waits for something, and releases `without` during the wait.
     wants_without(resource: Resource, without: Option<Resource>) |order, l, at| {
         let wait = Wait { without, ..Wait::new(resource, at) };
         order.with(|tables| tables.wait(l, l.cpu_unlocked().index(), &wait));
     };
-    /// It waits for something, and sleeps in that function again and again.
+    /// It waits for something, and sleeps in that function repeatedly.
     sleeps(resource: Resource, sleep: &'static str) |order, l, at| {
         let wait = Wait { sleep: Some(sleep), ..Wait::new(resource, at) };
         order.with(|tables| tables.wait(l, l.cpu_unlocked().index(), &wait));
     };
-    /// The caller holds it from now on.
+    /// The caller now holds it.
     holds(resource: Resource, shared: bool) |order, l, at| {
         order.with(|tables| tables.hold(l, resource, shared, at));
     };
-    /// Its hold is another from now on.
+    /// It now holds it shared, or no longer shared.
     changes(resource: Resource, shared: bool) |order, l, at| {
         order.with(|tables| tables.change(l, &resource, shared, at));
     };
-    /// It holds it no more.
+    /// It no longer holds it.
     releases(resource: Resource) |order, l, _at| {
         order.with(|tables| tables.release(l, &resource));
     };
-    /// A reference is released, by whoever had acquired it or by another.
+    /// A reference is released, by the thread that acquired it or by another.
     returns(resource: Resource) |order, l, _at| {
         order.with(|tables| {
             if !tables.release(l, &resource) {
@@ -207,7 +211,7 @@ hooks! {
         let wait = Wait { sleep: Some(sleep), without, ..Wait::new(softclock(ci), at) };
         order.with(|tables| tables.wait(l, ci.index(), &wait));
     };
-    /// A softint handler begins.
+    /// A softint handler starts.
     handler_begins(level: Ipl) |order, l, at| {
         let level = softint(level, l.cpu_unlocked());
         order.with(|tables| tables.hold(l, level, false, at));
@@ -217,7 +221,7 @@ hooks! {
         let level = softint(level, l.cpu_unlocked());
         order.with(|tables| tables.release(l, &level));
     };
-    /// The handler of a callout begins.
+    /// The handler of a callout starts.
     callout_begins(callout: usize) |order, l, at| {
         let softclock = softclock(l.cpu_unlocked());
         order.with(|tables| {
@@ -233,7 +237,8 @@ hooks! {
             tables.release(l, &softclock);
         });
     };
-    /// The caller waits for the handler of a callout, if that runs, without `interlock`; unless it is that handler.
+    /// The caller waits for the handler of a callout, if that runs, and releases `interlock`; unless it is that
+    /// handler.
     halts(callout: &Callout, interlock: Option<Resource>) |order, l, at| {
         let wants = handler(address(callout));
         let wait = Wait { without: interlock, ..Wait::new(wants, at) };
@@ -243,7 +248,7 @@ hooks! {
             }
         });
     };
-    /// The caller has put a request into a box, and waits for its functions to return; not with `lock`.
+    /// The caller has put a request into a box, and waits for its functions to return, without holding `lock`.
     requests(resource: Resource, lock: Resource) |order, l, at| {
         order.with(|tables| tables.request(l, resource, &lock, at));
     };
@@ -252,7 +257,7 @@ hooks! {
         let wait = Wait { via: Some(word), ..Wait::new(softint(level, ci), at) };
         order.with(|tables| tables.wait(l, l.cpu_unlocked().index(), &wait));
     };
-    /// The function of the request in a box begins.
+    /// The function of the request in a box starts.
     function_begins(resource: Resource) |order, l, _at| {
         order.with(|tables| tables.begin(l, &resource));
     };
@@ -264,7 +269,7 @@ hooks! {
     creates(created: &Lwp) |order, l, _at| {
         order.with(|tables| tables.born(created, l));
     };
-    /// A thread has begun, and others may wait for its end.
+    /// A thread has started, and others may wait for its end.
     thread_begins() |order, l, at| {
         order.with(|tables| tables.hold(l, record::end_of(l), false, at));
     };
@@ -281,15 +286,15 @@ hooks! {
     joined(other: &Lwp) |order, l, _at| {
         order.with(|tables| tables.joined(other, l));
     };
-    /// Memory is given back.
+    /// Memory is freed.
     forgets(from: usize, size: usize) |order, _l, _at| {
         order.with(|tables| tables.forget(from, size));
     };
 }
 
-/// Calls `visit` with each dependency of this run; gives what did not fit into the tables.
+/// Calls `visit` with each dependency of this run. Returns what did not fit into the tables.
 ///
-/// Context: from outside of all contexts, when every CPU is idle or the kernel has stopped.
+/// Context: outside all contexts, when every CPU is idle or the kernel has stopped.
 pub fn dependencies(kernel: &'static Kernel, visit: &mut dyn FnMut(&Dependency)) -> Lost {
     let Some(order) = kernel.order() else {
         return Lost::default();
@@ -301,7 +306,7 @@ pub fn dependencies(kernel: &'static Kernel, visit: &mut dyn FnMut(&Dependency))
     })
 }
 
-/// A round of the booted machine is over: what it predicts is told, and every dependency of it forgotten.
+/// Ends a round of the booted machine: prints its predictions, and forgets its dependencies.
 ///
 /// Context: thread; nothing of the round runs any more.
 pub(crate) fn round_ends(kernel: &'static Kernel, number: u64) {
@@ -312,9 +317,10 @@ pub(crate) fn round_ends(kernel: &'static Kernel, number: u64) {
     });
 }
 
-/// How many kinds of deadlocks the rounds so far predict, and what was not recorded; `None` if nothing was to be.
+/// How many kinds of deadlocks the rounds so far predict, and what was not recorded; `None` if the kernel does not
+/// predict.
 ///
-/// Context: from outside of all contexts, or in a thread.
+/// Context: outside all contexts, or in a thread.
 pub fn predicted(kernel: &'static Kernel) -> Option<(usize, Lost)> {
     let order = kernel.order()?;
     Some(order.with_at_rest(|tables| (tables.kinds(), tables.lost())))

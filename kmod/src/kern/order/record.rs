@@ -1,6 +1,6 @@
-//! The tables: who holds what just now, and every dependency so far.
+//! The tables: what each thread holds now, and every dependency so far.
 //!
-//! Tables of a fixed size, in the kernel's own memory. What does not fit is counted ([`Lost`]), and the report says so.
+//! The tables have a fixed size, in the kernel's own memory. What does not fit is counted ([`Lost`]), and reported.
 
 use core::fmt;
 use core::ops::AddAssign;
@@ -12,11 +12,11 @@ use super::tell::Kinds;
 use crate::kern::kmem;
 use crate::kern::lwp::{Lwp, Name};
 
-/// Dependencies that are told apart.
+/// Maximum number of different dependencies.
 const DEPENDENCIES: usize = 320;
-/// Threads that hold something at the same time.
+/// Maximum number of threads that hold something at the same time.
 const THREADS: usize = 96;
-/// Addresses of resources that are remembered, to know whether memory that is given back held one.
+/// Maximum number of recorded resource addresses; they tell whether freed memory contained a resource.
 const ADDRESSES: usize = 256;
 
 /// What did not fit into the tables.
@@ -24,14 +24,14 @@ const ADDRESSES: usize = 256;
 pub struct Lost {
     /// Dependencies.
     pub dependencies: u32,
-    /// Holds: of threads that hold very much, or that are very many.
+    /// Resources held: by threads that hold too many, or by too many threads.
     pub holds: u32,
-    /// Beginnings and ends of threads.
+    /// Creations and ends of threads.
     pub lives: u32,
 }
 
 impl Lost {
-    /// Whether everything fitted.
+    /// Whether everything fit.
     pub fn is_nothing(&self) -> bool {
         *self == Lost::default()
     }
@@ -77,7 +77,7 @@ impl Thread {
         }
     }
 
-    /// Takes the last hold out that fits; those behind it move up.
+    /// Removes the last matching resource; the ones after it move up.
     fn remove(&mut self, fits: impl Fn(&Holding) -> bool) -> Option<Holding> {
         let position = self
             .held
@@ -94,7 +94,7 @@ impl Thread {
     }
 }
 
-/// What a request in a cross-call box brings along.
+/// The data of a request in a cross-call box.
 #[derive(Clone, Copy)]
 struct Request {
     slot: Resource,
@@ -102,14 +102,14 @@ struct Request {
     held: [Option<Holding>; HELD],
 }
 
-/// A wait that is to be recorded.
+/// A wait to be recorded.
 pub(super) struct Wait {
     pub(super) wants: Resource,
     pub(super) shared: bool,
     pub(super) at: At,
     pub(super) via: Option<&'static str>,
     pub(super) sleep: Option<&'static str>,
-    /// What is given up for as long as the wait takes.
+    /// What is released during the wait.
     pub(super) without: Option<Resource>,
 }
 
@@ -126,7 +126,7 @@ impl Wait {
     }
 }
 
-/// Everything that is known.
+/// All tables.
 pub(super) struct Tables {
     dependencies: &'static mut [Option<Dependency>],
     count: usize,
@@ -136,12 +136,12 @@ pub(super) struct Tables {
     /// The request in each of the two boxes.
     requests: [Option<Request>; 2],
     lost: Lost,
-    /// What was told already.
+    /// The cycles that were already reported.
     kinds: Kinds,
     clock: u32,
 }
 
-/// A table of `count` places, nothing in any of them.
+/// A table of `count` empty entries.
 fn table<T>(count: usize) -> Option<&'static mut [Option<T>]> {
     let slice = kmem::boot_alloc_slice("order", count, |_| None::<T>)?;
     // SAFETY: (1) nobody else has the memory, which is never given back; (2) the shared reference ends here.
@@ -149,7 +149,7 @@ fn table<T>(count: usize) -> Option<&'static mut [Option<T>]> {
 }
 
 impl Tables {
-    /// Empty tables. `None` if there is no memory for them.
+    /// Empty tables. Returns `None` if there is no memory.
     pub(super) fn new() -> Option<Tables> {
         Some(Tables {
             dependencies: table(DEPENDENCIES)?,
@@ -174,12 +174,12 @@ impl Tables {
         self.lost
     }
 
-    /// How many kinds of cycles were told.
+    /// How many kinds of cycles were reported.
     pub(super) fn kinds(&self) -> usize {
         self.kinds.count()
     }
 
-    /// Calls `found` with a cycle of each kind that was not told yet.
+    /// Calls `found` with a cycle of each kind that was not reported yet.
     pub(super) fn look(&mut self, found: &mut dyn FnMut(Cycle<'_>)) {
         self.settle();
         let kinds = &mut self.kinds;
@@ -190,7 +190,7 @@ impl Tables {
         });
     }
 
-    /// Forgets every dependency, and who began and ended; not who holds what, nor what was lost and what was told.
+    /// Forgets every dependency, creation and end; but not what is held, what was lost, or what was reported.
     pub(super) fn clear(&mut self) {
         self.count = 0;
         self.lives = Lives::new();
@@ -207,7 +207,7 @@ impl Tables {
         let known = threads
             .iter()
             .position(|t| t.as_ref().is_some_and(|t| t.actor.lwp == lwp));
-        // A place that nobody needs: its thread holds nothing.
+        // A free entry: its thread holds nothing.
         let place = known.or_else(|| {
             let unused = |t: &Option<Thread>| t.as_ref().is_none_or(Thread::is_idle);
             threads.iter().position(unused)
@@ -222,7 +222,7 @@ impl Tables {
         thread.as_mut()
     }
 
-    /// `l` holds it from now on.
+    /// Records that `l` holds it.
     pub(super) fn hold(&mut self, l: &Lwp, resource: Resource, shared: bool, at: At) {
         self.remember(&resource);
         let holding = Holding {
@@ -235,7 +235,7 @@ impl Tables {
         self.lost.holds += u32::from(!held);
     }
 
-    /// `l` holds it no more. Gives whether it did.
+    /// Records that `l` no longer holds it. Returns whether it did.
     pub(super) fn release(&mut self, l: &Lwp, resource: &Resource) -> bool {
         let own = |held: &Holding| held.resource == *resource && held.whose == Whose::Own;
         let lwp = address(l);
@@ -244,8 +244,8 @@ impl Tables {
         thread.is_some_and(|thread| thread.remove(own).is_some())
     }
 
-    /// Somebody else than its holder has given it back: a reference that went from hand to hand keeps nobody from
-    /// anything, as far as can be told.
+    /// Another thread than the holder has released it. A reference that is passed from thread to thread blocks
+    /// nobody, as far as this can tell.
     pub(super) fn release_of_any(&mut self, resource: &Resource) {
         let mut threads = self.threads.iter_mut().flatten();
         let _found = threads.any(|thread| {
@@ -263,7 +263,7 @@ impl Tables {
         }
     }
 
-    /// A hold becomes one that others can share, or no longer.
+    /// Makes a held resource shared, or no longer shared.
     pub(super) fn change(&mut self, l: &Lwp, resource: &Resource, shared: bool, at: At) {
         if self.release(l, resource) {
             self.hold(l, *resource, shared, at);
@@ -282,7 +282,7 @@ impl Tables {
             })
     }
 
-    /// `l` waits, or would have to.
+    /// Records that `l` waits, or would have to.
     pub(super) fn wait(&mut self, l: &Lwp, cpu: usize, wait: &Wait) {
         self.remember(&wait.wants);
         let lwp = address(l);
@@ -338,7 +338,7 @@ impl Tables {
         }
     }
 
-    /// Who made the request whose function is run by who holds these.
+    /// The requester of the function that the holder of these runs.
     fn requester_of(&self, held: &[Option<Holding>; HELD]) -> Option<Requester> {
         let mut slots = held
             .iter()
@@ -350,7 +350,7 @@ impl Tables {
         request.map(|request| request.requester)
     }
 
-    /// `l` has put a request into a box, with which `lock` has nothing to do.
+    /// `l` has put a request into a box, without holding `lock`.
     pub(super) fn request(&mut self, l: &Lwp, slot: Resource, lock: &Resource, at: At) {
         self.hold(l, slot, false, at);
         let operations = l.operations();
@@ -372,7 +372,7 @@ impl Tables {
         }
     }
 
-    /// `l` begins with the function of the request in a box: it holds what the requester does, until
+    /// `l` starts the function of the request in a box. It holds what the requester holds, until
     /// [`end`](Self::end).
     pub(super) fn begin(&mut self, l: &Lwp, slot: &Resource) {
         let mut requests = self.requests.iter().flatten();
@@ -397,7 +397,7 @@ impl Tables {
         }
     }
 
-    /// `by` has created `l`, which may have been another thread before.
+    /// `by` has created `l`, whose LWP may be a reused one.
     pub(super) fn born(&mut self, l: &Lwp, by: &Lwp) {
         let stamp = self.now();
         let lwp = address(l);
@@ -446,7 +446,7 @@ impl Tables {
         }
     }
 
-    /// The `size` bytes at `from` are given back: what comes to lie there is something else.
+    /// The `size` bytes at `from` are freed: whatever is allocated there later is something else.
     pub(super) fn forget(&mut self, from: usize, size: usize) {
         let gone = from..from + size;
         let mut found = false;
@@ -476,7 +476,7 @@ impl Tables {
         }
     }
 
-    /// Notes with each dependency the threads that never run beside it.
+    /// Records with each dependency the threads that never run at the same time.
     pub(super) fn settle(&mut self) {
         for d in self.dependencies[..self.count].iter_mut().flatten() {
             d.apart = self.lives.apart(&d.by, d.first, d.last);

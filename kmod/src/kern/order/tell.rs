@@ -1,4 +1,4 @@
-//! A cycle told: the line of the talk, as the wait-for graph of the deadlock itself tells it, and its witnesses.
+//! Text of a cycle: its line, the same as in the wait-for graph of the deadlock itself, and its witnesses.
 
 use core::fmt::{self, Write};
 
@@ -6,7 +6,7 @@ use super::cycle::{Cycle, Edge};
 use super::dependency::{At, Dependency, Resource, Sort, Whose};
 use crate::kern::lwp::Name;
 
-/// The most stations that a line has.
+/// Maximum number of stations in a line.
 const STATIONS: usize = 40;
 
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ impl Stations {
             list: [None; STATIONS],
             count: 0,
         };
-        // The wait-for graph begins with the LWP that the kernel has known longest, and with what it waits for.
+        // The wait-for graph starts with the oldest LWP, and with what it waits for.
         let count = cycle.edges().count();
         let oldest = cycle
             .edges()
@@ -80,7 +80,7 @@ impl Stations {
     fn add_edge(&mut self, edge: Edge<'_>) {
         let d = edge.dependency;
         let resource = edge.holds.resource;
-        // Who waits for a thread waits for what that does, and nothing is between them.
+        // A thread that waits for the end of another waits for what that waits for, with nothing in between.
         let is_resource = resource.sort != Sort::Exit;
         match d
             .requester
@@ -105,7 +105,7 @@ impl Stations {
             None => {}
         }
         if resource.sort == Sort::Xcall && edge.holds.whose == Whose::Own {
-            // A request waits for those that are to run its function: nobody does anything meanwhile.
+            // A request waits for those that must run its function: no thread acts in between.
             return;
         }
         for &name in d.operations.names().iter().chain(d.sleep.as_ref()) {
@@ -116,7 +116,7 @@ impl Stations {
         }
     }
 
-    /// Where the telling begins: at the slot of a cross call, else at a lock.
+    /// The start of the line: the slot of a cross call if there is one, otherwise a lock.
     fn start(&self) -> usize {
         let find = |wanted: fn(&Station) -> bool| {
             let matches = |station: &Option<Station>| station.as_ref().is_some_and(wanted);
@@ -133,7 +133,7 @@ impl Stations {
     }
 }
 
-/// Who made the cross call whose slot is in the cycle, with the outermost of what it was inside of.
+/// The thread that made the cross call whose slot is in the cycle, with the outermost operation that it was in.
 fn caller(cycle: Cycle<'_>) -> Option<(&'static str, Name)> {
     let of_edge = |edge: Edge<'_>| {
         let slot = edge.holds.resource.sort == Sort::Xcall;
@@ -151,7 +151,7 @@ fn caller(cycle: Cycle<'_>) -> Option<(&'static str, Name)> {
 /// The line of a cycle: `softnet_lock => pserialize_perform => kpause => callout => softnet_lock`.
 pub struct Line<'a>(pub Cycle<'a>);
 
-/// The same, each station with who keeps it or is in it.
+/// The same, each station with the thread that holds it or is in it.
 pub struct LineBy<'a>(pub Cycle<'a>);
 
 impl fmt::Display for Line<'_> {
@@ -188,7 +188,7 @@ fn write_line(cycle: Cycle<'_>, by: bool, out: &mut dyn Write) -> fmt::Result {
     }
 }
 
-/// A place in the source as text, from the crate's folder on, wherever it was built.
+/// A place in the source, as a path from the crate's folder, wherever it was built.
 struct Source(At);
 
 impl fmt::Display for Source {
@@ -199,7 +199,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The witnesses of a cycle: for each of its dependencies who waited, where, and what it held since where.
+/// The witnesses of a cycle: for each of its dependencies, who waited, where, and what it held since where.
 pub struct Witnesses<'a>(pub Cycle<'a>);
 
 impl fmt::Display for Witnesses<'_> {
@@ -232,7 +232,7 @@ fn write_witness(edge: Edge<'_>, out: &mut dyn Write) -> fmt::Result {
     };
     writeln!(out, " waits for {wants}{how} at {}", Source(at))?;
     for held in edge.dependency.held() {
-        // Of what is not in the cycle, only what it holds itself.
+        // Outside the cycle, only what it holds itself.
         let mark = if held.resource == edge.holds.resource {
             '*'
         } else {
@@ -252,7 +252,7 @@ fn write_witness(edge: Edge<'_>, out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-/// Writes each line as a comment of TAP.
+/// Writes each line as a TAP comment.
 pub(super) struct Commented<'a> {
     out: &'a mut dyn Write,
     begins: bool,
@@ -277,7 +277,7 @@ impl Write for Commented<'_> {
     }
 }
 
-/// Kinds of cycles that are told apart.
+/// Maximum number of kinds of cycles.
 const KINDS: usize = 16;
 
 /// FNV-1a of a text.
@@ -292,7 +292,7 @@ impl fmt::Write for Digest {
     }
 }
 
-/// The kinds of cycles that were told: by what their lines read.
+/// The kinds of cycles that were reported, identified by their lines.
 #[derive(Default)]
 pub(super) struct Kinds {
     seen: [u64; KINDS],
@@ -305,7 +305,7 @@ impl Kinds {
         self.count
     }
 
-    /// Whether the cycle is the first of its kind, as long as there is room to know.
+    /// Whether the cycle is the first of its kind, as long as there is room to record it.
     pub(super) fn is_new(&mut self, cycle: Cycle<'_>) -> bool {
         let mut digest = Digest(0xcbf2_9ce4_8422_2325);
         // Writing to a digest does not fail.

@@ -1,4 +1,4 @@
-//! Which words of the buffers are given out, and how the buffers grow.
+//! Allocates words in the per-CPU buffers, and grows the buffers.
 
 use core::mem::MaybeUninit;
 
@@ -17,21 +17,21 @@ use crate::machine::{self, Stop};
 use crate::mem::{Local, Plain};
 use crate::note;
 
-/// Words of per-CPU storage that a kernel can have.
+/// Maximum number of words of per-CPU storage per kernel.
 const ARENA_WORDS: usize = 1024;
 const MAP_BITS: usize = 64;
 
-/// What a kernel has for its per-CPU storage.
+/// The per-CPU storage of a kernel.
 pub struct PercpuArena {
-    /// Excludes the move of a buffer and remote readers from each other.
+    /// Excludes moving a buffer while a remote reader uses it.
     pub(super) percpu_swap_lock: Krwlock,
     /// Protects the rest.
     pub(super) percpu_lock: Kmutex,
-    /// Where the next growth begins, in words.
+    /// The offset of the next growth, in words.
     percpu_nextoff: Plain<usize>,
-    /// Which words can be given out, a bit each.
+    /// The free words, one bit each.
     percpu_free: [Plain<u64>; ARENA_WORDS / MAP_BITS],
-    /// Whether somebody runs constructors or destructors: one at a time.
+    /// Whether a thread runs constructors or destructors: one at a time.
     percpu_busy: Plain<bool>,
     percpu_cv: Kcondvar,
 }
@@ -61,7 +61,7 @@ impl PercpuArena {
         self.percpu_free[word / MAP_BITS].get_fused() >> (word % MAP_BITS) & 1 != 0
     }
 
-    /// Marks words as free, or as given out. `percpu_lock` is held.
+    /// Marks words as free or allocated. `percpu_lock` is held.
     pub(super) fn mark(&self, offset: usize, words: usize, free: bool) {
         for word in offset..offset + words {
             let map = &self.percpu_free[word / MAP_BITS];
@@ -70,7 +70,7 @@ impl PercpuArena {
         }
     }
 
-    /// Begins what only one LWP does at a time.
+    /// Waits until no other LWP constructs or destroys, and excludes them.
     #[track_caller]
     pub(super) fn enter_busy(&self) {
         self.percpu_lock.enter();
@@ -90,10 +90,10 @@ impl PercpuArena {
     }
 }
 
-/// Checks at rest that everything the scenario was given has come back.
+/// Checks at rest that everything the scenario allocated was freed.
 pub(crate) fn verify(kernel: &Kernel) {
     let arena = &kernel.percpu;
-    // Most scenarios have none, and this is asked after every run.
+    // Most scenarios have none, and this is called after every run.
     let added = arena.percpu_nextoff.peek();
     if added == 0 {
         return;
@@ -107,7 +107,7 @@ pub(crate) fn verify(kernel: &Kernel) {
     if out != 0 {
         machine::stop(
             Stop::Oracle("percpu-leak"),
-            format_args!("{out} words of per-CPU storage were never given back"),
+            format_args!("{out} words of per-CPU storage were never freed"),
         );
     }
 }
@@ -124,7 +124,7 @@ fn first_fit(free: impl Fn(usize) -> bool, limit: usize, words: usize) -> Option
     None
 }
 
-/// Words at the same place on every CPU, zeroed by nobody yet. Grows the buffers if there are none.
+/// Allocates words at the same place on every CPU, not zeroed. Grows the buffers if necessary.
 #[track_caller]
 pub(super) fn arena_alloc(kernel: &'static Kernel, words: usize) -> Option<usize> {
     let arena = &kernel.percpu;
@@ -138,9 +138,9 @@ pub(super) fn arena_alloc(kernel: &'static Kernel, words: usize) -> Option<usize
     found.or_else(|| import(kernel, words))
 }
 
-/// Grows the buffers and gives out the front of what was added (`percpu_backend_alloc`).
+/// Grows the buffers and allocates from the start of the new part (`percpu_backend_alloc`).
 ///
-/// If there is no memory, what was to be added is lost.
+/// If there is no memory, the new part is lost.
 #[track_caller]
 fn import(kernel: &'static Kernel, words: usize) -> Option<usize> {
     let arena = &kernel.percpu;
@@ -156,19 +156,19 @@ fn import(kernel: &'static Kernel, words: usize) -> Option<usize> {
         return None;
     }
     enlarge(kernel, end)?;
-    // Only now: nobody may find words that some CPU does not have yet.
+    // Only now: the words must not be found while some CPU does not have them yet.
     arena.percpu_lock.enter();
     arena.mark(offset + words, added - words, true);
     arena.percpu_lock.exit();
     Some(offset)
 }
 
-/// What the cross call gets, and leaves: the buffer that is not the CPU's.
+/// The argument and result of the cross call: the buffer that the CPU does not use.
 struct Spare {
     data: Plain<&'static [Word]>,
 }
 
-/// Sees to it that every CPU has at least `words` words (`percpu_cpu_enlarge`).
+/// Makes sure that every CPU has at least `words` words (`percpu_cpu_enlarge`).
 #[track_caller]
 fn enlarge(kernel: &'static Kernel, words: usize) -> Option<()> {
     for ci in kernel.cpus() {
@@ -210,7 +210,7 @@ pub(super) fn buffer(words: usize) -> Option<&'static [Word]> {
     )
 }
 
-/// Gives this CPU the buffer that is spare, unless it has one as large (`percpu_cpu_swap`). By cross call.
+/// Makes the spare buffer that of this CPU, unless it already has one as large (`percpu_cpu_swap`). By cross call.
 ///
 /// Panics: contract `percpu-swap-cpu`.
 pub(crate) fn swap(ci: Arg, spare: Arg) {
@@ -220,7 +220,7 @@ pub(crate) fn swap(ci: Arg, spare: Arg) {
     contract!(
         core::ptr::eq(ci, curcpu()) || !kernel.mp_online(),
         "percpu-swap-cpu",
-        "the per-CPU buffer of cpu{} is to be moved by cpu{}: only its own CPU moves it",
+        "the per-CPU buffer of cpu{} is being moved by cpu{}: only its own CPU may move it",
         ci.index(),
         curcpu().index()
     );
@@ -230,9 +230,9 @@ pub(crate) fn swap(ci: Arg, spare: Arg) {
     arena.percpu_swap_lock.enter(Krw::Writer);
     let new = spare.data.get();
     let old = ci.ci_percpu.pcc_data.get();
-    // Two requests may overtake each other.
+    // Two requests may arrive in either order.
     if new.len() > old.len() {
-        // What an interrupt would change after it was copied would be lost.
+        // A change made by an interrupt after the copy would be lost.
         let s = spl::splhigh();
         for (to, from) in new.iter().zip(old) {
             to.set(from.get());

@@ -1,13 +1,30 @@
-//! percpu(9): storage that every CPU has a copy of.
+//! percpu(9): storage with one copy per CPU.
 //!
 //! # Overview
 //!
-//! Every CPU has one buffer, and a [`Percpu`] is an offset that is good in all of them. When an
-//! allocation does not fit any more the buffers *grow*: for each CPU a larger one is allocated, and a
-//! low-priority cross call to that CPU copies the old contents, makes the new buffer current, and the
-//! old one is freed. So **per-CPU data moves**: its address is good from [`Percpu::getref`] to
-//! [`Percpu::putref`], and a pointer to it that is kept any longer, in per-CPU data itself above all,
-//! points into freed memory one day. The simulated machine says so on that day.
+//! Every CPU has one buffer, and a [`Percpu`] is an offset that is valid in all of them. When an allocation does not
+//! fit, the buffers *grow*. For each CPU a larger buffer is allocated; a low-priority cross call to that CPU copies
+//! the old contents and makes the new buffer current; then the old one is freed. So **per-CPU data moves**. Its
+//! address is valid from [`Percpu::getref`] to [`Percpu::putref`]. A pointer that is kept longer, above all in
+//! per-CPU data itself, will at some time point into freed memory. The simulated machine detects its use.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::percpu::percpu_alloc;
+//! use kmod::mem::{AtomicU64, Relaxed};
+//!
+//! run(|| {
+//!     let packets = percpu_alloc::<AtomicU64>().expect("memory");
+//!     packets.getref().fetch_add(1, Relaxed); // that of this CPU; preemption is off
+//!     packets.putref();
+//!     let mut total = 0;
+//!     packets.foreach(|count, _ci| total += count.load(Relaxed));
+//!     assert_eq!(total, 1);
+//!     packets.free();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
@@ -16,30 +33,30 @@
 //! | `getref`, `putref` | yes | yes | yes |
 //! | `percpu_alloc`, `percpu_create`, `free`, `foreach`, `foreach_xcall`, `traverse_enter` | no | no | may sleep |
 //!
-//! `percpu_alloc` and `percpu_create` may be called while the kernel boots too.
+//! `percpu_alloc` and `percpu_create` may also be called during boot.
 //!
 //! # Per-CPU operation
 //!
-//! `pcc_data` is changed by its own CPU alone, and only by its cross-call thread. Whoever has
-//! preemption off keeps that thread from running, so `getref` is all that the owner needs. Others look at
-//! a CPU's data with the swap lock held, which the thread takes to grow the buffer.
+//! `pcc_data` is changed only by its own CPU's cross-call thread. That thread does not run while preemption is off,
+//! so `getref` is all that the owner needs. Remote readers hold the swap lock, which the thread takes to grow the
+//! buffer.
 //!
 //! # Invariants
 //!
-//! 1. A buffer never shrinks, and an offset that was given out is inside of every CPU's buffer.
-//! 2. The contents are copied at IPL_HIGH: what an interrupt of that CPU changes is not lost.
-//! 3. Fresh storage is zero on every CPU.
+//! 1. A buffer never shrinks, and an allocated offset lies inside every CPU's buffer.
+//! 2. The contents are copied at IPL_HIGH, so that no change by an interrupt of that CPU is lost.
+//! 3. New storage is zero on every CPU.
 //!
 //! # Memory order
 //!
-//! What the owner does to its data is ordered with nobody: a remote reader sees the words of a CPU that
-//! is still at work only through atomics, or by `foreach_xcall`, which asks each CPU itself. The swap
-//! lock orders the *move* with remote readers and with the clearing of fresh storage.
+//! The owner's accesses to its data are ordered with no other CPU. A remote reader needs atomics to read the words of
+//! a CPU that is still running, or `foreach_xcall`, which runs on each CPU. The swap lock orders the *move* with
+//! remote readers and with the clearing of new storage.
 //!
 //! # Lock order
 //!
-//! Nothing is taken under the swap lock or the allocation lock. A low-priority cross call takes the swap
-//! lock: who holds it must not wait for one.
+//! Nothing is taken under the swap lock or the allocation lock. A low-priority cross call takes the swap lock, so a
+//! holder of that lock must not wait for one.
 //!
 //! # When to use something else
 //!
@@ -47,11 +64,11 @@
 //!
 //! # Differences from NetBSD
 //!
-//! The contents are cells of [`crate::mem`], each of eight bytes, and a move copies them cell by cell: so a
-//! move is checked for races like any other access. The offsets come from a bitmap in place of a vmem, which
-//! bounds what a kernel has; how much the buffers grow at a time is a knob. What the requester of a growth
-//! hands to the cross call lies in memory of its own, not on its stack. Destructors run in place. All CPUs are there
-//! before the first allocation, so there is no list of constructors to run for those that come later.
+//! The contents are cells of [`crate::mem`], each of eight bytes, and a move copies them cell by cell. So a move is
+//! checked for races like any other access. The offsets come from a bitmap instead of a vmem, which limits the
+//! storage of a kernel. How much the buffers grow at a time is configurable. The argument of the cross call is
+//! allocated, not on the requester's stack. Destructors run in place. All CPUs exist before the first allocation, so
+//! no constructors need to run for later ones.
 //!
 //! # Sources
 //!
@@ -77,12 +94,12 @@ use crate::kernel::Kernel;
 use crate::machine::{self, Described};
 use crate::mem::{AtomicI64, AtomicU64, Local, Plain};
 
-/// A cell of a buffer, whatever is in it. Uninitialized as far as the compiler knows, so that pointers survive a copy.
+/// A cell of a buffer, of any content. Uninitialized as far as the compiler knows, so that pointers survive a copy.
 type Word = Local<MaybeUninit<u64>>;
 
 const WORD_BYTES: usize = 8;
 
-/// What per-CPU storage can hold.
+/// A type that per-CPU storage can hold.
 ///
 /// # Safety
 ///
@@ -103,7 +120,7 @@ unsafe impl PercpuData for AtomicI64 {}
 // SAFETY: as above.
 unsafe impl PercpuData for AtomicU64 {}
 
-/// What a CPU has for its per-CPU storage (`percpu_cpu_t`): its buffer.
+/// The per-CPU buffer of a CPU (`percpu_cpu_t`).
 pub struct CpuPercpu {
     pcc_data: Plain<&'static [Word]>,
 }
@@ -118,12 +135,12 @@ impl CpuPercpu {
     }
 }
 
-/// Constructs the storage of one CPU, or destroys it: with the argument that was given to [`percpu_create`].
+/// Constructs or destroys the storage of one CPU. The argument is the one given to [`percpu_create`].
 pub type PercpuFunc<T> = fn(&T, Arg, &'static Cpu);
 
-/// Storage that every CPU has a copy of (`percpu_t`).
+/// Storage with one copy per CPU (`percpu_t`).
 ///
-/// It proves that the storage was allocated, not that it has not been freed.
+/// A value of this type proves that the storage was allocated, not that it still is.
 pub struct Percpu<T> {
     pc_offset: PercpuOffset<T>,
     pc_dtor: Option<PercpuFunc<T>>,
@@ -138,7 +155,7 @@ impl<T> Clone for Percpu<T> {
 
 impl<T> Copy for Percpu<T> {}
 
-/// Where in the storage of every CPU it lies: all that is needed to use it.
+/// The offset in the storage of every CPU: all that is needed to use it.
 pub(crate) struct PercpuOffset<T> {
     pc_offset_bytes: u32,
     pc_type: PhantomData<fn() -> T>,
@@ -152,18 +169,18 @@ impl<T> Clone for PercpuOffset<T> {
 
 impl<T> Copy for PercpuOffset<T> {}
 
-/// What both [`percpu_alloc`] and [`percpu_create`] ask of their caller.
+/// The context check of [`percpu_alloc`] and [`percpu_create`].
 #[track_caller]
 fn assert_may_alloc(what: &str) {
-    // While the kernel boots nothing sleeps: there are no others.
+    // During boot there is nothing to wait for.
     if curlwp().kernel().mp_online() {
         assert_sleepable(what);
     }
 }
 
-/// Allocates storage of type `T` on every CPU, all zeros (`percpu_alloc`). `None` if there is no room.
+/// Allocates storage of type `T` on every CPU, all zeros (`percpu_alloc`). Returns `None` if there is no room.
 ///
-/// Expensive, and rare: it may make a cross call to every CPU.
+/// Expensive: it may make a cross call to every CPU.
 /// Context: thread that may sleep, or boot. Panics: contract `sleepable`.
 #[track_caller]
 pub fn percpu_alloc<T: PercpuData>() -> Option<Percpu<T>> {
@@ -176,8 +193,8 @@ pub fn percpu_alloc<T: PercpuData>() -> Option<Percpu<T>> {
 /// [`percpu_alloc`], with a constructor that is called for every CPU, and a destructor for [`Percpu::free`]
 /// (`percpu_create`).
 ///
-/// They are called here, for one CPU after another, by one caller at a time. The constructor gets a copy in
-/// ordinary memory and may sleep; the destructor runs under the swap lock and must not.
+/// They are called here, for one CPU after another, by one caller at a time. The constructor gets a copy in ordinary
+/// memory and may sleep. The destructor runs under the swap lock and must not sleep.
 /// Context, panics: as [`percpu_alloc`].
 #[track_caller]
 pub fn percpu_create<T: PercpuData>(
@@ -209,16 +226,16 @@ fn allocate<T: PercpuData>(dtor: Option<PercpuFunc<T>>, arg: Arg) -> Option<Perc
     })
 }
 
-/// Begins a look at the storage of other CPUs: it does not move meanwhile (`percpu_traverse_enter`).
+/// Begins a traversal of other CPUs' storage, which does not move until it ends (`percpu_traverse_enter`).
 ///
-/// Keeps low-priority cross calls waiting that move it. Context: thread that may sleep. Panics: contract `sleepable`.
+/// Low-priority cross calls that would move it wait. Context: thread that may sleep. Panics: contract `sleepable`.
 #[track_caller]
 pub fn percpu_traverse_enter() {
     assert_sleepable("percpu_traverse_enter");
     curlwp().kernel().percpu.percpu_swap_lock.enter(Krw::Reader);
 }
 
-/// Ends what [`percpu_traverse_enter`] began (`percpu_traverse_exit`).
+/// Ends a traversal (`percpu_traverse_exit`).
 #[track_caller]
 pub fn percpu_traverse_exit() {
     curlwp().kernel().percpu.percpu_swap_lock.exit();
@@ -236,7 +253,7 @@ fn outside(end: usize, length: usize) -> ! {
     )
 }
 
-/// What the cross call of [`Percpu::foreach_xcall`] gets.
+/// The argument of the cross call of [`Percpu::foreach_xcall`].
 struct Call<T: 'static> {
     percpu: Local<Percpu<T>>,
     func: Local<PercpuFunc<T>>,
@@ -256,10 +273,10 @@ impl<T: PercpuData> PercpuOffset<T> {
         self.pc_offset_bytes as usize / WORD_BYTES
     }
 
-    /// The storage of `ci`, which executes the call, for who stays there anyway: with preemption off, or at a level
-    /// above none.
+    /// The storage of `ci`, which executes the call, for callers that stay there anyway: with preemption off, or at a
+    /// level above none.
     ///
-    /// The reference is good as long as that is so and no longer.
+    /// The reference is valid only as long as that is so.
     /// Context: any that cannot be preempted. Panics (contract `percpu-current`) if it can.
     #[inline]
     #[track_caller]
@@ -267,7 +284,7 @@ impl<T: PercpuData> PercpuOffset<T> {
         contract!(
             synch::kpreempt_disabled() && core::ptr::eq(ci, curcpu()),
             "percpu-current",
-            "{} looks at the storage of a CPU that it may be taken off",
+            "{} accesses the storage of a CPU from which it may migrate",
             curlwp().name()
         );
         self.at(ci.ci_percpu.pcc_data.get_fused())
@@ -309,9 +326,10 @@ impl<T: PercpuData> Percpu<T> {
         size_of::<T>() / WORD_BYTES
     };
 
-    /// The storage of the CPU that executes the call; preemption is off until [`putref`](Self::putref) (`percpu_getref`).
+    /// Returns the storage of the current CPU, and disables preemption until [`putref`](Self::putref)
+    /// (`percpu_getref`).
     ///
-    /// The reference is good until then and no longer.
+    /// The reference is valid only until then.
     /// Context: any.
     #[inline]
     #[track_caller]
@@ -320,12 +338,12 @@ impl<T: PercpuData> Percpu<T> {
         self.pc_offset.at(curcpu().ci_percpu.pcc_data.get_fused())
     }
 
-    /// Where it lies (`percpu_offset`), for who has no use for the rest.
+    /// Its offset (`percpu_offset`), for callers that need nothing else.
     pub(crate) fn offset(&self) -> PercpuOffset<T> {
         self.pc_offset
     }
 
-    /// Ends one [`getref`](Self::getref) (`percpu_putref`).
+    /// Undoes one [`getref`](Self::getref) (`percpu_putref`).
     ///
     /// Context: any. Panics (contract `percpu-putref`) if preemption is not off.
     #[inline]
@@ -355,7 +373,7 @@ impl<T: PercpuData> Percpu<T> {
         self.pc_offset.at(ci.ci_percpu.pcc_data.get_fused())
     }
 
-    /// The storage of a CPU, unseen by the host: for reports, when the kernel has stopped.
+    /// The storage of a CPU, without an access that the host sees. For reports, when the kernel has stopped.
     pub fn peek(&self, ci: &Cpu) -> &'static T {
         self.pc_offset.at(ci.ci_percpu.pcc_data.peek())
     }
@@ -387,10 +405,10 @@ impl<T: PercpuData> Percpu<T> {
         lock.exit();
     }
 
-    /// Calls `func` with the storage of every CPU, here (`percpu_foreach`).
+    /// Calls `func` here with the storage of every CPU (`percpu_foreach`).
     ///
-    /// It runs under the swap lock: it must be short, and must not wait for a low-priority cross call, nor for
-    /// memory. The owners may be at work meanwhile: what they change must be atomic.
+    /// It runs under the swap lock: it must be short, and must not wait for a low-priority cross call or for memory.
+    /// The owners may be using their storage, so everything they change must be atomic.
     /// Context: thread that may sleep. Panics: contract `sleepable`.
     #[track_caller]
     pub fn foreach(&self, mut func: impl FnMut(&T, &'static Cpu)) {
@@ -401,9 +419,9 @@ impl<T: PercpuData> Percpu<T> {
         percpu_traverse_exit();
     }
 
-    /// Calls `func` with the storage of every CPU, on that CPU, by cross call (`percpu_foreach_xcall`).
+    /// Calls `func` on every CPU with the storage of that CPU, by cross call (`percpu_foreach_xcall`).
     ///
-    /// One CPU after another, with preemption off. `None`, and nothing is called, if there is no memory.
+    /// One CPU after another, with preemption off. Returns `None`, and calls nothing, if there is no memory.
     /// Context: thread that may sleep. Panics: as [`xcall::unicast`].
     #[track_caller]
     pub fn foreach_xcall(&self, priority: Priority, func: PercpuFunc<T>, arg: Arg) -> Option<()> {
@@ -434,7 +452,7 @@ impl<T: PercpuData> Percpu<T> {
 
     /// Frees the storage; the destructor of [`percpu_create`] runs for every CPU (`percpu_free`).
     ///
-    /// Nobody uses the storage any more: all that was done to it is ordered before the call.
+    /// No thread uses the storage any more: all accesses to it are ordered before the call.
     /// Context: thread that may sleep. Panics: contract `sleepable`.
     #[track_caller]
     pub fn free(self) {
@@ -442,7 +460,7 @@ impl<T: PercpuData> Percpu<T> {
         self.free_at_rest();
     }
 
-    /// [`free`](Self::free) without a look at the context: for teardown, when nothing runs.
+    /// [`free`](Self::free) without a context check. For teardown, when nothing runs.
     #[track_caller]
     pub(crate) fn free_at_rest(self) {
         if let Some(dtor) = self.pc_dtor {
@@ -454,7 +472,7 @@ impl<T: PercpuData> Percpu<T> {
         self.release();
     }
 
-    /// Gives the words back.
+    /// Frees the words.
     #[track_caller]
     fn release(self) {
         let arena = &curlwp().kernel().percpu;
@@ -463,7 +481,7 @@ impl<T: PercpuData> Percpu<T> {
         arena.percpu_lock.exit();
     }
 
-    /// Runs the constructor on a copy for each CPU, and puts the copy in place.
+    /// Runs the constructor on a copy for each CPU, and copies the result into place.
     #[track_caller]
     fn construct(self, kernel: &'static Kernel, ctor: PercpuFunc<T>, arg: Arg) -> Option<()> {
         let copy = buffer(Self::WORDS)?;
@@ -482,7 +500,7 @@ impl<T: PercpuData> Percpu<T> {
         Some(())
     }
 
-    /// Runs the destructor for each CPU, under the swap lock: the storage is where it was.
+    /// Runs the destructor for each CPU in place, under the swap lock.
     #[track_caller]
     fn destruct(self, kernel: &'static Kernel, dtor: PercpuFunc<T>) {
         for ci in kernel.cpus() {

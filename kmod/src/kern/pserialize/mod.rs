@@ -1,10 +1,10 @@
-//! pserialize(9): passive serialization, readers that writers wait for.
+//! pserialize(9): passive serialization. Writers wait for readers; readers wait for nobody.
 //!
 //! # Overview
 //!
-//! A reader brackets what it does with [`read_enter`] and [`read_exit`], and touches no shared line but its CPU's
-//! own. A writer takes an item off (with [pslist](crate::kern::pslist)), calls [`Pserialize::perform`], and destroys
-//! the item: when `perform` returns, every section that could have seen the item has ended.
+//! A reader brackets its accesses with [`read_enter`] and [`read_exit`], and writes to no cache line but its CPU's
+//! own. A writer unlinks an item (with [pslist](crate::kern::pslist)), calls [`Pserialize::perform`], and destroys
+//! the item. When `perform` returns, every section that could have seen the item has ended.
 //!
 //! ```text
 //! reader                                   writer
@@ -14,11 +14,50 @@
 //! read_exit(s)
 //! ```
 //!
-//! # How
+//! # Examples
 //!
-//! A section runs at IPL_SOFTSERIAL. `perform` asks for a softint of that level on every CPU and waits until all
-//! have run: on a CPU where a section is open, it runs only after the section's end. (Since `subr_pserialize.c` 1.17;
-//! what went before is in `switchpoint`.)
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kmem::{kmem_alloc, kmem_free};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::pserialize::{self, Pserialize};
+//! use kmod::mem::{Acquire, AtomicRef, Plain, Release};
+//! use kmod::scenario::classics::shared;
+//!
+//! struct World {
+//!     current: AtomicRef<Plain<u32>>,
+//!     psz: Pserialize,
+//! }
+//!
+//! fn read(world: Arg) {
+//!     let world: &World = shared(world);
+//!     let s = pserialize::read_enter();
+//!     if let Some(value) = world.current.load(Acquire) {
+//!         assert_eq!(value.get(), 1);
+//!     }
+//!     pserialize::read_exit(s);
+//! }
+//!
+//! run(|| {
+//!     let value = kmem_alloc("value", Plain::new(1)).expect("memory");
+//!     let world = World { current: AtomicRef::new(), psz: Pserialize::new() };
+//!     world.current.store(Some(value), Release);
+//!     let reader = thread(read, Arg::of(&world));
+//!     world.current.store(None, Release);
+//!     world.psz.perform(); // every reader that could have seen it has finished
+//!     // SAFETY: it came from `kmem_alloc`, and nobody uses it any more.
+//!     unsafe { kmem_free(value) };
+//!     kthread_join(reader);
+//!     world.psz.destroy();
+//! });
+//! ```
+//!
+//! # How it works
+//!
+//! A section runs at IPL_SOFTSERIAL. `perform` asks for a softint of that level on every CPU and waits until all have
+//! run. On a CPU with an open section it runs only after the section ends. (Since `subr_pserialize.c` 1.17; the older
+//! algorithm is in `switchpoint`.)
 //!
 //! # Contexts
 //!
@@ -27,7 +66,7 @@
 //!
 //! # Per-CPU operation
 //!
-//! `ci_psz_read_depth` counts the sections that are open on a CPU; only that CPU touches it, at IPL_SOFTSERIAL.
+//! `ci_psz_read_depth` counts the open sections of a CPU; only that CPU accesses it, at IPL_SOFTSERIAL.
 //!
 //! # Memory order
 //!
@@ -49,7 +88,7 @@
 //!
 //! # Differences from NetBSD
 //!
-//! None that show. The rump wiring of cross calls makes `perform` a low-priority call, as there.
+//! No observable differences. In the rump wiring of cross calls `perform` makes a low-priority call, as in NetBSD.
 //!
 //! # Sources
 //!
@@ -70,9 +109,9 @@ use crate::note;
 
 pub(crate) use switchpoint::{Switchpoints, switchpoint};
 
-/// What the writers of one data structure perform on (`pserialize_t`).
+/// The object on which the writers of one data structure perform (`pserialize_t`).
 ///
-/// Today's algorithm keeps nothing in it: any number of LWPs may perform at once. The historical one allows one
+/// The current algorithm keeps nothing in it: any number of LWPs may perform at once. The historical one allows one
 /// LWP at a time.
 #[derive(Default)]
 #[repr(C)]
@@ -107,13 +146,13 @@ impl Pserialize {
         let _inside = inside("pserialize_perform");
         kernel.counters.psz_performs.incr();
         note!("waits for readers");
-        // Before the other CPUs run there is nobody to wait for.
+        // Until the other CPUs run there is nothing to wait for.
         if kernel.mp_online() && !switchpoint::perform(kernel, &self.historical) {
             xcall::barrier(Priority::HIGH);
         }
     }
 
-    /// Ends its use (`pserialize_destroy`).
+    /// Destroys it (`pserialize_destroy`).
     ///
     /// Context: any. Panics (contract `psz-owner`) if an LWP performs on it.
     #[track_caller]
@@ -122,9 +161,9 @@ impl Pserialize {
     }
 }
 
-/// Begins a read section (`pserialize_read_enter`). The result is for [`read_exit`]. Nests.
+/// Begins a read section (`pserialize_read_enter`). Pass the result to [`read_exit`]. Calls nest.
 ///
-/// Cost: the level is raised, a word of the CPU's own is counted.
+/// Cost: raises the level, and increments a word of this CPU.
 /// Context: thread, softint. Panics: contracts `psz-read-context`, `psz-read-level`.
 #[inline]
 #[track_caller]
@@ -149,9 +188,9 @@ pub fn read_enter() -> Ipl {
     s
 }
 
-/// Ends the read section that `s` came from (`pserialize_read_exit`).
+/// Ends the read section whose [`read_enter`] returned `s` (`pserialize_read_exit`).
 ///
-/// Context: as [`read_enter`], on the same CPU, which its level sees to.
+/// Context: as [`read_enter`], on the same CPU; the raised level guarantees that.
 /// Panics (contract `psz-balance`) if no section is open here.
 #[inline]
 #[track_caller]
@@ -178,8 +217,8 @@ pub fn in_read_section() -> bool {
 
 /// Whether the caller is in no read section (`pserialize_not_in_read_section`): for assertions.
 ///
-/// With preemption on, the CPU may change under the caller's feet: then it was switched away from, and that is not
-/// done in a section.
+/// With preemption on, the CPU may change during the check. Then the LWP was switched away, which cannot happen in a
+/// section.
 pub fn not_in_read_section() -> bool {
     let l = curlwp();
     let switches = l.l_ncsw.get();

@@ -1,15 +1,15 @@
-//! How pserialize waited until the end of 2019: for context switches.
+//! The algorithm of pserialize until the end of 2019: waiting for context switches.
 //!
 //! # Overview
 //!
 //! A section cannot be open across a context switch. So a request waits until every CPU has passed two *switch
-//! points*: it goes from the first queue to the second when all CPUs have passed one, and from there to the third when
-//! all have passed another; from the third it is taken off and its target set is emptied. `perform` tickles every CPU
-//! with a cross call, round after round, until that has happened.
+//! points*. The request moves from the first queue to the second when all CPUs have passed one, and to the third when
+//! all have passed another. From the third queue it is removed, and its target set is emptied. `perform` pokes every
+//! CPU with a cross call, round after round, until that has happened.
 //!
-//! Between two rounds it *sleeps a tick* ([`Bug::PserializeKpause`]): every round up to 1.10; from 1.11 on
-//! ([`Bug::PserializeLateKpause`]) only from the third round on, which a request rarely comes to. A sleep of a
-//! tick is ended by softclock. Who performs with a lock that a callout takes may therefore wait for himself.
+//! Between two rounds it *sleeps a tick* ([`Bug::PserializeKpause`]): in every round up to 1.10; from 1.11 on
+//! ([`Bug::PserializeLateKpause`]) only from the third round on, which few requests reach. The softclock ends a sleep
+//! of a tick. So a thread that performs while it holds a lock that a callout takes may wait for itself.
 //!
 //! # Contexts
 //!
@@ -32,16 +32,16 @@ use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
 use crate::mem::{AtomicRef, AtomicU32, Guarded, Relaxed};
 
-/// Rounds that 1.11 makes before it sleeps between two.
+/// Rounds without a sleep in 1.11.
 const ROUNDS_WITHOUT_SLEEP: u32 = 2;
 
-/// What a kernel has for requests.
+/// The requests of a kernel.
 pub(crate) struct Switchpoints {
     /// Protects the queues and the sets of the requests on them.
     psz_lock: Kmutex,
-    /// Requests that no, one, and two rounds of switch points have been seen for.
+    /// Requests for which no, one, and two rounds of switch points have been seen.
     psz_queue: [Link; 3],
-    /// Requests on the queues: looked at without the lock.
+    /// Number of requests on the queues. Read without the lock.
     psz_work_todo: AtomicU32,
 }
 
@@ -60,7 +60,7 @@ impl Switchpoints {
         }
     }
 
-    /// Makes the queues usable, where they lie.
+    /// Initializes the queues in place.
     pub(crate) fn init(&self) {
         self.psz_queue.iter().for_each(Link::init);
     }
@@ -72,7 +72,7 @@ impl Switchpoints {
 pub(super) struct Request {
     psz_chain: Link,
     psz_owner: AtomicRef<Lwp>,
-    /// CPUs that are still to be waited for, a bit each; none: done.
+    /// CPUs that are still waited for, one bit each; none: done.
     psz_target: Guarded<u32>,
     /// CPUs that have passed a switch point in this round.
     psz_pass: Guarded<u32>,
@@ -114,7 +114,7 @@ impl Request {
     }
 }
 
-/// Performs as the old code did, if it is switched on; says whether it is.
+/// Runs the old algorithm if it is switched on. Returns whether it is.
 #[track_caller]
 pub(super) fn perform(kernel: &'static Kernel, request: &Request) -> bool {
     let history = kernel.config().history;
@@ -136,8 +136,8 @@ pub(super) fn perform(kernel: &'static Kernel, request: &Request) -> bool {
     false
 }
 
-/// Rounds of tickling, until the request was taken off the queues. `before` and `after` say in which rounds it
-/// sleeps a tick before and after the cross call.
+/// Rounds of pokes, until the request is off the queues. `before` and `after` say in which rounds it sleeps a tick
+/// before and after the cross call.
 #[track_caller]
 fn rounds(
     kernel: &'static Kernel,
@@ -159,7 +159,7 @@ fn rounds(
         if before(round) {
             kpause("psrlz", 1, None);
         }
-        // Some context switch on every CPU, as it may not be busy.
+        // Some context switch on every CPU, as the CPU may be idle.
         xcall::barrier(Priority::HIGH);
         if after(round) {
             kpause("psrlz", 1, None);
@@ -174,13 +174,13 @@ fn rounds(
     request.psz_owner.store_fused(None, Relaxed);
 }
 
-/// The CPU is in no read section: says so to every request (`pserialize_switchpoint`).
+/// Tells every request that this CPU is in no read section (`pserialize_switchpoint`).
 ///
 /// Context: in `mi_switch`, in the start of an LWP, at the end of a softint; level IPL_SCHED at least.
 #[inline]
 pub(crate) fn switchpoint(ci: &'static Cpu) {
     let psz = &ci.kernel().switchpoints;
-    // Without the lock: who misses a request now is tickled by its cross call.
+    // Without the lock: a request that is missed now gets its cross call.
     if cfg!(feature = "history") && psz.psz_work_todo.bare().load(Relaxed) != 0 {
         psz.pass(ci);
     }
@@ -204,13 +204,13 @@ impl Switchpoints {
             let request = Request::at(first);
             request.psz_chain.remove();
             self.count(-1);
-            // Last: from now on its owner may give it back.
+            // Last: from here on its owner may free it.
             request.psz_target.set(0);
         }
         self.psz_lock.spin_exit();
     }
 
-    /// Counts this CPU for the requests on a queue, and moves those on that have seen all of theirs.
+    /// Counts this CPU for the requests on a queue, and moves on those that have seen all of their CPUs.
     fn pass_queue(&self, number: usize, ci: &'static Cpu) {
         let (queue, next) = (&self.psz_queue[number], &self.psz_queue[number + 1]);
         let mut link = queue.first();

@@ -2,10 +2,36 @@
 //!
 //! # Overview
 //!
-//! A passive reference keeps an object, the *target*, from being destroyed. It is held by one LWP on one
-//! CPU, and costs nobody else anything: all it does is to put a [`Psref`], which the holder provides, on a
-//! list of its CPU. There is a list for each *class* of targets. Whoever destroys a target asks every CPU
-//! whether its list has a reference to it, again and again, until no list has.
+//! A passive reference keeps an object, the *target*, from being destroyed. It is held by one LWP on one CPU, and
+//! costs other CPUs nothing: acquiring it only puts a [`Psref`], which the holder provides, on a list of its CPU.
+//! Each *class* of targets has its own lists. A thread that destroys a target asks every CPU whether its list has a
+//! reference to the target, and repeats this until no list has.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::{curlwp_bind, curlwp_bindx};
+//! use kmod::kern::psref::{Psref, PsrefClass, PsrefTarget};
+//! use kmod::kern::spl::Ipl;
+//!
+//! run(|| {
+//!     let class = PsrefClass::create("ifnet", Ipl::SoftNet).expect("memory");
+//!     let interface = PsrefTarget::new();
+//!     interface.init(class);
+//!
+//!     let bound = curlwp_bind(); // stay on this CPU while a reference is held
+//!     let psref = Psref::new();
+//!     psref.acquire(&interface, class);
+//!     assert!(interface.held(class)); // may sleep here
+//!     psref.release(&interface, class);
+//!     curlwp_bindx(bound);
+//!
+//!     interface.destroy(class); // waits for references on every CPU
+//!     // SAFETY: it came from `create`, and no reference of it is left.
+//!     unsafe { class.destroy() };
+//! });
+//! ```
 //!
 //! # Contexts
 //!
@@ -15,29 +41,27 @@
 //! | `PsrefTarget::init` | no | yes | yes |
 //! | `PsrefTarget::destroy`, `PsrefClass::create`, `PsrefClass::destroy` | no | no | may sleep |
 //!
-//! `PsrefClass::create` may be called while the kernel boots too. With references held an LWP may sleep, if it
-//! is bound: on a mutex, say. It must not be long.
+//! `PsrefClass::create` may also be called during boot. An LWP that holds references may sleep if it is bound, for
+//! example on a mutex, but not for long.
 //!
 //! # Per-CPU operation
 //!
-//! A list is touched by its own CPU alone, at the level of the class, and so is the sweep: a softint of that
-//! level. So a sweep never sees a list half changed, and neither does a softint that acquires and releases. At that level
-//! nobody is preempted either, so the storage does not move.
-//! The heads lie in [`crate::kern::percpu`] storage, which moves: nothing points back at them.
+//! A list is accessed by its own CPU alone, at the level of the class. The sweep is a softint of that level. So
+//! neither a sweep nor another softint sees a list that is half changed. At that level no LWP is preempted, so the
+//! storage does not move. The heads are in [`crate::kern::percpu`] storage, which moves: nothing points back at them.
 //!
-//! # Why it is sound
+//! # Why it is correct
 //!
-//! 1. No *new* references: the caller has unlinked the target and waited for the readers that could still
-//!    find it.
-//! 2. Old references *stay on their CPU*: their holders are bound, or not preempted, and release them where
-//!    they acquired them. So one look at each list finds every one.
-//! 3. The answer of each CPU is ordered before the destroyer's next step (the cross call), and so is all that
-//!    the former holders did.
+//! 1. No *new* references: the caller has unlinked the target and waited for the readers that could still find it.
+//! 2. Old references *stay on their CPU*: their holders are bound, or not preempted, and release them where they
+//!    acquired them. So one check of each list finds every one.
+//! 3. The answer of each CPU, and everything that the former holders did, is ordered before the destroyer's next step
+//!    (by the cross call).
 //!
 //! # The wake-up is a hint
 //!
-//! `release` wakes the destroyer without its lock, so the wake-up can be lost; the destroyer waits a tick at
-//! most.
+//! `release` wakes the destroyer without taking its lock, so the wake-up can be lost. Therefore the destroyer waits
+//! at most one tick.
 //!
 //! ```text
 //! release                            destroy
@@ -50,19 +74,19 @@
 //!
 //! # When to use something else
 //!
-//! [`crate::kern::localcount`] if the reference goes from CPU to CPU or from LWP to LWP, or is held for long. A
-//! read section alone, if the holder does not sleep.
+//! [`crate::kern::localcount`] if the reference moves between CPUs or LWPs, or is held for long. A read section
+//! alone, if the holder does not sleep.
 //!
 //! # Differences from NetBSD
 //!
-//! * `release` looks whether the target is being destroyed *before* it lowers the level. NetBSD looks
-//!   afterwards; by then a sweep may have run on this CPU and said "not held", and the target may be gone.
-//! * The answer of a sweep lies in the target (`prt_held`) and not on the destroyer's stack.
-//! * A class is a handle that is copied, with its level and the place of its lists.
-//! * A `Psref` knows whether it is in use: to acquire with one that holds a reference is a contract broken at
-//!   once, and not when the list is walked. It must not be dropped or moved while it does.
+//! * `release` checks whether the target is being destroyed *before* it lowers the level. NetBSD checks afterwards;
+//!   by then a sweep may have run on this CPU and answered "not held", and the target may be freed.
+//! * The result of a sweep is in the target (`prt_held`) and not on the destroyer's stack.
+//! * A class is a small handle that is copied. It contains the level and the place of its lists.
+//! * A `Psref` knows whether it is in use. Acquiring with one that already holds a reference breaks a contract at
+//!   once, and not only when the list is walked. A `Psref` must not be dropped or moved while it holds a reference.
 //!
-//! A class must outlive the `release` that broadcasts to it: as in NetBSD, that is its owner's to see to.
+//! A class must outlive the `release` that broadcasts to it. As in NetBSD, its owner is responsible for that.
 //!
 //! # Sources
 //!
@@ -99,7 +123,7 @@ struct PsrefCpu {
 // SAFETY: (1) a null pointer is the empty list; (2) one cell of eight bytes; (3) nothing points at it.
 unsafe impl PercpuData for PsrefCpu {}
 
-/// What a class has in memory: what those wait with who destroy its targets, and the lists.
+/// The memory of a class: what destroyers of its targets wait on, and the lists.
 struct ClassData {
     prc_lock: Kmutex,
     prc_cv: Kcondvar,
@@ -115,11 +139,11 @@ impl ClassData {
     }
 }
 
-/// A class of targets (`struct psref_class`): a handle, to be copied. What every reference needs is in the handle.
+/// A class of targets (`struct psref_class`): a handle that is copied. It has everything that a reference needs.
 #[derive(Clone, Copy)]
 pub struct PsrefClass {
     prc_data: &'static ClassData,
-    /// Where the lists lie.
+    /// The offset of the lists.
     prc_offset: PercpuOffset<PsrefCpu>,
     prc_ipl: Ipl,
 }
@@ -131,10 +155,11 @@ impl PartialEq for PsrefClass {
 }
 
 impl PsrefClass {
-    /// Creates a class whose references are acquired at `ipl` at most (`psref_class_create`). `name` is for reports.
+    /// Creates a class whose references are acquired at most at level `ipl` (`psref_class_create`). `name` is for
+    /// reports.
     ///
-    /// `None` if there is no memory. Context: thread that may sleep, or boot. Panics: contracts `psref-class-ipl`,
-    /// `sleepable`.
+    /// Returns `None` if there is no memory. Context: thread that may sleep, or boot. Panics: contracts
+    /// `psref-class-ipl`, `sleepable`.
     #[track_caller]
     pub fn create(name: &'static str, ipl: Ipl) -> Option<PsrefClass> {
         // The sweep is a softint of this level.
@@ -163,14 +188,14 @@ impl PsrefClass {
         })
     }
 
-    /// Ends a class (`psref_class_destroy`). All of its targets have been destroyed.
+    /// Destroys a class (`psref_class_destroy`). All of its targets have been destroyed.
     ///
     /// Context: thread that may sleep. Panics: contracts `psref-class-busy`, `sleepable`.
     ///
     /// # Safety
     ///
-    /// 1. The class came from [`create`](Self::create). 2. Nobody uses it any more: that this holds is what the
-    ///    simulated machine checks.
+    /// 1. The class was returned by [`create`](Self::create). 2. No thread uses it any more. The simulated machine
+    ///    checks this.
     #[track_caller]
     pub unsafe fn destroy(self) {
         assert_sleepable("psref_class_destroy");
@@ -178,7 +203,7 @@ impl PsrefClass {
         unsafe { self.destroy_at_rest() };
     }
 
-    /// [`destroy`](Self::destroy) without a look at the context: for teardown, when nothing runs.
+    /// [`destroy`](Self::destroy) without a context check. For teardown, when nothing runs.
     ///
     /// # Safety
     ///
@@ -207,13 +232,13 @@ impl PsrefClass {
     }
 }
 
-/// An object that passive references can be held to, or a part of it (`struct psref_target`).
+/// An object that passive references can be held to, or a part of such an object (`struct psref_target`).
 pub struct PsrefTarget {
     /// The class, from `init` to the end of `destroy`.
     prt_class: Local<Option<PsrefClass>>,
-    /// [`spl::AFTERWARDS`] as soon as it is being destroyed, for then there is somebody to be woken; else 0.
+    /// [`spl::AFTERWARDS`] while it is being destroyed, because then there is a thread to wake; otherwise 0.
     prt_draining: AtomicU32,
-    /// Whether a CPU has a reference: what the sweep found.
+    /// Whether a CPU has a reference: the result of the sweep.
     prt_held: AtomicBool,
 }
 
@@ -230,7 +255,7 @@ impl Default for PsrefTarget {
 }
 
 impl PsrefTarget {
-    /// A target that is to be initialized.
+    /// Creates a target, which must be initialized before use.
     pub const fn new() -> Self {
         PsrefTarget {
             prt_class: Local::new(None),
@@ -241,16 +266,16 @@ impl PsrefTarget {
 
     /// Makes this a target of `class` (`psref_target_init`). The caller publishes it with a release afterwards.
     ///
-    /// Context: any but a hard interrupt; nobody else knows the target.
+    /// Context: any but a hard interrupt; no other thread knows the target.
     #[track_caller]
     pub fn init(&self, class: PsrefClass) {
         self.prt_class.set(Some(class));
         self.prt_draining.store(0, Relaxed);
     }
 
-    /// Waits until nobody holds a reference (`psref_target_destroy`).
+    /// Waits until no reference is held (`psref_target_destroy`).
     ///
-    /// The caller has seen to it that nobody acquires any more.
+    /// The caller makes sure that no reference is acquired any more.
     /// Context: thread that may sleep; holds no reference to it. Panics: contracts `psref-class`,
     /// `psref-destroy-twice`, `sleepable`.
     #[track_caller]
@@ -275,7 +300,7 @@ impl PsrefTarget {
                 class.name()
             );
             l.kernel().counters.psref_waits.incr();
-            // Not held over the sweep, so a release in between wakes nobody: hence the tick.
+            // Not held during the sweep, so a release in between wakes nobody: hence the tick.
             let ClassData {
                 prc_lock, prc_cv, ..
             } = class.prc_data;
@@ -283,11 +308,11 @@ impl PsrefTarget {
             let _hint = prc_cv.timedwait(prc_lock, 1);
             prc_lock.exit();
         }
-        // Who acquires it now is found out.
+        // An acquire after this is detected.
         self.prt_class.set(None);
     }
 
-    /// What references to it are to those who wait for their end.
+    /// The resource that destroyers wait for.
     #[inline(always)]
     fn resource(&self, class: PsrefClass) -> Resource {
         order::lock(Sort::Psrefs, self, class.name())
@@ -299,7 +324,8 @@ impl PsrefTarget {
         let kernel = curlwp().kernel();
         kernel.counters.psref_sweeps.incr();
         self.prt_held.store(false, Relaxed);
-        // subr_psref.c up to 1.10 (before 2018-02-01): by the threads of the cross calls, which no softint lets run.
+        // subr_psref.c up to 1.10 (before 2018-02-01): by the cross-call threads, which a busy softint keeps from
+        // running.
         let priority = match kernel.config().history.has(Bug::PsrefSweepLow) {
             true => Priority::Low,
             false => Priority::High(class.prc_ipl),
@@ -309,7 +335,7 @@ impl PsrefTarget {
         self.prt_held.load(Relaxed)
     }
 
-    /// Whether the caller holds a reference to it: for assertions (`psref_held`).
+    /// Whether the caller holds a reference to it. For assertions (`psref_held`).
     ///
     /// Context: as [`Psref::acquire`]. Panics: contracts `psref-context`, `psref-unbound`, `psref-class`,
     /// `psref-cpu`.
@@ -323,7 +349,7 @@ impl PsrefTarget {
         })
     }
 
-    /// Whether `wchan` is what destroyers of its class sleep on: for reports.
+    /// Whether destroyers of its class sleep on `wchan`. For reports.
     pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
         self.prt_class
             .peek()
@@ -347,7 +373,7 @@ impl PsrefTarget {
     }
 }
 
-/// The function of a sweep: says whether this CPU has a reference (`psreffed_p_xc`).
+/// The function of a sweep: records whether this CPU has a reference (`psreffed_p_xc`).
 fn sweep(target: Arg, _: Arg) {
     // SAFETY: `destroy` waits for the cross call, and its caller keeps the target until it has returned.
     let target: &'static PsrefTarget = unsafe { target.get() };
@@ -360,14 +386,14 @@ fn sweep(target: Arg, _: Arg) {
             ),
         )
     };
-    // Of whichever LWP: whoever runs here meanwhile holds it no less.
+    // Of any LWP: a reference of another LWP on this CPU counts as well.
     if find(target, class, |_| true) {
-        // Every CPU that writes writes this.
+        // Every CPU that writes writes the same value.
         target.prt_held.store(true, Relaxed);
     }
 }
 
-/// Whether this CPU has a reference to `target` that fits (`_psref_held`).
+/// Whether this CPU has a matching reference to `target` (`_psref_held`).
 #[track_caller]
 fn find(target: &PsrefTarget, class: PsrefClass, fits: impl Fn(&Psref) -> bool) -> bool {
     let s = spl::splraise(class.prc_ipl);
@@ -397,7 +423,7 @@ fn find(target: &PsrefTarget, class: PsrefClass, fits: impl Fn(&Psref) -> bool) 
     found
 }
 
-/// The caller may hold references of `class`.
+/// Checks that the caller may hold references of `class`.
 #[track_caller]
 fn assert_context(what: &str, class: PsrefClass) {
     if cfg!(feature = "contracts") {
@@ -428,7 +454,7 @@ fn assert_context(what: &str, class: PsrefClass) {
     }
 }
 
-/// Most references that a report follows on one list.
+/// Maximum number of references that a report follows on one list.
 const REPORTED: usize = 256;
 
 /// Calls `visit` with the LWP and the CPU of every reference to `target`: for reports, when the kernel has stopped.

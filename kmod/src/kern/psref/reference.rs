@@ -1,6 +1,6 @@
-//! The reference itself: acquired, copied, released by its holder.
+//! The reference itself: acquire, copy and release.
 //!
-//! The list of a CPU is changed here alone, at the level of the class ([`spl::raised`]).
+//! Only this module changes the list of a CPU, at the level of the class ([`spl::raised`]).
 
 use core::sync::atomic::compiler_fence;
 
@@ -13,13 +13,13 @@ use crate::kern::spl;
 use crate::machine::{self, Mark};
 use crate::mem::{Local, Plain, Relaxed, SeqCst};
 
-/// A passive reference (`struct psref`): memory of its holder's, often on the stack.
+/// A passive reference (`struct psref`): memory that its holder provides, often on the stack.
 ///
-/// From [`acquire`](Self::acquire) to [`release`](Self::release) a list refers to it: it stays where it is and is
-/// not dropped. The type does not prove that. Panics (contract `psref-dropped`) if it is dropped.
+/// From [`acquire`](Self::acquire) to [`release`](Self::release) a list refers to it, so it must be neither moved nor
+/// dropped. The type does not enforce that. Panics (contract `psref-dropped`) if it is dropped.
 pub struct Psref {
     pub(super) psref_next: Plain<*const Psref>,
-    /// Null while it holds no reference, which nobody writes down without contracts.
+    /// Null while it holds no reference; maintained only with contracts.
     pub(super) psref_target: Local<*const PsrefTarget>,
     pub(super) psref_lwp: Local<Option<&'static Lwp>>,
     /// For contracts.
@@ -40,7 +40,7 @@ impl Default for Psref {
 }
 
 impl Psref {
-    /// A place for a reference, that holds none.
+    /// Creates a psref that holds no reference.
     pub const fn new() -> Self {
         Psref {
             psref_next: Plain::new(core::ptr::null()),
@@ -50,15 +50,15 @@ impl Psref {
         }
     }
 
-    /// Whether it holds a reference: for contracts, without which nobody writes that down.
+    /// Whether it holds a reference. For contracts; maintained only with them.
     fn in_use(&self) -> bool {
         !self.psref_target.peek().is_null()
     }
 
     /// Acquires a reference to `target` (`psref_acquire`).
     ///
-    /// The caller sees to it that the target is not destroyed before this returns: it found it in a read section.
-    /// And that it stays on this CPU until the [`release`](Self::release).
+    /// The caller makes sure that the target is not destroyed before this returns (it found the target in a read
+    /// section), and stays on this CPU until the [`release`](Self::release).
     /// Context: softint of the class's level or lower, or thread that is bound or has preemption off. Panics: contracts
     /// `psref-context`, `psref-unbound`, `psref-class`, `psref-draining`, `psref-twice`.
     #[inline]
@@ -122,7 +122,7 @@ impl Psref {
             |ci| {
                 self.unlink(class.prc_offset.of(ci), class);
                 order::releases(target.resource(class));
-                // While no sweep can come in between: the target may be gone as soon as the level is lowered.
+                // Before a sweep can run: the target may be gone as soon as the level is lowered.
                 target.prt_draining.load(Relaxed)
             },
             || class.prc_data.prc_cv.broadcast()
@@ -143,7 +143,7 @@ impl Psref {
         pcpu.pcpu_head.set(self);
     }
 
-    /// Takes the reference off the list (`SLIST_REMOVE`).
+    /// Removes the reference from the list (`SLIST_REMOVE`).
     #[inline(always)]
     #[track_caller]
     fn unlink(&self, pcpu: &PsrefCpu, class: PsrefClass) {
@@ -157,11 +157,11 @@ impl Psref {
         }
     }
 
-    /// Takes it off the list, of which it is not the first: it is searched for, because nothing points back.
+    /// Removes it from the list when it is not the first: a search, because nothing points back.
     #[cold]
     #[track_caller]
     fn unlink_behind(&self, pcpu: &PsrefCpu, class: &'static ClassData) {
-        // The head is looked at again, so that `unlink` only compares it.
+        // Reads the head again, so that `unlink` only needs to compare it.
         compiler_fence(SeqCst);
         let mut link = &pcpu.pcpu_head;
         // SAFETY: as in `find`.
@@ -181,7 +181,7 @@ impl Psref {
         )
     }
 
-    /// Acquires another reference to the target that `from` holds (`psref_copy`).
+    /// Acquires another reference to the target of `from` (`psref_copy`).
     ///
     /// Context: as [`release`](Self::release) of `from`. Panics: contracts `psref-context`, `psref-unbound`,
     /// `psref-copy`, `psref-lwp`, `psref-cpu`, `psref-class`, `psref-twice`.
@@ -211,7 +211,7 @@ impl Psref {
         self.hold(target, class);
     }
 
-    /// The reference is its LWP's, and is on its CPU.
+    /// Checks that the reference belongs to this LWP and is on its CPU.
     #[track_caller]
     fn assert_holder(&self, what: &str, class: PsrefClass) {
         if cfg!(feature = "contracts") {

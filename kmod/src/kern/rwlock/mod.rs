@@ -2,29 +2,63 @@
 //!
 //! # Overview
 //!
-//! The lock is one word: the number of readers, or the writer's LWP, and three flags. Nobody waits
-//! spinning except for a writer that runs on a CPU right now and has no other waiters; everybody else
-//! sleeps on a turnstile, which has a queue for readers and one for writers.
+//! The lock is one word: the number of readers, or the writer's LWP, and three flags. An LWP spins only while a
+//! writer runs on a CPU and there are no other waiters. Otherwise it sleeps on a turnstile, which has a queue for
+//! readers and one for writers.
 //!
-//! A lock with waiters is not just released: whoever leaves it last decides who has it next, and *hands
-//! it over* before anybody is woken.
+//! A lock with waiters is not simply released. The last holder decides who gets it next, and *hands it over* before
+//! it wakes any LWP.
 //!
-//! | who leaves | who waits | what happens |
+//! | who exits | who waits | what happens |
 //! |---|---|---|
-//! | a writer | readers, perhaps writers | all readers that wait have it; writers go on waiting |
-//! | the last reader | readers and writers | the writer that waits longest has it |
+//! | a writer | readers, perhaps writers | all waiting readers get it; writers keep waiting |
+//! | the last reader | readers and writers | the writer that has waited longest gets it |
 //! | either | writers only | it is free, but closed to readers; all writers are woken and try |
 //!
-//! While a writer waits, readers that come must wait too (*writer preference*): those that read cannot keep
-//! a writer out for ever. And a writer that leaves lets the readers in before the next writer: writers
-//! cannot keep readers out either.
+//! While a writer waits, new readers must wait too (*writer preference*), so readers cannot keep a writer out for
+//! ever. A writer that exits lets the waiting readers in before the next writer, so writers cannot keep readers out
+//! either.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::{run, thread};
+//! use kmod::kern::kthread::kthread_join;
+//! use kmod::kern::lwp::Arg;
+//! use kmod::kern::rwlock::{Krw, Krwlock};
+//! use kmod::mem::Plain;
+//! use kmod::scenario::classics::shared;
+//!
+//! struct Route {
+//!     lock: Krwlock,
+//!     gateway: Plain<u32>,
+//! }
+//!
+//! fn look_up(route: Arg) {
+//!     let route: &Route = shared(route);
+//!     route.lock.enter(Krw::Reader);
+//!     assert!([1, 2].contains(&route.gateway.get()));
+//!     route.lock.exit();
+//! }
+//!
+//! run(|| {
+//!     let route = Route { lock: Krwlock::new("route"), gateway: Plain::new(1) };
+//!     let reader = thread(look_up, Arg::of(&route));
+//!     route.lock.enter(Krw::Writer);
+//!     route.gateway.set(2);
+//!     route.lock.exit();
+//!     kthread_join(reader);
+//!     route.lock.destroy();
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! [`Krwlock::enter`], [`Krwlock::exit`] and the rest: thread and softint; not a hard interrupt, and not with
-//! a spin mutex held. There is no level: a softint that takes the lock may have to wait for a thread.
-//! Nobody may enter a lock that he has already, not even twice as a reader: a writer may have come between. The word does
-//! not say who reads; a kernel with contracts [notes](crate::kern::shares) it. A lock is no interlock for condition variables or callouts.
+//! [`Krwlock::enter`], [`Krwlock::exit`] and the rest: thread and softint; not a hard interrupt, and not with a spin
+//! mutex held. The lock does not raise the level: a softint that enters it may have to wait for a thread. No thread
+//! may enter a lock that it already holds, not even twice as a reader, because a writer may wait in between. The word
+//! does not say who reads; a kernel with contracts [records](crate::kern::shares) it. The lock cannot be the
+//! interlock of a condition variable or callout.
 //!
 //! # The word
 //!
@@ -38,15 +72,15 @@
 //! # Invariants
 //!
 //! 1. HAS_WAITERS is set exactly while the turnstile has LWPs on a queue; it changes with the chain locked.
-//! 2. While a writer sleeps WRITE_WANTED is set, and while readers hold the lock and somebody sleeps it is set too.
-//!    So the word of a lock that its last holder leaves does not change once the chain is locked.
+//! 2. WRITE_WANTED is set while a writer sleeps, and while readers hold the lock and any LWP sleeps. So the word of a
+//!    lock that its last holder exits does not change once the chain is locked.
 //! 3. A reader that was woken has the lock. A writer that was woken has it if the word says so.
 //!
 //! # Memory order
 //!
-//! Who leaves releases, who enters acquires; every change in between is an interlocked operation on the word,
-//! which passes on what was released before. The writer that gets the lock handed over by the *last* reader
-//! must see what the *others* did, which nobody woke it for:
+//! An exit is a release and an enter is an acquire. Every change in between is an interlocked operation on the word,
+//! which passes on what was released before. A writer that gets the lock from the *last* reader must also see what
+//! the *other* readers did, none of which woke it:
 //!
 //! ```text
 //! reader a                 reader b, the last               writer
@@ -58,13 +92,12 @@
 //!
 //! # When to use something else
 //!
-//! Readers write to the word, so they do not scale. For data that is read all the time and hardly ever
-//! changed there are passive references and passive serialization.
+//! Readers write to the word, so they do not scale. For data that is read often and changed rarely there are passive
+//! references and passive serialization.
 //!
 //! # Differences from NetBSD
 //!
-//! A lock has a name. There is no bit for lock debugging, so that the count begins one bit lower. No priority
-//! is lent.
+//! A lock has a name. There is no bit for lock debugging, so the count begins one bit lower. No priority inheritance.
 //!
 //! # Sources
 //!
@@ -92,14 +125,14 @@ use word::{
 /// How a lock is entered (`krw_t`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Krw {
-    /// To share it with other readers (`RW_READER`).
+    /// Shared with other readers (`RW_READER`).
     Reader,
-    /// To have it alone (`RW_WRITER`).
+    /// Exclusively (`RW_WRITER`).
     Writer,
 }
 
 impl Krw {
-    /// Who finds one of these bits must wait.
+    /// The bits that make the caller wait.
     const fn need_wait(self) -> usize {
         match self {
             Krw::Reader => WRITE_LOCKED | WRITE_WANTED,
@@ -107,7 +140,7 @@ impl Krw {
         }
     }
 
-    /// What who waits sets.
+    /// The bits that a waiter sets.
     const fn set_wait(self) -> usize {
         match self {
             Krw::Reader => HAS_WAITERS,
@@ -122,7 +155,7 @@ impl Krw {
         }
     }
 
-    /// What a trace is told of a hold.
+    /// The mark in the trace.
     fn mark(self, addr: usize) -> Mark {
         match self {
             Krw::Reader => Mark::Shared(addr),
@@ -130,7 +163,7 @@ impl Krw {
         }
     }
 
-    /// What a hold adds to a word that is free for it.
+    /// The value that a holder adds to a word that is free for it.
     fn hold(self, l: &Lwp) -> usize {
         match self {
             Krw::Reader => READ_INCR,
@@ -146,13 +179,13 @@ pub struct Krwlock {
     rw_name: &'static str,
 }
 
-/// A lock is one word to traces: its name is that of the field that holds it.
+/// To traces a lock is one word, named after the field that contains it.
 impl Described for Krwlock {
     const FIELDS: &'static [Field] = &[];
 }
 
 impl Krwlock {
-    /// A lock that is free (`rw_init`). `name` is for reports.
+    /// Creates a free lock (`rw_init`). `name` is for reports.
     pub const fn new(name: &'static str) -> Self {
         Krwlock {
             rw_owner: AtomicUsize::new(0),
@@ -169,15 +202,15 @@ impl Krwlock {
         core::ptr::from_ref(self) as usize
     }
 
-    /// What it is to those who wait for it.
+    /// The resource that its waiters wait for.
     #[inline(always)]
     fn resource(&self) -> Resource {
         order::lock(Sort::Rwlock, self, self.rw_name)
     }
 
-    /// Ends the use of a lock (`rw_destroy`).
+    /// Destroys a lock (`rw_destroy`).
     ///
-    /// Context: any. Panics (contract `rwlock-destroy`) if somebody holds it or waits for it.
+    /// Context: any. Panics (contract `rwlock-destroy`) if it is held or has waiters.
     #[track_caller]
     pub fn destroy(&self) {
         let word = self.rw_owner.load(Relaxed);
@@ -191,7 +224,7 @@ impl Krwlock {
         );
     }
 
-    /// Enters the lock; waits for it (`rw_enter`).
+    /// Enters the lock, and waits for it if necessary (`rw_enter`).
     ///
     /// Context: thread or softint, no spin mutex held; the caller does not hold it. Panics: contracts
     /// `rwlock-context`, `rwlock-read-section`, `rwlock-spin-held`, `rwlock-recursion`, `sleepable`.
@@ -209,9 +242,9 @@ impl Krwlock {
         self.held(op);
     }
 
-    /// Enters the lock if that needs no waiting (`rw_tryenter`).
+    /// Enters the lock if that is possible without waiting (`rw_tryenter`), and returns whether it did.
     ///
-    /// A reader does not come in while a writer waits. Context: as [`enter`](Self::enter); does not wait.
+    /// A reader does not get in while a writer waits. Context: as [`enter`](Self::enter); does not wait.
     /// Panics: contract `rwlock-context`.
     #[inline]
     #[track_caller]
@@ -220,7 +253,7 @@ impl Krwlock {
         self.assert_context("rw_tryenter", l);
         let mut word = self.rw_owner.load(Relaxed);
         while word & op.need_wait() == 0 {
-            // WRITE_WANTED stays: writers that were woken to try have not come yet.
+            // WRITE_WANTED stays: the writers that were woken have not tried yet.
             match self
                 .rw_owner
                 .compare_exchange(word, word + op.hold(l), Acquire, Relaxed)
@@ -236,9 +269,9 @@ impl Krwlock {
         false
     }
 
-    /// Leaves the lock, whichever way it was entered (`rw_exit`).
+    /// Exits the lock, as a reader or a writer (`rw_exit`).
     ///
-    /// Context: a holder's. Panics: contracts `rwlock-owned`, `rwlock-held`, `rwlock-handoff`.
+    /// Context: that of a holder. Panics: contracts `rwlock-owned`, `rwlock-held`, `rwlock-handoff`.
     #[inline]
     #[track_caller]
     pub fn exit(&self) {
@@ -262,10 +295,10 @@ impl Krwlock {
         }
     }
 
-    /// Goes from writing to reading without letting another writer in (`rw_downgrade`).
+    /// Turns a write hold into a read hold without letting another writer in (`rw_downgrade`).
     ///
-    /// Readers that wait come in too. Context: the writer's. Panics (contract `rwlock-write-held`) if the caller is
-    /// not the writer.
+    /// Waiting readers get in too. Context: the writer's. Panics (contract `rwlock-write-held`) if the caller is not
+    /// the writer.
     #[track_caller]
     pub fn downgrade(&self) {
         let l = curlwp();
@@ -291,9 +324,9 @@ impl Krwlock {
         }
     }
 
-    /// Goes from reading to writing if there is no other reader (`rw_tryupgrade`).
+    /// Turns a read hold into a write hold if there is no other reader (`rw_tryupgrade`). Returns whether it did.
     ///
-    /// Context: a reader's. Panics (contract `rwlock-read-held`) if nobody reads.
+    /// Context: a reader's. Panics (contract `rwlock-read-held`) if the caller is not a reader.
     #[track_caller]
     pub fn tryupgrade(&self) -> bool {
         let l = curlwp();
@@ -310,7 +343,7 @@ impl Krwlock {
             if word & THREAD != READ_INCR {
                 return false;
             }
-            // Acquire: other readers have left, and what they did must be over.
+            // Acquire: other readers have left, and what they did must be visible.
             match self
                 .rw_owner
                 .compare_exchange(word, writer(l) | word & FLAGS, Acquire, Relaxed)
@@ -360,7 +393,7 @@ impl Krwlock {
         }
     }
 
-    /// The caller holds it from now on.
+    /// Records that the caller holds it.
     #[inline(always)]
     #[track_caller]
     fn held(&self, op: Krw) {
@@ -379,7 +412,7 @@ impl Krwlock {
             .compare_exchange(word, (word + op.hold(l)) & !WRITE_WANTED, Acquire, Relaxed)
     }
 
-    /// What the caller's hold added to `word`.
+    /// The value that the caller added to `word`.
     #[track_caller]
     fn hold_of(&self, word: usize, l: &Lwp) -> usize {
         if word & WRITE_LOCKED != 0 {
@@ -438,7 +471,7 @@ impl Krwlock {
             contract!(
                 !shares::has(self),
                 "rwlock-recursion",
-                "rw_enter({}) by {}, which reads it: a writer that comes in between keeps both waiting",
+                "rw_enter({}) by {}, which reads it: a writer that waits in between would block both",
                 self.rw_name,
                 l.name()
             );
@@ -490,7 +523,7 @@ impl Krwlock {
         synch::kpreempt_enable();
     }
 
-    /// Spins until the writer leaves the lock or its CPU, or others wait. Preemption is on in between.
+    /// Spins until the writer exits the lock or leaves its CPU, or others wait. Preemption is on in between.
     #[track_caller]
     fn spin_while_oncpu(&self, mut word: usize) -> usize {
         while oncpu(word) {
@@ -502,11 +535,11 @@ impl Krwlock {
         word
     }
 
-    /// Sleeps until somebody wakes the caller, unless the lock has changed meanwhile. Whether it slept.
+    /// Sleeps until the caller is woken, unless the lock has changed in the meantime. Returns whether it slept.
     #[track_caller]
     fn block(&self, op: Krw) -> bool {
         let chain = turnstile::lookup(self.addr());
-        // Look again: the chain lock may have taken its time.
+        // Check again: taking the chain lock may have taken long.
         let word = self.rw_owner.load(Relaxed);
         let marked = word & op.need_wait() != 0
             && !oncpu(word)
@@ -544,24 +577,24 @@ impl Krwlock {
                 );
                 true
             }
-            // Acquire: what readers did that left before the last one. See the header.
+            // Acquire: what readers did that exited before the last one. See the header.
             Krw::Writer => self.rw_owner.load(Acquire) & (THREAD | WRITE_LOCKED) == writer(l),
         }
     }
 
-    /// The slow path of an exit: the last hold goes, and somebody sleeps (`rw_vector_exit`).
+    /// The slow path of an exit: the last holder exits, and an LWP sleeps (`rw_vector_exit`).
     #[cold]
     #[track_caller]
     fn vector_exit(&self, hold: usize) {
         let chain = turnstile::lookup(self.addr());
         let (readers, writers) = (chain.waiters(Queue::Reader), chain.waiters(Queue::Writer));
         if readers != 0 && hold != READ_INCR {
-            // A writer leaves: all readers that wait. Later ones must wait if a writer does.
+            // A writer exits: all waiting readers get in. Later ones must wait if a writer does.
             self.hand_over(hold, writers, share(readers as usize, writers));
             self.handed_to_readers(readers);
             chain.wakeup(Queue::Reader, readers);
         } else if let (Some(first), true) = (chain.first(Queue::Writer), readers != 0) {
-            // The last reader leaves: the next writer, ahead of the readers that it has kept out.
+            // The last reader exits: the next writer gets in, ahead of the readers that waited behind it.
             let wanted = if writers > 1 { WRITE_WANTED } else { 0 };
             self.hand_over(hold, writers, writer(first) | HAS_WAITERS | wanted);
             note!("{} is handed to {}", self.rw_name, first.name());
@@ -579,7 +612,7 @@ impl Krwlock {
         }
     }
 
-    /// The slow path of a downgrade: somebody sleeps.
+    /// The slow path of a downgrade: an LWP sleeps.
     #[cold]
     #[track_caller]
     fn vector_downgrade(&self) {
@@ -602,9 +635,10 @@ impl Krwlock {
         curlwp().kernel().counters.rwlock_handoffs.incr();
     }
 
-    /// Replaces the word of a lock that has `hold` as its last hold, and waiters, `writers` of them writers.
+    /// Replaces the word of a lock with `hold` as its last holder's value, and with waiters, `writers` of them
+    /// writers.
     ///
-    /// The chain is locked. WRITE_WANTED may be set although no writer sleeps: woken ones are on their way.
+    /// The chain is locked. WRITE_WANTED may be set although no writer sleeps: woken writers have not tried yet.
     #[track_caller]
     fn hand_over(&self, hold: usize, writers: u32, new: usize) {
         let old = self.rw_owner.swap(new, Release);

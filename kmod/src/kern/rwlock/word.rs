@@ -11,12 +11,12 @@ pub(super) const FLAGS: usize = 0xf;
 pub(super) const THREAD: usize = !FLAGS;
 pub(super) const READ_INCR: usize = 0x10;
 
-/// What the word is while `l` is the writer.
+/// The word while `l` is the writer.
 pub(super) fn writer(l: &Lwp) -> usize {
     core::ptr::from_ref(l) as usize | WRITE_LOCKED
 }
 
-/// The word of a lock that `readers` share while `writers` wait.
+/// The word while `readers` share the lock and `writers` wait.
 pub(super) const fn share(readers: usize, writers: u32) -> usize {
     let flags = if writers == 0 {
         0

@@ -2,41 +2,55 @@
 //!
 //! # Overview
 //!
-//! Every CPU has a level, `ci_ilevel`. An interrupt whose level is not above it is *pending*: its
-//! bit is set in `ci_ipending`, and whoever lowers the level far enough runs it. Soft interrupts
-//! are bits of the same word. The host knows nothing of levels: it says that a line is asserted
-//! ([`interrupt`]) and this module does the rest. That the scheduler wants the running LWP off the CPU is a bit of that word
-//! too (`want_kpreempt`): it is what level none unmasks last.
+//! Every CPU has a level, `ci_ilevel`. An interrupt whose level is not above it is *pending*: its bit is set in
+//! `ci_ipending`, and the next sufficient lowering of the level runs it. Soft interrupts are bits of the same word.
+//! The host does not know about levels: it reports that a line is asserted ([`interrupt`]), and this module does the
+//! rest. A request of the scheduler to take the running LWP off the CPU is also a bit of that word (`want_kpreempt`),
+//! which only level none unmasks.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::spl::{self, Ipl};
+//!
+//! run(|| {
+//!     let s = spl::splraise(Ipl::SoftNet);
+//!     assert_eq!(spl::ilevel(), Ipl::SoftNet); // no softint of softnet runs on this CPU now
+//!     spl::splx(s);
+//!     assert_eq!(spl::ilevel(), Ipl::None);
+//! });
+//! ```
 //!
 //! # Contexts
 //!
-//! Everything here may be called from every context; `raised` by who stays on its CPU.
+//! Everything here may be called from every context; `raised` only by callers that stay on their CPU.
 //!
 //! # Per-CPU operation
 //!
-//! `ci_ilevel` and `ci_ipending` are touched by their own CPU alone, by threads and by interrupts
-//! on top of them. An interrupt leaves the level as it found it.
+//! `ci_ilevel` and `ci_ipending` are accessed by their own CPU alone, by threads and by interrupts on top of them. An
+//! interrupt restores the level that it found.
 //!
 //! # Invariants
 //!
 //! 1. [`splx`] runs everything that it unmasks before it returns.
-//! 2. The level is lowered *first* and the pending word is looked at *again*: an interrupt that
-//!    came before the store was made pending, one that comes after it runs by itself. So no
-//!    interrupt is lost and the hardware's interrupt flag need not be touched.
+//! 2. It lowers the level *first* and then checks the pending word *again*. An interrupt that came before the store
+//!    was made pending; one that comes after it runs by itself. So no interrupt is lost, and the hardware's interrupt
+//!    flag need not be changed.
 //! 3. A hard interrupt returns at the level at which it came.
 //!
 //! # The fast path
 //!
-//! When nothing is pending a raise is a look and a store, and a lowering is the store and a look behind it, at what is
-//! pending. Only a raise needs preemption off, and only for its two accesses: from level none the LWP may be moved to another
-//! CPU between them. Who stays on the CPU anyway does without that (`raised`). A lowering that finds something to do
-//! raises to IPL_HIGH again, on whichever CPU it is by then, and does it from there. A preemption stays pending while nobody
-//! can be preempted: each lowering to level none finds it then.
+//! When nothing is pending, a raise is a load and a store, and a lowering is a store followed by a load of the
+//! pending word. Only a raise needs preemption off, and only for its two accesses: at level none the LWP may be moved
+//! to another CPU between them. Callers that stay on the CPU anyway do not need that (`raised`). A lowering that
+//! finds pending work raises the level to IPL_HIGH again, on whichever CPU it is by then, and runs the work from
+//! there. A preemption stays pending while preemption is disabled: each lowering to level none then finds it.
 //!
 //! # Differences from NetBSD
 //!
-//! All soft levels are distinct. IPL_VM and IPL_NET are one. There is no user mode, so what NetBSD
-//! does on the way there (`userret`) is done by [`crate::kern::synch::preempt_point`].
+//! All soft levels are distinct. IPL_VM and IPL_NET are one. There is no user mode, so
+//! [`crate::kern::synch::preempt_point`] does what NetBSD does on return to user mode (`userret`).
 //!
 //! # Sources
 //!
@@ -93,7 +107,7 @@ impl Ipl {
         Ipl::ALL[number as usize]
     }
 
-    /// The level with this number, unchecked: for the way down, and for the way up.
+    /// The level with this number, unchecked. For the fast paths.
     ///
     /// # Safety
     ///
@@ -112,7 +126,7 @@ impl Ipl {
         )
     }
 
-    /// The word of the manual page, in lower case.
+    /// The name in the manual page, in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Ipl::None => "none",
@@ -136,8 +150,8 @@ const fn line_ipl(line: Line) -> Ipl {
     }
 }
 
-// The pending word: bits 1..5 are the soft levels by their IPL, 5..8 the devices' levels by theirs, from LINE_SHIFT on the
-// lines. Bit 0, that of no level, is a preemption (`SIR_PREEMPT`).
+// The pending word: bits 1..5 are the soft levels by their IPL, bits 5..8 the devices' levels by theirs; the lines
+// start at LINE_SHIFT. Bit 0, which no level uses, is a preemption (`SIR_PREEMPT`).
 const LINE_SHIFT: u32 = 8;
 const PREEMPT_BIT: u32 = 1 << Ipl::None as u32;
 
@@ -149,7 +163,7 @@ const fn line_bit(line: Line) -> u32 {
     1 << (LINE_SHIFT + line as u32)
 }
 
-/// What is pending above `level`: the pending bits whose level is higher.
+/// The pending bits whose level is higher than `level`.
 const fn unmasked(level: Ipl) -> u32 {
     let mut mask = 0;
     let mut number = level as u8 + 1;
@@ -202,7 +216,7 @@ pub fn ilevel() -> Ipl {
     curlwp().of_cpu(level_of)
 }
 
-/// Raises the level of this CPU to at least `level` and gives the level that was. (`splraiseipl`)
+/// Raises the level of this CPU to at least `level` and returns the previous level (`splraiseipl`).
 ///
 /// Context: any. Panics (contract `spl-raises`) if `level` is none.
 #[inline]
@@ -215,7 +229,7 @@ pub fn splraise(level: Ipl) -> Ipl {
         level.name(),
         curlwp().name()
     );
-    // While the level is none the LWP may be preempted and moved: hold it on this CPU for the change.
+    // At level none the LWP may be preempted and moved: keep it on this CPU for the change.
     let l = curlwp();
     l.l_nopreempt.increment();
     compiler_fence(SeqCst);
@@ -245,7 +259,8 @@ pub fn splsoftserial() -> Ipl {
 
 /// Lowers the level of this CPU to `level`, and runs what that unmasks before it returns.
 ///
-/// Context: any, after the raise that gave `level`: above level none the caller stays on its CPU. Panics (contract
+/// Context: any, after the raise that returned `level`; above level none the caller stays on its CPU. Panics
+/// (contract
 /// `splx-lowers`) if the level is below `level` already.
 #[inline]
 #[track_caller]
@@ -256,7 +271,7 @@ pub fn splx(level: Ipl) {
     splx_fused(level);
 }
 
-/// [`splx`] as part of the step that is under way.
+/// [`splx`] as part of the current step.
 #[inline]
 #[track_caller]
 pub(crate) fn splx_fused(level: Ipl) {
@@ -275,21 +290,21 @@ pub(crate) fn splx_fused(level: Ipl) {
     }
 }
 
-/// The level of `ci`, this CPU, becomes `level`, which is lower. What came meanwhile runs before this returns.
+/// Lowers the level of `ci`, this CPU, to `level`. Runs what has become pending before it returns.
 #[inline(always)]
 pub(crate) fn lower_to(ci: &'static Cpu, level: Ipl) {
     if lowered_at_once(ci, level) {
         return;
     }
     set_level(ci, level);
-    // From here on, at level none, this may be another CPU. The one that was left has run what was pending there.
+    // From here on, at level none, this may be another CPU. The previous CPU has run what was pending there.
     if ci.ci_ipending.look() != 0 {
         lower_again(level);
     }
 }
 
-/// On the simulated machine an interrupt comes at a point or not at all, and a level that is lowered is announced: what is to
-/// run is looked for before it.
+/// On the simulated machine an interrupt comes only at a step, and lowering the level is announced as one. So pending
+/// work is looked for before the level is lowered.
 #[inline(always)]
 fn lowered_at_once(ci: &'static Cpu, level: Ipl) -> bool {
     let found = cfg!(feature = "points") && pending(ci, level) != 0;
@@ -299,7 +314,7 @@ fn lowered_at_once(ci: &'static Cpu, level: Ipl) -> bool {
     found
 }
 
-/// The point of an [`splx`].
+/// The step of an [`splx`].
 #[inline(always)]
 #[track_caller]
 pub(crate) fn lower_point(ci: &Cpu) {
@@ -308,8 +323,8 @@ pub(crate) fn lower_point(ci: &Cpu) {
     }
 }
 
-/// Does something at IPL_HIGH as part of the step that is under way, and leaves no trace: an LWP that could be preempted is
-/// not because of this. What came in between runs before it returns.
+/// Runs a function at IPL_HIGH as part of the current step, without side effects: it does not cause a preemption.
+/// Interrupts that came in the meantime run before it returns.
 pub(crate) fn aside<T>(f: impl FnOnce() -> T) -> T {
     let level = splhigh();
     let result = f();
@@ -321,8 +336,8 @@ pub(crate) fn aside<T>(f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Something is pending. If it is not masked any more, masks again and runs it. At level none an LWP is taken off the CPU, if
-/// that is what is pending.
+/// Something is pending. If it is no longer masked, masks it again and runs it. At level none, a pending preemption
+/// takes the LWP off the CPU.
 #[cold]
 fn lower_again(level: Ipl) {
     let pending = curcpu().ci_ipending.look();
@@ -354,7 +369,7 @@ fn lower(ci: &'static Cpu, level: Ipl) {
         if pending(ci, level) == 0 {
             break;
         }
-        // It came between the look and the store, and was made pending: mask again and run it.
+        // It came between the check and the store, and was made pending: mask again and run it.
         set_level(ci, Ipl::High);
     }
     compiler_fence(SeqCst);
@@ -474,7 +489,8 @@ fn handle(ci: &'static Cpu, hard: Hard) {
     ci.ci_idepth.set(ci.ci_idepth.get() - 1);
 }
 
-/// A handler leaves nothing behind. `before` it, this many spin mutexes were held, and so was preemption.
+/// Checks that a handler left nothing behind. `before` has the number of held spin mutexes, and the preemption count,
+/// from before the call.
 fn check_after_interrupt(ci: &Cpu, hard: Hard, before: (i32, i32)) {
     let (mtx_count, nopreempt) = before;
     crate::contract!(
@@ -527,19 +543,19 @@ pub(crate) fn softint_trigger(ci: &Cpu, level: Ipl) {
     ci.ci_ipending.bare().fetch_or(level_bit(level), Relaxed);
 }
 
-/// The scheduler wants the running LWP off this CPU: that is pending until the CPU switches.
+/// The scheduler wants the running LWP off this CPU. This is pending until the CPU switches.
 pub(crate) fn want_kpreempt(ci: &Cpu) {
     ci.ci_ipending.bare().fetch_or(PREEMPT_BIT, Relaxed);
 }
 
-/// This CPU switches, and what it was wanted for is done. It is as the caller found it: at the scheduler's level.
+/// This CPU switches, which is what was wanted. The level is the scheduler's, and is not changed.
 pub(crate) fn kpreempt_done(ci: &Cpu) {
     if ci.ci_ipending.look() & PREEMPT_BIT != 0 {
         ci.ci_ipending.bare().fetch_and(!PREEMPT_BIT, Relaxed);
     }
 }
 
-/// Sets the level from within a dispatch, where what is pending is looked at by the caller.
+/// Sets the level from within a dispatch; its caller checks for pending work.
 pub(crate) fn force_level(ci: &Cpu, level: Ipl) {
     set_level(ci, level);
 }

@@ -1,10 +1,10 @@
-//! A raise and a lowering around a few instructions, for who stays on its CPU.
+//! Raising and lowering the level around a few instructions, for callers that stay on their CPU.
 //!
 //! # Overview
 //!
-//! What [`splraise`](super::splraise) and [`splx`](super::splx) do, but preemption need not be off to raise, a caller at level
-//! none is known to be there when the level is lowered, and what the instructions find to be done is looked for together with
-//! what has become pending.
+//! Like [`splraise`](super::splraise) and [`splx`](super::splx), with three differences: preemption need not be off
+//! for the raise; a caller at level none is known to be at that level when the level is lowered; and one check covers
+//! both pending interrupts and the work that the instructions request.
 
 use core::sync::atomic::compiler_fence;
 
@@ -13,16 +13,17 @@ use crate::kern::cpu::Cpu;
 use crate::kern::lwp::curlwp;
 use crate::mem::SeqCst;
 
-/// That there is something to do when the level is lowered: a bit that the pending word has not.
+/// A bit that requests work after the level is lowered. The pending word does not use it.
 pub(crate) const AFTERWARDS: u32 = 1 << 31;
 
-/// `raised!(level, |ci| f)` evaluates `f` at `level`, or at the level of the caller if that is higher: `splraise` and
-/// `splx` around it, for who stays on the CPU, which is `ci`. That is an LWP that is bound, a softint, or who has preemption
-/// off.
+/// `raised!(level, |ci| f)` evaluates `f` at `level`, or at the level of the caller if that is higher: like
+/// `splraise` and `splx` around it, for callers that stay on the CPU, which is `ci`. Those are an LWP that is bound,
+/// a softint, and a caller with preemption off.
 ///
-/// `raised!(level, |ci| f, after)`: `f` gives 0, or [`AFTERWARDS`] to have `after` called when the level is as it was.
+/// `raised!(level, |ci| f, after)`: `f` returns 0, or [`AFTERWARDS`] to have `after` called once the level is
+/// restored.
 ///
-/// A macro, so that `f` is where its caller is, in reports too.
+/// A macro, so that reports show the location of the caller for `f`.
 macro_rules! raised {
     ($level:expr, |$ci:ident| $f:expr $(, $after:expr)?) => {{
         use $crate::kern::spl::{self, Ipl};
@@ -81,7 +82,7 @@ fn stayed() {
     }
 }
 
-/// Raises the level of `ci`, this CPU, to `level` if it is none, and says whether it was.
+/// Raises the level of `ci`, this CPU, to `level` if it is none, and returns whether it was.
 #[inline(always)]
 pub(crate) fn raise_from_none(ci: &Cpu, level: Ipl) -> bool {
     let none = level_of(ci) == Ipl::None;
@@ -92,10 +93,10 @@ pub(crate) fn raise_from_none(ci: &Cpu, level: Ipl) -> bool {
     none
 }
 
-/// Raises the level of `ci`, this CPU, which is above none, to at least `level`, and gives what it was.
+/// Raises the level of `ci`, this CPU, which is above none, to at least `level`, and returns the previous level.
 #[inline(always)]
 pub(crate) fn raise_further(ci: &Cpu, level: Ipl) -> Ipl {
-    // Looked at again, so that the look before is a comparison.
+    // Read again, so that the check before it is a comparison.
     compiler_fence(SeqCst);
     let old = level_of(ci);
     if old < level {
@@ -105,7 +106,7 @@ pub(crate) fn raise_further(ci: &Cpu, level: Ipl) -> Ipl {
     old
 }
 
-/// [`lower_to`], and then `after`, if `told` is [`AFTERWARDS`] and not 0: there is one look for both.
+/// [`lower_to`], and then `after`, if `told` is [`AFTERWARDS`] and not 0: one check for both.
 #[inline(always)]
 pub(crate) fn lower_to_then(ci: &'static Cpu, level: Ipl, mut told: u32, after: impl FnOnce()) {
     if !lowered_at_once(ci, level) {
@@ -117,7 +118,7 @@ pub(crate) fn lower_to_then(ci: &'static Cpu, level: Ipl, mut told: u32, after: 
     }
 }
 
-/// What [`lower_to_then`] has found to be done.
+/// Runs the work that [`lower_to_then`] has found.
 #[cold]
 #[inline(never)]
 fn lowered(level: Ipl, told: u32, after: impl FnOnce()) {

@@ -1,7 +1,7 @@
 //! Cycles of the wait-for graph.
 //!
-//! A cycle is told as the talk tells it: resources and operations in the order in which they wait,
-//! `softnet_lock => pserialize_perform => kpause => callout => softnet_lock`, each with the LWP that keeps it or is in it.
+//! A cycle is printed as resources and operations in the order in which they wait: `softnet_lock =>
+//! pserialize_perform => kpause => callout => softnet_lock`, each with the LWP that holds it or is in it.
 
 use core::fmt;
 
@@ -10,7 +10,7 @@ use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::sleepq::SyncObj;
 use crate::kernel::Kernel;
 
-/// The longest path that a search for cycles follows.
+/// Maximum length of a path in the search for cycles.
 const DEPTH: usize = 32;
 
 struct Path {
@@ -56,7 +56,7 @@ fn search(kernel: &'static Kernel, path: &mut Path, found: &mut dyn FnMut(Cycle<
     });
 }
 
-/// Calls `found` with each cycle, once: beginning at its LWP that the kernel has known longest.
+/// Calls `found` with each cycle, once, starting at its oldest LWP.
 pub(super) fn cycles(kernel: &'static Kernel, found: &mut dyn FnMut(Cycle<'_>)) {
     for l in kernel.lwps() {
         let mut path = Path {
@@ -83,9 +83,9 @@ fn known_longer(kernel: &'static Kernel, a: &Lwp, b: &Lwp) -> bool {
     position(a) > position(b)
 }
 
-/// Whether some LWPs wait for each other and for nothing else: they never go on, whatever the others do.
+/// Whether some LWPs wait for each other and for nothing else, so that they can never continue.
 pub fn deadlocked(kernel: &'static Kernel) -> bool {
-    // This is asked often: without an LWP that waits for a lock or for the end of a callout nothing is kept for good.
+    // This is called often: unless an LWP waits for a lock or for the end of a callout there is no deadlock.
     if !kernel.lwps().any(waits_for_a_keeper) {
         return false;
     }
@@ -98,12 +98,12 @@ fn waits_for_a_keeper(l: &Lwp) -> bool {
     wanted(l).is_some() || l.l_syncobj.peek() == SyncObj::Callout
 }
 
-/// What a station of a cycle is.
+/// The kind of a station in a cycle.
 #[derive(Clone, Copy)]
 pub enum Place {
-    /// Something that is waited for; and if another one in the cycle has the same name, which of them it is, from 2 on.
+    /// A resource that is waited for, and its number from 2 on if another one in the cycle has the same name.
     Resource(Node, Option<usize>),
-    /// An operation that an LWP is inside of, or sleeps in.
+    /// An operation that an LWP is in, or sleeps in.
     Operation(&'static str),
 }
 
@@ -121,14 +121,15 @@ impl fmt::Display for Place {
 /// A station of a cycle.
 #[derive(Clone, Copy)]
 pub struct Station {
-    /// What it is.
+    /// Its kind.
     pub place: Place,
-    /// The LWP that keeps the resource, or makes the operation.
+    /// The LWP that holds the resource, or performs the operation.
     pub lwp: Option<&'static Lwp>,
 }
 
 impl Cycle<'_> {
-    /// Where the telling begins: at the slot of a cross call, else at a lock, else at an LWP's operation.
+    /// The start of the line: the slot of a cross call if there is one, otherwise a lock, otherwise an LWP's
+    /// operation.
     fn start(&self) -> usize {
         let find = |wanted: fn(&Node) -> bool| {
             let matches = |node: &Option<Node>| node.as_ref().is_some_and(wanted);
@@ -139,13 +140,13 @@ impl Cycle<'_> {
             .unwrap_or(0)
     }
 
-    /// The nodes, from the start on: LWPs, and what they wait for.
+    /// The nodes, beginning at the start: LWPs, and what they wait for.
     pub fn nodes(&self) -> impl Iterator<Item = Node> + '_ {
         let (before, after) = self.nodes.split_at(self.start());
         after.iter().chain(before).flatten().copied()
     }
 
-    /// Which of several locks of one name it is, in the order of the telling: none for the first.
+    /// Which of several locks of one name it is, in order of appearance: none for the first.
     fn namesakes_before(&self, node: Node) -> Option<usize> {
         let name = |node: Node| match node {
             Node::Mutex(mutex) => Some(mutex.name()),
@@ -158,7 +159,7 @@ impl Cycle<'_> {
         (alike > 0).then_some(alike + 1)
     }
 
-    /// Who made the cross call whose slot it is, if he does not wait in the cycle himself.
+    /// The LWP that made the cross call whose slot this is, unless it is itself in the cycle.
     pub fn requester(&self) -> Option<&'static Lwp> {
         let requester = match self.nodes().next() {
             Some(Node::Xcall(_, xc)) => xc.peek_requester()?,
@@ -168,8 +169,8 @@ impl Cycle<'_> {
         (!inside).then_some(requester)
     }
 
-    /// Calls `visit` with every station in order; the last is the first once more, or the resource after `from`, which
-    /// is told ahead of them because it made the cross call.
+    /// Calls `visit` with every station in order. The last is the first once more, or the resource after `from`,
+    /// which comes before them because it made the cross call.
     pub fn stations(&self, from: Option<&'static Lwp>, visit: &mut dyn FnMut(Station)) {
         if let Some(l) = from {
             let operations = l.operations();
@@ -205,7 +206,7 @@ impl Cycle<'_> {
     }
 }
 
-/// The sleep of an LWP that its timeout will end, by the name of the function.
+/// The function in which an LWP sleeps until a timeout.
 fn timed_sleep(l: &Lwp) -> Option<&'static str> {
     let sleeps = l.l_stat.peek() == Stat::Sleep && timeout_of(&l.l_timeout_ch).is_some();
     match l.l_syncobj.peek() {

@@ -1,19 +1,19 @@
-//! The wait-for graph, drawn from what the kernel knows.
+//! The wait-for graph, computed from the state of the kernel.
 //!
 //! # Overview
 //!
-//! Nodes are LWPs and the resources that the talk draws: a lock, the slot of a cross-call box, a softint level of a
-//! CPU, the softclock of a CPU, references that are drained, the work of a queue. An LWP waits for a resource; a resource waits for the LWP
-//! that must act before it is free. Owners, queues and pending flags are what the primitives need anyway. What the kernel
-//! keeps for reports is which operations an LWP is [inside](crate::kern::inside) of and what for, who made a cross call,
-//! and, with contracts, who [shares] an rwlock or a localcount.
+//! Nodes are LWPs and resources: a lock, the slot of a cross-call box, a softint level of a CPU, the softclock of a
+//! CPU, references that are drained, the work of a queue. An LWP waits for a resource; a resource waits for the LWP
+//! that must act before it is free. The primitives have owners, queues and pending flags anyway. Only for reports,
+//! the kernel also records which operations an LWP is [inside](crate::kern::inside) and what they wait for, who made
+//! a cross call, and, with contracts, who [shares] an rwlock or a localcount.
 //!
 //! # Which waits are certain
 //!
 //! A wait is *certain* if nothing but its resource can end it. An LWP that sleeps with a timeout on a condition
-//! variable may be woken by either: neither is certain. kpause has nothing but its timeout. A reference to a localcount
-//! may be given to somebody else, who releases it: that wait is not certain, either. A cycle of certain waits is a
-//! deadlock, whatever else runs.
+//! variable may be woken by either, so neither is certain. A kpause can be ended only by its timeout. A reference to
+//! a localcount may be passed to another LWP, which releases it, so that wait is not certain. A cycle of certain
+//! waits is a deadlock, whatever else runs.
 //!
 //! # Contexts
 //!
@@ -106,7 +106,7 @@ impl fmt::Display for Node {
 /// What a node waits for, and whether nothing else can end the wait.
 #[derive(Clone, Copy)]
 pub struct Wait {
-    /// What must become free, or act.
+    /// The node that must become free, or act.
     pub on: Node,
     /// Whether the wait cannot end otherwise.
     pub certain: bool,
@@ -142,7 +142,7 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
         Node::Softclock(ci) => {
             visit(certain(match ci.ci_callout.peek_lwp() {
                 Some(l) => Node::Lwp(l),
-                // It does not run: perhaps because its level is occupied.
+                // It does not run, perhaps because its level is occupied.
                 None => Node::Softint(Ipl::SoftClock, ci),
             }));
         }
@@ -175,14 +175,14 @@ fn wanted(l: &Lwp) -> Option<Node> {
     unsafe { wanted.cast::<Krwlock>().cast_const().as_ref() }.map(Node::Rwlock)
 }
 
-/// What the operation that an LWP is inside of waits for, when it sleeps on `wchan`.
+/// What the operation that an LWP is in waits for, when it sleeps on `wchan`.
 fn awaited(l: &Lwp, wchan: usize) -> Option<Node> {
     match l.l_inside.awaited() {
         Awaited::Unknown => None,
         Awaited::Psrefs(target) => {
             // SAFETY: whoever calls psref_target_destroy keeps the target until it returns.
             let target = unsafe { target.get::<PsrefTarget>() };
-            // It wakes up every tick, and goes to sleep again as long as there are references.
+            // It wakes up every tick, and sleeps again as long as there are references.
             target.is_wchan(wchan).then_some(Node::Psrefs(target))
         }
         Awaited::Localcount(lc, cv) => {
@@ -269,7 +269,7 @@ fn xcall_edges(kernel: &'static Kernel, xc: &'static XcBox, visit: Visit<'_>) {
     }
     let low = core::ptr::eq(xc, &raw const kernel.xcall.xc_low_pri);
     if !low && kernel.config().xcall == Wiring::Rump {
-        // Its functions are carried by the other box.
+        // The other box carries its functions.
         let [(name, carrier), _] = boxes(kernel);
         return visit(certain(Node::Xcall(name, carrier)));
     }

@@ -1,4 +1,4 @@
-//! The graph told: to a visitor, who gets it typed, and as text.
+//! Output of the graph: typed, to a visitor, and as text.
 
 use core::fmt::{self, Write};
 use core::panic::Location;
@@ -12,14 +12,14 @@ use crate::kern::sleepq::SyncObj;
 use crate::kernel::Kernel;
 use crate::machine;
 
-/// Kinds of cycles that a report tells apart.
+/// Maximum number of kinds of cycles in a report.
 const KINDS: usize = 16;
 
-/// Who wants to know the graph.
+/// Receives the graph.
 pub trait Visitor {
-    /// A cycle: one of each kind, by what its line reads.
+    /// A cycle. One of each kind, as identified by its line.
     fn cycle(&mut self, cycle: Cycle<'_>);
-    /// All cycles were told. So many more read like one of those; so many kinds there were.
+    /// The cycles are complete: the number of kinds, and how many more cycles have the same line as one of them.
     fn cycles_end(&mut self, kinds: usize, alike: usize);
     /// An LWP that waits.
     fn waiter(&mut self, waiter: Waiter);
@@ -32,7 +32,7 @@ pub enum How {
     SpinsForMutex,
     /// It spins for an rwlock.
     SpinsForRwlock,
-    /// It sleeps on something else than a condition variable, and this is the word for what.
+    /// It sleeps, but not on a condition variable; this is its wait message.
     Sleeps(&'static str),
     /// It sleeps on a condition variable that has this name.
     SleepsOnCv(&'static str),
@@ -48,22 +48,22 @@ impl fmt::Display for How {
     }
 }
 
-/// An LWP that waits. What it waits for, [`edges`] of its node say.
+/// An LWP that waits. [`edges`] of its node says what for.
 #[derive(Clone, Copy)]
 pub struct Waiter {
     /// The LWP.
     pub lwp: &'static Lwp,
     /// The CPU that it is on.
     pub cpu: usize,
-    /// How.
+    /// How it waits.
     pub how: How,
-    /// On what kind of thing it sleeps, if it does.
+    /// The kind of object that it sleeps on, if it does.
     pub syncobj: SyncObj,
     /// The address of that.
     pub wchan: usize,
 }
 
-/// Tells `visitor` the cycles, then every LWP that waits.
+/// Passes `visitor` the cycles, then every LWP that waits.
 pub fn tell(kernel: &'static Kernel, visitor: &mut dyn Visitor) {
     let mut kinds = Kinds::default();
     cycles(kernel, &mut |cycle| {
@@ -86,8 +86,8 @@ pub fn tell(kernel: &'static Kernel, visitor: &mut dyn Visitor) {
     }
 }
 
-/// The LWPs that sleep on a condition variable and that nothing in the graph will wake: actors, if some of those are. A
-/// thread that waits for work sleeps so, too.
+/// The LWPs that sleep on a condition variable and that nothing in the graph will wake: actors, if there are any. (A
+/// thread that waits for work also sleeps like this.)
 pub fn unsignalled(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
     let of_actors = move |actors: bool| {
         let all = kernel.lwps().filter(move |l| !actors || l.l_actor.peek());
@@ -97,14 +97,14 @@ pub fn unsignalled(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp
     of_actors(actors)
 }
 
-/// Whether it sleeps on a condition variable, and nothing that the graph knows ends that: only a signal.
+/// Whether it sleeps on a condition variable, and only a signal can end that, as far as the graph knows.
 fn wants_signal(kernel: &'static Kernel, l: &'static Lwp) -> bool {
     let mut alone = matches!(how(kernel, l), Some(How::SleepsOnCv(_)));
     edges(kernel, Node::Lwp(l), &mut |_| alone = false);
     alone
 }
 
-/// The LWPs that are on a CPU, and not for want of others.
+/// The LWPs that run on a CPU, other than idle ones.
 pub fn running(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
     let runs = |l: &&Lwp| l.l_stat.peek() == Stat::Onproc && !l.is_idle();
     kernel.lwps().filter(runs)
@@ -120,7 +120,7 @@ pub fn active_callout(ci: &Cpu) -> Option<(usize, Option<&'static Location<'stat
     ci.ci_callout.peek_active()
 }
 
-/// How the LWP waits, if it does and not merely for requests: threads that have nothing to do wait, too.
+/// How the LWP waits, unless it is a kernel thread that only waits for requests.
 fn how(kernel: &'static Kernel, l: &'static Lwp) -> Option<How> {
     let sleeps = l.l_stat.peek() == Stat::Sleep;
     let rests = kernel
@@ -138,7 +138,7 @@ fn how(kernel: &'static Kernel, l: &'static Lwp) -> Option<How> {
     }
 }
 
-/// Cycles by what their line reads.
+/// Cycles, identified by their lines.
 #[derive(Default)]
 struct Kinds {
     seen: [u64; KINDS],
@@ -200,7 +200,7 @@ fn write_stations(
     result
 }
 
-/// The graph of a kernel as text: the cycles as the talk prints them, then every LWP that waits.
+/// The graph of a kernel as text: the cycles, then every LWP that waits.
 pub struct Graph(pub &'static Kernel);
 
 impl fmt::Display for Graph {
@@ -215,7 +215,7 @@ impl fmt::Display for Graph {
     }
 }
 
-/// Writes what it is told, until that fails.
+/// Writes what it receives, until that fails.
 struct Text<'a, 'b> {
     kernel: &'static Kernel,
     out: &'a mut fmt::Formatter<'b>,
@@ -241,7 +241,8 @@ impl Visitor for Text<'_, '_> {
 }
 
 impl Text<'_, '_> {
-    /// Without a cycle: who is on a CPU and does not go on; or who sleeps for a signal that nobody is left to send.
+    /// Without a cycle: which LWP is on a CPU and does not continue, or sleeps for a signal that no LWP is left to
+    /// send.
     fn write_no_cycle(&mut self) -> fmt::Result {
         let (kernel, out) = (self.kernel, &mut *self.out);
         let mut before = "no cycle: ";

@@ -1,4 +1,4 @@
-//! High-priority cross calls: run by a softint of every CPU, or carried by the low box in a rump kernel.
+//! High-priority cross calls: run by a softint of every CPU, or carried by the low-priority box in a rump kernel.
 
 use super::{Ticket, XcFunc, low_pri, no_function, targets};
 use crate::config::Wiring;
@@ -14,7 +14,7 @@ use crate::kernel::Kernel;
 use crate::mem::Relaxed;
 use crate::note;
 
-/// What the low box's threads run for a high-priority request.
+/// The function that the low-priority box's threads run for a high-priority request.
 fn rump_carry() {
     let s = spl::splsoftserial();
     intr(Arg::NONE);
@@ -62,7 +62,7 @@ pub(super) fn high_pri(
             interrupt_targets(kernel, level, target);
         }
         Wiring::Rump => {
-            // Nobody waits for the carrier's ticket: the functions count for the high box.
+            // The carrier's ticket is not waited for: the functions count for the high-priority box.
             let _carrier = low_pri(kernel, |_, _| rump_carry(), (Arg::NONE, Arg::NONE), target);
         }
     }
@@ -70,7 +70,7 @@ pub(super) fn high_pri(
     Ticket { number, high: true }
 }
 
-/// Has the softint of `level` run on the target, or everywhere.
+/// Triggers the softint of `level` on the target, or everywhere.
 #[track_caller]
 fn interrupt_targets(kernel: &'static Kernel, level: Ipl, target: Option<&'static Cpu>) {
     synch::kpreempt_disable();
@@ -96,7 +96,7 @@ fn schedule_highpri(kernel: &Kernel, level: Ipl) {
     }
 }
 
-/// The interrupt by which a CPU learns of a high-priority request (`xc_ipi_handler`).
+/// The interrupt that tells a CPU of a high-priority request (`xc_ipi_handler`).
 pub(crate) fn ipi_handler(ci: &'static Cpu) {
     // The box does not change before this CPU has run the function.
     schedule_highpri(ci.kernel(), ci.kernel().xcall.xc_high_pri.xc_ipl.get());
@@ -115,7 +115,7 @@ pub(super) fn intr(_: Arg) {
     // Without the lock: nothing of it changes before all CPUs have run it.
     let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
     xc.xc_owed.begin(curcpu());
-    // In the carrier of a rump kernel the low box has begun it.
+    // In a rump kernel the low-priority box's function calls this, and has started it already.
     let on_its_own = cfg!(feature = "order") && curlwp().is_softint();
     if on_its_own {
         order::function_begins(xc.resource());

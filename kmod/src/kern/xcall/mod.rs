@@ -2,10 +2,28 @@
 //!
 //! # Overview
 //!
-//! A request is put into a *box*. There is one box for each priority and **one request at a time in
-//! a box**: who comes while one is in flight waits. A low-priority request is run by a bound thread
-//! of each CPU (`xcall/N`), a high-priority one by a softint at the level that the caller names.
-//! The caller gets a *ticket*, and [`wait`] returns when everything up to it is done.
+//! A request is put into a *box*. There is one box for each priority and **one request at a time in a box**: a caller
+//! that arrives while one is in flight waits. A low-priority request is run by a bound thread of each CPU
+//! (`xcall/N`), a high-priority one by a softint at the level that the caller names. The caller gets a *ticket*, and
+//! [`wait`] returns when everything up to it is done.
+//!
+//! # Examples
+//!
+//! ```
+//! use hostshim::example::run;
+//! use kmod::kern::lwp::{Arg, curlwp};
+//! use kmod::kern::xcall::{self, Priority};
+//! use kmod::mem::{AtomicU32, Relaxed};
+//! use kmod::scenario::classics::shared;
+//!
+//! run(|| {
+//!     let calls = AtomicU32::new(0);
+//!     let count = |calls, _| { shared::<AtomicU32>(calls).fetch_add(1, Relaxed); };
+//!     let ticket = xcall::broadcast(Priority::Low, count, (Arg::of(&calls), Arg::NONE));
+//!     xcall::wait(ticket);
+//!     assert_eq!(calls.load(Relaxed) as usize, curlwp().kernel().cpus().len());
+//! });
+//! ```
 //!
 //! # Contexts
 //!
@@ -14,13 +32,14 @@
 //!
 //! # Per-CPU operation
 //!
-//! `cpu_xcall_pending` tells a CPU's thread that there is something to do, `cpu_xcall` wakes it.
+//! `cpu_xcall_pending` says that a CPU's thread has something to do; `cpu_xcall` wakes the thread.
 //!
 //! # Invariants
 //!
-//! 1. `xc_headp` counts the functions that were asked for, `xc_donep` those that have *returned*.
+//! 1. `xc_headp` counts the functions that were requested, `xc_donep` those that have *returned*.
 //! 2. A request is accepted only when the two are equal, so the arguments stay until all have run.
-//! 3. When [`wait`] returns no CPU owes the ticket or an earlier one (`owed`), whatever is counted.
+//! 3. When [`wait`] returns, every CPU has finished the functions of the ticket and of all earlier ones (`owed`),
+//!    whatever the counters say.
 //!
 //! # Memory order
 //!
@@ -29,8 +48,8 @@
 //!
 //! # Wiring
 //!
-//! [`Wiring::Native`]: two boxes. [`Wiring::Rump`]: a high-priority request is carried by the low
-//! box, whose threads call the function at the level asked for, as in a rump kernel.
+//! [`Wiring::Native`]: two boxes. [`Wiring::Rump`]: the low-priority box carries a high-priority request; its threads
+//! call the function at the requested level, as in a rump kernel.
 //!
 //! # Differences from NetBSD
 //!
@@ -67,7 +86,7 @@ use owed::Owed;
 /// A function that is called on other CPUs (`xcfunc_t`).
 pub type XcFunc = fn(Arg, Arg);
 
-/// How urgent a cross call is.
+/// The priority of a cross call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Priority {
     /// By the threads `xcall/N`.
@@ -81,7 +100,7 @@ impl Priority {
     pub const HIGH: Priority = Priority::High(Ipl::SoftSerial);
 }
 
-/// What [`wait`] waits for.
+/// A handle for [`wait`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use = "the functions may still run: wait for the ticket"]
 pub struct Ticket {
@@ -105,14 +124,14 @@ pub struct XcBox {
     xc_arg2: Plain<Arg>,
     xc_headp: Plain<u64>,
     xc_donep: AtomicU64,
-    /// How many functions were picked up. Counted by the historical variant alone.
+    /// The number of functions that were picked up. Only the historical variant counts it.
     xc_tailp: Plain<u64>,
     xc_ipl: Plain<Ipl>,
-    /// What the counts stand for: for the contract of [`wait`].
+    /// The functions that are not finished. For the contract of [`wait`].
     xc_owed: Owed,
-    /// Who made the request in flight: for reports.
+    /// The LWP that made the request in flight. For reports.
     xc_lwp: Guarded<Option<&'static Lwp>>,
-    /// Its word in reports.
+    /// Its name in reports.
     xc_word: &'static str,
 }
 
@@ -149,15 +168,15 @@ impl XcBox {
 
     /// Whether a request is in flight. `xc_lock` is held.
     fn busy(&self, kernel: &Kernel) -> bool {
-        // subr_xcall.c up to 1.18 (PR kern/51632): the next request was let in as soon as the one in
-        // flight had been picked up everywhere.
+        // subr_xcall.c up to 1.18 (PR kern/51632): the next request was accepted as soon as the one in flight had
+        // been picked up everywhere.
         if kernel.config().history.has(Bug::XcallTailp) {
             return self.xc_headp.get() != self.xc_tailp.get();
         }
         self.xc_headp.get() != self.xc_donep.load(Relaxed)
     }
 
-    /// Waits until the box is free and puts a request in. `xc_lock` is held.
+    /// Waits until the box is free and puts a request into it. `xc_lock` is held.
     #[track_caller]
     fn put(&self, kernel: &Kernel, func: XcFunc, args: (Arg, Arg)) {
         while self.busy(kernel) {
@@ -166,7 +185,7 @@ impl XcBox {
         self.fill(func, args);
     }
 
-    /// Fills a request in. The box is free and `xc_lock` is held.
+    /// Stores a request. The box is free and `xc_lock` is held.
     #[track_caller]
     fn fill(&self, func: XcFunc, args: (Arg, Arg)) {
         self.xc_func.set(Some(func));
@@ -175,7 +194,7 @@ impl XcBox {
         self.xc_lwp.set(Some(curlwp()));
     }
 
-    /// The function on `ci` has returned, which makes `done` of them. `xc_lock` is held.
+    /// The function on `ci` has returned, as number `done`. `xc_lock` is held.
     #[track_caller]
     fn count(&self, ci: &Cpu, done: u64) {
         self.xc_donep
@@ -193,20 +212,20 @@ impl XcBox {
         (self.xc_headp.peek(), self.xc_donep.peek())
     }
 
-    /// What its slot is to those who wait for it.
+    /// The resource that waiters for its slot wait for.
     #[inline(always)]
     fn resource(&self) -> Resource {
         order::lock(Sort::Xcall, self, self.xc_word)
     }
 
-    /// The caller, who holds `xc_lock`, is to wait for the slot.
+    /// The caller, who holds `xc_lock`, will wait for the slot.
     #[inline(always)]
     #[track_caller]
     fn will_wait(&self) {
         order::wants_without(self.resource(), Some(self.xc_lock.resource()));
     }
 
-    /// It has the slot, and is to wait for the functions.
+    /// It has the slot, and will wait for the functions.
     #[inline(always)]
     #[track_caller]
     fn is_requested(&self) {
@@ -218,23 +237,23 @@ impl XcBox {
         self.xc_ipl.peek()
     }
 
-    /// Whether `wchan` is what waiters of this box sleep on: for reports.
+    /// Whether waiters of this box sleep on `wchan`. For reports.
     pub(crate) fn is_wchan(&self, wchan: usize) -> bool {
         self.xc_busy.is_wchan(wchan)
     }
 
-    /// Who made the request in flight, if there is one: for reports.
+    /// The LWP that made the request in flight, if there is one. For reports.
     pub(crate) fn peek_requester(&self) -> Option<&'static Lwp> {
         let (head, done) = self.peek();
         self.xc_lwp.peek().filter(|_| head != done)
     }
 }
 
-/// What a kernel has for its cross calls.
+/// The cross calls of a kernel.
 pub struct Xcall {
     pub(crate) xc_low_pri: XcBox,
     pub(crate) xc_high_pri: XcBox,
-    /// The softints that run high-priority functions, one for each level.
+    /// The softints that run high-priority functions, one per level.
     xc_sihs: [Local<Option<Softint>>; 4],
 }
 
@@ -253,7 +272,7 @@ impl Xcall {
     }
 }
 
-/// What a CPU has for cross calls.
+/// The cross calls of a CPU.
 pub struct CpuXcall {
     cpu_xcall: Kcondvar,
     cpu_xcall_pending: Plain<bool>,
@@ -274,12 +293,12 @@ impl CpuXcall {
         }
     }
 
-    /// The CPU's thread, and whether it was asked to do something: for reports.
+    /// The CPU's thread, and whether it has a request. For reports.
     pub(crate) fn peek(&self) -> (Option<&'static Lwp>, bool) {
         (self.cpu_xcall_lwp.peek(), self.cpu_xcall_pending.peek())
     }
 
-    /// Whether `wchan` is what the CPU's thread sleeps on when it has nothing to do: for reports.
+    /// Whether the CPU's idle cross-call thread sleeps on `wchan`. For reports.
     pub(crate) fn is_idle_wchan(&self, wchan: usize) -> bool {
         self.cpu_xcall.is_wchan(wchan)
     }
@@ -311,7 +330,7 @@ pub(crate) fn init(kernel: &'static Kernel) -> Option<()> {
 
 /// Calls `func(args)` on every CPU (`xc_broadcast`).
 ///
-/// Waits while the box is taken. Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`,
+/// Waits while the box is in use. Context: thread that may sleep. Panics: contracts `xcall-context`, `sleepable`,
 /// `xcall-level`.
 #[track_caller]
 pub fn broadcast(priority: Priority, func: XcFunc, args: (Arg, Arg)) -> Ticket {
@@ -326,7 +345,7 @@ pub fn unicast(priority: Priority, func: XcFunc, args: (Arg, Arg), ci: &'static 
     issue(priority, func, args, Some(ci))
 }
 
-/// Waits until something of this priority has run on every CPU (`xc_barrier`).
+/// Waits until a function of this priority has run on every CPU (`xc_barrier`).
 ///
 /// Context, panics: as [`broadcast`].
 #[track_caller]
@@ -334,8 +353,8 @@ pub fn barrier(priority: Priority) {
     wait(broadcast(priority, |_, _| {}, (Arg::NONE, Arg::NONE)));
 }
 
-/// Waits until a softint of `level` has run on every CPU, whatever the wiring: behind the softints of that level that
-/// are queued there. What `softint_disestablish` needs.
+/// Waits until a softint of `level` has run on every CPU, whatever the wiring: after the softints of that level that
+/// are queued there. For `softint_disestablish`.
 ///
 /// Context, panics: as [`broadcast`].
 #[track_caller]
@@ -391,7 +410,7 @@ fn assert_context(what: &str) {
     assert_sleepable(what);
 }
 
-/// Before the other CPUs run: here and now, in the context that the function expects.
+/// Before the other CPUs run: runs the function here, in the context that it expects.
 fn run_inline(priority: Priority, func: XcFunc, args: (Arg, Arg)) -> Ticket {
     match priority {
         Priority::Low => {
@@ -493,7 +512,7 @@ fn xc_thread(ci: Arg) {
         note!("cpu{} ends a cross call", ci.index());
         check_after_function();
         xc.xc_lock.enter();
-        // The bug as the talk tells it had counted already, before the function.
+        // The bug as the talk tells it has already counted, before the function.
         match kernel.config().history.has(Bug::XcallDonep) {
             true => xc.xc_owed.end(ci),
             false => xc.count(ci, xc.xc_donep.load(Relaxed) + 1),
@@ -501,7 +520,7 @@ fn xc_thread(ci: Arg) {
     }
 }
 
-/// What the old code counted when it had picked a request up and not yet run it. `xc_lock` is held.
+/// The old code's count when a request was picked up but has not run yet. `xc_lock` is held.
 fn count_early(kernel: &Kernel, xc: &XcBox) {
     // subr_xcall.c up to 1.18 (PR kern/51632).
     if kernel.config().history.has(Bug::XcallTailp) {
@@ -524,7 +543,7 @@ fn no_function() -> ! {
     )
 }
 
-/// A function leaves nothing behind. Panics: contracts `xcall-nopreempt`, `xcall-locks`, `xcall-bound`.
+/// Checks that a function left nothing behind. Panics: contracts `xcall-nopreempt`, `xcall-locks`, `xcall-bound`.
 fn check_after_function() {
     let l = curlwp();
     contract!(

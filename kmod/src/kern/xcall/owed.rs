@@ -1,17 +1,18 @@
-//! What `xc_wait` promises, kept apart from the counts by which it keeps it.
+//! The guarantee of `xc_wait`, recorded separately from the counters that implement it.
 //!
 //! # Overview
 //!
-//! A box counts functions, and waits by the counts. If the counts are wrong it is others who fail: storage is freed that a
-//! function still uses, an average is taken of half of the CPUs. So each CPU also says by name what it still *owes* a box: the
-//! ticket that it was asked for, and the one that it has begun. When `xc_wait` is about to return, no CPU may owe the
-//! ticket, or an earlier one.
+//! A box counts functions, and waits by the counters. If the counters are wrong, the damage shows elsewhere: storage
+//! is freed that a function still uses, or an average covers half of the CPUs. So each CPU also records by name what
+//! it still *owes* a box: the ticket that it was asked for, and the one that it has started. When `xc_wait` is about
+//! to return, no CPU may owe that ticket or an earlier one.
 //!
-//! Nothing is ever decided by it, and no access to it is a point. Without the feature `contracts` nobody writes it.
+//! Nothing depends on this record, and no access to it is a step. Without the feature `contracts` it is not written.
 //!
 //! # Memory order
 //!
-//! A debt is paid in the step that counts the function, just before: who has seen the count has seen this.
+//! An entry is cleared in the step that counts the function, just before the count: a caller that sees the count also
+//! sees this.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -20,14 +21,14 @@ use crate::contract;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::curlwp;
 
-/// What the CPUs owe a box.
+/// What each CPU owes a box.
 pub(super) struct Owed([Debt; Config::MAXCPUS]);
 
-/// What a CPU owes: tickets, and 0 for none.
+/// What a CPU owes: tickets, or 0 for none.
 struct Debt {
-    /// Asked for, and not begun. If another is asked for meanwhile, this one stays.
+    /// Requested, and not started. If another is requested in the meantime, this one stays.
     asked: AtomicU64,
-    /// Begun, and not returned.
+    /// Started, and not returned.
     begun: AtomicU64,
 }
 
@@ -43,7 +44,7 @@ impl Owed {
         )
     }
 
-    /// The function of `ticket` was asked for on `ci`.
+    /// Records that the function of `ticket` was requested on `ci`.
     pub(super) fn ask(&self, ci: &Cpu, ticket: u64) {
         if cfg!(feature = "contracts") {
             let asked = &self.0[ci.index()].asked;
@@ -53,7 +54,7 @@ impl Owed {
         }
     }
 
-    /// `ci` has picked up what it was asked for.
+    /// Records that `ci` has picked up its request.
     pub(super) fn begin(&self, ci: &Cpu) {
         if cfg!(feature = "contracts") {
             let Debt { asked, begun } = &self.0[ci.index()];
@@ -62,14 +63,15 @@ impl Owed {
         }
     }
 
-    /// What `ci` has begun has returned.
+    /// Records that the function that `ci` has started has returned.
     pub(super) fn end(&self, ci: &Cpu) {
         if cfg!(feature = "contracts") {
             self.0[ci.index()].begun.store(0, Relaxed);
         }
     }
 
-    /// `xc_wait(ticket)` is about to return; the box was asked for `head` functions, and counts `done`.
+    /// `xc_wait(ticket)` is about to return; `head` functions of the box were requested, and `done` are counted as
+    /// returned.
     ///
     /// Panics: contract `xcall-early`.
     pub(super) fn check(&self, ticket: u64, head: u64, done: u64) {

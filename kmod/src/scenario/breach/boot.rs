@@ -1,4 +1,4 @@
-//! Boot, and what scenarios are asked.
+//! Boot, and what scenarios need.
 
 use super::{Breach, breach};
 use crate::scenario::share;

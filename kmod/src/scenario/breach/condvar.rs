@@ -1,4 +1,4 @@
-//! condvar(9), and who may sleep.
+//! condvar(9), and where sleeping is allowed.
 
 use super::{Breach, breach, interrupt, pause, softint, thread};
 use crate::kern::condvar::Kcondvar;

@@ -25,7 +25,7 @@ pub(super) static BREACHES: &[Breach] = &[
         kpreempt_disable();
         ipi_trigger(0, curcpu());
     }),
-    breach!("ipi-registered": "sends an interrupt that nobody has registered", || {
+    breach!("ipi-registered": "sends an interrupt that is not registered", || {
         kpreempt_disable();
         ipi_trigger(5, other_cpu());
     }),

@@ -28,7 +28,7 @@ fn table() -> &'static Lltable {
     table
 }
 
-/// A new entry of a table, both locks held to write.
+/// A new entry of a table, with both locks held for writing.
 fn entry(table: &'static Lltable) -> &'static Llentry {
     table.afdata_enter(Krw::Writer);
     match table.create(NEIGHBOUR) {

@@ -29,14 +29,14 @@ fn world() -> &'static World {
     world
 }
 
-/// With storage that was freed, and that a counter was given since.
+/// Freed storage that a counter has got since.
 fn freed() -> (Percpu<Plain<i64>>, &'static World) {
     let freed = number();
     freed.free();
     (freed, world())
 }
 
-/// Writes to it all the same.
+/// Writes to it anyway.
 fn write(freed: Percpu<Plain<i64>>, value: i64) {
     freed.getref().set(value);
     freed.putref();
@@ -68,7 +68,7 @@ pub(super) static BREACHES: &[Breach] = &[
         world.mutex.enter();
         world.release();
     }),
-    breach!("localcount-underflow": "releases a reference that nobody has", || world().release()),
+    breach!("localcount-underflow": "releases a reference when none is held", || world().release()),
     breach!("localcount-interlock": "drains a localcount without its interlock", || {
         let world = world();
         world.count.drain(&world.cv, &world.mutex);

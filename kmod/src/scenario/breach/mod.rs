@@ -2,21 +2,20 @@
 //!
 //! # Overview
 //!
-//! A contract that nothing ever breaks may as well not be checked: perhaps it is not. So for every contract of this
-//! crate there is a [`Breach`] here: a few lines that use a primitive in the wrong way and do nothing else wrong. Each
-//! is a scenario of its own, `breach-` and the name of the contract, which can be run, replayed and explained as any
-//! other is. The table of all, with what each of them says, is a snapshot; the test that makes it also sees to it
-//! that no contract is without a breach.
+//! A contract that nothing ever breaks may not be checked at all. So every contract of this crate has a [`Breach`]
+//! here: a few lines that use a primitive in one wrong way. Each is a scenario of its own, named `breach-` and the
+//! contract, which can be run, replayed and explained like any other. A snapshot has all of them with their messages.
+//! The test that makes the snapshot also fails if a contract has no breach.
 //!
 //! # How to write one
 //!
-//! A line in the table of the file of the primitive: the contract, and after a comma a word if it is not the only
-//! breach of it; what the program does, as a sentence without its subject; and the program, which is run by a thread on
-//! CPU 0 of two. `softint`, `interrupt` and `thread` bring it into other contexts. It calls what it could
-//! call if it were any other code of the kernel; for what the kernel promises to itself it calls what the kernel
-//! calls. It never writes to the inside of a primitive. Where no call can break a contract, [`EXCEPTIONS`] says why.
+//! Add an entry to the table in the file of the primitive. It has the contract (followed by a word if it is not the
+//! contract's only breach), a sentence without its subject that says what the program does, and the program, which a
+//! thread on CPU 0 of two runs. `softint`, `interrupt` and `thread` run code in other contexts. The program makes
+//! only calls that other code of the kernel could make; for internal contracts it makes calls that the kernel makes.
+//! It never writes to the inside of a primitive. If no call can break a contract, [`EXCEPTIONS`] says why.
 //!
-//! What follows the breach does not matter: the kernel has stopped.
+//! Code after the breach does not run: the kernel has stopped.
 
 use crate::config::Config;
 use crate::kern::cpu::Cpu;
@@ -57,9 +56,9 @@ mod xcall;
 pub struct Breach {
     /// The contract.
     pub contract: &'static str,
-    /// The file of this folder that has it: it is what the contract is to blame, or the primitive's own.
+    /// The file of this folder that defines it. Reports blame this file, or the primitive's own.
     pub file: &'static str,
-    /// The program. Its summary is what it does wrong.
+    /// The program. Its summary says what it does wrong.
     pub scenario: Scenario,
 }
 
@@ -93,27 +92,27 @@ static ALL: &[&[Breach]] = &[
 pub const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "localcount-overflow",
-        "it takes 4294967295 references, and nothing but localcount_acquire makes one",
+        "it takes 4294967295 references, each made by localcount_acquire",
     ),
     (
         "pktq-barrier",
-        "the markers are counted and taken back with pq_lock held, by a barrier that returns when it has all of its own",
+        "a barrier counts the markers and removes them with pq_lock held, and returns when it has removed all of its own",
     ),
     (
         "percpu-range",
-        "an offset is given out when every buffer reaches it, which a cross call has waited for: its promise (xcall-early) breaks first",
+        "an offset is returned when every buffer reaches it, which a cross call has ensured: its contract (xcall-early) is broken first",
     ),
     (
         "turnstile-given",
-        "an LWP comes on the queue of a turnstile by turnstile_block alone, which takes its own turnstile from it",
+        "an LWP joins the queue of a turnstile only in turnstile_block, which takes its own turnstile from it",
     ),
     (
         "workqueue-generation",
-        "the generation of a queue is its worker's own, and it has one worker",
+        "only the worker of a queue changes the queue's generation, and a queue has one worker",
     ),
     (
         "xcall-early",
-        "xc_wait returns by the counts, which no caller can touch; that takes old cross calls (xcall-early-count) and a schedule",
+        "xc_wait returns by counts that no caller can change; only the old cross calls (xcall-early-count) break it, in some schedules",
     ),
 ];
 
@@ -181,7 +180,7 @@ fn start(kernel: &'static Kernel, run: fn()) {
     );
 }
 
-/// The CPU that the caller does not run on.
+/// The CPU that the caller is not on.
 fn other_cpu() -> &'static Cpu {
     let here = curcpu();
     here.kernel().cpu(1 - here.index())
@@ -197,7 +196,7 @@ fn thread(name: &str, cpu: usize, func: fn(Arg), arg: Arg) -> &'static Lwp {
     create(name, &options, func, arg)
 }
 
-/// A thread with options of its own.
+/// A thread with given options.
 #[track_caller]
 fn create(name: &str, options: &Options, func: fn(Arg), arg: Arg) -> &'static Lwp {
     let kernel = curlwp().kernel();
@@ -228,7 +227,7 @@ fn interrupt(func: fn(Arg), arg: Arg) {
     pause(1);
 }
 
-/// Lets the others go on.
+/// Sleeps, so that others run.
 #[track_caller]
 fn pause(ticks: u32) {
     kpause("breach", ticks, None);

@@ -15,9 +15,9 @@ const fn spin() -> Kmutex {
 }
 
 pub(super) static BREACHES: &[Breach] = &[
-    breach!("mutex-owned": "exits an adaptive mutex that nobody has", || adaptive().exit()),
-    breach!("mutex-owned", "spin": "exits a spin mutex that nobody has", || spin().exit()),
-    breach!("mutex-destroy": "destroys an adaptive mutex that it has", || {
+    breach!("mutex-owned": "exits an adaptive mutex that is not owned", || adaptive().exit()),
+    breach!("mutex-owned", "spin": "exits a spin mutex that is not held", || spin().exit()),
+    breach!("mutex-destroy": "destroys an adaptive mutex that it owns", || {
         let mutex = adaptive();
         mutex.enter();
         mutex.destroy();
@@ -37,7 +37,7 @@ pub(super) static BREACHES: &[Breach] = &[
         spin().enter();
         adaptive().enter();
     }),
-    breach!("mutex-recursion": "enters an adaptive mutex that it has", || {
+    breach!("mutex-recursion": "enters an adaptive mutex that it owns", || {
         let mutex = adaptive();
         mutex.enter();
         mutex.enter();

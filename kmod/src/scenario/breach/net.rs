@@ -51,7 +51,7 @@ fn packet() -> Mbuf {
     }
 }
 
-/// Detaches an interface while another thread does, which waits for a reference.
+/// Detaches an interface while another thread detaches it and waits for a reference.
 fn detach_again() {
     let ifp = interface();
     curlwp_bind();

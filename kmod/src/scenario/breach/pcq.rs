@@ -6,7 +6,7 @@ use crate::kern::lwp::{Arg, pri};
 use crate::kern::pcq::Pcq;
 use crate::scenario::classics::shared;
 
-/// Takes from the queue for ever: whatever comes in between, comes in the middle of it.
+/// Takes from the queue for ever, so that any other access happens in the middle of it.
 fn consume(queue: Arg) {
     loop {
         shared::<Pcq<u32>>(queue).get();

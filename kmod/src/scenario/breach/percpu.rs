@@ -15,7 +15,7 @@ pub(super) fn number() -> Percpu<Plain<i64>> {
 }
 
 pub(super) static BREACHES: &[Breach] = &[
-    breach!("percpu-putref": "gives storage back that it did not get", || number().putref()),
+    breach!("percpu-putref": "returns storage that it did not get", || number().putref()),
     breach!("percpu-current": "looks at its CPU's storage with preemption on", || {
         number().offset().of(curcpu());
     }),

@@ -42,14 +42,14 @@ pub(super) fn acquire_for_good(world: &World) -> &'static Psref {
     psref
 }
 
-/// A target to which the caller, bound, holds a reference.
+/// A target with a reference that the caller, which is bound, holds.
 fn held() -> (&'static World, &'static Psref) {
     curlwp_bind();
     let world = world(Ipl::SoftNet);
     (world, acquire_for_good(world))
 }
 
-/// Has a thread wait for the references to the target.
+/// Starts a thread that waits for the references to the target.
 fn destroyed_elsewhere(world: &'static World) {
     let destroy = |world| {
         let world = shared::<World>(world);

@@ -33,26 +33,26 @@ pub(super) static BREACHES: &[Breach] = &[
         Kmutex::new("spin", Ipl::Vm).enter();
         lock().enter(Krw::Reader);
     }),
-    breach!("rwlock-recursion": "enters an rwlock that it has as the writer",
+    breach!("rwlock-recursion": "enters an rwlock that it holds for writing",
         || entered(Krw::Writer).enter(Krw::Reader)),
     breach!("rwlock-recursion", "reader": "enters an rwlock that it reads",
         || entered(Krw::Reader).enter(Krw::Reader)),
-    breach!("rwlock-owned": "exits an rwlock that another thread has as the writer", || {
+    breach!("rwlock-owned": "exits an rwlock that another thread holds for writing", || {
         let exit = |lock| shared::<Krwlock>(lock).exit();
         thread("another", 0, exit, Arg::of(entered(Krw::Writer)));
         pause(1);
     }),
-    breach!("rwlock-held": "exits an rwlock that nobody has", || lock().exit()),
+    breach!("rwlock-held": "exits an rwlock that is not held", || lock().exit()),
     breach!("rwlock-held", "another": "exits an rwlock that another thread reads", || {
         let exit = |lock| shared::<Krwlock>(lock).exit();
         thread("another", 0, exit, Arg::of(entered(Krw::Reader)));
         pause(1);
     }),
-    breach!("rwlock-write-held": "downgrades an rwlock that it has as a reader", || entered(Krw::Reader).downgrade()),
-    breach!("rwlock-read-held": "upgrades an rwlock that it has as the writer", || {
+    breach!("rwlock-write-held": "downgrades an rwlock that it holds for reading", || entered(Krw::Reader).downgrade()),
+    breach!("rwlock-read-held": "upgrades an rwlock that it holds for writing", || {
         entered(Krw::Writer).tryupgrade();
     }),
-    breach!("rwlock-destroy": "destroys an rwlock that it has", || entered(Krw::Reader).destroy()),
+    breach!("rwlock-destroy": "destroys an rwlock that it holds", || entered(Krw::Reader).destroy()),
     breach!("rwlock-handoff": "wakes a reader of an rwlock and does not give it the lock", || {
         let lock = entered(Krw::Writer);
         let enter = |lock| shared::<Krwlock>(lock).enter(Krw::Reader);

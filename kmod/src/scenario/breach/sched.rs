@@ -11,15 +11,15 @@ use crate::kern::{pserialize, synch};
 
 pub(super) static BREACHES: &[Breach] = &[
     breach!("bind-balance": "ends a binding that it did not begin", || curlwp_bindx(0)),
-    breach!("preempt-balance": "turns preemption on that is on", synch::kpreempt_enable),
-    breach!("kpause-ticks": "pauses for no ticks", || synch::kpause("nothing", 0, None)),
+    breach!("preempt-balance": "enables preemption that is already enabled", synch::kpreempt_enable),
+    breach!("kpause-ticks": "pauses for 0 ticks", || synch::kpause("nothing", 0, None)),
     breach!("setrunnable-stat": "makes an LWP runnable that runs", || {
         curlwp().lock();
         setrunnable(curlwp());
     }),
     breach!("lwp-locked", "migrate": "moves an LWP that it has not locked",
         || lwp_migrate(curlwp(), other_cpu())),
-    breach!("lwp-locked", "sleep": "goes to sleep and has not locked itself",
+    breach!("lwp-locked", "sleep": "goes to sleep without locking itself",
         || sleepq::enqueue(None, 1, "nothing", SyncObj::Kpause)),
     breach!("lwp-locked", "wake": "wakes an LWP that it has not locked", || sleepq::remove(curlwp())),
     breach!("lwp-locked", "enqueue": "puts an LWP on a run queue whose lock it does not hold", || {

@@ -10,7 +10,7 @@ use crate::scenario::share;
 pub(super) static BREACHES: &[Breach] = &[
     breach!("sema-waiters": "destroys a semaphore that a thread waits for", || {
         let sema = share("sema", Sema::new("units", 0, Ipl::None));
-        thread("waiter", 1, |sema| shared::<Sema>(sema).wait(), Arg::of(sema));
+        thread("waiter", 0, |sema| shared::<Sema>(sema).wait(), Arg::of(sema));
         pause(1);
         sema.destroy();
     }),

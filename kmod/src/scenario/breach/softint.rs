@@ -22,7 +22,7 @@ fn handler(func: fn(Arg)) {
     super::softint(Ipl::SoftNet, func, Arg::NONE);
 }
 
-/// Has a softint of the level of softnet wait on the other CPU until its level falls, which it never does.
+/// Keeps a softint of softnet waiting on the other CPU until its level falls, which it never does.
 fn held_up_elsewhere() {
     let queued = share("queued", AtomicU32::new(0));
     let hold_up = |queued| {
@@ -49,7 +49,7 @@ pub(super) static BREACHES: &[Breach] = &[
         softint::disestablish(softint);
         softint::disestablish(softint);
     }),
-    breach!("softint-established", "queued": "disestablishes a softint and does not wait until it has run", || {
+    breach!("softint-established", "queued": "disestablishes a softint without waiting until it has run", || {
         let softint = establish();
         let s = spl::splhigh();
         softint::schedule(softint);

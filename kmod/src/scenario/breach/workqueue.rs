@@ -26,7 +26,7 @@ fn work(arg: Arg) -> &'static Work {
 }
 
 pub(super) static BREACHES: &[Breach] = &[
-    breach!("workqueue-create-ipl": "creates a workqueue for a level at which nobody can be woken", || {
+    breach!("workqueue-create-ipl": "creates a workqueue for a level at which no thread can be woken", || {
         create(Ipl::High, |_, _| {});
     }),
     breach!("workqueue-ipl": "enqueues work above the level that the workqueue was created for", || {

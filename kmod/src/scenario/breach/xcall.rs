@@ -11,7 +11,7 @@ use crate::kern::xcall::{Priority, XcFunc, barrier, broadcast, wait};
 use crate::kern::{lwp::curlwp, xcall};
 use crate::scenario::share;
 
-/// A cross call to every CPU, that is waited for.
+/// Makes a cross call to every CPU, and waits for it.
 fn call(priority: Priority, func: XcFunc) {
     wait(broadcast(priority, func, (Arg::NONE, Arg::NONE)));
 }

@@ -1,4 +1,4 @@
-//! The operations of ARP: packets to neighbours, what is heard of them, entries that are deleted and kept.
+//! The operations of ARP: packets to neighbours, messages from them, entries that are deleted and kept.
 //!
 //! Lock order: outer mutexes and rwlocks, `softnet_lock`, the lock of the table, the lock of an entry. None of the last
 //! three is held from one operation to the next; an entry may be kept.
@@ -9,10 +9,10 @@ use crate::scenario::ops::interpreter::Actor;
 use crate::scenario::ops::runner::LWP_NAMES;
 
 pub(super) const NEIGHBOURS: usize = 2;
-/// Entries that an LWP keeps at most.
+/// Maximum number of entries that an LWP keeps.
 const KEPT: usize = 2;
 
-/// What an LWP has.
+/// The entries that an LWP keeps.
 #[derive(Default)]
 pub(super) struct Kept {
     /// Each with its neighbour.
@@ -68,7 +68,7 @@ pub(super) fn unref(actor: &mut Actor, _: [u8; 2]) {
     }
 }
 
-/// Gives everything back. Who has used the link leaves nothing behind.
+/// Releases everything. An LWP that has used the link cleans up.
 pub(super) fn end(actor: &mut Actor) {
     while actor.arps.entries.iter().any(Option::is_some) {
         unref(actor, [0; 2]);

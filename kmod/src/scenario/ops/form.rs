@@ -1,4 +1,4 @@
-//! The operations: how each is written, and what it takes.
+//! The operations: their names and operands.
 
 use core::fmt;
 
@@ -11,10 +11,10 @@ use crate::scenario::ops::{
 };
 use crate::scenario::softnet;
 
-/// What an operand of an operation is.
+/// An operand of an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Operand {
-    /// What it is called in help texts.
+    /// Its name in help texts.
     pub name: &'static str,
     /// Its smallest value.
     pub first: u8,
@@ -26,24 +26,24 @@ pub(crate) const fn operand(name: &'static str, first: u8, count: u8) -> Operand
     Operand { name, first, count }
 }
 
-/// How an operation is written, and what it takes.
+/// The name and operands of an operation.
 #[derive(Debug)]
 pub struct Form {
-    /// Its word.
+    /// Its name.
     pub word: &'static str,
-    /// What it is about.
+    /// Its topic.
     pub topic: Topic,
-    /// What it does, in a line.
+    /// One line: what it does.
     pub help: &'static str,
     /// Its operands.
     pub operands: &'static [Operand],
     pub(crate) run: Run,
 }
 
-/// The function of an operation, by what it works on.
+/// The function of an operation, by the world that it works on.
 #[derive(Clone, Copy)]
 pub(crate) enum Run {
-    /// The LWP that makes it, in every language.
+    /// The LWP that performs it, in every language.
     Lwp(fn(&mut dyn Runs, [u8; 2])),
     /// The world of `ops`.
     Ops(fn(&mut Actor, [u8; 2])),
@@ -61,7 +61,7 @@ impl fmt::Debug for Run {
     }
 }
 
-/// Every operation of every language. A replay file names them by word, so their order may change.
+/// Every operation of every language. A replay file identifies them by name, so their order may change.
 pub fn forms() -> impl Iterator<Item = &'static Form> + Clone {
     FORMS.iter().chain(softnet::FORMS)
 }
@@ -215,7 +215,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "lwp_migrate",
         topic: Topic::Sched,
-        help: "have another LWP moved so many CPUs further, unless it is bound",
+        help: "move another LWP by this many CPUs, unless it is bound",
         operands: &[LWP, CPU],
         run: Run::Lwp(runner::lwp_migrate),
     },
@@ -404,7 +404,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "sa_unref",
         topic: Topic::Netipsec,
-        help: "give the entry back that was found last",
+        help: "release the entry that was found last",
         operands: &[],
         run: Run::Ops(key::unref),
     },
@@ -495,7 +495,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "pcq_drain",
         topic: Topic::Pcq,
-        help: "take all items that can be had",
+        help: "take every available item",
         operands: &[],
         run: Run::Ops(pcq::pcq_drain),
     },
@@ -551,7 +551,7 @@ static FORMS: &[Form] = &[
     Form {
         word: "arp_unref",
         topic: Topic::Arp,
-        help: "give the entry back that was found last",
+        help: "release the entry that was found last",
         operands: &[],
         run: Run::Ops(arp::unref),
     },

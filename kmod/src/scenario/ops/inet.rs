@@ -1,5 +1,5 @@
-//! The operations of pserialize(9) and pslist(9), as a network stack makes them: addresses come, are looked up, and are
-//! purged, while their timer fires.
+//! The operations of pserialize(9) and pslist(9), as in a network stack: addresses are added, looked up and purged,
+//! while their timer fires.
 //!
 //! Lock order: outer mutexes, `ifnet_lock`, `softnet_lock`. `softnet_lock` is not held from one operation to the next.
 
@@ -45,7 +45,7 @@ pub(super) fn timer_stop(actor: &mut Actor, _: [u8; 2]) {
     actor.world.interface.stop_timer();
 }
 
-/// Who has configured the interface leaves nothing behind.
+/// The LWP that has configured the interface cleans up.
 pub(super) fn end(actor: &mut Actor) {
     if actor.configured {
         actor.world.interface.detach();

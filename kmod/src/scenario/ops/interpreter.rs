@@ -3,9 +3,9 @@
 //! # Order of locks
 //!
 //! Outer mutexes in the order of their numbers; then rwlocks in the order of theirs; then the mutex of a condition
-//! variable, or the locks of netinet and netipsec; then a leaf, or the roster; then a spin mutex. The interlock of the
-//! localcounts is alone. Only outer mutexes and rwlocks are held from one operation to the next, over sleeps and cross
-//! calls too; handlers never take those.
+//! variable, or the locks of netinet and netipsec; then a leaf, or the roster; then a spin mutex. The interlock of
+//! the localcounts is held alone. Only outer mutexes and rwlocks are held from one operation to the next, also across
+//! sleeps and cross calls; handlers never enter those.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::{self as kthreads, Options};
@@ -23,11 +23,11 @@ use crate::scenario::ops::runner::{self, Runner, Runs};
 use crate::scenario::ops::world::World;
 use crate::scenario::ops::{arp, inet, key, localcount, percpu, psref, rwlock, workqueue};
 
-/// An LWP that runs a script: what it holds.
+/// An LWP that runs a script, and what it holds.
 pub(crate) struct Actor {
     pub(super) lwp: Runner,
     pub(super) world: &'static World,
-    /// Outer mutexes held, a bit each.
+    /// The outer mutexes that it holds, one bit each.
     held: u32,
     /// Per-CPU storage, and references of both kinds.
     pub(super) percpus: percpu::Held,
@@ -97,7 +97,7 @@ impl Actor {
         self.held == 0 && self.rwlocks.is_empty() && references
     }
 
-    /// Gives everything back.
+    /// Releases everything.
     fn end(&mut self) {
         key::end(self);
         psref::end(self);
@@ -176,7 +176,7 @@ pub(super) fn callout_reset(actor: &mut Actor, [ticks, _]: [u8; 2]) {
 }
 
 pub(super) fn callout_stop(actor: &mut Actor, _: [u8; 2]) {
-    // Whether it had fired, and not whether it was pending: nothing follows from it here.
+    // The result says whether it had fired, not whether it was pending; it is not needed here.
     let _fired = actor.world.timers[actor.lwp.index].callout.stop();
 }
 

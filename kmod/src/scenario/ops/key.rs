@@ -1,19 +1,19 @@
-//! The operations of localcount(9), psref(9) and pserialize(9) together, as netipsec makes them: entries of a table that
-//! are found, kept, worked on and destroyed.
+//! The operations of localcount(9), psref(9) and pserialize(9) together, as in netipsec: entries of a table are
+//! found, kept, used and destroyed.
 //!
 //! # Who may destroy
 //!
-//! An LWP that holds nothing that others wait for, as with [`localcount`](super::localcount).
+//! An LWP that holds nothing that other LWPs wait for, as with [`localcount`](super::localcount).
 
 use crate::kern::synch::yield_now;
 use crate::scenario::key::Sa;
 use crate::scenario::ops::interpreter::Actor;
 use crate::scenario::promise::Bound;
 
-/// References that an LWP keeps at most.
+/// Maximum number of references that an LWP keeps.
 const HELD: usize = 2;
 
-/// What an LWP has.
+/// The references of an LWP.
 pub(super) struct Held {
     entries: [Option<&'static Sa>; HELD],
 }
@@ -29,14 +29,14 @@ impl Held {
         self.entries.iter().all(Option::is_none)
     }
 
-    /// The entries that are held are alive.
+    /// Checks that the held entries are alive.
     pub(super) fn check(&self) {
         self.entries.iter().flatten().for_each(|sa| sa.touch());
     }
 }
 
 pub(super) fn add(actor: &mut Actor, _: [u8; 2]) {
-    // Without memory there is no entry, which is no error.
+    // Without memory there is no entry; this is not an error.
     let _added = actor.world.sad.add();
 }
 
@@ -70,7 +70,7 @@ pub(super) fn packet(actor: &mut Actor, _: [u8; 2]) {
     bound.end();
 }
 
-/// Gives everything back.
+/// Releases everything.
 pub(super) fn end(actor: &mut Actor) {
     while !actor.sas.is_empty() {
         unref(actor, [0; 2]);

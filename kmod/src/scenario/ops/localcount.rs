@@ -1,8 +1,10 @@
-//! The operations of localcount(9): references that are held over anything, handed to softints, and drained.
+//! The operations of localcount(9): references that are held across other operations, handed to softints, and
+//! drained.
 //!
 //! # Who may drain
 //!
-//! An LWP that holds no reference of either kind and no outer mutex: nobody whose reference it waits for waits for it.
+//! An LWP that holds no reference of either kind and no outer mutex, so that no LWP whose reference it waits for
+//! waits for it.
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::kmem::kmem_free;
@@ -19,12 +21,12 @@ use crate::scenario::ops::world::World;
 use crate::scenario::{broken_promise, share};
 
 pub(super) const OBJECTS: usize = 2;
-/// References that an LWP holds at most.
+/// Maximum number of references that an LWP holds.
 const HELD: usize = 3;
-/// The softint that releases what is handed over: one of level softnet.
+/// The softint that releases references that are handed over: one at level softnet.
 const RELEASER: u8 = 2;
 
-/// An object that is counted.
+/// An object with a reference count.
 pub(super) struct Object {
     count: Localcount,
     holders: AtomicU32,
@@ -58,7 +60,7 @@ impl Object {
     }
 }
 
-/// What the world has.
+/// The objects of the world.
 pub(super) struct Localcounts {
     places: [Place<Object>; OBJECTS],
     interlock: Kmutex,
@@ -126,7 +128,7 @@ impl Localcounts {
     }
 }
 
-/// What an LWP has.
+/// The references of an LWP.
 pub(super) struct Held {
     objects: [Option<&'static Object>; HELD],
 }
@@ -143,7 +145,7 @@ impl Held {
         self.objects.iter().all(Option::is_none)
     }
 
-    /// What a holder may rely on.
+    /// Checks what a holder may rely on.
     pub(super) fn check(&self) {
         self.objects
             .iter()
@@ -194,12 +196,12 @@ pub(super) fn drain(actor: &mut Actor, [object, _]: [u8; 2]) {
     let new = Object::new();
     match localcounts.places[object as usize].replace(Some(new)) {
         Some(old) => destroy(localcounts, old),
-        // Another LWP was faster.
+        // Another LWP was first.
         None => destroy(localcounts, new),
     }
 }
 
-/// Waits until nobody has a reference, and frees the object.
+/// Waits until there are no references, and frees the object.
 fn destroy(localcounts: &Localcounts, object: &'static Object) {
     localcounts.interlock.enter();
     object
@@ -226,7 +228,7 @@ pub(super) fn end(actor: &mut Actor) {
     }
 }
 
-/// What a softint does: releases what it was handed, and takes a reference of its own for a moment.
+/// The part of a softint: releases what it was handed, and takes a reference of its own for a moment.
 pub(super) fn softint(world: &World, place: usize) {
     let localcounts = &world.localcounts;
     for handed in &localcounts.handed {

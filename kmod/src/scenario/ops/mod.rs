@@ -1,24 +1,23 @@
-//! The operation language: programs that fuzzers write and replay files keep.
+//! The operation language: programs that fuzzers generate and replay files contain.
 //!
 //! # Overview
 //!
-//! A program is a list of operations for each of a few LWPs, over a small world of shared objects
-//! (`world`). Every program is within the contracts: an operation that its LWP must not make in
-//! the state it is in (a second lock out of order, say) does nothing. So whatever breaks is a
-//! primitive, or this interpreter.
+//! A program is a list of operations for each of a few LWPs, over a small world of shared objects (`world`). Every
+//! program respects the contracts: an operation that its LWP must not perform in its current state (for example,
+//! taking a second lock out of order) does nothing. So anything that breaks is the fault of a primitive, or of this
+//! interpreter.
 //!
 //! # Text
 //!
-//! One operation a line: the word of its [`Form`] and its operands, as in `callout_reset 2`.
-//! [`Op::decode`] gives every three bytes a meaning, [`forms`] gives every operation a text. A program that is made of
-//! bytes or at random keeps to a few [`Topics`]: operations that have to do with each other meet more often so (swarm
-//! testing).
+//! One operation per line: the name of its [`Form`] and its operands, as in `callout_reset 2`. [`Op::decode`] gives
+//! every three bytes a meaning, and [`forms`] gives every operation a text. A program that is decoded from bytes or
+//! generated at random uses only a few [`Topics`], so that related operations meet more often (swarm testing).
 //!
 //! # What is checked
 //!
-//! At each operation: that a bound LWP is on its CPU, that sections exclude each other, that a
-//! callout does not run after `callout_halt`, that cross calls keep their promise. At the end: that
-//! nothing was lost (counts, tokens, softints, references), that all locks are free and all memory is back.
+//! At each operation: a bound LWP is on its CPU, sections exclude each other, a callout does not run after
+//! `callout_halt`, cross calls have run when their wait returns. At the end: nothing was lost (counts, tokens,
+//! softints, references), all locks are free, and all memory was freed.
 
 use crate::config::{Config, Wiring};
 use crate::history::{Bug, History};
@@ -48,14 +47,14 @@ pub use program::{Op, Program, Script};
 pub use topic::{Language, Topic, Topics};
 use world::World;
 
-/// LWPs a program can have.
+/// Maximum number of LWPs in a program.
 pub const MAX_LWPS: usize = 6;
-/// Operations an LWP can have.
+/// Maximum number of operations per LWP.
 pub const MAX_OPS: usize = 24;
-/// CPUs a program can ask for.
+/// Maximum number of CPUs that a program can ask for.
 pub const MAX_CPUS: usize = 4;
 
-/// Gives a kernel whose scenario runs programs the one that its actors are to run, which is of its language.
+/// Loads a program into a kernel whose scenario runs programs of its language.
 ///
 /// Context: the host, before the actors run.
 pub fn load(kernel: &'static Kernel, program: &Program) {
@@ -69,9 +68,10 @@ pub fn load(kernel: &'static Kernel, program: &Program) {
 /// The interpreter of a program; without [`load`] the program is empty.
 pub static SCENARIO: Scenario = Scenario {
     name: "ops",
-    summary: "a program of operations over every primitive, as a fuzzer or a replay file gives it",
+    summary: "runs a program of operations over every primitive, from a hunt, a fuzzer or a replay file",
     about: "Up to six LWPs run lists of operations: locks, condition variables, cross calls, callouts, softints, \
-            migrations, priorities, per-CPU storage, references of both kinds. Every program is within the contracts; what breaks is a primitive.",
+            migrations, priorities, per-CPU storage, references of both kinds. Every program respects the \
+            contracts, so anything that breaks is the fault of a primitive.",
     variants: VARIANTS,
     min_cpus: 1,
     default_cpus: 2,
@@ -99,32 +99,32 @@ pub static SCENARIO: Scenario = Scenario {
     },
 };
 
-/// Every historical variant there is: any of them may show in an arbitrary program.
+/// Every historical variant: any of them may show in a generated program.
 pub const VARIANTS: &[Variant] = &[
     FIXED,
     old("historical", Bug::XcallTailp.summary(), &[Bug::XcallTailp]),
     old("as-told", Bug::XcallDonep.summary(), &[Bug::XcallDonep]),
     old(
         "perform-vs-callout",
-        "what the scenario of that name calls historical",
+        "the variant historical of the scenario of that name",
         &[Bug::PserializeKpause, Bug::PurgeHoldsSoftnetLock],
     ),
     Variant {
         xcall: Some(Wiring::Rump),
         ..old(
             "drain-vs-perform",
-            "what the scenario of that name calls historical",
+            "the variant historical of the scenario of that name",
             &[Bug::PerformHoldsMutex],
         )
     },
     old(
         "bind-vs-migration",
-        "what the scenario of that name calls historical",
+        "the variant historical of the scenario of that name",
         &[Bug::SwitchIgnoresBound],
     ),
     old(
         "callout-reset-leak",
-        "what the scenario of that name calls historical",
+        "the variant historical of the scenario of that name",
         &[Bug::ArpSettimer],
     ),
 ];

@@ -1,4 +1,4 @@
-//! Operations on a producer-consumer queue: everybody puts; a softint takes, or whoever drains.
+//! Operations on a producer-consumer queue: every LWP puts; a softint takes, or an LWP that drains.
 
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curlwp};
@@ -15,21 +15,21 @@ use crate::scenario::ops::MAX_LWPS;
 use crate::scenario::ops::interpreter::Actor;
 use crate::scenario::ops::world::World;
 
-/// What is put: whose it is, and which of his.
+/// An item: the LWP that put it, and its number.
 struct Item {
     lwp: Plain<usize>,
     number: Plain<u32>,
 }
 
-/// What the world has of this primitive.
+/// The queue of the world.
 pub(super) struct Objects {
     queue: Plain<Option<&'static Pcq<Item>>>,
     softint: Plain<Option<Softint>>,
-    /// Whoever has it is the consumer.
+    /// The LWP that holds it is the consumer.
     consumer: Kmutex,
-    /// Items that each LWP has put: its own.
+    /// Number of items that each LWP has put. Written by that LWP.
     put: [Plain<u32>; MAX_LWPS],
-    /// Items of each LWP that were taken: the consumer's.
+    /// Number of items of each LWP that were taken. Written by the consumer.
     got: [Plain<u32>; MAX_LWPS],
 }
 
@@ -64,7 +64,7 @@ impl Objects {
         self.softint.set(softint);
     }
 
-    /// Gives both back. At rest.
+    /// Destroys both. At rest.
     pub(super) fn disestablish(&self, kernel: &'static Kernel) {
         if let Some(softint) = self.softint.peek() {
             softint::disestablish_at_rest(kernel, softint);
@@ -74,7 +74,7 @@ impl Objects {
         }
     }
 
-    /// Takes all that can be had.
+    /// Takes every item that it can get.
     fn drain(&self) {
         let Some(queue) = self.queue.peek() else {
             return;
@@ -104,7 +104,7 @@ impl Objects {
         self.consumer.exit();
     }
 
-    /// What must hold when all LWPs have ended.
+    /// Checks what must hold when all LWPs have ended.
     pub(super) fn verify(&self) {
         for (lwp, (put, got)) in self.put.iter().zip(&self.got).enumerate() {
             let (put, got) = (put.peek(), got.peek());

@@ -1,4 +1,4 @@
-//! The operations of percpu(9): per-CPU counts that move, because the programs allocate.
+//! The operations of percpu(9): per-CPU counts that move because the programs allocate.
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Arg, curcpu, curlwp};
@@ -13,14 +13,14 @@ use crate::scenario::ops::interpreter::Actor;
 use crate::scenario::ops::world::World;
 use crate::scenario::percpu::{Fresh, allocate};
 
-/// Who counts: threads, and the softints of each level, which interrupt each other.
+/// The counters: threads, and the softints of each level, which interrupt each other.
 const COUNTERS: usize = 5;
 
-/// What each CPU has.
+/// The data of each CPU.
 pub(super) struct Counts {
     owner: Plain<u64>,
     counts: [Plain<i64>; COUNTERS],
-    /// What threads added, for those who look at other CPUs' data.
+    /// What threads added, for readers on other CPUs.
     visible: AtomicI64,
 }
 
@@ -34,7 +34,7 @@ impl Counts {
             broken_promise(
                 "percpu-owner",
                 format_args!(
-                    "{} was given the data of cpu{owner} for that of cpu{}",
+                    "{} got the data of cpu{owner} as that of cpu{}",
                     curlwp().name(),
                     ci.index()
                 ),
@@ -47,7 +47,7 @@ fn construct(counts: &Counts, _: Arg, ci: &'static Cpu) {
     counts.owner.set(ci.index() as u64);
 }
 
-/// What the world has.
+/// The per-CPU data of the world.
 pub(super) struct Percpus {
     counts: Local<Option<Percpu<Counts>>>,
     counted: [AtomicU32; COUNTERS],
@@ -113,10 +113,10 @@ impl Percpus {
     }
 }
 
-/// Storage that an LWP allocated.
+/// Storage allocated by an LWP.
 const HELD: usize = 2;
 
-/// What an LWP has.
+/// The storage of an LWP.
 pub(super) struct Held {
     storage: [Option<Percpu<Fresh>>; HELD],
 }
@@ -191,14 +191,14 @@ fn visit(counts: &Counts, _: Arg, ci: &'static Cpu) {
     }
 }
 
-/// Gives back what an LWP allocated.
+/// Frees what an LWP allocated.
 pub(super) fn end(actor: &mut Actor) {
     for _ in 0..HELD {
         free(actor, [0; 2]);
     }
 }
 
-/// What a softint does.
+/// The part of a softint.
 pub(super) fn softint(world: &World, level: Ipl) {
     world.percpus.count(level);
 }

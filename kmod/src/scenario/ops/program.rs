@@ -1,4 +1,4 @@
-//! Programs: operations out of bytes and out of text, a list of them for each LWP.
+//! Programs: lists of operations for each LWP, decoded from bytes or parsed from text.
 
 use core::fmt;
 
@@ -9,13 +9,13 @@ use crate::scenario::ops::{MAX_LWPS, MAX_OPS};
 /// One operation: a form and its operands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Op {
-    /// Which of [`forms`].
+    /// Its index in [`forms`].
     form: u8,
     pub(crate) operands: [u8; 2],
 }
 
 impl Op {
-    /// An operation on one of these topics out of any three bytes.
+    /// Decodes any three bytes to an operation on one of these topics.
     pub fn decode(topics: Topics, bytes: [u8; 3]) -> Op {
         let all = forms().enumerate();
         let forms = all.filter(|(_, form)| topics.contains(form.topic));
@@ -37,8 +37,8 @@ impl Op {
         }
     }
 
-    /// An operation of a language out of its word and operands. The error says what is wrong with which word (0: the
-    /// operation's).
+    /// Parses an operation of a language from its name and operands. An error says what is wrong with which word (0:
+    /// the name).
     pub fn parse<'a>(
         language: Language,
         words: impl Iterator<Item = &'a str>,
@@ -87,7 +87,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// What one LWP does.
+/// The operations of one LWP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Script {
     ops: [Op; MAX_OPS],
@@ -115,7 +115,7 @@ impl Script {
         &self.ops[..self.length as usize]
     }
 
-    /// Adds an operation; false if the script is full.
+    /// Adds an operation. Returns false if the script is full.
     pub fn push(&mut self, op: Op) -> bool {
         let room = (self.length as usize) < MAX_OPS;
         if room {
@@ -126,10 +126,10 @@ impl Script {
     }
 }
 
-/// What all LWPs do.
+/// The operations of all LWPs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Program {
-    /// A script for each LWP; LWP `n` begins on CPU `n` modulo the number of CPUs.
+    /// A script per LWP. LWP `n` starts on CPU `n` modulo the number of CPUs.
     pub scripts: [Script; MAX_LWPS],
 }
 

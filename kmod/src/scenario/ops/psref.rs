@@ -1,8 +1,9 @@
-//! The operations of psref(9): references that are held over sleeps by bound LWPs, and by softints that block.
+//! The operations of psref(9): references that bound LWPs hold across sleeps, and softints that block with
+//! references.
 //!
 //! # Who may destroy
 //!
-//! As in [`localcount`](super::localcount): an LWP that holds nothing that others wait for.
+//! As in [`localcount`](super::localcount): an LWP that holds nothing that other LWPs wait for.
 
 use crate::kern::kmem::kmem_free;
 use crate::kern::lwp::curlwp;
@@ -17,7 +18,7 @@ use crate::scenario::ops::world::World;
 use crate::scenario::{broken_promise, psref_class, share};
 
 pub(super) const TARGETS: usize = 2;
-/// References that an LWP holds at most.
+/// Maximum number of references that an LWP holds.
 pub(super) const HELD: usize = 3;
 /// The level of the class: softints above it do not use it.
 const LEVEL: Ipl = Ipl::SoftNet;
@@ -51,7 +52,7 @@ impl Object {
     }
 }
 
-/// What the world has.
+/// The objects of the world.
 pub(super) struct Psrefs {
     class: Local<Option<PsrefClass>>,
     places: [Place<Object>; TARGETS],
@@ -119,7 +120,7 @@ impl Psrefs {
     }
 }
 
-/// What an LWP has.
+/// The references of an LWP.
 pub(super) struct Held {
     psrefs: [Psref; HELD],
     objects: [Option<&'static Object>; HELD],
@@ -138,7 +139,7 @@ impl Held {
         self.objects.iter().all(Option::is_none)
     }
 
-    /// What a holder may rely on.
+    /// Checks what a holder may rely on.
     pub(super) fn check(&self, world: &World) {
         for object in self.objects.iter().flatten() {
             object.word.check("psref-alive");
@@ -196,7 +197,7 @@ pub(super) fn destroy(actor: &mut Actor, [target, _]: [u8; 2]) {
     let psrefs = &actor.world.psrefs;
     let new = Object::new(psrefs.class());
     let old = psrefs.places[target as usize].replace(Some(new));
-    // Another LWP was faster: then it is the new one that goes.
+    // Another LWP was first: then its new object is destroyed.
     let object = old.unwrap_or(new);
     object.target.destroy(psrefs.class());
     let holders = object.holders.load(Acquire);
@@ -218,7 +219,7 @@ pub(super) fn end(actor: &mut Actor) {
     }
 }
 
-/// What a softint does: holds a reference while it does `work`.
+/// The part of a softint: holds a reference while `work` runs.
 pub(super) fn softint(world: &World, level: Ipl, place: usize, work: impl FnOnce()) {
     let psref = Psref::new();
     let psrefs = &world.psrefs;

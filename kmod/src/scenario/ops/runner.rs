@@ -1,7 +1,7 @@
-//! An LWP that runs a script, whatever its language, and the operations that are about itself.
+//! An LWP that runs a script of any language, and the operations on the LWP itself.
 //!
-//! Who binds itself is moved by nobody: that is checked after each operation. The roster tells who runs, so that an LWP
-//! can have another one moved; under its mutex an LWP that is found there does not end.
+//! An LWP that binds itself must not be moved; this is checked after each operation. The roster lists the running
+//! LWPs, so that an LWP can move another one. An LWP in the roster does not end while its mutex is held.
 
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -16,10 +16,11 @@ use crate::scenario::promise::{self, Bound};
 /// The names of the LWPs.
 pub(crate) const LWP_NAMES: [&str; MAX_LWPS] = ["l0", "l1", "l2", "l3", "l4", "l5"];
 
-/// The scripts of a program, and who runs them.
+/// The scripts of a program, and the LWPs that run them.
 pub(crate) struct Scripts {
     scripts: [Plain<Script>; MAX_LWPS],
-    /// Protects `lwps`: an LWP that is found there does not end meanwhile. The last of the adaptive mutexes.
+    /// Protects `lwps`: an LWP that is found there does not end in the meantime. The last in the order of adaptive
+    /// mutexes.
     roster: Kmutex,
     lwps: [Plain<Option<&'static Lwp>>; MAX_LWPS],
 }
@@ -42,12 +43,12 @@ impl Scripts {
         }
     }
 
-    /// What LWP `index` is to run.
+    /// The script of LWP `index`.
     pub(crate) fn script(&self, index: usize) -> Script {
         self.scripts[index].get()
     }
 
-    /// Says which LWP runs a script, or that it has ended.
+    /// Records which LWP runs a script, or that it has ended.
     fn enlist(&self, index: usize, l: Option<&'static Lwp>) {
         self.roster.enter();
         self.lwps[index].set(l);
@@ -55,28 +56,28 @@ impl Scripts {
     }
 }
 
-/// Who runs a script: what it holds is the language's affair.
+/// An LWP that runs a script. What it holds depends on the language.
 pub(crate) trait Runs {
-    /// What every LWP has.
+    /// The part that every LWP has.
     fn runner(&mut self) -> &mut Runner;
 
-    /// What must hold between two operations.
+    /// Checks what must hold between two operations.
     fn check(&self);
 
-    /// Whether nothing that it holds keeps it on its CPU.
+    /// Whether nothing that it holds binds it to its CPU.
     fn may_move(&self) -> bool;
 }
 
-/// What an LWP that runs a script has in every language.
+/// The state of an LWP that runs a script, in every language.
 pub(crate) struct Runner {
     scripts: &'static Scripts,
     pub(crate) index: usize,
-    /// The times for which it is bound, one inside of the other.
+    /// The bindings that are in effect, nested.
     bound: [Option<Bound>; 2],
 }
 
 impl Runner {
-    /// The current LWP runs script `index` from now on.
+    /// The current LWP starts script `index`.
     pub(crate) fn begin(scripts: &'static Scripts, index: usize) -> Runner {
         scripts.enlist(index, Some(curlwp()));
         Runner {
@@ -86,22 +87,22 @@ impl Runner {
         }
     }
 
-    /// It has run it, and is not bound any more.
+    /// It has finished the script, and is no longer bound.
     pub(crate) fn end(&self) {
         self.scripts.enlist(self.index, None);
     }
 
-    /// How often it is bound.
+    /// The number of bindings in effect.
     pub(crate) fn binds(&self) -> usize {
         self.bound.iter().flatten().count()
     }
 
-    /// If it is bound, it is where it was.
+    /// Checks that a bound LWP is where it was.
     pub(crate) fn check(&self) {
         self.bound.iter().flatten().for_each(Bound::check);
     }
 
-    /// Stays on this CPU, at least until the operation that ends it.
+    /// Stays on this CPU, at least until the operation that undoes this.
     pub(crate) fn bind(&mut self) {
         let binds = self.binds();
         if let Some(place) = self.bound.get_mut(binds) {
@@ -109,7 +110,7 @@ impl Runner {
         }
     }
 
-    /// Ends the innermost time for which it is bound.
+    /// Undoes the innermost binding.
     fn unbind(&mut self) {
         let innermost = self.bound.iter_mut().rev().find_map(Option::take);
         if let Some(bound) = innermost {
@@ -150,7 +151,7 @@ pub(crate) fn curlwp_bindx(actor: &mut dyn Runs, _: [u8; 2]) {
     }
 }
 
-/// Has another LWP moved, `cpu` CPUs further than the next: LWP `lwp` or the first after it that runs a script.
+/// Moves another LWP by `cpu` CPUs more than one: LWP `lwp`, or the first after it that runs a script.
 pub(super) fn lwp_migrate(actor: &mut dyn Runs, [lwp, cpu]: [u8; 2]) {
     let cpus = curlwp().kernel().cpus();
     if cpus.len() < 2 {
@@ -164,7 +165,7 @@ pub(super) fn lwp_migrate(actor: &mut dyn Runs, [lwp, cpu]: [u8; 2]) {
         .filter(|other| *other != index);
     if let Some(l) = others.find_map(|other| scripts.lwps[other].get()) {
         l.lock();
-        // Who moves LWPs spares those that are bound; one that binds itself later is `mi_switch`'s to spare.
+        // A thread that moves LWPs skips those that are bound; `mi_switch` must skip one that binds itself later.
         if l.is_bound() {
             l.unlock();
         } else {

@@ -37,20 +37,20 @@ impl Guarded {
         }
     }
 
-    /// What a reader does that came in: sees that no writer is inside. Gives what it read.
+    /// Done by a reader that has entered: checks that no writer is inside. Returns what it read.
     fn begin_reading(&self) -> u32 {
         self.readers.fetch_add(1, Relaxed);
         self.alone(self.writers.load(Relaxed), "writer");
         self.sections.get()
     }
 
-    /// What a reader does before it goes: sees that nobody has written since it came.
+    /// Done by a reader before it exits: checks that nothing was written since it entered.
     fn end_reading(&self, read: u32) {
         self.unchanged(read);
         self.readers.fetch_sub(1, Relaxed);
     }
 
-    /// Sees that nobody has written since the caller, which has held the lock all the time, read `read`.
+    /// Checks that nothing was written since the caller, which has held the lock all the time, read `read`.
     fn unchanged(&self, read: u32) {
         let now = self.sections.get();
         if now != read {
@@ -65,7 +65,7 @@ impl Guarded {
         }
     }
 
-    /// What a writer does that came in: sees that nobody else is inside, and writes.
+    /// Done by a writer that has entered: checks that no other thread is inside, and writes.
     fn begin_writing(&self) {
         self.alone(self.writers.fetch_add(1, Relaxed), "writer");
         self.alone(self.readers.load(Relaxed), "reader");
@@ -110,7 +110,7 @@ impl Guarded {
     }
 }
 
-/// What the world has of this primitive.
+/// The rwlocks of the world.
 pub(super) struct Objects {
     locks: [Guarded; RWLOCKS],
 }
@@ -124,7 +124,7 @@ impl Objects {
         }
     }
 
-    /// What must hold when all LWPs have ended.
+    /// Checks what must hold when all LWPs have ended.
     pub(super) fn verify(&self) {
         self.locks.iter().for_each(Guarded::verify);
     }
@@ -133,7 +133,7 @@ impl Objects {
 /// How an LWP holds a lock.
 #[derive(Clone, Copy)]
 enum Hold {
-    /// As a reader, with what it read when it came.
+    /// As a reader, with the value that it read when it entered.
     Reads(u32),
     Writes,
 }
@@ -161,7 +161,7 @@ const fn krw(mode: u8) -> Krw {
     }
 }
 
-/// The caller came in.
+/// The caller has entered.
 fn began(actor: &mut Actor, index: usize, op: Krw) {
     let guarded = &actor.world.rwlocks.locks[index];
     actor.rwlocks.0[index] = Some(match op {
@@ -184,7 +184,7 @@ pub(super) fn rw_enter(actor: &mut Actor, [lock, mode]: [u8; 2]) {
 
 pub(super) fn rw_tryenter(actor: &mut Actor, [lock, mode]: [u8; 2]) {
     let index = lock as usize;
-    // In any order: it does not wait. Not twice: a lock does not know its readers.
+    // In any order, because it does not wait. Not twice: a lock does not know its readers.
     if actor.rwlocks.0[index].is_none() && actor.world.rwlocks.locks[index].lock.tryenter(krw(mode))
     {
         began(actor, index, krw(mode));
@@ -229,7 +229,7 @@ pub(super) fn rw_tryupgrade(actor: &mut Actor, _: [u8; 2]) {
     }
 }
 
-/// The LWP has come to its end: leaves what it holds.
+/// The LWP has finished: exits the locks that it holds.
 pub(super) fn end(actor: &mut Actor) {
     while !actor.rwlocks.is_empty() {
         rw_exit(actor, [0; 2]);

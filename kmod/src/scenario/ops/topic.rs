@@ -1,12 +1,12 @@
-//! What operations are about, and which scenario speaks of it.
+//! Topics of operations, and the languages of the scenarios that run programs.
 //!
-//! A program that is made of bytes or at random keeps to a few topics: operations that have to do with each other meet
-//! more often so (swarm testing).
+//! A program that is decoded from bytes or generated at random uses only a few topics, so that related operations
+//! meet more often (swarm testing).
 
 use crate::scenario::ops::form::{Form, forms};
 use crate::scenario::{Scenario, ops, softnet};
 
-/// What an operation is about. Programs that keep to a few topics go deeper than those that mix all of them.
+/// The topic of an operation. Programs that use few topics go deeper than those that mix all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Topic {
@@ -44,7 +44,7 @@ pub enum Topic {
     Arp,
     /// Frames that come from other hosts.
     Frames,
-    /// Interfaces that come and go, up and down.
+    /// Interfaces that are attached, detached, taken up and down.
     Interfaces,
     /// Addresses of this host.
     Addresses,
@@ -60,7 +60,7 @@ pub enum Topic {
     Queues,
 }
 
-/// Whose operations a program is made of.
+/// The language of a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Language {
     /// The primitives: the scenario `ops`.
@@ -87,7 +87,7 @@ impl Language {
         }
     }
 
-    /// What its operations are about.
+    /// The topics of its operations.
     pub const fn topics(self) -> &'static [Topic] {
         match self {
             Language::Ops => &[
@@ -129,18 +129,18 @@ impl Language {
     }
 }
 
-/// A set of topics: what a program may be about.
+/// A set of topics for a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Topics(u32);
 
 impl Topics {
-    /// Everything that a language is about.
+    /// All topics of a language.
     fn all(language: Language) -> Topics {
         let bits = language.topics().iter().map(|&topic| 1 << topic as u32);
         Topics(bits.fold(0, |set, bit| set | bit))
     }
 
-    /// The topics of a language that three bytes name, one each; or all, if the first byte is one of the highest.
+    /// The topics of a language that three bytes select, one each; or all, if the first byte is one of the highest.
     pub fn decode(language: Language, bytes: [u8; 3]) -> Topics {
         // One program in sixteen mixes everything.
         if bytes[0] >= 0xf0 {
@@ -151,7 +151,7 @@ impl Topics {
         Topics(bytes.map(bit).iter().fold(0, |set, bit| set | bit))
     }
 
-    /// Whether it is one of them.
+    /// Whether it contains the topic.
     pub(super) fn contains(self, topic: Topic) -> bool {
         self.0 & (1 << topic as u32) != 0
     }

@@ -34,13 +34,13 @@ crate::fields!(Item {
     returned
 });
 
-/// The argument of a work that is enqueued once, and freed by its function.
+/// The argument of a work that is enqueued once and freed by its function.
 const ERRAND: Arg = Arg(usize::MAX);
 
-/// What the world has of this primitive.
+/// The workqueues of the world.
 pub(super) struct Objects {
     items: [[Item; ITEMS]; MAX_LWPS],
-    /// Protects `queues`, which are created by who needs them first.
+    /// Protects `queues`, which the first LWP that needs them creates.
     lock: Kmutex,
     queues: [Plain<Option<&'static Workqueue>>; QUEUES],
     sent: AtomicU32,
@@ -94,7 +94,7 @@ impl Objects {
         queue
     }
 
-    /// What must hold when all LWPs have ended.
+    /// Checks what must hold when all LWPs have ended.
     pub(super) fn verify(&self) {
         for item in self.items.iter().flatten() {
             let (enqueued, called) = (item.enqueued.peek(), item.called.peek());
@@ -129,7 +129,7 @@ impl Item {
         }
     }
 
-    /// The function: sees that it is called once for each time the work was enqueued.
+    /// The function: checks that it is called once for each enqueue.
     fn run(&self, world: &World) {
         let enqueued = self.enqueued.get();
         let called = self.called.fetch_add(1, Release) + 1;
@@ -161,7 +161,7 @@ fn do_work(work: &'static Work, _: Arg) {
     }
 }
 
-/// On which queue an LWP has enqueued its items last.
+/// The queue on which an LWP last enqueued each of its items.
 #[derive(Default)]
 pub(super) struct Sent([Option<&'static Workqueue>; ITEMS]);
 
@@ -172,8 +172,8 @@ fn enqueue(actor: &mut Actor, queue: usize, number: u8, cpu: Option<u8>) {
     let Some(queue) = objects.queue(queue) else {
         return;
     };
-    // A work is on one list at most. On the worker that it was given to last it may be enqueued again as soon as its
-    // function is called; another worker might come to it at the same time.
+    // A work is on at most one list. It may be enqueued again on its last worker as soon as its function is called;
+    // another worker might reach it at the same time.
     let same = !queue.is_percpu()
         && actor.works.0[number as usize].is_some_and(|q| core::ptr::eq(q, queue));
     let seen = if same { &item.called } else { &item.returned };
@@ -223,7 +223,7 @@ pub(super) fn wq_wait(actor: &mut Actor, [number, _]: [u8; 2]) {
     }
 }
 
-/// The LWP has come to its end. The last of them ends the queues, when all work is done.
+/// The LWP has finished. The last one destroys the queues, when all work is done.
 pub(super) fn end(actor: &mut Actor) {
     let objects = &actor.world.workqueues;
     if objects.ended.fetch_add(1, AcqRel) as usize == MAX_LWPS - 1 {

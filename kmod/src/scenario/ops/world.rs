@@ -1,4 +1,4 @@
-//! The objects that programs of operations share, and what must hold of them.
+//! The objects that programs of operations share, and their checks.
 
 use crate::kern::callout::Callout;
 use crate::kern::condvar::Kcondvar;
@@ -24,7 +24,7 @@ pub(super) const LEAVES: usize = 2;
 pub(super) const SPINS: usize = 2;
 pub(super) const CVS: usize = 2;
 pub(super) const SOFTINTS: usize = 5;
-/// Every level; two of one, because those wait for each other.
+/// Every level, and one level twice, because two softints of one level wait for each other.
 const SOFTINT_LEVELS: [Ipl; SOFTINTS] = [
     Ipl::SoftClock,
     Ipl::SoftBio,
@@ -38,7 +38,7 @@ pub(super) struct Guarded {
     pub(super) mutex: Kmutex,
     inside: Plain<u32>,
     sections: Plain<u32>,
-    /// Sections that were ended, counted without the mutex: the two counts must agree at rest.
+    /// Sections that have ended, counted without the mutex: the two counts must agree at rest.
     ended: AtomicU32,
 }
 
@@ -59,7 +59,7 @@ impl Guarded {
         }
     }
 
-    /// What every owner does: see that it is alone, and count.
+    /// Done by every owner: checks that it is alone, and counts.
     pub(super) fn touch(&self) {
         let inside = self.inside.get();
         if inside != 0 {
@@ -149,10 +149,10 @@ impl Tokens {
     }
 }
 
-/// A callout of one LWP, and what its owner believes of it.
+/// A callout of one LWP, and the state that its owner expects.
 pub(super) struct Timer {
     pub(super) callout: Callout,
-    /// 1 from the owner's `callout_reset` on, 0 from the return of its `callout_halt` on.
+    /// 1 from the owner's call of `callout_reset`, 0 from the return of its `callout_halt`.
     pub(super) allowed: AtomicU32,
     pub(super) armed: Plain<u32>,
     pub(super) fired: AtomicU32,
@@ -202,7 +202,7 @@ pub(super) fn timer_fires(timer: Arg) {
     }
 }
 
-/// A softint, the requests that were made, and those that were seen.
+/// A softint, the number of requests made, and the number seen.
 pub(super) struct Request {
     softint: Plain<Option<Softint>>,
     pub(super) requested: AtomicU32,
@@ -255,9 +255,9 @@ fn softint_runs(request: Arg) {
 /// Everything that programs share.
 pub(super) struct World {
     pub(super) scripts: Scripts,
-    /// Taken in this order, and held over sleeps and cross calls. No handler takes them.
+    /// Entered in this order, and held across sleeps and cross calls. No handler enters them.
     pub(super) mutexes: [Guarded; MUTEXES],
-    /// Held for a moment. Handlers of callouts and softints take them.
+    /// Held briefly. Handlers of callouts and softints enter them.
     pub(super) leaves: [Guarded; LEAVES],
     pub(super) spins: [Guarded; SPINS],
     pub(super) cvs: [Tokens; CVS],
@@ -346,7 +346,7 @@ impl World {
         self.link.init(kernel, self.interface.softnet_lock());
     }
 
-    /// Gives the softints' places back. At rest.
+    /// Disestablishes the softints. At rest.
     pub(super) fn disestablish(&self, kernel: &'static Kernel) {
         for request in &self.requests {
             if let Some(softint) = request.softint.peek() {
@@ -359,7 +359,7 @@ impl World {
         self.pcq.disestablish(kernel);
     }
 
-    /// What must hold when all LWPs have ended.
+    /// Checks what must hold when all LWPs have ended.
     pub(super) fn verify(&self, kernel: &'static Kernel) {
         self.percpus.verify(kernel);
         self.localcounts.verify(kernel);

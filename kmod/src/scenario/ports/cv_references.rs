@@ -1,4 +1,5 @@
-//! ZFS on Linux issue 4106 and spl issue 519: a condition variable is destroyed with the mutex held that its waiters want.
+//! ZFS on Linux issue 4106 and spl issue 519: a condition variable is destroyed under the mutex that its
+//! waiters need.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::condvar::Kcondvar;
@@ -9,7 +10,7 @@ use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Scenario, runs};
 
-/// A condition variable that counts those who use it.
+/// A condition variable that counts its users.
 struct Cv {
     inner: Kmutex,
     woken: Kcondvar,
@@ -38,11 +39,11 @@ crate::fields!(Header { mutex, done, cv });
 pub static SCENARIO: Scenario = Scenario {
     name: "cv-references",
     summary: "a condition variable that counts its users is destroyed under the mutex",
-    about: "A thread waits for a header. Another one is done with the header: it wakes the first and destroys the condition \
-            variable, which waits until nobody uses it; all of it with the mutex held.",
+    about: "A thread waits for a header. Another one has finished with the header: it wakes the first and \
+            destroys the condition variable, which waits until it has no users; all of this with the mutex held.",
     variants: &[
         FIXED,
-        historical("a waiter enters the mutex before it gives its reference back"),
+        historical("a waiter enters the mutex before it releases its reference"),
     ],
     setup: |kernel| {
         let header = Header {

@@ -35,8 +35,8 @@ crate::fields!(File {
 pub static SCENARIO: Scenario = Scenario {
     name: "descriptor-close",
     summary: "a descriptor is closed while another thread writes to it",
-    about: "A writer holds a reference to a descriptor and sleeps until its pipe has room. Another thread closes the \
-            descriptor: it tells the writer to give up, and waits until nobody holds a reference.",
+    about: "A writer holds a reference to a descriptor and sleeps until its pipe has room. Another thread closes \
+            the descriptor: it tells the writer to give up, and waits until there is no reference.",
     variants: &[
         FIXED,
         historical("the writer is not told that the descriptor is about to be closed"),

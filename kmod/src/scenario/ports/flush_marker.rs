@@ -1,4 +1,4 @@
-//! Zephyr issue 64530: a worker touches a marker on the stack of a thread whose function has returned.
+//! Zephyr issue 64530: a worker accesses a marker on the stack of a function that has returned.
 
 use super::{OLD, PORT, historical, start};
 use crate::history::Own;
@@ -12,12 +12,12 @@ use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Scenario, Variant, broken_promise, runs};
 
-/// The thread goes on to use its stack.
+/// The thread uses that part of its stack again.
 const REUSE: Own = Own::piece(1);
 
 const RUNNING: u32 = 1;
 
-/// Lies on the stack of the thread that flushes the queue.
+/// A marker on the stack of the thread that flushes the queue.
 struct Marker {
     done: Plain<bool>,
     reached: Kcondvar,
@@ -42,19 +42,19 @@ crate::fields!(Queue { lock, queued, more });
 pub static SCENARIO: Scenario = Scenario {
     name: "flush-marker",
     summary: "a thread flushes a queue of work with a marker on its own stack",
-    about: "A thread queues a marker that lies on its stack, and sleeps until the worker has reached it. Then its function \
-            returns.",
+    about: "A thread queues a marker that is on its stack, and sleeps until the worker has reached it. Then its \
+            function returns.",
     variants: &[
         FIXED,
         historical("the worker clears a flag of the marker after it has woken the thread"),
         Variant {
             name: "historical-reuse",
             own: OLD.with(REUSE),
-            ..historical("likewise, and the thread goes on to use its stack")
+            ..historical("the same, and the thread reuses its stack")
         },
         Variant {
             name: "fixed-reuse",
-            summary: "as fixed, and the thread goes on to use its stack",
+            summary: "as fixed, and the thread reuses its stack",
             own: REUSE,
             ..FIXED
         },

@@ -1,4 +1,4 @@
-//! Asterinas issue 2052: an idle loop looks for work and halts, and the wake-up comes in between.
+//! Asterinas issue 2052: an idle loop looks for work, then halts; the wake-up comes in between.
 
 use super::{OLD, PORT, historical};
 use crate::kern::idle;
@@ -22,9 +22,9 @@ crate::fields!(Processor { work, device });
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "idle-halt",
-    summary: "an idle loop of its own halts until an interrupt brings work",
-    about: "A thread looks for work with interrupts masked. If there is none it unmasks them and halts its CPU; the \
-            handler of a device brings the work.",
+    summary: "a scenario's own idle loop halts until an interrupt brings work",
+    about: "A thread looks for work with interrupts masked. If there is none it unmasks them and halts its CPU; \
+            the handler of a device brings the work.",
     variants: &[
         FIXED,
         historical("the halt is an instruction of its own: the interrupt can come before it"),

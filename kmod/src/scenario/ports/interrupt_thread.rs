@@ -34,7 +34,7 @@ pub static SCENARIO: Scenario = Scenario {
             seen that, and frees the event.",
     variants: &[
         FIXED,
-        historical("the event is freed before the thread has seen that it is to end"),
+        historical("the event is freed before the thread has seen that it must end"),
     ],
     setup: |kernel| actor(kernel, "owner", 0, own, Arg::NONE),
     ..PORT
@@ -71,7 +71,7 @@ fn own(_: Arg) {
     if kthread_create(kernel, &options, wait_for_events, Arg::of(event), name).is_some() {
         destroy(event);
     }
-    // SAFETY: it came from `kmem_alloc`; that nobody uses it any more is what is tried.
+    // SAFETY: it came from `kmem_alloc`; that it is no longer in use is what this scenario tests.
     unsafe { kmem_free(event) };
 }
 

@@ -68,14 +68,14 @@ pub static SCENARIO: Scenario = Scenario {
     ..PORT
 };
 
-/// Drops a reference; the lock is held, and left.
+/// Drops a reference. The lock is held, and is released.
 fn drop_reference(entry: &'static Entry) {
     let references = entry.references.get() - 1;
     entry.references.set(references);
     entry.lock.exit();
     if references == 0 {
         entry.lock.destroy();
-        // SAFETY: it came from `kmem_alloc`; that nobody uses it any more is what is tried.
+        // SAFETY: it came from `kmem_alloc`; that it is no longer in use is what this scenario tests.
         unsafe { kmem_free(entry) };
     }
 }

@@ -1,4 +1,4 @@
-//! SCST issue 176: a per-CPU reference count is looked at before every CPU has left its per-CPU mode.
+//! SCST issue 176: a per-CPU reference count is checked before every CPU has left its per-CPU mode.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::condvar::Kcondvar;
@@ -34,9 +34,9 @@ crate::fields!(Device {
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "percpu-refs",
-    summary: "a device is taken away while commands take references to it",
-    about: "Commands count their references in a counter of their CPU. To end the device a thread has them use one common \
-            counter from then on, adds the counters of all CPUs to it, and waits until it is zero.",
+    summary: "a device is removed while commands take references to it",
+    about: "Commands count their references in a counter of their CPU. To remove the device, a thread switches \
+            them to one common counter, adds the counters of all CPUs to it, and waits until it is zero.",
     variants: &[
         FIXED,
         historical("the counters are added up before every CPU has seen that they are out of use"),

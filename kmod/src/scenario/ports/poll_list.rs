@@ -1,4 +1,4 @@
-//! DragonOS issue 1525: a spin lock is taken with interrupts on, and a softint wants it on the same CPU.
+//! DragonOS issue 1525: a spin lock is taken with interrupts on, and a softint tries to take it on the same CPU.
 
 use super::{OLD, PORT, historical, start};
 use crate::history::Own;
@@ -10,7 +10,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::{Device, Handler};
 use crate::scenario::{FIXED, Scenario, Variant, broken_promise, runs};
 
-/// The loop says nothing to the machine.
+/// The loop does not call `mem::relax`.
 const BARE: Own = Own::piece(1);
 
 struct List {
@@ -30,9 +30,10 @@ crate::fields!(List {
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "poll-list",
-    summary: "two threads and a softint add to a list under a spin lock of its own",
-    about: "The interrupt of a network card schedules a softint, which adds to the list of interfaces that are to be \
-            polled, as the threads do. The lock is a word and a loop; who takes it turns preemption off, and masks the softint.",
+    summary: "two threads and a softint add to a list under a spin lock of their own",
+    about: "The interrupt of a network card schedules a softint, which adds to the list of interfaces to be \
+            polled, as the threads do. The lock is a word and a loop; taking it disables preemption and masks \
+            the softint.",
     variants: &[
         FIXED,
         historical("the softint is not masked: it spins for what the thread below it holds"),

@@ -1,4 +1,4 @@
-//! heapless issue 583: a bounded queue says that it is full when it is not. (loom issue 398 tells it, too.)
+//! heapless issue 583: a bounded queue says that it is full when it is not. (loom issue 398 describes it, too.)
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::lwp::{Arg, curlwp};
@@ -15,7 +15,7 @@ struct Cell {
 
 crate::fields!(Cell { sequence, value });
 
-/// A cell whose sequence number is its position can be filled; one more, it can be emptied. Positions wrap.
+/// A cell can be filled if its sequence number is its position, and emptied if it is one more. Positions wrap.
 struct Queue {
     cells: [Cell; N as usize],
     head: AtomicU8,
@@ -28,8 +28,8 @@ crate::fields!(Queue { cells, head, tail });
 pub static SCENARIO: Scenario = Scenario {
     name: "queue-full",
     summary: "two threads each take an element out of a full queue and put it back",
-    about: "The queue is bounded, and its cells have sequence numbers. There are as many elements as cells, so a thread that \
-            has taken one out finds room for it.",
+    about: "The queue is bounded, and its cells have sequence numbers. There are as many elements as cells, so a \
+            thread that has taken one out must find room for it.",
     variants: &[
         FIXED,
         historical("a put does not wait for a get that has claimed its cell and not emptied it"),
@@ -94,7 +94,7 @@ impl Queue {
                 if runs(OLD) {
                     return false;
                 }
-                // It is full only if nobody has claimed the cell to empty it, and the tail is where it was.
+                // It is full only if no get has claimed the cell, and the tail has not moved.
                 let head = self.head.load(Acquire);
                 let now = self.tail.load(Acquire);
                 if now == at && head.wrapping_add(N) == at {

@@ -23,8 +23,8 @@ crate::fields!(Address { references, metric });
 pub static SCENARIO: Scenario = Scenario {
     name: "refcount-release",
     summary: "the last of two references to an address frees what the other has written",
-    about: "Two threads write a word of an address each, and drop their reference. The one that drops the last reads both \
-            words, and frees the address.",
+    about: "Two threads each write a word of an address, and release their reference. The one that releases the \
+            last reference reads both words, and frees the address.",
     variants: &[
         FIXED,
         historical("no barrier: what the other thread has written need not be seen"),

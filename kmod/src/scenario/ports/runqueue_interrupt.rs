@@ -1,4 +1,4 @@
-//! mOS issue 4: a spin lock is taken with interrupts on, and the handler of an interrupt wants it on the same CPU.
+//! mOS issue 4: a spin lock is taken with interrupts on, and an interrupt handler tries to take it on the same CPU.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::lwp::Arg;
@@ -27,7 +27,8 @@ crate::fields!(World {
 pub static SCENARIO: Scenario = Scenario {
     name: "runqueue-interrupt",
     summary: "a thread and the handler of a device change a run queue",
-    about: "A thread takes the lock of a run queue. A device interrupts its CPU, and the handler takes the lock, too.",
+    about: "A thread takes the lock of a run queue. A device interrupts its CPU, and the handler also takes the \
+            lock.",
     variants: &[
         FIXED,
         historical(

@@ -25,10 +25,10 @@ crate::fields!(World {
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "spin-order",
-    summary: "a thread is woken while the thread of the callouts goes to sleep",
-    about: "One thread goes to sleep with the lock of the callouts held, and takes the lock of the scheduler for that. The \
-            other wakes a thread under the lock of the scheduler, and stops its timeout, which takes the lock of the \
-            callouts.",
+    summary: "a thread is woken while the callout thread goes to sleep",
+    about: "One thread goes to sleep with the lock of the callouts held, and takes the lock of the scheduler for \
+            that. The other wakes a thread under the lock of the scheduler, and stops its timeout, which takes \
+            the lock of the callouts.",
     variants: &[
         FIXED,
         historical("the timeout is stopped with the lock of the scheduler held"),

@@ -33,9 +33,9 @@ crate::fields!(Cache {
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "thread-handle",
-    summary: "a cache is taken down while memory is reclaimed",
-    about: "A thread that reclaims memory looks whether the cache is there, and wakes the cache's thread through its handle. \
-            Another one takes the cache down: it waits for the first, and destroys the handle.",
+    summary: "a cache is destroyed while memory is reclaimed",
+    about: "A thread that reclaims memory checks whether the cache exists, and wakes the cache's thread through \
+            its handle. Another one destroys the cache: it waits for the first, and destroys the handle.",
     variants: &[
         FIXED,
         historical("the handle is destroyed before the thread that reclaims has ended"),
@@ -67,7 +67,7 @@ fn destroy(cache: &Cache) {
     if let Some(handle) = cache.handle.swap(None, AcqRel) {
         handle.cv.destroy();
         handle.lock.destroy();
-        // SAFETY: it came from `kmem_alloc`; that nobody uses it any more is what is tried.
+        // SAFETY: it came from `kmem_alloc`; that it is no longer in use is what this scenario tests.
         unsafe { kmem_free(handle) };
     }
 }

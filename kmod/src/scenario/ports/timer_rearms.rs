@@ -25,8 +25,9 @@ crate::fields!(Neighbour { timer, lock, asked });
 pub static SCENARIO: Scenario = Scenario {
     name: "timer-rearms",
     summary: "a neighbour is freed whose timer arms itself again",
-    about: "The timer of a neighbour asks, and arms itself again. A thread of its own closes the neighbour: it takes the \
-            timer away, waits for the handler, and frees the neighbour. The thread that has opened it goes on meanwhile.",
+    about: "The timer of a neighbour sends a request, and arms itself again. A separate thread closes the \
+            neighbour: it cancels the timer, waits for the handler, and frees the neighbour. Meanwhile the \
+            thread that has opened it continues.",
     variants: &[
         FIXED,
         historical("nothing keeps the handler that is waited for from arming the timer again"),
@@ -72,6 +73,6 @@ fn close(neighbour: Arg) {
         neighbour.timer.halt(None);
         neighbour.timer.destroy();
     }
-    // SAFETY: it came from `kmem_alloc`; that nobody uses it any more is what is tried.
+    // SAFETY: it came from `kmem_alloc`; that it is no longer in use is what this scenario tests.
     unsafe { kmem_free(neighbour) };
 }

@@ -1,4 +1,4 @@
-//! spin-rs issue 169: a failed try to become the upgradeable reader leaves its bit set beside a writer.
+//! spin-rs issue 169: a failed try to become the upgradeable reader leaves its bit set while there is a writer.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::lwp::Arg;
@@ -10,7 +10,7 @@ const WRITER: u16 = 1;
 const UPGRADED: u16 = 2;
 const READER: u16 = 4;
 
-/// A lock that spins, with one reader that can become the writer; and what it protects.
+/// A spin lock with one reader that can become the writer, and the words that it protects.
 struct Upgradeable {
     lock: AtomicU16,
     left: Plain<u32>,
@@ -22,9 +22,9 @@ crate::fields!(Upgradeable { lock, left, right });
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "upgrade-bit",
-    summary: "a spinning rwlock of its own, with an upgradeable reader",
-    about: "A thread is the upgradeable reader, becomes the writer and goes back. Another one tries to be the upgradeable \
-            reader, and a third one reads.",
+    summary: "a spinning rwlock of the program, with an upgradeable reader",
+    about: "A thread is the upgradeable reader, becomes the writer and goes back. Another one tries to become \
+            the upgradeable reader, and a third one reads.",
     variants: &[
         FIXED,
         historical("a failed try leaves its bit set, to be cleared by the writer"),

@@ -1,4 +1,4 @@
-//! Asterinas issue 565: a waiter forgets, when it begins to wait, that it was woken already.
+//! Asterinas issue 565: a waiter clears, when it begins to wait, the flag that says it was woken.
 
 use super::{OLD, PORT, historical, start};
 use crate::kern::callout::Callout;
@@ -31,9 +31,9 @@ crate::fields!(World {
 /// The program.
 pub static SCENARIO: Scenario = Scenario {
     name: "waiter-forgets",
-    summary: "a thread waits for a condition or for a timer, on a wait queue of its own",
-    about: "A thread arms a timer, and waits until a condition holds or the timer has expired. Each wakes it, and a flag \
-            says that it was woken.",
+    summary: "a thread waits for a condition or a timer, on its own wait queue",
+    about: "A thread arms a timer, and waits until a condition holds or the timer has expired. Either wakes it, \
+            and a flag says that it was woken.",
     variants: &[
         FIXED,
         historical("the flag is cleared when the wait begins, and not when it has ended"),

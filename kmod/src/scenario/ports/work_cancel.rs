@@ -34,8 +34,8 @@ crate::fields!(Card {
 pub static SCENARIO: Scenario = Scenario {
     name: "work-cancel",
     summary: "a card is closed while its work is queued",
-    about: "One thread queues a work, which claims the host of the card. The other closes the card: it claims the host, \
-            too, and waits for the work.",
+    about: "One thread queues a work, which claims the host of the card. The other closes the card: it also \
+            claims the host, and waits for the work.",
     variants: &[
         FIXED,
         historical("the work is waited for with the host claimed"),
@@ -71,7 +71,7 @@ fn transfer(_: &'static Work, card: Arg) {
     card.host.exit();
 }
 
-/// The last user gives back what the card has.
+/// The last user frees the card.
 fn leave(card: &Card) {
     if card.users.fetch_sub(1, AcqRel) == 1 {
         if let Some(queue) = card.queue.get() {

@@ -230,7 +230,7 @@ pub(crate) static FORMS: &[Form] = &[
     Form {
         word: "arp_unref",
         topic: Topic::Neighbours,
-        help: "give the entry back that was found last",
+        help: "release the entry that was found last",
         operands: &[],
         run: Run::Softnet(neighbour::arp_unref),
     },

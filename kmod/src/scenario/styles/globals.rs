@@ -13,9 +13,9 @@ static LOCK: Kmutex = Kmutex::new("lock", Ipl::None);
 static PROTECTED: Plain<u64> = Plain::new(5);
 static TABLE: [Plain<u16>; 6] = [const { Plain::new(9) }; 6];
 
-/// The variables keep the values that the program gives them.
+/// The variables must have the values that the program gives them.
 const INITIAL: Own = Own::piece(0);
-/// The counter is loaded, and stored.
+/// The counter is loaded and stored, not incremented atomically.
 const LOST_UPDATE: Own = Own::piece(1);
 /// The lock is not taken.
 const RACE: Own = Own::piece(2);

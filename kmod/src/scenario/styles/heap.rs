@@ -1,4 +1,4 @@
-//! Rust's heap: what two threads share lies in an `Arc`, and each has a vector of its own.
+//! Rust's heap: two threads share an `Arc`, and each has its own vector.
 
 extern crate alloc;
 
@@ -15,7 +15,7 @@ use crate::kern::synch::preempt_point;
 use crate::mem::Plain;
 use crate::scenario::{FIXED, Scenario, actor, runs};
 
-/// A thread keeps a reference without a count.
+/// A thread keeps a reference that is not counted.
 const STALE: Own = Own::piece(0);
 /// The mutex is not taken.
 const RACE: Own = Own::piece(1);
@@ -77,7 +77,7 @@ fn add(clone: Arg) {
         let shared = Arc::as_ptr(&clone);
         drop(clone);
         preempt_point();
-        // SAFETY: none: that is the bug.
+        // SAFETY: none. This is the bug.
         let shared = unsafe { &*shared };
         shared.mutex.enter();
         shared.mutex.exit();

@@ -1,7 +1,7 @@
 //! Programs in the ways in which kernel code is written elsewhere: loops that wait for a word, global variables, Rust's heap,
 //! words on a stack.
 //!
-//! Each is correct in most variants, and must never be called wrong; in the others it has a bug of its own making.
+//! Most variants are correct, and must never be reported. The others have a bug on purpose.
 
 use crate::history::Own;
 use crate::scenario::{FIXED, Kind, Scenario, Variant};
@@ -11,7 +11,7 @@ pub mod heap;
 pub mod lent_words;
 pub mod spin_loops;
 
-/// What these programs have in common.
+/// The common parts of these programs.
 const STYLE: Scenario = Scenario {
     name: "",
     summary: "",
@@ -36,7 +36,7 @@ const fn sound(name: &'static str, summary: &'static str, own: Own) -> Variant {
     }
 }
 
-/// A variant that is not.
+/// A variant with a bug.
 const fn broken(name: &'static str, summary: &'static str, own: Own) -> Variant {
     Variant {
         fails: true,

@@ -1,4 +1,4 @@
-//! A thread spins until another one has stored a word, in every form of the loop.
+//! A thread spins until another one has stored a word, with every form of loop.
 
 use super::{STYLE, broken, sound};
 use crate::history::Own;
@@ -9,7 +9,7 @@ use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release, relax};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Scenario, actor, runs, share};
 
-/// The forms; none of them is a bare loop that loads.
+/// The forms. None of them is a bare loop of loads.
 const FORMS: [(Own, fn()); 5] = [
     (HINT, core::hint::spin_loop),
     (YIELD, yield_now),
@@ -22,11 +22,11 @@ const YIELD: Own = Own::piece(1);
 const PREEMPT: Own = Own::piece(2);
 const RELAX: Own = Own::piece(3);
 const PAUSE: Own = Own::piece(4);
-/// The loop tries to take the word, by swapping it.
+/// The loop tries to take the word with `swap`.
 const SWAP: Own = Own::piece(5);
-/// The same, by comparing and exchanging it.
+/// The same with `compare_exchange`.
 const COMPARE: Own = Own::piece(6);
-/// The loop counts its rounds where everybody sees it.
+/// The loop counts its iterations in a shared word.
 const COUNT: Own = Own::piece(7);
 /// The word is stored with the wrong value.
 const NEVER: Own = Own::piece(8);
