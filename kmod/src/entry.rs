@@ -13,6 +13,7 @@
 use core::fmt;
 
 use crate::config::Config;
+use crate::kern::sleepq::has_backstop;
 use crate::kern::{sched, spl, waits};
 use crate::kernel::Kernel;
 use crate::machine::{self, Context, Line, Stop};
@@ -54,7 +55,7 @@ pub fn interrupt(line: Line) {
 pub enum Idle {
     /// Every actor has finished: [`verify`] may be called.
     Finished,
-    /// Actors wait, and a callout is pending: time must advance.
+    /// Actors wait, and a callout is pending that is not a backstop: time must advance.
     Clock,
     /// Actors wait, and no clock or interrupt will ever wake them: call [`deadlock`].
     Stuck,
@@ -92,7 +93,11 @@ pub fn verify(kernel: &'static Kernel) {
 
 /// Ends the run with the wait-for graph: an actor waits for something that cannot happen.
 pub fn deadlock(kernel: &'static Kernel) -> ! {
-    machine::stop(Stop::Deadlock, format_args!("{}", waits::Graph(kernel)))
+    let why = match kernel.lwps().any(has_backstop) {
+        true => Stop::Backstop,
+        false => Stop::Deadlock,
+    };
+    machine::stop(why, format_args!("{}", waits::Graph(kernel)))
 }
 
 /// The wait-for graph as text: every LWP, what it waits for, and the cycles.

@@ -187,6 +187,7 @@ unsafe impl machine::Machine for Simulated {
             }
             Stop::Oracle(rule) => engine.fail(FailureKind::Oracle, rule, message, Some(at)),
             Stop::Deadlock => engine.fail(FailureKind::Deadlock, "deadlock", message, Some(at)),
+            Stop::Backstop => engine.fail(FailureKind::Deadlock, "backstop", message, Some(at)),
         }
     }
 

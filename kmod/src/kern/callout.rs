@@ -70,7 +70,7 @@ use crate::kern::kmem;
 use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order;
-use crate::kern::sleepq::{self, Sleepq, SyncObj};
+use crate::kern::sleepq::{self, Sleepq, SyncObj, Timeout};
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, Mark};
@@ -137,9 +137,9 @@ impl CalloutCpu {
         }
     }
 
-    /// Whether any callout is pending. For checks at rest.
-    pub(crate) fn pending(&self) -> bool {
-        self.cc_npending.peek() > 0
+    /// How many callouts are pending. For checks at rest.
+    pub(crate) fn pending(&self) -> u32 {
+        self.cc_npending.peek()
     }
 
     /// The address of the callout whose handler runs, and where it was scheduled, if that is known: for reports.
@@ -626,7 +626,7 @@ fn assert_may_wait(what: &str) {
 pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
     if cfg!(feature = "contracts") && size >= size_of::<Callout>() {
         let kernel = curcpu().kernel();
-        for ci in kernel.cpus().iter().filter(|ci| ci.ci_callout.pending()) {
+        for ci in kernel.cpus().iter().filter(|ci| ci.ci_callout.pending() > 0) {
             assert_none_pending_on(ci, at, size, what);
         }
     }
@@ -681,7 +681,7 @@ fn wait_for_handler(ci: &'static Cpu) {
         "callout",
         SyncObj::Callout,
     );
-    sleepq::block(0);
+    sleepq::block(Timeout::Never);
 }
 
 /// Handles a tick: turns the wheel, and schedules softclock if a callout is due. Called from the clock interrupt.

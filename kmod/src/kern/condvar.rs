@@ -72,7 +72,7 @@ use crate::contract;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
-use crate::kern::sleepq::{self, Sleepq, SyncObj, Woken};
+use crate::kern::sleepq::{self, Sleepq, SyncObj, Timeout, Woken};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, Mark};
 
@@ -163,7 +163,7 @@ impl Kcondvar {
     #[track_caller]
     pub fn wait(&self, interlock: &Kmutex) {
         self.enter(interlock);
-        sleepq::block(0);
+        sleepq::block(Timeout::Never);
         interlock.enter();
     }
 
@@ -173,8 +173,41 @@ impl Kcondvar {
     /// Context, panics: as [`wait`](Self::wait).
     #[track_caller]
     pub fn timedwait(&self, interlock: &Kmutex, timeout_ticks: u32) -> Woken {
+        self.timedwait_as(interlock, Timeout::After(timeout_ticks))
+    }
+
+    /// As [`timedwait`](Self::timedwait), and the caller claims that the timeout is a *backstop*: a safety net that is
+    /// never needed, because a wake-up comes without it in every schedule.
+    ///
+    /// A timeout hides a wake-up that was lost: the sleeper goes on, only later. With this claim the simulated machine
+    /// fails the run (a deadlock, rule `backstop`) when nothing is left to happen but timeouts that are backstops. That a
+    /// backstop fires before its wake-up has come is no failure as long as something else can still happen: an LWP
+    /// that runs, an interrupt, another callout. On the booted machine there is no difference from `timedwait`.
+    ///
+    /// ```
+    /// # use kmod::kern::{condvar::Kcondvar, mutex::Kmutex};
+    /// # use kmod::mem::Plain;
+    /// fn take(lock: &Kmutex, filled: &Kcondvar, items: &Plain<u32>) {
+    ///     lock.enter();
+    ///     while items.get() == 0 {
+    ///         filled.timedwait_backstop(lock, 100);
+    ///     }
+    ///     items.set(items.get() - 1);
+    ///     lock.exit();
+    /// }
+    /// ```
+    ///
+    /// Callers test their predicate whatever the result is.
+    /// Context, panics: as [`wait`](Self::wait).
+    #[track_caller]
+    pub fn timedwait_backstop(&self, interlock: &Kmutex, timeout_ticks: u32) -> Woken {
+        self.timedwait_as(interlock, Timeout::Backstop(timeout_ticks))
+    }
+
+    #[track_caller]
+    fn timedwait_as(&self, interlock: &Kmutex, timeout: Timeout) -> Woken {
         self.enter(interlock);
-        let woken = sleepq::block(timeout_ticks);
+        let woken = sleepq::block(timeout);
         interlock.enter();
         woken
     }

@@ -208,6 +208,8 @@ pub struct Lwp {
     pub(crate) l_syncobj: Guarded<SyncObj>,
     pub(crate) l_wmesg: Guarded<&'static str>,
     pub(crate) l_stimo: Guarded<bool>,
+    /// Whether the timeout of its sleep is a backstop ([`sleepq::Timeout::Backstop`](crate::kern::sleepq::Timeout)).
+    pub(crate) l_backstop: Guarded<bool>,
     /// Neighbours on a sleep queue.
     pub(crate) l_sleepchain: Chain,
     /// Neighbours on a run queue.
@@ -267,6 +269,7 @@ crate::fields!(Lwp {
     l_syncobj,
     l_wmesg,
     l_stimo,
+    l_backstop,
     l_sleepchain,
     l_runq,
     l_ts,
@@ -574,6 +577,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_syncobj: Guarded::new(SyncObj::Sched),
             l_wmesg: Guarded::new(""),
             l_stimo: Guarded::new(false),
+            l_backstop: Guarded::new(false),
             l_sleepchain: Chain::default(),
             l_runq: Chain::default(),
             l_ts: Guarded::new(None),

@@ -33,6 +33,7 @@ use crate::contract;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Arg, Chain, Lwp, Stat, curcpu, curlwp, pri};
 use crate::kern::mutex::Kmutex;
+use crate::kern::sleepq::has_backstop;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, kthread, synch};
 use crate::kernel::Kernel;
@@ -518,10 +519,13 @@ pub(crate) fn start_balancer(kernel: &'static Kernel) {
     );
 }
 
-/// Whether a tick could let some LWP run: a callout is pending, or a run queue waits for the end of a time slice.
+/// Whether a tick could let some LWP run: a callout is pending that is not a backstop, or a run queue waits for the end of
+/// a time slice.
 pub(crate) fn clock_can_help(kernel: &Kernel) -> bool {
-    kernel
-        .cpus()
-        .iter()
-        .any(|ci| ci.ci_callout.pending() || ci.ci_schedstate.spc_count.peek() > 0)
+    let cpus = || kernel.cpus().iter();
+    if cpus().any(|ci| ci.ci_schedstate.spc_count.peek() > 0) {
+        return true;
+    }
+    let pending: u32 = cpus().map(|ci| ci.ci_callout.pending()).sum();
+    pending > 0 && kernel.lwps().filter(|l| has_backstop(l)).count() < pending as usize
 }

@@ -15,6 +15,13 @@
 //! channel, or an LWP that sleeps in `callout_halt` for this very timeout, and does nothing. So an LWP that was woken
 //! never returns an error.
 //!
+//! # Backstops
+//!
+//! A caller can claim that a timeout is a *backstop*: a safety net, because a wake-up comes in every schedule. On the
+//! simulated machine the claim is checked. When no CPU has anything to do and nothing is left to happen but timeouts that
+//! are backstops, somebody's wake-up was lost, and the run fails as it would if there were no timeout. A backstop that
+//! fires earlier than that, because its wake-up is late, is a timeout like any other.
+//!
 //! # Differences from NetBSD
 //!
 //! No signals, no hashed wait channels (tsleep), no suspended LWPs.
@@ -52,6 +59,26 @@ pub enum Woken {
     Wakeup,
     /// By its timeout (`EWOULDBLOCK`).
     Timeout,
+}
+
+/// When a sleep ends without a wake-up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timeout {
+    /// Never.
+    Never,
+    /// After so many ticks (0: never).
+    After(u32),
+    /// After so many ticks (0: never), as a safety net: the caller claims that it is never needed.
+    Backstop(u32),
+}
+
+impl Timeout {
+    fn ticks(self) -> u32 {
+        match self {
+            Timeout::Never => 0,
+            Timeout::After(ticks) | Timeout::Backstop(ticks) => ticks,
+        }
+    }
 }
 
 /// A queue of sleeping LWPs.
@@ -155,20 +182,21 @@ pub(crate) fn enqueue(
     }
 }
 
-/// Switches away until the LWP is taken off its queue, or `timeout_ticks` have passed (0: no timeout)
-/// (`sleepq_block`).
+/// Switches away until the LWP is taken off its queue, or `timeout` has passed (`sleepq_block`).
 ///
 /// The LWP's lock is held, and preemption is off. The lock is released once the CPU has switched.
 #[track_caller]
-pub(crate) fn block(timeout_ticks: u32) -> Woken {
+pub(crate) fn block(timeout: Timeout) -> Woken {
     let l = curlwp();
-    if timeout_ticks > 0 {
+    let ticks = timeout.ticks();
+    if ticks > 0 {
         l.l_stimo.set(false);
-        l.l_timeout_ch.schedule(timeout_ticks);
+        l.l_backstop.set(matches!(timeout, Timeout::Backstop(_)));
+        l.l_timeout_ch.schedule(ticks);
     }
     l.cpu_unlocked().ci_schedstate.spc_mutex.spin_enter();
     synch::mi_switch(l);
-    if timeout_ticks == 0 {
+    if ticks == 0 {
         return Woken::Wakeup;
     }
     // Even if it fired: its handler may still be about to look at this LWP.
@@ -178,6 +206,11 @@ pub(crate) fn block(timeout_ticks: u32) -> Woken {
     } else {
         Woken::Wakeup
     }
+}
+
+/// Whether the LWP sleeps with a backstop that is still to fire. For reports, and for checks at rest.
+pub(crate) fn has_backstop(l: &Lwp) -> bool {
+    l.l_stat.peek() == Stat::Sleep && l.l_backstop.peek() && l.l_timeout_ch.peek_pending()
 }
 
 /// Removes an LWP from its sleep queue, whose lock is held, and makes it runnable (`sleepq_remove`).

@@ -57,7 +57,7 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::order;
 use crate::kern::pserialize;
 use crate::kern::sched;
-use crate::kern::sleepq::{self, SyncObj};
+use crate::kern::sleepq::{self, SyncObj, Timeout};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, Kind};
 use crate::mem::{Relaxed, Release, SeqCst};
@@ -367,7 +367,7 @@ pub fn kpause(wmesg: &'static str, timeout_ticks: u32, interlock: Option<&Kmutex
     if let Some(interlock) = interlock {
         interlock.exit();
     }
-    sleepq::block(timeout_ticks);
+    sleepq::block(Timeout::After(timeout_ticks));
     if let Some(interlock) = interlock {
         interlock.enter();
     }

@@ -31,7 +31,7 @@
 use crate::contract;
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
-use crate::kern::sleepq::{self, Sleepq, SyncObj};
+use crate::kern::sleepq::{self, Sleepq, SyncObj, Timeout};
 use crate::kern::spl::Ipl;
 use crate::mem::Guarded;
 
@@ -178,7 +178,7 @@ impl Lookup {
         l.lock();
         l.unlock_to(&self.chain.tc_lock);
         sleepq::enqueue(Some(&ts.ts_sleepq[queue as usize]), obj, "tstile", sobj);
-        sleepq::block(0);
+        sleepq::block(Timeout::Never);
     }
 
     /// Wakes the first `count` LWPs of a queue, and unlocks the chain (`turnstile_wakeup`).

@@ -111,6 +111,8 @@ pub enum Stop {
     Oracle(&'static str),
     /// An actor waits for something that cannot happen.
     Deadlock,
+    /// Likewise, and only timeouts that are backstops would hide it ([`crate::kern::sleepq`]).
+    Backstop,
 }
 
 /// A field of a structure in shared memory, so that a trace can name an address.

@@ -37,6 +37,7 @@ use crate::net::mbuf;
 pub mod alive;
 pub mod arp;
 pub mod atomics;
+pub mod backstop;
 pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;
@@ -234,6 +235,7 @@ pub static ALL: &[&Scenario] = &[
     &callout::ANSWERS,
     &condvar::SIGNAL,
     &condvar::BROADCAST,
+    &backstop::LATE,
     &softint::ONCE,
     &softint::LEVELS_MASK,
     &mutex::EXCLUSION,
@@ -251,6 +253,7 @@ pub static ALL: &[&Scenario] = &[
     &softnet::SCENARIO,
     &ports::descriptor_close::SCENARIO,
     &ports::waiter_forgets::SCENARIO,
+    &ports::note_scan::SCENARIO,
     &ports::cv_references::SCENARIO,
     &ports::work_cancel::SCENARIO,
     &ports::flush_marker::SCENARIO,

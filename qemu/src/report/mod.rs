@@ -205,7 +205,7 @@ fn write_cause(yaml: &mut Yaml, cpu: &PerCpu, frame: &TrapFrame, cause: &Cause<'
             let (kind, rule) = match why {
                 Stop::Contract(rule) => ("contract", Some(rule)),
                 Stop::Oracle(rule) => ("oracle", Some(rule)),
-                Stop::Deadlock => ("deadlock", None),
+                Stop::Deadlock | Stop::Backstop => ("deadlock", None),
                 Stop::Passed => ("passed", None),
             };
             yaml.field("kind", format_args!("{kind}"))?;

@@ -63,6 +63,32 @@ fn a_deadlock_of_spinning_owners_is_named() {
 }
 
 #[test]
+fn a_lost_wake_up_that_only_a_backstop_would_hide_is_a_deadlock() {
+    let mut machine = kernel("note-scan", "historical", 2, false);
+    let (_, outcome) = first_failure(&mut machine, 2000).expect("within 2000 schedules");
+    let found = failure(&outcome).expect("a failure");
+    assert_eq!(
+        (found.kind, found.rule.as_str()),
+        (FailureKind::Deadlock, "backstop")
+    );
+    let expected = "lost wake-up: acquirer sleeps on `knote`; nothing but a backstop can wake it\n\
+                    acquirer on cpu0 sleeps on `knote` with a backstop\n";
+    assert_eq!(found.message, expected);
+}
+
+#[test]
+fn a_backstop_that_fires_before_a_late_wake_up_is_no_failure() {
+    for (name, cpus) in [
+        ("condvar-backstop", 2),
+        ("condvar-backstop", 1),
+        ("note-scan", 2),
+    ] {
+        let mut machine = kernel(name, "fixed", cpus, false);
+        assert_eq!(first_failure(&mut machine, 3000), None, "{name}");
+    }
+}
+
+#[test]
 fn objects_have_the_kernels_names() {
     let mut machine = kernel("lost-update", "fixed", 2, true);
     assert_eq!(

@@ -11,9 +11,9 @@
 //! # Which waits are certain
 //!
 //! A wait is *certain* if nothing but its resource can end it. An LWP that sleeps with a timeout on a condition
-//! variable may be woken by either, so neither is certain. A kpause can be ended only by its timeout. A reference to
-//! a localcount may be passed to another LWP, which releases it, so that wait is not certain. A cycle of certain
-//! waits is a deadlock, whatever else runs.
+//! variable may be woken by either, so neither is certain. A backstop is left out: the sleeper claims that it does not
+//! need it. A kpause can be ended only by its timeout. A reference to a localcount may be passed to another LWP, which
+//! releases it, so that wait is not certain. A cycle of certain waits is a deadlock, whatever else runs.
 //!
 //! # Contexts
 //!
@@ -32,7 +32,7 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::psref::{self, PsrefTarget};
 use crate::kern::rwlock::Krwlock;
 use crate::kern::shares;
-use crate::kern::sleepq::SyncObj;
+use crate::kern::sleepq::{SyncObj, has_backstop};
 use crate::kern::spl::Ipl;
 use crate::kern::workqueue;
 use crate::kern::xcall::XcBox;
@@ -222,7 +222,7 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
             if let Some(awaited) = awaited(l, wchan) {
                 return visit(certain(awaited));
             }
-            if let Some(ci) = timeout {
+            if let Some(ci) = timeout.filter(|_| !has_backstop(l)) {
                 visit(Wait {
                     on: Node::Softclock(ci),
                     certain: false,

@@ -8,7 +8,7 @@ use super::{Node, Wait, edges, wanted};
 use crate::kern::callout::At;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
-use crate::kern::sleepq::SyncObj;
+use crate::kern::sleepq::{SyncObj, has_backstop};
 use crate::kernel::Kernel;
 use crate::machine;
 
@@ -283,7 +283,10 @@ impl Text<'_, '_> {
                 between = ", ";
             }
         }
-        writeln!(out, "; no thread, timer or interrupt can wake {whom}")
+        match sleepers().any(has_backstop) {
+            true => writeln!(out, "; nothing but a backstop can wake {whom}"),
+            false => writeln!(out, "; no thread, timer or interrupt can wake {whom}"),
+        }
     }
 
     fn write_cycle(&mut self, cycle: Cycle<'_>) -> fmt::Result {
@@ -343,7 +346,8 @@ impl Text<'_, '_> {
         result?;
         match how {
             How::Sleeps(word) | How::SleepsOnCv(word) if between == does => {
-                writeln!(out, " sleeps on `{word}`")
+                let backstop = if has_backstop(l) { " with a backstop" } else { "" };
+                writeln!(out, " sleeps on `{word}`{backstop}")
             }
             _ => writeln!(out),
         }

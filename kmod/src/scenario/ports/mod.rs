@@ -16,6 +16,7 @@ pub mod flush_marker;
 pub mod idle_halt;
 pub mod interrupt_thread;
 pub mod llentry_timer;
+pub mod note_scan;
 pub mod percpu_refs;
 pub mod poll_list;
 pub mod queue_full;
