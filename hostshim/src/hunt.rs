@@ -28,7 +28,7 @@ use kmod::scenario::ops::{self, Language, MAX_LWPS, Program, Topics};
 use kmod::scenario::{Scenario, Variant};
 
 use crate::capture::Catch;
-use crate::machine::{Failure, Limits, Machine, Setup, Verdict};
+use crate::machine::{Census, Failure, Limits, Machine, Setup, Verdict};
 use crate::replay::LIMITS;
 use crate::schedule::Deviation;
 use crate::stopwatch::Stopwatch;
@@ -191,6 +191,8 @@ pub struct Hunted {
     pub schedules: u64,
     /// Whether it was stopped before its budget was used.
     pub interrupted: bool,
+    /// What ever happened in the schedules, for those who want to know what a hunt that found nothing has seen.
+    pub census: Census,
 }
 
 impl Hunt {
@@ -229,6 +231,7 @@ impl Hunt {
                 Budget::Time(_) => u64::MAX,
             }),
             found: Mutex::new(None),
+            census: Mutex::default(),
         };
         thread::scope(|scope| {
             let workers = Vec::from_iter((1..self.jobs).map(|_| scope.spawn(|| pursuit.work())));
@@ -247,6 +250,10 @@ impl Hunt {
             schedules: watch.schedules.load(Relaxed),
             interrupted: found.is_none() && watch.stop.load(Relaxed),
             found,
+            census: pursuit
+                .census
+                .into_inner()
+                .unwrap_or_else(|broken| broken.into_inner()),
         })
     }
 
@@ -303,6 +310,7 @@ struct Pursuit<'a> {
     /// Runs from this number on are not needed: the budget, or the number of a run that failed.
     bound: AtomicU64,
     found: Mutex<Option<Found>>,
+    census: Mutex<Census>,
 }
 
 impl Pursuit<'_> {
@@ -324,6 +332,11 @@ impl Pursuit<'_> {
             }
             self.block(first, &mut machine, &mut *strategy);
         }
+        let mut census = self
+            .census
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        census.merge(machine.census());
         Ok(())
     }
 

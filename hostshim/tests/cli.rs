@@ -70,6 +70,14 @@ fn a_fault_is_a_failure_and_not_the_end_of_the_program() {
 }
 
 #[test]
+fn what_never_happened_is_told_after_nothing_was_found() {
+    let ran = rumplab(&["run", "note-scan", "--schedules", "1000"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.err);
+    let expected = "  in all of these 1000 schedules:\n    nobody had to wait for: world.klist\n";
+    assert!(ran.out.ends_with(expected), "{}", ran.out);
+}
+
+#[test]
 fn a_failure_is_found_kept_and_replayed() {
     let scratch = Scratch::new("found");
     let file = a_failure(

@@ -22,7 +22,7 @@ use crate::kern::spl::Ipl;
 use crate::kern::turnstile::Turnstiles;
 use crate::kern::xcall::Xcall;
 use crate::kern::{callout, idle, kmem, sched, softint, xcall};
-use crate::machine;
+use crate::machine::{self, Occasion};
 use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Relaxed, Release};
 use crate::net::Net;
 use crate::net::listener::Listener;
@@ -213,7 +213,9 @@ fn boot_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
         cpus.len()
     );
     softint::keep(kernel);
+    machine::happened(Occasion::SetUp);
     (scenario.setup)(kernel);
+    machine::happened(Occasion::SetUpOver);
     kernel.mp_online.store(true, Release);
     Some(())
 }

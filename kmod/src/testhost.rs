@@ -10,7 +10,7 @@ use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-use crate::machine::{Context, Field, Machine, Op, Stop};
+use crate::machine::{Context, Field, Machine, ObjectKind, Op, Stop};
 
 struct TestHost;
 
@@ -61,7 +61,7 @@ unsafe impl Machine for TestHost {
         false
     }
     fn note(_: fmt::Arguments<'_>) {}
-    fn label(_: usize, _: usize, _: fmt::Arguments<'_>, _: &'static [Field]) {}
+    fn label(_: usize, _: usize, _: fmt::Arguments<'_>, _: &'static [Field], _: ObjectKind) {}
 }
 
 crate::bind_machine!(TestHost);

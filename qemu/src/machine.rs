@@ -5,7 +5,7 @@ use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use kmod::machine::{Context, Field, Machine, Nic, NicCounts, Op, Stop};
+use kmod::machine::{Context, Field, Machine, Nic, NicCounts, ObjectKind, Op, Stop};
 use x86_64::instructions::interrupts;
 
 use crate::memory::heap;
@@ -124,7 +124,7 @@ unsafe impl Machine for Booted {
 
     fn note(_: fmt::Arguments<'_>) {}
 
-    fn label(_: usize, _: usize, _: fmt::Arguments<'_>, _: &'static [Field]) {}
+    fn label(_: usize, _: usize, _: fmt::Arguments<'_>, _: &'static [Field], _: ObjectKind) {}
 
     #[cfg(feature = "cost")]
     #[inline(always)]

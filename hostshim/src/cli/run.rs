@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hostshim::capture::Capture;
 use hostshim::hunt::{Budget, Found, Hunt, Hunted};
+use hostshim::machine::Never;
 use hostshim::minimize::Effort;
 use hostshim::pcap;
 use hostshim::replay::LIMITS;
@@ -36,6 +37,9 @@ struct Ran {
     schedules: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<Kept>,
+    /// What happened in none of the schedules.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    never: Vec<Never>,
     /// Why it is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -129,6 +133,7 @@ fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> R
         outcome,
         schedules,
         found,
+        never: Vec::new(),
         error,
     };
     let broken = |why: String| {
@@ -143,6 +148,7 @@ fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> R
         found,
         schedules,
         interrupted,
+        census,
     } = hunted;
     if let Some(found) = found {
         let number = found.run + 1;
@@ -174,7 +180,13 @@ fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> R
             format!("{title}: nothing found in {schedules} schedules {how}"),
         ),
     }
-    ran(outcome, schedules, None, None)
+    for line in census.lines(schedules) {
+        terminal::say(Role::Plain, line);
+    }
+    Ran {
+        never: census.never(),
+        ..ran(outcome, schedules, None, None)
+    }
 }
 
 /// What may show a bug that did not show itself.

@@ -22,6 +22,7 @@ use kmod::config::Config;
 use kmod::machine::{Context, Line};
 
 use super::cards::Cards;
+use super::census::Taker;
 use super::context::{Contexts, Slot};
 use super::cpu::{Cpu, Pending};
 use super::decide::Clockwork;
@@ -105,6 +106,7 @@ pub(crate) struct Engine {
     pub(crate) lines: Lines,
     pub(crate) clockwork: Clockwork,
     pub(crate) cards: Cards,
+    pub(crate) census: Taker,
     pub(crate) contexts: Contexts,
     /// Number of CPUs of all kernels: those of the first come first.
     pub(crate) ncpu: Cell<usize>,
@@ -152,6 +154,7 @@ impl Engine {
             lines: Lines::default(),
             clockwork: Clockwork::default(),
             cards: Cards::default(),
+            census: Taker::default(),
             contexts: Contexts::new(region),
             ncpu: Cell::new(0),
             kernels: Cell::new(1),
@@ -240,6 +243,7 @@ impl Engine {
     #[inline]
     pub(crate) fn turn(&self) {
         let context = self.current().context.get();
+        self.census.resumed(context);
         self.running.set(self.contexts.slot(context));
         self.contexts.resume(context);
         self.running.set(ptr::null());
@@ -378,6 +382,8 @@ impl Engine {
     pub(crate) fn take_image(&self) -> Image {
         self.memory(Memory::take_image);
         self.contexts.take_image();
+        self.census
+            .take_image(std::array::from_fn(|cpu| self.cpus[cpu].context.get()));
         self.recorder.borrow_mut().take_image();
         let cpu = |index: usize| CpuImage {
             context: self.cpus[index].context.get(),
@@ -397,6 +403,7 @@ impl Engine {
     fn restore(&self, image: &Image) {
         self.memory(Memory::restore);
         self.contexts.restore();
+        self.census.begin();
         for (index, picture) in image.cpus.iter().enumerate() {
             let cpu = &self.cpus[index];
             cpu.context.set(picture.context);
@@ -420,6 +427,7 @@ impl Engine {
             nics,
         } = shape;
         self.cards.clear(kernels, nics);
+        self.census.clear();
         self.memory(Memory::clear);
         self.contexts.clear();
         self.recorder.borrow_mut().clear();

@@ -8,7 +8,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kmod::bind_machine;
-use kmod::machine::{self, Context, Field, Kind, Line, Mark, Nic, Op, Stop};
+use kmod::machine::{self, Context, Field, Kind, Line, Mark, Nic, ObjectKind, Occasion, Op, Stop};
 
 use super::cpu::Pending;
 use super::engine::Engine;
@@ -309,13 +309,46 @@ unsafe impl machine::Machine for Simulated {
         engine.cards.receive((engine.kernel(), unit), frame)
     }
 
-    fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]) {
+    fn label(
+        addr: usize,
+        size: usize,
+        name: fmt::Arguments<'_>,
+        fields: &'static [Field],
+        sort: ObjectKind,
+    ) {
         let _host = Host::begin();
         let engine = engine();
         if let Some(offset) = engine.memory(|memory| memory.offset(addr)) {
             let name = engine.own_name(name);
+            engine.census.label(addr, &name, fields, sort);
             let mut recorder = engine.recorder.borrow_mut();
             recorder.put_label(offset, size, name, fields);
+        }
+    }
+
+    fn happened(occasion: Occasion) {
+        let _host = Host::begin();
+        let engine = engine();
+        let (census, cpu) = (&engine.census, engine.cpu.get());
+        let context = engine.cpus[cpu].context.get();
+        let handled = |address, on_top| {
+            let contexts = engine.cpus[..engine.ncpu.get()].iter();
+            let contexts = contexts.map(|cpu| cpu.context.get());
+            census.handled(engine.own(address), on_top, cpu, contexts);
+        };
+        match occasion {
+            Occasion::SetUp => census.set_up(true),
+            Occasion::SetUpOver => census.set_up(false),
+            // What the host does with a kernel at rest is no part of a run.
+            _ if engine.is_on_host() => {}
+            Occasion::ActorBegins => census.actor_begins(context, &engine.context_name(cpu)),
+            Occasion::ActorEnds => census.actor_ends(context),
+            _ if !census.is_open() => {}
+            Occasion::Slept(address) | Occasion::Contended(address) => {
+                census.used(engine.own(address));
+            }
+            Occasion::HandlerBegins(address, on_top) => handled(address, on_top),
+            Occasion::HandlerEnds(address) => handled(address, false),
         }
     }
 }

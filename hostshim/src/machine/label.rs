@@ -112,6 +112,7 @@ mod tests {
             size: 8,
             count: 0,
             fields: &[],
+            sort: kmod::machine::ObjectKind::Other,
         },
         Field {
             name: "lock",
@@ -119,6 +120,7 @@ mod tests {
             size: 8,
             count: 0,
             fields: &[],
+            sort: kmod::machine::ObjectKind::Other,
         },
     ];
     static BOX: [Field; 3] = [
@@ -128,6 +130,7 @@ mod tests {
             size: 16,
             count: 0,
             fields: &QUEUE,
+            sort: kmod::machine::ObjectKind::Other,
         },
         Field {
             name: "queues",
@@ -135,6 +138,7 @@ mod tests {
             size: 32,
             count: 2,
             fields: &QUEUE,
+            sort: kmod::machine::ObjectKind::Other,
         },
         Field {
             name: "count",
@@ -142,6 +146,7 @@ mod tests {
             size: 8,
             count: 0,
             fields: &[],
+            sort: kmod::machine::ObjectKind::Other,
         },
     ];
 

@@ -21,6 +21,7 @@
 //! | `heap` | Rust's heap inside a run |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
+//! | `census` | what ever happened in the runs of a machine |
 //! | `cards` | network cards, and the wire between them |
 //! | `counters` | feedback for a fuzzer; for the fuzz targets only |
 //! | `spins` | which CPUs spin at the end of a run, and for what |
@@ -54,6 +55,7 @@
 
 mod access;
 mod cards;
+mod census;
 mod clock;
 mod context;
 #[cfg(feature = "sanitizer")]
@@ -100,6 +102,7 @@ use guest::{Guest, Kmod};
 use trace::place_of;
 
 pub use cards::Sent;
+pub use census::{Census, Never};
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
@@ -373,6 +376,11 @@ impl Machine {
     /// Frames that entered the wire in the last run. Empty unless the machine was booted to be traced.
     pub fn sent(&self) -> Vec<Sent> {
         self.engine.cards.sent()
+    }
+
+    /// What happened, to what the scenario shares and to its actors, in all runs since the kernel was booted.
+    pub fn census(&self) -> Census {
+        self.engine.census.get()
     }
 
     /// What was allocated in the last run and not freed, by kind.

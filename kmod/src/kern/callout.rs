@@ -73,7 +73,7 @@ use crate::kern::order;
 use crate::kern::sleepq::{self, Sleepq, SyncObj, Timeout};
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
-use crate::machine::{self, Mark};
+use crate::machine::{self, Mark, Occasion};
 use crate::mem::{Acquire, AtomicRef, AtomicU32, Guarded, Local, Private, Relaxed, Release};
 
 const PENDING: u32 = 1 << 0;
@@ -262,7 +262,7 @@ pub struct CalloutState {
     pub runs: u32,
 }
 
-crate::fields!(Callout {
+crate::fields!(Callout as Handler {
     c_link,
     c_cpu,
     c_time,
@@ -760,10 +760,12 @@ fn fire(ci: &'static Cpu, c: &'static Callout) {
     ci.kernel().counters.callouts.incr();
     machine::mark(Mark::Fires(addr, scheduled));
     order::callout_begins(addr);
+    machine::happened(Occasion::HandlerBegins(addr, softint::is_on_top()));
     match func {
         Some(func) => func(arg),
         None => unreachable!("schedule asserted that the callout has a function"),
     }
+    machine::happened(Occasion::HandlerEnds(addr));
     order::callout_ends(addr);
     cc.cc_lock.spin_enter();
     // The handler may have freed the callout, so it is not touched any more.

@@ -74,7 +74,7 @@ use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::{self, Sleepq, SyncObj, Timeout, Woken};
 use crate::kern::spl::{self, Ipl};
-use crate::machine::{self, Mark};
+use crate::machine::{self, Mark, ObjectKind, Occasion};
 
 /// Number of locks for the queues of condition variables, chosen by hash. A power of two.
 const LOCKS: usize = 8;
@@ -102,6 +102,7 @@ pub struct Kcondvar {
 
 impl crate::machine::Described for Kcondvar {
     const FIELDS: &'static [crate::machine::Field] = &[];
+    const SORT: ObjectKind = ObjectKind::Condvar;
 }
 
 impl Kcondvar {
@@ -226,6 +227,7 @@ impl Kcondvar {
             cv: self.addr(),
             interlock: core::ptr::from_ref(interlock).addr(),
         });
+        machine::happened(Occasion::Slept(self.addr()));
         interlock.exit();
     }
 

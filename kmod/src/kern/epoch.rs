@@ -130,7 +130,7 @@ pub struct Epoch {
     ep_wq: Local<Option<&'static Workqueue>>,
 }
 
-crate::fields!(Epoch {
+crate::fields!(Epoch as Kernel {
     ep_lock,
     ep_calls,
     ep_psz,

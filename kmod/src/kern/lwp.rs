@@ -254,7 +254,7 @@ pub struct Lwp {
     l_kernel: &'static Kernel,
 }
 
-crate::fields!(Lwp {
+crate::fields!(Lwp as Kernel {
     l_cpu,
     l_mutex,
     l_running,

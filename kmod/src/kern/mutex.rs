@@ -94,7 +94,7 @@ use crate::kern::sleepq::SyncObj;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::synch;
 use crate::kern::turnstile::{self, Queue};
-use crate::machine::{self, Described, Field, Kind, Mark};
+use crate::machine::{self, Described, Field, Kind, Mark, ObjectKind, Occasion};
 use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
 use crate::note;
 
@@ -117,6 +117,7 @@ pub struct Kmutex {
 /// To traces a mutex is one word, named after the field that holds it.
 impl Described for Kmutex {
     const FIELDS: &'static [Field] = &[];
+    const SORT: ObjectKind = ObjectKind::Lock;
 }
 
 impl Kmutex {
@@ -363,6 +364,7 @@ impl Kmutex {
         );
         l.l_wantlock
             .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
+        machine::happened(Occasion::Contended(self.addr()));
         synch::kpreempt_disable();
         let mut owner = self.mtx_owner.load(Relaxed);
         loop {
@@ -469,6 +471,7 @@ impl Kmutex {
             curlwp().name()
         );
         let l = curlwp();
+        machine::happened(Occasion::Contended(self.addr()));
         let wanted = l.l_wantlock.peek();
         l.l_wantlock
             .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);

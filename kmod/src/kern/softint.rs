@@ -426,6 +426,16 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
     spl::force_level(ci, Ipl::High);
 }
 
+/// Whether the handler that runs, of a softint or an interrupt, is on top of an LWP that had something to do.
+pub(crate) fn is_on_top() -> bool {
+    let l = curlwp();
+    let below = match l.is_softint() && !spl::cpu_intr_p() {
+        true => l.l_switchto.peek(),
+        false => Some(l),
+    };
+    below.is_some_and(|l| !l.is_idle())
+}
+
 /// The LWP of a level: one batch per dispatch, for ever.
 fn softint_thread(arg: *const ()) -> ! {
     // SAFETY: `lwp_create` gave the LWP, which lives as long as its kernel.

@@ -60,7 +60,7 @@ pub struct Turnstile {
     ts_sleepq: [Sleepq; 2],
 }
 
-crate::fields!(Turnstile {
+crate::fields!(Turnstile as Kernel {
     ts_next,
     ts_free,
     ts_obj,

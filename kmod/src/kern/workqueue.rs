@@ -172,7 +172,7 @@ pub struct Queue {
     q_wq: Local<Option<&'static Workqueue>>,
 }
 
-crate::fields!(Queue {
+crate::fields!(Queue as Kernel {
     q_mutex,
     q_first,
     q_last,

@@ -28,9 +28,11 @@ use core::panic::Location;
 use core::sync::atomic::Ordering;
 
 mod nic;
+mod occasion;
 mod op;
 
 pub use nic::{NIC_FRAME, Nic, NicCounts, nic, nic_counts, nic_receive, nic_transmit, nics};
+pub use occasion::{ObjectKind, Occasion};
 pub use op::{Kind, Op};
 
 /// A context: registers and a stack, owned by the host, which identifies it by a number.
@@ -130,6 +132,8 @@ pub struct Field {
     pub count: usize,
     /// The fields inside the field (of one element, for an array).
     pub fields: &'static [Field],
+    /// What sort of object it is (one element, for an array).
+    pub sort: ObjectKind,
 }
 
 /// The functions that a host provides. Bind it with [`bind_machine!`](crate::bind_machine).
@@ -228,8 +232,16 @@ pub unsafe trait Machine {
     /// The object of `size` bytes at `from` was moved to `to`, and its names with it. Called only while
     /// [`tracing`](Self::tracing).
     fn moved(_from: usize, _to: usize, _size: usize) {}
-    /// Gives the structure of `size` bytes at `addr` a name and fields.
-    fn label(addr: usize, size: usize, name: fmt::Arguments<'_>, fields: &'static [Field]);
+    /// Something happened that a campaign counts.
+    fn happened(_occasion: Occasion) {}
+    /// Gives the structure of `size` bytes at `addr` a name and fields, and says what it is.
+    fn label(
+        addr: usize,
+        size: usize,
+        name: fmt::Arguments<'_>,
+        fields: &'static [Field],
+        sort: ObjectKind,
+    );
     /// The address of the copy of the global variable, or part of one, at `addr`.
     fn own(addr: usize) -> usize {
         addr
@@ -395,13 +407,18 @@ macro_rules! bind_machine {
                 <Host as Machine>::moved(from, to, size)
             }
             #[unsafe(no_mangle)]
+            fn kmod_machine_happened(occasion: $crate::machine::Occasion) {
+                <Host as Machine>::happened(occasion)
+            }
+            #[unsafe(no_mangle)]
             fn kmod_machine_label(
                 addr: usize,
                 size: usize,
                 name: Text<'_>,
                 fields: &'static [Field],
+                sort: $crate::machine::ObjectKind,
             ) {
-                <Host as Machine>::label(addr, size, name, fields)
+                <Host as Machine>::label(addr, size, name, fields, sort)
             }
             #[unsafe(no_mangle)]
             fn kmod_machine_own(addr: usize) -> usize {
@@ -445,7 +462,9 @@ macro_rules! bind_machine {
 }
 
 mod bound {
-    use super::{Context, Field, Layout, Location, Mark, Nic, NicCounts, Op, Stop, fmt};
+    use super::{
+        Context, Field, Layout, Location, Mark, Nic, NicCounts, ObjectKind, Occasion, Op, Stop, fmt,
+    };
     unsafe extern "Rust" {
         pub(super) safe fn kmod_machine_ncpu() -> usize;
         pub(super) safe fn kmod_machine_attach(cpu: usize, word: *const ());
@@ -502,6 +521,8 @@ mod bound {
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_mark(mark: Mark);
         #[cfg(feature = "points")]
+        pub(super) safe fn kmod_machine_happened(occasion: Occasion);
+        #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_own(addr: usize) -> usize;
         #[cfg(feature = "points")]
         pub(super) safe fn kmod_machine_dropped(addr: usize, size: usize);
@@ -515,10 +536,11 @@ mod bound {
             size: usize,
             name: fmt::Arguments<'_>,
             fields: &'static [Field],
+            sort: ObjectKind,
         );
     }
     #[cfg(not(feature = "points"))]
-    const _: Option<(Op, &[Field], Mark)> = None;
+    const _: Option<(Op, &[Field], Mark, Occasion, ObjectKind)> = None;
 }
 
 /// Number of CPUs of the machine.
@@ -705,6 +727,14 @@ pub(crate) fn own<T>(global: &T) -> &T {
     unsafe { &*at.with_addr(own) }
 }
 
+/// Says that something of a campaign's interest has happened.
+#[inline(always)]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn happened(occasion: Occasion) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_happened(occasion);
+}
+
 /// Tells the host that a cell is dropped: what the cells do by themselves.
 #[cfg(feature = "points")]
 #[inline(always)]
@@ -754,6 +784,7 @@ pub fn label<T: Described>(at: &T, name: fmt::Arguments<'_>) {
             core::mem::size_of::<T>(),
             name,
             T::FIELDS,
+            T::SORT,
         );
     }
 }
@@ -764,11 +795,14 @@ pub trait Described {
     const FIELDS: &'static [Field];
     /// The number of elements if this is an array, otherwise 0.
     const COUNT: usize = 0;
+    /// What sort of object it is (one element, for an array).
+    const SORT: ObjectKind = ObjectKind::Other;
 }
 
 impl<T: Described, const N: usize> Described for [T; N] {
     const FIELDS: &'static [Field] = T::FIELDS;
     const COUNT: usize = N;
+    const SORT: ObjectKind = T::SORT;
 }
 
 /// Builds the [`Field`] of a member. For [`fields!`](crate::fields) only.
@@ -779,14 +813,20 @@ pub const fn field<S, F: Described>(name: &'static str, offset: usize, _: fn(&S)
         size: core::mem::size_of::<F>(),
         count: F::COUNT,
         fields: F::FIELDS,
+        sort: F::SORT,
     }
 }
 
-/// Describes the fields of a structure for traces: `fields!(Kmutex { mtx_owner, mtx_ipl });`
+/// Describes the fields of a structure for traces: `fields!(Kmutex { mtx_owner, mtx_ipl });`, and its
+/// [`ObjectKind`](crate::machine::ObjectKind) if it has one: `fields!(Callout as Handler { c_link });`
 #[macro_export]
 macro_rules! fields {
     ($type:ty { $($name:ident),* $(,)? }) => {
+        $crate::fields!($type as Other { $($name),* });
+    };
+    ($type:ty as $sort:ident { $($name:ident),* $(,)? }) => {
         impl $crate::machine::Described for $type {
+            const SORT: $crate::machine::ObjectKind = $crate::machine::ObjectKind::$sort;
             const FIELDS: &'static [$crate::machine::Field] = &[$(
                 $crate::machine::field::<$type, _>(
                     stringify!($name),

@@ -132,7 +132,7 @@ pub struct Ifnet {
     if_opackets: AtomicU64,
 }
 
-crate::fields!(Ifnet {
+crate::fields!(Ifnet as Kernel {
     if_pslist_entry,
     if_psref,
     if_ioctl_lock,

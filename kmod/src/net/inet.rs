@@ -57,7 +57,7 @@ pub struct InIfaddr {
     ia_ifp: &'static Ifnet,
 }
 
-crate::fields!(InIfaddr { ia_entry, ia_psref });
+crate::fields!(InIfaddr as Kernel { ia_entry, ia_psref });
 
 // SAFETY: `repr(C)`, and the entry is the first field.
 unsafe impl Listed for InIfaddr {

@@ -135,7 +135,7 @@ pub struct Llentry {
     lle_softnet_lock: &'static Kmutex,
 }
 
-crate::fields!(Llentry {
+crate::fields!(Llentry as Kernel {
     lle_lock,
     lle_refcnt,
     la_flags,

@@ -168,7 +168,7 @@ pub struct Net {
     lo0: Local<u32>,
 }
 
-crate::fields!(Net {
+crate::fields!(Net as Kernel {
     ifs,
     inet,
     routes,

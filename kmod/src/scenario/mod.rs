@@ -30,7 +30,7 @@ use crate::kern::softint::LEVELS;
 use crate::kern::spl::Ipl;
 use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
-use crate::machine::{self, Stop};
+use crate::machine::{self, Occasion, Stop};
 use crate::mem::{AcqRel, Acquire, Relaxed};
 use crate::net::mbuf;
 
@@ -410,7 +410,9 @@ fn run_actor(record: Arg) {
     let (func, arg) = (record.func, record.arg);
     // SAFETY: it came from `kmem_alloc`, and was read for the last time.
     unsafe { kmem::kmem_free(record) };
+    machine::happened(Occasion::ActorBegins);
     func(arg);
+    machine::happened(Occasion::ActorEnds);
     let kernel = curlwp().kernel();
     if kernel.actors.fetch_sub(1, AcqRel) == 1 {
         rounds::actors_ended(kernel);

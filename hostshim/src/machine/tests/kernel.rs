@@ -89,6 +89,23 @@ fn a_backstop_that_fires_before_a_late_wake_up_is_no_failure() {
 }
 
 #[test]
+fn what_never_happened_in_any_run_is_known() {
+    let mut machine = kernel("note-scan", "fixed", 2, false);
+    let never = |machine: &Machine| machine.census().lines(1);
+    machine.run(&mut Fair, &Limits::default());
+    let after_one = never(&machine);
+    // By the default nobody is held up.
+    let nobody = "    nobody had to wait for: world.klist, world.kqueue".to_owned();
+    assert!(after_one.contains(&nobody), "{after_one:?}");
+    assert_eq!(first_failure(&mut machine, 1000), None);
+    // The one who releases the note takes the lock of the queue alone.
+    assert_eq!(
+        never(&machine)[1..],
+        ["    nobody had to wait for: world.klist"]
+    );
+}
+
+#[test]
 fn objects_have_the_kernels_names() {
     let mut machine = kernel("lost-update", "fixed", 2, true);
     assert_eq!(

@@ -114,7 +114,7 @@ use crate::kern::shares;
 use crate::kern::sleepq::SyncObj;
 use crate::kern::turnstile::{self, Queue};
 use crate::kern::{spl, synch};
-use crate::machine::{self, Described, Field, Mark};
+use crate::machine::{self, Described, Field, Mark, ObjectKind, Occasion};
 use crate::mem::{Acquire, AtomicUsize, Relaxed, Release};
 use crate::note;
 use word::{
@@ -182,6 +182,7 @@ pub struct Krwlock {
 /// To traces a lock is one word, named after the field that contains it.
 impl Described for Krwlock {
     const FIELDS: &'static [Field] = &[];
+    const SORT: ObjectKind = ObjectKind::Lock;
 }
 
 impl Krwlock {
@@ -491,6 +492,7 @@ impl Krwlock {
         );
         l.l_wantrw
             .store_fused(core::ptr::from_ref(self).cast_mut().cast(), Relaxed);
+        machine::happened(Occasion::Contended(self.addr()));
         synch::kpreempt_disable();
         let mut word = self.rw_owner.load(Relaxed);
         loop {

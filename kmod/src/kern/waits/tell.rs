@@ -346,7 +346,11 @@ impl Text<'_, '_> {
         result?;
         match how {
             How::Sleeps(word) | How::SleepsOnCv(word) if between == does => {
-                let backstop = if has_backstop(l) { " with a backstop" } else { "" };
+                let backstop = if has_backstop(l) {
+                    " with a backstop"
+                } else {
+                    ""
+                };
                 writeln!(out, " sleeps on `{word}`{backstop}")
             }
             _ => writeln!(out),
