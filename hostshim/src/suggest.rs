@@ -3,7 +3,7 @@
 /// The most names that are suggested.
 const SUGGESTED: usize = 3;
 /// Names that are listed, at most.
-const LISTED: usize = 32;
+const LISTED: usize = 20;
 
 /// The names nearest to a word, and all names.
 pub struct Suggestion {
@@ -54,10 +54,17 @@ impl Suggestion {
 
     /// A sentence: the names that are close; otherwise all of them, or the nearest if there are too many.
     pub fn help(&self) -> String {
+        match self.near.is_empty() && self.all.len() > LISTED {
+            true => format!("the nearest are {}", list(&self.nearest, "and")),
+            false => self.help_or_all(),
+        }
+    }
+
+    /// A sentence: the names that are near, else all of them, for names that nothing else lists.
+    pub fn help_or_all(&self) -> String {
         match self.near.is_empty() {
             false => format!("did you mean {}?", list(&self.near, "or")),
-            true if self.all.len() <= LISTED => format!("it can be {}", self.all.join(", ")),
-            true => format!("the nearest are {}", list(&self.nearest, "and")),
+            true => format!("it can be {}", self.all.join(", ")),
         }
     }
 }

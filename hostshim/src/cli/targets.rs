@@ -52,7 +52,7 @@ fn of_word(word: &str, variant: &str, xcall: Option<Wiring>) -> Result<Vec<Targe
             }
         }
         names.push(ALL);
-        let help = nearest(variant, names).help();
+        let help = nearest(variant, names).help_or_all();
         return Err(Wrong(format!(
             "{word} has no variant `{variant}`\n  help: {help}"
         )));
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_pattern_and_a_name_mean_each_scenario_once() {
         assert_eq!(
-            names(&["lost-*", "abba", "lost-update"], "fixed"),
+            names(&["lost-up*", "abba", "lost-update"], "fixed"),
             ["lost-update fixed", "abba fixed"]
         );
         assert_eq!(

@@ -146,7 +146,7 @@ mod signals {
     use super::{CAUSE, Cause, FAULTED_AT, PATIENCE};
     use crate::machine::context::GUARD_BYTES;
     use crate::machine::host::current;
-    use crate::machine::side::in_guest;
+    use crate::machine::side::{Host, in_guest};
 
     /// The signals that faults raise.
     const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
@@ -386,6 +386,8 @@ mod signals {
         let (Some(engine), Some(cause)) = (current(), CAUSE.take()) else {
             std::process::abort()
         };
+        // What the report says outlives the run, and its memory is not the machine's.
+        let _host = Host::begin();
         let context = engine.context_name(engine.cpu.get());
         let at = engine.current().location();
         engine.fail(cause.kind(), cause.rule(), cause.message(&context), at)
