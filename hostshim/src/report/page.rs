@@ -143,13 +143,14 @@ fn verdict_html(account: &Account<'_>) -> String {
     html += "<div class=\"why\">\n";
     for (_, line) in lines {
         let line = line.strip_prefix("  ").unwrap_or(line);
+        let line = line.replace("kmod/src/", "");
         let class = match line.trim_start() {
             cycle if cycle.starts_with("cycle:") => " class=\"cycle\"",
             // What is set in columns stays so.
-            columns if columns.contains("  ") => " class=\"columns\"",
+            told if told.contains("  ") || line.starts_with("      ") => " class=\"columns\"",
             _ => "",
         };
-        html += &format!("<p{class}>{}</p>\n", escape(line));
+        html += &format!("<p{class}>{}</p>\n", escape(&line));
     }
     html + "</div>"
 }
