@@ -108,7 +108,9 @@ impl Spins {
     }
 
     /// Adds what is known of these to the graph of the kernels. Gives why nobody of a circle goes on, if there is one.
-    pub(crate) fn add_to(&self, graph: &mut WaitGraph) -> Option<String> {
+    pub(crate) fn add_to(mut self, graph: &mut WaitGraph) -> Option<String> {
+        // The kernel knows what it waits for: a lock of its own.
+        self.0.retain(|spin| !graph.is_waiting(&spin.context));
         let cycle = self.cycle(graph);
         let on_top = |spin: &Spin| self.next(spin, graph).filter(|next| !spin.is_by(next));
         let links = self.0.iter().map(|spin| (spin, on_top(spin).cloned()));

@@ -224,6 +224,12 @@ impl WaitGraph {
         }
     }
 
+    /// Whether an LWP waits for something.
+    pub(super) fn is_waiting(&self, name: &str) -> bool {
+        let mut waiters = self.waiters.iter();
+        waiters.any(|waiter| self.nodes[waiter.node].name == name)
+    }
+
     /// The node of an LWP.
     pub fn node_of(&self, name: &str) -> Option<usize> {
         let mut nodes = self.nodes.iter();
