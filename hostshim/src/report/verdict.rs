@@ -36,7 +36,9 @@ fn headline(account: &Account<'_>, failure: &Failure) -> String {
     };
     let mut line = format!("{broke} in {}", subject_of(account.file));
     if failure.kind == FailureKind::Deadlock {
-        line += &format!(", {}", count(account.waits.stuck().len(), "thread"));
+        // Who halts on a CPU waits for nothing in the graph.
+        let threads = account.waits.stuck().len().max(account.waits.running.len());
+        line += &format!(", {}", count(threads, "thread"));
     }
     line + &match account.story.departures.len() {
         0 => ", no reordering needed".to_owned(),
