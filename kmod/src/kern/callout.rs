@@ -626,7 +626,11 @@ fn assert_may_wait(what: &str) {
 pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
     if cfg!(feature = "contracts") && size >= size_of::<Callout>() {
         let kernel = curcpu().kernel();
-        for ci in kernel.cpus().iter().filter(|ci| ci.ci_callout.pending() > 0) {
+        for ci in kernel
+            .cpus()
+            .iter()
+            .filter(|ci| ci.ci_callout.pending() > 0)
+        {
             assert_none_pending_on(ci, at, size, what);
         }
     }
