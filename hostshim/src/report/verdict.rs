@@ -172,8 +172,12 @@ fn lost_wakeup(account: &Account<'_>) -> String {
         1 => ("sleeps", "it"),
         _ => ("sleep", "them"),
     };
+    let waker = match &account.story.outcome.verdict {
+        Verdict::Failed(failure) if failure.rule == "backstop" => "nothing but a backstop",
+        _ => "no thread, timer or interrupt",
+    };
     format!(
-        "{} {sleep} on {}; no thread, timer or interrupt can wake {whom}",
+        "{} {sleep} on {}; {waker} can wake {whom}",
         list(&names),
         list(&cvs)
     )
