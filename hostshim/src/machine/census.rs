@@ -60,6 +60,9 @@ struct Actor {
 /// Actors of a scenario that are told apart.
 const ACTORS: usize = u64::BITS as usize;
 
+/// Addresses that are told fast to need no look. A power of two.
+const SETTLED: usize = 32;
+
 /// What never happened in any run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Never {
@@ -194,6 +197,8 @@ pub(crate) struct Taker {
     setting_up: Cell<bool>,
     /// Objects of which not everything is known to have happened.
     open: Cell<usize>,
+    /// Addresses, as the kernel has them, of which nothing more is to be known: each at its place, by its bits.
+    settled: [Cell<usize>; SETTLED],
     /// Whether some actors have not been seen together.
     watching: Cell<bool>,
     /// The actors that are under way.
@@ -210,6 +215,7 @@ impl Taker {
         self.open.set(0);
         self.watching.set(false);
         self.active.set(0);
+        self.settled.iter().for_each(|address| address.set(0));
     }
 
     /// The kernel has booted; these contexts run on its CPUs at rest.
@@ -302,32 +308,41 @@ impl Taker {
         self.watching.set(!all_met);
     }
 
-    /// Whether anything is left that has not happened to an object.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open.get() != 0
+    /// Whether it is known that nothing more is to be known of what is at `address`.
+    #[inline]
+    pub(crate) fn is_settled(&self, address: usize) -> bool {
+        self.open.get() == 0 || self.place(address).get() == address
+    }
+
+    #[inline]
+    fn place(&self, address: usize) -> &Cell<usize> {
+        &self.settled[(address >> 3 ^ address >> 9) % SETTLED]
     }
 
     /// Somebody slept on the object, or waited for it.
-    pub(crate) fn used(&self, address: usize) {
-        self.happened(address, false);
+    ///
+    /// `kernels` is its address as the kernel has it, which of a global variable is another than the machine's.
+    pub(crate) fn used(&self, kernels: usize, address: usize) {
+        self.happened(kernels, address, false);
     }
 
     /// The handler of the object begins or ends, on this CPU; `contexts` are those on all CPUs.
     pub(crate) fn handled(
         &self,
-        address: usize,
+        (kernels, address): (usize, usize),
         on_top: bool,
         cpu: usize,
         contexts: impl Iterator<Item = usize>,
     ) {
         let idle = self.idle.get();
         let busy = |(other, context): (usize, usize)| other != cpu && context != idle[other];
-        self.happened(address, on_top || contexts.enumerate().any(busy));
+        self.happened(kernels, address, on_top || contexts.enumerate().any(busy));
     }
 
-    fn happened(&self, address: usize, overlapped: bool) {
+    fn happened(&self, kernels: usize, address: usize, overlapped: bool) {
         let objects = &mut self.census.borrow_mut().objects;
         let Ok(place) = objects.binary_search_by_key(&address, |object| object.address) else {
+            self.place(kernels).set(kernels);
             return;
         };
         let object = &mut objects[place];
@@ -336,6 +351,9 @@ impl Taker {
         object.overlapped |= overlapped;
         if object.is_done() && !was {
             self.open.set(self.open.get() - 1);
+        }
+        if object.is_done() {
+            self.place(kernels).set(kernels);
         }
     }
 }
@@ -427,18 +445,18 @@ mod tests {
                 "these handlers did not run: shelf.timer"
             ]
         );
-        taker.used(640);
-        taker.used(648);
+        taker.used(640, 640);
+        taker.used(648, 648);
         // Nobody else does anything: every CPU has its idle context.
-        taker.handled(656, false, 0, [7, 0].into_iter());
+        taker.handled((656, 656), false, 0, [7, 0].into_iter());
         assert_eq!(
             lines(&taker.get()),
             ["these handlers ran only while nothing else did: shelf.timer"]
         );
-        assert!(taker.is_open());
-        taker.handled(656, false, 0, [7, 9].into_iter());
+        assert!(taker.is_settled(640) && !taker.is_settled(656));
+        taker.handled((656, 656), false, 0, [7, 9].into_iter());
         assert_eq!(lines(&taker.get()), [""; 0]);
-        assert!(!taker.is_open());
+        assert!(taker.is_settled(656));
         assert!(taker.get().lines(10).is_empty());
     }
 
@@ -476,10 +494,10 @@ mod tests {
     #[test]
     fn machines_that_saw_the_actors_begin_in_another_order_are_put_together() {
         let [one, two] = [taker(), taker()];
-        one.used(640);
+        one.used(640, 640);
         one.actor_begins(1, "a");
         one.actor_begins(2, "b");
-        two.used(648);
+        two.used(648, 648);
         two.actor_begins(2, "b");
         two.actor_begins(3, "c");
         let mut census = Census::default();

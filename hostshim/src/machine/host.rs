@@ -326,29 +326,43 @@ unsafe impl machine::Machine for Simulated {
         }
     }
 
+    #[inline]
     fn happened(occasion: Occasion) {
-        let _host = Host::begin();
         let engine = engine();
-        let (census, cpu) = (&engine.census, engine.cpu.get());
-        let context = engine.cpus[cpu].context.get();
-        let handled = |address, on_top| {
-            let contexts = engine.cpus[..engine.ncpu.get()].iter();
-            let contexts = contexts.map(|cpu| cpu.context.get());
-            census.handled(engine.own(address), on_top, cpu, contexts);
-        };
-        match occasion {
-            Occasion::SetUp => census.set_up(true),
-            Occasion::SetUpOver => census.set_up(false),
-            // What the host does with a kernel at rest is no part of a run.
-            _ if engine.is_on_host() => {}
-            Occasion::ActorBegins => census.actor_begins(context, &engine.context_name(cpu)),
-            Occasion::ActorEnds => census.actor_ends(context),
-            _ if !census.is_open() => {}
-            Occasion::Slept(address) | Occasion::Contended(address) => {
-                census.used(engine.own(address));
-            }
-            Occasion::HandlerBegins(address, on_top) => handled(address, on_top),
-            Occasion::HandlerEnds(address) => handled(address, false),
+        if let Occasion::Slept(address)
+        | Occasion::Contended(address)
+        | Occasion::HandlerBegins(address, _)
+        | Occasion::HandlerEnds(address) = occasion
+            && engine.census.is_settled(address)
+        {
+            return;
         }
+        count(engine, occasion);
+    }
+}
+
+/// Tells the census.
+#[inline(never)]
+fn count(engine: &Engine, occasion: Occasion) {
+    let _host = Host::begin();
+    let (census, cpu) = (&engine.census, engine.cpu.get());
+    let context = engine.cpus[cpu].context.get();
+    let handled = |address, on_top| {
+        let contexts = engine.cpus[..engine.ncpu.get()].iter();
+        let contexts = contexts.map(|cpu| cpu.context.get());
+        census.handled((address, engine.own(address)), on_top, cpu, contexts);
+    };
+    match occasion {
+        Occasion::SetUp => census.set_up(true),
+        Occasion::SetUpOver => census.set_up(false),
+        // What the host does with a kernel at rest is no part of a run.
+        _ if engine.is_on_host() => {}
+        Occasion::ActorBegins => census.actor_begins(context, &engine.context_name(cpu)),
+        Occasion::ActorEnds => census.actor_ends(context),
+        Occasion::Slept(address) | Occasion::Contended(address) => {
+            census.used(address, engine.own(address));
+        }
+        Occasion::HandlerBegins(address, on_top) => handled(address, on_top),
+        Occasion::HandlerEnds(address) => handled(address, false),
     }
 }
