@@ -1,4 +1,8 @@
-//! Where snapshots are, and what is no change of one.
+//! Where snapshots are, what is no change of one, and the allocator of these tests.
+
+/// What scenarios allocate is memory of the machine that runs them.
+#[global_allocator]
+static HEAP: hostshim::machine::Heap = hostshim::machine::Heap;
 
 /// The settings of every snapshot.
 pub(crate) fn settings() -> insta::Settings {

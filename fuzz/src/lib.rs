@@ -22,4 +22,8 @@ mod copy {
     pub(crate) use ::{hostshim, kmod};
 }
 
+/// What scenarios allocate is memory of the machine that runs them.
+#[global_allocator]
+static HEAP: hostshim::machine::Heap = hostshim::machine::Heap;
+
 pub use bench::{Bench, Case, Subject};

@@ -355,6 +355,7 @@ fn a_livelock_of_many_departures_is_kept_as_it_was_found_and_at_once() {
     let found = find(&hunt);
     let captured = hunt.catch(&found).capture(&LIMITS, Effort::NONE);
     let captured = captured.unwrap_or_else(|error| panic!("{error}"));
-    // So many that to make a list without each of them would take for ever.
-    assert!(captured.file.schedule.len() > 10_000);
+    // As many as a strategy can make before it is no longer asked: to make a list without each of them would take for ever.
+    let switches = captured.file.schedule.len();
+    assert!(switches > 3_000, "{switches}");
 }

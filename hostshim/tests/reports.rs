@@ -581,7 +581,7 @@ fn a_directory_is_folded_into_findings() {
     for words in [
         "   2  lost-update: scenario assertion lost-update",
         "b-short.replay (1 forced switch)",
-        "   1  abba fixed: deadlock",
+        "   1  abba: deadlock",
         "cycle: b => a => b",
         "2 findings in 3 files",
         "c-passes.replay: passes",

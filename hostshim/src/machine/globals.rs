@@ -14,8 +14,10 @@
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
+use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
 
+use libc::dl_phdr_info;
 use object::{Object, ObjectSymbol, SymbolKind};
 
 use super::engine::Engine;
@@ -27,9 +29,20 @@ struct Global {
     name: &'static str,
 }
 
-/// The address of this variable tells where the program was loaded.
-#[unsafe(no_mangle)]
-static RUMPLAB_ANCHOR: u8 = 1;
+/// How far above the addresses of its symbols this program was loaded.
+fn load_offset() -> usize {
+    unsafe extern "C" fn first(info: *mut dl_phdr_info, _: usize, at: *mut c_void) -> c_int {
+        // SAFETY: the system calls this for each object, the program itself first, with what describes it.
+        let offset = unsafe { (*info).dlpi_addr } as usize;
+        // SAFETY: the address that `load_offset` has passed on.
+        unsafe { at.cast::<usize>().write(offset) };
+        1
+    }
+    let mut offset = 0_usize;
+    // SAFETY: the function has the type that is asked for, and `offset` lives longer than the call.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut offset).cast()) };
+    offset
+}
 
 /// The variables of this program, by address. `None` if there is no symbol table.
 fn globals() -> Option<&'static BTreeMap<usize, Global>> {
@@ -40,9 +53,7 @@ fn globals() -> Option<&'static BTreeMap<usize, Global>> {
 fn read() -> Option<BTreeMap<usize, Global>> {
     let program = std::fs::read("/proc/self/exe").ok()?;
     let program = object::File::parse(&*program).ok()?;
-    let is_anchor = |symbol: &object::Symbol<'_, '_>| symbol.name() == Ok("RUMPLAB_ANCHOR");
-    let anchor = program.symbols().find(is_anchor)?.address() as usize;
-    let loaded_at = (&raw const RUMPLAB_ANCHOR).addr().wrapping_sub(anchor);
+    let loaded_at = load_offset();
     let mut globals = BTreeMap::new();
     for symbol in program.symbols() {
         if symbol.kind() != SymbolKind::Data || symbol.size() == 0 {
