@@ -2,7 +2,7 @@
 //!
 //! # Overview
 //!
-//! Readers are read sections of [`pserialize`]. A writer that removes an object from a list does not wait for them,
+//! Readers are read sections of [`pserialize`](crate::kern::pserialize). A writer that removes an object from a list does not wait for them,
 //! and need not be able to sleep: it passes the object to [`Epoch::call`], with the function that frees it. That
 //! function runs in a thread, when every section that could have seen the object has ended.
 //!
