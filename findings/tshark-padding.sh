@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 apt-get download -qq -o APT::Sandbox::User=root tshark=$version libwireshark16=$version libwiretap13=$version libwsutil14=$version
-for package in *.deb; do dpkg-deb -x "$package" root; done
+for package in *.deb; do dpkg-deb -x "$package" tree; done
 python3 - <<'PYTHON'
 import struct
 def padded(byte):
@@ -26,7 +26,7 @@ PYTHON
 
 # malformed OPTIONS...: the numbers of the frames that are.
 malformed() {
-    HOME=$work LD_LIBRARY_PATH=$(echo "$work"/root/usr/lib/*-linux-gnu) root/usr/bin/tshark -n -r arp.pcap "$@" \
+    HOME=$work LD_LIBRARY_PATH=$(echo "$work"/tree/usr/lib/*-linux-gnu) tree/usr/bin/tshark -n -r arp.pcap "$@" \
         -Y _ws.malformed -T fields -e frame.number -e _ws.expert.message 2>/dev/null
 }
 said=$(malformed && echo "without F5's dissector:" && malformed --disable-protocol f5ethtrailer)
