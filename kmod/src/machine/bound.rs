@@ -80,7 +80,7 @@ unsafe extern "Rust" {
 #[cfg(not(feature = "points"))]
 const _: Option<(Op, &[Field], Mark, Occasion, ObjectKind)> = None;
 
-/// Binds a [`Machine`] into this binary.
+/// Binds a [`Machine`](crate::machine::Machine) into this binary.
 ///
 /// Used exactly once per binary, by the host.
 #[macro_export]
