@@ -26,9 +26,10 @@ use super::side::Host;
 use super::trace::{Site, is_ours, place, place_of};
 
 /// What lies between the end of a scope and [`Engine::dropped`].
-const BETWEEN: [&str; 5] = [
+const BETWEEN: [&str; 6] = [
     "kmod/src/mem/atomic.rs",
     "kmod/src/mem/plain.rs",
+    "kmod/src/machine/bound.rs",
     "kmod/src/machine/mod.rs",
     "hostshim/src/machine/host.rs",
     "hostshim/src/machine/locals.rs",
