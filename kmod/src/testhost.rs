@@ -53,9 +53,13 @@ unsafe impl Machine for TestHost {
     fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
         panic!("{why:?}: {message} ({at})");
     }
-    fn point(_: Op, _: &'static Location<'static>) {}
+    fn point(op: Op, _: &'static Location<'static>) -> usize {
+        op.addr
+    }
     fn decide(_: Op, _: &'static Location<'static>) {}
-    fn access(_: Op, _: &'static Location<'static>) {}
+    fn access(op: Op, _: &'static Location<'static>) -> usize {
+        op.addr
+    }
     fn ipl(_: u8) {}
     fn tracing() -> bool {
         false

@@ -102,8 +102,9 @@ unsafe impl Machine for Booted {
     }
 
     #[inline]
-    fn point(_: Op, _: &'static Location<'static>) {
+    fn point(op: Op, _: &'static Location<'static>) -> usize {
         perturb::point();
+        op.addr
     }
 
     #[inline]
@@ -112,7 +113,9 @@ unsafe impl Machine for Booted {
     }
 
     #[inline(always)]
-    fn access(_: Op, _: &'static Location<'static>) {}
+    fn access(op: Op, _: &'static Location<'static>) -> usize {
+        op.addr
+    }
 
     #[inline(always)]
     fn ipl(_: u8) {}

@@ -7,56 +7,109 @@ use kmod::kern::spl::Ipl;
 use kmod::machine::{Kind, Line, Mark, Op};
 use kmod::mem::Ordering;
 
+use super::clock::Clocks;
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::{FailureKind, Side, Sides};
 use super::memory::{Memory, Wrong};
-use super::shadow::{self, quick_atomic};
+use super::shadow::{self, Slot, acquires, quick_atomic, releases};
 use super::side::Host;
 use super::trace::{Access, Act, Hold, Layer, PointName, Site, TraceEvent, What, place};
 use super::words::Word;
 
 impl Engine {
-    /// Checks an operation that belongs to the current step.
+    /// Checks an operation that belongs to the current step. Returns the address of the cell to access ([`Engine::own`]).
     #[inline(always)]
-    pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) {
-        self.check::<true>(op, at);
+    pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) -> usize {
+        self.check::<true>(op, at)
     }
 
-    /// Checks the operation that announced the current step.
+    /// Checks the operation that announced the current step. Returns the address of the cell to access.
     #[inline(always)]
-    pub(crate) fn announced(&self, op: Op, at: &'static Location<'static>) {
-        self.check::<false>(op, at);
+    pub(crate) fn announced(&self, op: Op, at: &'static Location<'static>) -> usize {
+        self.check::<false>(op, at)
     }
 
     /// One call for each kind, which is known where the kernel accesses the cell.
     #[inline(always)]
-    fn check<const FUSED: bool>(&self, op: Op, at: &'static Location<'static>) {
+    fn check<const FUSED: bool>(&self, op: Op, at: &'static Location<'static>) -> usize {
         match op.kind {
             Kind::Read => self.read::<FUSED>(op.addr, at),
             Kind::Write => self.write::<FUSED>(op.addr, at),
-            Kind::Load => self.load::<FUSED>(op.addr, op.order, at),
-            Kind::Store => self.store::<FUSED>(op.addr, op.order, at),
+            Kind::Load if acquires(op.order) => self.load_acquire::<FUSED>(op.addr, op.order, at),
+            Kind::Load => self.load_relaxed::<FUSED>(op.addr, op.order, at),
+            Kind::Store if releases(op.order) => self.store_release::<FUSED>(op.addr, op.order, at),
+            Kind::Store => self.store_relaxed::<FUSED>(op.addr, op.order, at),
             Kind::Rmw => self.modify::<FUSED>(op.addr, op.order, at),
             Kind::RmwSame => self.modify_nothing::<FUSED>(op.addr, op.order, at),
-            Kind::Fence => self.fence(op, at),
+            Kind::Fence => {
+                self.fence(op, at);
+                op.addr
+            }
             kind => self.check_in_full::<FUSED>(op.addr, kind, op.order, at),
         }
     }
 
-    #[inline(never)]
-    fn read<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) {
+    /// Makes an access if it is a simple one, and returns whether it was ([`Memory::quick`]).
+    #[inline(always)]
+    fn quick(
+        &self,
+        addr: usize,
+        access: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
+    ) -> bool {
         let cpu = self.cpu.get();
-        if !self.memory(|memory| memory.quick(cpu, addr, shadow::quick_read)) {
-            self.check_in_full::<FUSED>(addr, Kind::Read, Ordering::Relaxed, at);
+        self.memory(|memory| memory.quick(cpu, addr, access))
+    }
+
+    #[inline(never)]
+    fn read<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) -> usize {
+        if self.quick(addr, shadow::quick_read) {
+            addr
+        } else {
+            self.check_in_full::<FUSED>(addr, Kind::Read, Ordering::Relaxed, at)
         }
     }
 
     #[inline(never)]
-    fn write<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) {
-        let cpu = self.cpu.get();
-        if !self.memory(|memory| memory.quick(cpu, addr, shadow::quick_write)) {
-            self.check_in_full::<FUSED>(addr, Kind::Write, Ordering::Relaxed, at);
+    fn write<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) -> usize {
+        if self.quick(addr, shadow::quick_write) {
+            addr
+        } else {
+            self.check_in_full::<FUSED>(addr, Kind::Write, Ordering::Relaxed, at)
+        }
+    }
+
+    // Most loads and stores are simple. These functions call none, so that they save no registers.
+
+    #[inline(never)]
+    fn load_acquire<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) -> usize {
+        if !self.quick(addr, shadow::simple_load_acquire) {
+            self.load::<FUSED>(addr, order, at)
+        } else if self.note_load(addr) {
+            self.suspect(addr)
+        } else {
+            addr
+        }
+    }
+
+    #[inline(never)]
+    fn load_relaxed<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) -> usize {
+        if !self.quick(addr, shadow::simple_load_relaxed) {
+            self.load::<FUSED>(addr, order, at)
+        } else if self.note_load(addr) {
+            self.suspect(addr)
+        } else {
+            addr
         }
     }
 
@@ -66,13 +119,43 @@ impl Engine {
         addr: usize,
         order: Ordering,
         at: &'static Location<'static>,
-    ) {
+    ) -> usize {
         let load = quick_atomic(|clocks, cpu, slot| shadow::load(clocks, cpu, slot, order));
-        let cpu = self.cpu.get();
-        if self.memory(|memory| memory.quick(cpu, addr, load)) {
+        if self.quick(addr, load) {
             self.loaded(addr);
+            addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Load, order, at);
+            self.check_in_full::<FUSED>(addr, Kind::Load, order, at)
+        }
+    }
+
+    #[inline(never)]
+    fn store_release<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) -> usize {
+        if self.spinners.get() == 0 && self.quick(addr, shadow::simple_store_release) {
+            self.writes.set(self.writes.get() + 1);
+            addr
+        } else {
+            self.store::<FUSED>(addr, order, at)
+        }
+    }
+
+    #[inline(never)]
+    fn store_relaxed<const FUSED: bool>(
+        &self,
+        addr: usize,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) -> usize {
+        if self.spinners.get() == 0 && self.quick(addr, shadow::simple_store_relaxed) {
+            self.writes.set(self.writes.get() + 1);
+            addr
+        } else {
+            self.store::<FUSED>(addr, order, at)
         }
     }
 
@@ -82,13 +165,13 @@ impl Engine {
         addr: usize,
         order: Ordering,
         at: &'static Location<'static>,
-    ) {
+    ) -> usize {
         let store = quick_atomic(|clocks, cpu, slot| shadow::store(clocks, cpu, slot, order));
-        let cpu = self.cpu.get();
-        if self.memory(|memory| memory.quick(cpu, addr, store)) {
+        if self.quick(addr, store) {
             self.written(addr);
+            addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Store, order, at);
+            self.check_in_full::<FUSED>(addr, Kind::Store, order, at)
         }
     }
 
@@ -98,13 +181,13 @@ impl Engine {
         addr: usize,
         order: Ordering,
         at: &'static Location<'static>,
-    ) {
+    ) -> usize {
         let modify = quick_atomic(|clocks, cpu, slot| shadow::modify(clocks, cpu, slot, order));
-        let cpu = self.cpu.get();
-        if self.memory(|memory| memory.quick(cpu, addr, modify)) {
+        if self.quick(addr, modify) {
             self.written(addr);
+            addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Rmw, order, at);
+            self.check_in_full::<FUSED>(addr, Kind::Rmw, order, at)
         }
     }
 
@@ -115,19 +198,18 @@ impl Engine {
         addr: usize,
         order: Ordering,
         at: &'static Location<'static>,
-    ) {
+    ) -> usize {
         let modify = quick_atomic(|clocks, cpu, slot| shadow::modify(clocks, cpu, slot, order));
-        let cpu = self.cpu.get();
-        if self.memory(|memory| memory.quick(cpu, addr, modify)) {
+        if self.quick(addr, modify) {
             self.loaded(addr);
+            addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::RmwSame, order, at);
+            self.check_in_full::<FUSED>(addr, Kind::RmwSame, order, at)
         }
     }
 
     #[inline(never)]
     fn fence(&self, op: Op, at: &'static Location<'static>) {
-        let _host = Host::begin();
         let cpu = self.cpu.get();
         self.memory(|memory| memory.fence(cpu, op.order));
         if self.tracing.get() {
@@ -137,17 +219,26 @@ impl Engine {
 
     #[inline(always)]
     fn loaded(&self, address: usize) {
-        if self.current().watch.note(address, self.writes.get()) {
-            self.suspect();
+        if self.note_load(address) {
+            self.suspect(address);
         }
     }
 
-    /// The CPU that runs spins, as far as its loads tell: it is held back before its next step.
-    #[cold]
-    fn suspect(&self) {
-        if !self.is_on_host() {
+    /// Records a load of the running CPU. Returns whether [`Engine::suspect`] must be called.
+    #[inline(always)]
+    fn note_load(&self, address: usize) -> bool {
+        self.current().watch.note(address)
+    }
+
+    /// Checks whether the running CPU spins, as far as its loads tell: then it is held back before its next step. Returns the
+    /// address.
+    #[inline(never)]
+    fn suspect(&self, address: usize) -> usize {
+        let spins = self.current().watch.check(address, self.writes.get());
+        if spins && !self.is_on_host() {
             self.attention.set(0);
         }
+        address
     }
 
     #[inline(always)]
@@ -165,17 +256,18 @@ impl Engine {
         kind: Kind,
         order: Ordering,
         at: &'static Location<'static>,
-    ) {
-        let _host = Host::begin();
+    ) -> usize {
+        let addr = self.own(addr);
         let op = Op { addr, kind, order };
         if FUSED && self.tracing.get() {
             self.record_fused(op, at);
         }
         self.access(op, at);
+        op.addr
     }
 
     /// Checks an operation in full that is about to be made, or was made in the current step.
-    #[inline(never)]
+    #[inline(always)]
     fn access(&self, op: Op, at: &'static Location<'static>) {
         let cpu = self.cpu.get();
         let checked = self.check_local(op);
@@ -229,6 +321,7 @@ impl Engine {
     #[cold]
     #[inline(never)]
     fn wrong(&self, wrong: Wrong, op: Op, at: &'static Location<'static>) {
+        let _host = Host::begin();
         if !self.failing.get() {
             // The stack is abandoned: nothing on it may need to be dropped.
             let (kind, rule, message) = self.words_for(wrong, op);
@@ -517,6 +610,7 @@ impl Engine {
     /// An access that belongs to the current step.
     #[cold]
     pub(crate) fn record_fused(&self, op: Op, at: &Location<'_>) {
+        let _host = Host::begin();
         self.record(What::Fused(self.name_access(op, at)), 0);
     }
 
@@ -524,7 +618,9 @@ impl Engine {
         self.record(What::Interrupt(line), 0);
     }
 
+    #[cold]
     pub(crate) fn record_switch(&self, to: usize) {
+        let _host = Host::begin();
         self.record(
             What::Switch {
                 to: self.contexts.name(to),
@@ -607,6 +703,7 @@ impl Engine {
 
     #[cold]
     fn record_site(&self, op: Op, at: &Location<'_>) {
+        let _host = Host::begin();
         let Some(offset) = self.memory(|memory| memory.offset(op.addr)) else {
             return;
         };

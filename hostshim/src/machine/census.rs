@@ -22,6 +22,9 @@ use kmod::config::Config;
 use kmod::machine::{Field, ObjectKind};
 use serde::Serialize;
 
+use super::memory::CONTEXTS;
+use super::side::Host;
+
 /// Names that a line of [`Census::lines`] has, at most.
 const NAMES: usize = 6;
 
@@ -191,7 +194,6 @@ impl Census {
 }
 
 /// The census that a machine takes.
-#[derive(Default)]
 pub(crate) struct Taker {
     census: RefCell<Census>,
     setting_up: Cell<bool>,
@@ -201,13 +203,31 @@ pub(crate) struct Taker {
     settled: [Cell<usize>; SETTLED],
     /// Whether some actors have not been seen together.
     watching: Cell<bool>,
-    /// The actors that are under way.
+    /// The actors that are under way, each by its bit.
     active: Cell<u64>,
+    /// The bit of the actor in each context; 0 if none is known.
+    bits: [Cell<u64>; CONTEXTS],
+    /// The bits of the actors that were under way when the actor in each context went on: [`Actor::together`], or fewer.
+    met: [Cell<u64>; CONTEXTS],
     /// The contexts of idle CPUs.
     idle: Cell<[usize; Config::MAXCPUS]>,
 }
 
 impl Taker {
+    pub(crate) fn new() -> Taker {
+        Taker {
+            census: RefCell::default(),
+            setting_up: Cell::new(false),
+            open: Cell::new(0),
+            settled: [const { Cell::new(0) }; SETTLED],
+            watching: Cell::new(false),
+            active: Cell::new(0),
+            bits: [const { Cell::new(0) }; CONTEXTS],
+            met: [const { Cell::new(0) }; CONTEXTS],
+            idle: Cell::default(),
+        }
+    }
+
     /// Forgets everything: another kernel is to be booted.
     pub(crate) fn clear(&self) {
         self.census.take();
@@ -216,6 +236,10 @@ impl Taker {
         self.watching.set(false);
         self.active.set(0);
         self.settled.iter().for_each(|address| address.set(0));
+        self.bits
+            .iter()
+            .chain(&self.met)
+            .for_each(|bits| bits.set(0));
     }
 
     /// The kernel has booted; these contexts run on its CPUs at rest.
@@ -256,45 +280,53 @@ impl Taker {
         }
     }
 
-    /// The actor in this context begins.
-    #[cold]
-    pub(crate) fn actor_begins(&self, context: usize, name: &str) {
-        let bit = 1 << self.census.borrow_mut().number(context, name);
-        self.active.set(self.active.get() | bit);
-        self.meet(bit);
-    }
-
-    /// The actor in this context has come to its end.
-    pub(crate) fn actor_ends(&self, context: usize) {
-        self.active.set(self.active.get() & !self.bit(context));
-    }
-
-    fn bit(&self, context: usize) -> u64 {
-        let census = self.census.borrow();
-        let known = census.actors.iter().position(|a| a.context == context);
-        known.map_or(0, |number| 1 << number)
-    }
-
-    /// A context goes on.
+    /// The actor in this context begins. `name` is its name.
     #[inline]
-    pub(crate) fn resumed(&self, context: usize) {
-        if self.watching.get() {
-            self.resumed_watched(context);
+    pub(crate) fn actor_begins(&self, context: usize, name: impl FnOnce() -> String) {
+        let bit = self.bits[context].get();
+        self.active.set(self.active.get() | bit);
+        if bit == 0 {
+            self.new_actor_begins(context, name);
+        } else {
+            self.resumed(context);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn resumed_watched(&self, context: usize) {
-        let bit = self.bit(context) & self.active.get();
-        if bit != 0 {
-            self.meet(bit);
+    fn new_actor_begins(&self, context: usize, name: impl FnOnce() -> String) {
+        let _host = Host::begin();
+        let name = name();
+        let bit = 1 << self.census.borrow_mut().number(context, &name);
+        self.bits[context].set(bit);
+        self.active.set(self.active.get() | bit);
+        self.meet(context, bit);
+    }
+
+    /// The actor in this context has come to its end.
+    #[inline]
+    pub(crate) fn actor_ends(&self, context: usize) {
+        self.active
+            .set(self.active.get() & !self.bits[context].get());
+    }
+
+    /// A context goes on.
+    #[inline]
+    pub(crate) fn resumed(&self, context: usize) {
+        let active = self.active.get();
+        let bit = self.bits[context].get();
+        if self.watching.get() && bit & active != 0 && active & !self.met[context].get() != 0 {
+            self.meet(context, bit);
         }
     }
 
-    /// The actor `bit` goes on while others are under way.
-    fn meet(&self, bit: u64) {
+    /// The actor `bit`, in this context, goes on while others are under way.
+    #[cold]
+    #[inline(never)]
+    fn meet(&self, context: usize, bit: u64) {
+        let _host = Host::begin();
         let active = self.active.get();
+        self.met[context].set(self.met[context].get() | active);
         let actors = &mut self.census.borrow_mut().actors;
         for (number, actor) in actors.iter_mut().enumerate() {
             if 1 << number == bit {
@@ -420,7 +452,7 @@ mod tests {
     ];
 
     fn taker() -> Taker {
-        let taker = Taker::default();
+        let taker = Taker::new();
         taker.label(0, "kernel", &SHELF, ObjectKind::Other);
         taker.set_up(true);
         taker.label(640, "shelf", &SHELF, ObjectKind::Other);
@@ -465,7 +497,7 @@ mod tests {
         let taker = taker();
         // One after another.
         for (context, name) in [(1, "a"), (2, "b"), (3, "c")] {
-            taker.actor_begins(context, name);
+            taker.actor_begins(context, || name.to_owned());
             taker.resumed(context);
             taker.actor_ends(context);
         }
@@ -475,8 +507,8 @@ mod tests {
             "these threads ran only while no other was under way: a, b, c"
         );
         taker.begin();
-        taker.actor_begins(1, "a");
-        taker.actor_begins(2, "b");
+        taker.actor_begins(1, || "a".to_owned());
+        taker.actor_begins(2, || "b".to_owned());
         taker.actor_ends(1);
         // Its context may be somebody else's by now.
         taker.resumed(1);
@@ -484,7 +516,7 @@ mod tests {
             told(&taker),
             "these threads ran only while no other was under way: c"
         );
-        taker.actor_begins(3, "c");
+        taker.actor_begins(3, || "c".to_owned());
         assert_eq!(
             told(&taker),
             "these threads were not under way at the same time: a and c"
@@ -495,11 +527,11 @@ mod tests {
     fn machines_that_saw_the_actors_begin_in_another_order_are_put_together() {
         let [one, two] = [taker(), taker()];
         one.used(640, 640);
-        one.actor_begins(1, "a");
-        one.actor_begins(2, "b");
+        one.actor_begins(1, || "a".to_owned());
+        one.actor_begins(2, || "b".to_owned());
         two.used(648, 648);
-        two.actor_begins(2, "b");
-        two.actor_begins(3, "c");
+        two.actor_begins(2, || "b".to_owned());
+        two.actor_begins(3, || "c".to_owned());
         let mut census = Census::default();
         census.merge(one.get());
         census.merge(two.get());

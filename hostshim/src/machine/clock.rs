@@ -74,6 +74,10 @@ struct Fences {
     releasing: u32,
     /// What each CPU knew at its last release fence. Its relaxed stores pass that on.
     released: [Clock; Config::MAXCPUS],
+    /// Whether it is recorded what relaxed loads see. Only programs with acquire fences pay for that.
+    watching: bool,
+    /// Whether this run made an acquire fence although that was not recorded.
+    missed: bool,
     /// The CPUs whose relaxed loads have seen something released: the clocks of [`Fences::seen`] that count.
     seeing: u32,
     /// What relaxed loads of each CPU have seen released. Its next acquire fence learns that.
@@ -117,6 +121,8 @@ impl Clocks {
             fences: Fences {
                 releasing: 0,
                 released: [[0; Config::MAXCPUS]; Config::MAXCPUS],
+                watching: false,
+                missed: false,
                 seeing: 0,
                 seen: [[0; Config::MAXCPUS]; Config::MAXCPUS],
             },
@@ -129,6 +135,7 @@ impl Clocks {
     pub(crate) fn reset(&mut self) {
         self.pool.clear();
         (self.fences.releasing, self.fences.seeing) = (0, 0);
+        self.fences.missed = false;
         // So that the first clock in the pool does not have the number 0.
         self.put([0; _]);
         for cpu in 0..Config::MAXCPUS {
@@ -219,11 +226,28 @@ impl Clocks {
     /// `cpu` has loaded, relaxed, a word with that pooled clock: an acquire fence may follow.
     #[inline]
     pub(crate) fn see(&mut self, cpu: usize, index: u32) {
-        if !self.knows(cpu, index) {
+        if self.fences.watching && !self.knows(cpu, index) {
             self.remember(cpu, index);
         }
     }
 
+    /// Whether it is recorded what relaxed loads see.
+    #[inline]
+    pub(crate) fn watches(&self) -> bool {
+        self.fences.watching
+    }
+
+    /// From now on it is recorded what relaxed loads see, or not.
+    pub(crate) fn watch(&mut self, watching: bool) {
+        self.fences.watching = watching;
+    }
+
+    /// Whether this run must be repeated with that recorded: it made an acquire fence.
+    pub(crate) fn missed_fence(&self) -> bool {
+        self.fences.missed
+    }
+
+    #[cold]
     #[inline(never)]
     fn remember(&mut self, cpu: usize, index: u32) {
         let theirs = &self.pool[index as usize].clock;
@@ -237,6 +261,12 @@ impl Clocks {
 
     /// An acquire fence: `cpu` learns everything that its relaxed loads have seen released.
     pub(crate) fn fence_acquire(&mut self, cpu: usize) {
+        self.fences.missed |= !self.fences.watching;
+        self.learn_seen(cpu);
+    }
+
+    #[inline]
+    fn learn_seen(&mut self, cpu: usize) {
         if self.fences.seeing & 1 << cpu != 0 {
             self.fences.seeing &= !(1 << cpu);
             self.cpus[cpu] = join(&self.cpus[cpu], &self.fences.seen[cpu]);
@@ -254,7 +284,7 @@ impl Clocks {
     /// Another LWP goes on, on `cpu`. It may have made its fences on another CPU; and a context switch is a full barrier by itself.
     #[inline]
     pub(crate) fn switch(&mut self, cpu: usize) {
-        self.fence_acquire(cpu);
+        self.learn_seen(cpu);
         if self.fences.releasing != 0 {
             self.fence_release(cpu);
         }
@@ -325,6 +355,7 @@ mod tests {
     #[test]
     fn fences_go_with_an_lwp_to_another_cpu() {
         let mut clocks = Clocks::new();
+        clocks.watch(true);
         let (word, lock) = (clocks.put([0; _]), clocks.put([0; _]));
         // On CPU 0 somebody sees what CPU 1 has released, and makes a release fence; then CPU 2 takes him over.
         let before = clocks.now(1);

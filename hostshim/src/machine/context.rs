@@ -12,7 +12,6 @@
 //! were, so that every address in them is still valid. Only contexts that were used in the run are restored.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::{self, NonNull};
@@ -132,6 +131,51 @@ struct Picture {
     stack: Vec<u8>,
 }
 
+/// Numbers in the order in which they are to be used.
+#[derive(Default)]
+struct Free {
+    numbers: Vec<usize>,
+    /// How many of them were taken.
+    taken: usize,
+}
+
+impl Free {
+    /// All numbers of contexts.
+    fn all() -> Free {
+        Free {
+            numbers: (0..CONTEXTS).collect(),
+            taken: 0,
+        }
+    }
+
+    fn first(&self) -> Option<usize> {
+        self.numbers.get(self.taken).copied()
+    }
+
+    fn take(&mut self) -> Option<usize> {
+        let number = self.first()?;
+        self.taken += 1;
+        Some(number)
+    }
+
+    /// `number` is free, and is used after all others.
+    fn add(&mut self, number: usize) {
+        if self.taken > CONTEXTS {
+            self.numbers.drain(..self.taken);
+            self.taken = 0;
+        }
+        self.numbers.push(number);
+    }
+
+    /// Becomes a copy of `other`.
+    fn copy(&mut self, other: &Free) {
+        self.numbers.clear();
+        self.numbers
+            .extend_from_slice(&other.numbers[other.taken..]);
+        self.taken = 0;
+    }
+}
+
 /// The contexts of a machine.
 pub(crate) struct Contexts {
     slots: Box<[Slot]>,
@@ -139,9 +183,9 @@ pub(crate) struct Contexts {
     touched: [Cell<u64>; CONTEXTS / 64],
     /// Numbers that are free, in the order in which they are used. The stack of an LWP that has exited is used again as late as can
     /// be: until then whoever still touches it is found.
-    free: RefCell<VecDeque<usize>>,
+    free: RefCell<Free>,
     pictures: RefCell<Vec<Picture>>,
-    free_in_image: RefCell<VecDeque<usize>>,
+    free_in_image: RefCell<Free>,
     /// How much of a stack is live below the place where a context left it: the frames that lead to the switch, or,
     /// if it never ran, its initial content.
     below: usize,
@@ -153,7 +197,7 @@ impl Contexts {
         let mut contexts = Contexts {
             slots: (0..CONTEXTS).map(|_| Slot::new()).collect(),
             touched: [const { Cell::new(0) }; CONTEXTS / 64],
-            free: RefCell::new((0..CONTEXTS).collect()),
+            free: RefCell::new(Free::all()),
             pictures: RefCell::default(),
             free_in_image: RefCell::default(),
             below: STACK_BYTES / 2,
@@ -171,7 +215,7 @@ impl Contexts {
             slot.leave();
             unreachable!("a context that was left for good goes on");
         }
-        let index = self.free.borrow().front().copied().unwrap_or(0);
+        let index = self.free.borrow().first().unwrap_or(0);
         let slot = self.slot(index);
         let lowest = stack_offset(index) + GUARD_BYTES;
         // SAFETY: an offset in the region.
@@ -200,9 +244,9 @@ impl Contexts {
             slot.cpu.set(None);
             slot.word.set(None);
         }
-        self.free.replace((0..CONTEXTS).collect());
+        self.free.replace(Free::all());
         self.pictures.borrow_mut().clear();
-        self.free_in_image.borrow_mut().clear();
+        self.free_in_image.take();
     }
 
     /// The context with this number.
@@ -271,7 +315,7 @@ impl Contexts {
         entry: fn(*const ()) -> !,
         arg: *const (),
     ) -> Option<usize> {
-        let index = self.free.borrow_mut().pop_front()?;
+        let index = self.free.borrow_mut().take()?;
         let slot = &self.slots[index];
         self.touch(index);
         slot.alive.set(true);
@@ -300,7 +344,7 @@ impl Contexts {
     pub(crate) fn destroy(&self, index: usize) {
         self.touch(index);
         self.slots[index].alive.set(false);
-        self.free.borrow_mut().push_back(index);
+        self.free.borrow_mut().add(index);
     }
 
     /// Resumes a context until it leaves. Called on the machine's own stack.
@@ -380,7 +424,7 @@ impl Contexts {
             .enumerate()
             .filter(|(_, slot)| slot.alive.get());
         self.pictures.replace(alive.map(picture).collect());
-        self.free_in_image.replace(self.free.borrow().clone());
+        self.free_in_image.borrow_mut().copy(&self.free.borrow());
         self.touched.iter().for_each(|word| word.set(0));
     }
 
@@ -414,9 +458,7 @@ impl Contexts {
                 }
             }
         }
-        self.free
-            .borrow_mut()
-            .clone_from(&self.free_in_image.borrow());
+        self.free.borrow_mut().copy(&self.free_in_image.borrow());
     }
 
     fn put_back(&self, picture: &Picture) {

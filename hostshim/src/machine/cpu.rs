@@ -20,24 +20,34 @@ pub enum Pending {
 
 /// Maximum number of addresses that a spinning CPU watches. A CPU that loads more in one iteration is not held back.
 const WATCHED: usize = 8;
-/// Consecutive atomic loads of a CPU, without any atomic write in the machine, after which its addresses are recorded. After as
-/// many more, the CPU counts as spinning.
-const PATIENCE: u32 = 64;
-/// Marks a CPU whose addresses are not recorded until the next atomic write. No CPU makes this many loads.
-const TRUSTED: u32 = 1 << 31;
+/// Loads of a CPU from one check to the next whether any CPU has made an atomic write. If none has, the addresses of as many
+/// more loads are recorded, and if still none has, the CPU counts as spinning.
+const PATIENCE: usize = 64;
+
+/// How much is known of the loads of a CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Loads {
+    /// A CPU may have made an atomic write meanwhile.
+    Any,
+    /// No CPU has for [`PATIENCE`] loads. The addresses of this many more were recorded.
+    Recorded(usize),
+    /// The CPU must not be held back for its loads, until a CPU makes an atomic write.
+    Trusted,
+}
 
 /// What a CPU loaded since it last spun.
 pub(crate) struct Watch {
     addresses: [Cell<usize>; WATCHED],
     /// Number of loads; more than [`WATCHED`] if not all of them are there.
     count: Cell<usize>,
+    /// The count at which something is to be done about the next load.
+    due: Cell<usize>,
     /// Number of atomic writes that the whole machine had made before the first of them.
     writes: Cell<u64>,
-    /// Loads of this CPU since the whole machine last made an atomic write.
-    streak: Cell<u32>,
-    /// The number of atomic writes at that time.
+    loads: Cell<Loads>,
+    /// Number of atomic writes since which `loads` holds.
     quiet_since: Cell<u64>,
-    /// The addresses of the loads after [`PATIENCE`], and their number.
+    /// The recorded addresses, and their number.
     rereads: [Cell<usize>; WATCHED],
     reread: Cell<usize>,
     /// Whether the CPU must be held back before its next step.
@@ -51,8 +61,9 @@ impl Watch {
         Watch {
             addresses: [const { Cell::new(0) }; WATCHED],
             count: Cell::new(0),
+            due: Cell::new(0),
             writes: Cell::new(0),
-            streak: Cell::new(0),
+            loads: Cell::new(Loads::Any),
             quiet_since: Cell::new(0),
             rereads: [const { Cell::new(0) }; WATCHED],
             reread: Cell::new(0),
@@ -61,31 +72,47 @@ impl Watch {
         }
     }
 
-    /// Records a load of this address. Returns whether the CPU only loads the same addresses again and again: then the caller must
-    /// call [`Watch::take_spinning`].
-    #[inline]
-    pub(crate) fn note(&self, address: usize, writes: u64) -> bool {
+    /// Records a load of this address. Returns whether [`Watch::check`] must be called.
+    #[inline(always)]
+    pub(crate) fn note(&self, address: usize) -> bool {
         let count = self.count.get();
         self.addresses[count % WATCHED].set(address);
-        if count == 0 {
-            self.writes.set(writes);
-        }
         self.count.set(count + 1);
-        let quiet = self.quiet_since.replace(writes) == writes;
-        let streak = if quiet { self.streak.get() + 1 } else { 0 };
-        self.streak.set(streak);
-        streak >= PATIENCE && self.rereads(address, streak)
+        count == self.due.get()
     }
 
-    /// Records the address of a load after [`PATIENCE`]. Returns whether the CPU spins.
-    #[cold]
-    fn rereads(&self, address: usize, streak: u32) -> bool {
-        if streak >= TRUSTED {
-            return false;
+    /// Checks, at a load of this address, whether the CPU only loads the same addresses again and again. If so, it
+    /// [spins](Watch::spins) from now on.
+    pub(crate) fn check(&self, address: usize, writes: u64) -> bool {
+        let count = self.count.get();
+        let first = count == 1;
+        if first {
+            self.writes.set(writes);
         }
-        if streak == PATIENCE {
-            self.reread.set(0);
-        }
+        let quiet = self.quiet_since.replace(writes) == writes;
+        let recorded = match self.loads.get() {
+            Loads::Trusted if quiet => {
+                self.due.set(count + PATIENCE);
+                return false;
+            }
+            Loads::Recorded(loads) if quiet => loads,
+            Loads::Any if quiet && !first => {
+                self.reread.set(0);
+                0
+            }
+            _ => {
+                self.loads.set(Loads::Any);
+                self.due.set(count + PATIENCE);
+                return false;
+            }
+        };
+        self.record(address, recorded + 1)
+    }
+
+    /// Records the address of a load. Returns whether the CPU spins.
+    fn record(&self, address: usize, loads: usize) -> bool {
+        self.loads.set(Loads::Recorded(loads));
+        self.due.set(self.count.get());
         let known = self.reread.get();
         if !self.rereads[..known]
             .iter()
@@ -99,27 +126,32 @@ impl Watch {
             next.set(address);
             self.reread.set(known + 1);
         }
-        let spins = streak >= 2 * PATIENCE;
+        let spins = loads >= PATIENCE;
         self.spins.set(spins);
         spins
     }
 
     /// Does not hold the CPU back for its loads until the next atomic write.
     pub(crate) fn trust(&self) {
-        self.streak.set(TRUSTED);
+        self.loads.set(Loads::Trusted);
+        self.due.set(self.count.get());
     }
 
-    /// Returns whether the CPU spins, judging by its loads. If so, it watches the addresses of those loads from now on.
-    pub(crate) fn take_spinning(&self) -> bool {
-        let spins = self.spins.take();
-        if spins {
-            self.addresses
-                .iter()
-                .zip(&self.rereads)
-                .for_each(|(watched, reread)| watched.set(reread.get()));
-            self.count.set(self.reread.get());
-        }
-        spins
+    /// Whether the CPU spins, judging by its loads.
+    #[inline]
+    pub(crate) fn spins(&self) -> bool {
+        self.spins.get()
+    }
+
+    /// The CPU is held back because of that. It watches the addresses of those loads from now on.
+    pub(crate) fn take_spinning(&self) {
+        self.spins.set(false);
+        self.addresses
+            .iter()
+            .zip(&self.rereads)
+            .for_each(|(watched, reread)| watched.set(reread.get()));
+        self.count.set(self.reread.get());
+        self.due.set(self.reread.get());
     }
 
     /// Records that this context is held back before its step at that place.
@@ -144,7 +176,7 @@ impl Watch {
     /// Begins a run.
     pub(crate) fn reset(&self) {
         self.clear();
-        self.streak.set(0);
+        self.loads.set(Loads::Any);
         self.quiet_since.set(0);
         self.spins.set(false);
         self.spun.set(None);
@@ -153,11 +185,14 @@ impl Watch {
     /// Begins an iteration.
     pub(crate) fn clear(&self) {
         self.count.set(0);
+        self.due.set(0);
     }
 
     /// What was loaded is no longer known: another LWP ran here, or an interrupt handler.
     pub(crate) fn spoil(&self) {
+        let left = self.due.get().saturating_sub(self.count.get());
         self.count.set(WATCHED + 1);
+        self.due.set(WATCHED + 1 + left);
     }
 
     /// Whether another iteration would load the same values: no CPU has written since the first of the loads, and all

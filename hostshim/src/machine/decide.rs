@@ -137,16 +137,16 @@ impl Engine {
     #[inline(never)]
     fn decide_slowly(&self, op: Op, at: &'static Location<'static>) {
         let _host = Host::begin();
+        let op = Op {
+            addr: self.own(op.addr),
+            ..op
+        };
         loop {
             // Taking an interrupt can move the context to another CPU, so the CPU is read again each time.
             self.current().pending.set(Pending::Op(op, at));
-            let spins = self.current().watch.take_spinning();
+            let spins = self.current().watch.spins();
             if spins {
-                self.hold_back();
-                self.suspects.set(self.suspects.get() | 1 << self.cpu.get());
-                self.current()
-                    .watch
-                    .remember(self.current().context.get(), at);
+                self.hold_back_suspect(at);
             }
             let action = self.next_action();
             if spins {
@@ -242,6 +242,16 @@ impl Engine {
         self.runnable.set(self.runnable.get() & !me);
         self.spinners.set(self.spinners.get() | me);
         self.clockwork.alert();
+    }
+
+    /// Holds the running CPU back, which has not reported that it spins.
+    #[cold]
+    fn hold_back_suspect(&self, at: &'static Location<'static>) {
+        let watch = &self.current().watch;
+        watch.take_spinning();
+        watch.remember(self.current().context.get(), at);
+        self.hold_back();
+        self.suspects.set(self.suspects.get() | 1 << self.cpu.get());
     }
 
     /// Lets the CPUs continue that are held back and have not reported that they spin, because no other can step. Returns whether

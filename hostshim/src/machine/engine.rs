@@ -154,7 +154,7 @@ impl Engine {
             lines: Lines::default(),
             clockwork: Clockwork::default(),
             cards: Cards::default(),
-            census: Taker::default(),
+            census: Taker::new(),
             contexts: Contexts::new(region),
             ncpu: Cell::new(0),
             kernels: Cell::new(1),

@@ -22,6 +22,7 @@ use object::{Object, ObjectSymbol, SymbolKind};
 
 use super::engine::Engine;
 use super::failure::FailureKind;
+use super::side::Host;
 
 /// A variable of this program.
 struct Global {
@@ -85,14 +86,24 @@ impl Copies {
 }
 
 impl Engine {
-    /// The address of the copy of the global variable, or part of one, at `address`.
+    /// The address of the copy of the global variable, or part of one, at `address`. That of anything else is its own.
+    #[inline]
     pub(crate) fn own(&self, address: usize) -> usize {
+        match self.memory(|memory| memory.offset(address)) {
+            Some(_) => address,
+            None => self.outside(address),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn outside(&self, address: usize) -> usize {
+        let _host = Host::begin();
         let kernel = self.kernel();
         let known = self.copies.borrow().find(kernel, address);
         known.unwrap_or_else(|| self.copy(kernel, address))
     }
 
-    #[cold]
     fn copy(&self, kernel: usize, address: usize) -> usize {
         let Some(globals) = globals() else {
             self.fail(

@@ -13,6 +13,7 @@ use kmod::machine::{self, Context, Field, Kind, Line, Mark, Nic, ObjectKind, Occ
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::{FailureKind, Verdict};
+use super::memory::Memory;
 use super::side::Host;
 
 thread_local! {
@@ -65,12 +66,10 @@ bind_machine!(Simulated);
 // (4) the machine enters the kernel through `Guest` only.
 unsafe impl machine::Machine for Simulated {
     fn ncpu() -> usize {
-        let _host = Host::begin();
         engine().cpus_a_kernel()
     }
 
     fn attach(cpu: usize, word: *const ()) {
-        let _host = Host::begin();
         let engine = engine();
         engine.words[engine.own_cpu(cpu)].set(word);
     }
@@ -128,22 +127,13 @@ unsafe impl machine::Machine for Simulated {
     }
 
     unsafe fn context_switch(from: Context, to: Context) {
-        let _host = Host::begin();
         let engine = engine();
         let cpu = engine.cpu.get();
         if engine.tracing.get() {
             engine.record_switch(to.0);
         }
         if let Some(other) = engine.contexts.hand_over(from.0, to.0, cpu) {
-            engine.fail(
-                FailureKind::Contract,
-                "context-running",
-                format!(
-                    "{} is switched to, and runs on cpu{other}",
-                    engine.contexts.name(to.0)
-                ),
-                None,
-            );
+            runs_elsewhere(engine, to.0, other);
         }
         engine.cpus[cpu].context.set(to.0);
         engine.cpus[cpu].watch.spoil();
@@ -153,7 +143,9 @@ unsafe impl machine::Machine for Simulated {
 
     unsafe fn context_destroy(context: Context) {
         let _host = Host::begin();
-        engine().contexts.destroy(context.0);
+        let engine = engine();
+        engine.contexts.destroy(context.0);
+        engine.memory(Memory::stack_dies);
     }
 
     fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8 {
@@ -192,18 +184,17 @@ unsafe impl machine::Machine for Simulated {
     }
 
     #[inline]
-    fn point(op: Op, at: &'static Location<'static>) {
+    fn point(op: Op, at: &'static Location<'static>) -> usize {
         let engine = engine();
         engine.decide(op, at);
         if engine.recording.get() {
             engine.record_op(op, at);
         }
-        engine.announced(op, at);
+        engine.announced(op, at)
     }
 
     #[inline]
     fn decide(op: Op, at: &'static Location<'static>) {
-        let _host = Host::begin();
         let engine = engine();
         if op.kind == Kind::Free {
             // The place is for `free`, which follows.
@@ -216,13 +207,13 @@ unsafe impl machine::Machine for Simulated {
     }
 
     #[inline]
-    fn access(op: Op, at: &'static Location<'static>) {
-        engine().fused(op, at);
+    fn access(op: Op, at: &'static Location<'static>) -> usize {
+        engine().fused(op, at)
     }
 
     #[inline]
     fn made(op: Op, at: &'static Location<'static>) {
-        engine().announced(op, at);
+        let _ = engine().announced(op, at);
     }
 
     #[inline]
@@ -341,13 +332,27 @@ unsafe impl machine::Machine for Simulated {
     }
 }
 
+/// A context is switched to that runs on that CPU.
+#[cold]
+#[inline(never)]
+fn runs_elsewhere(engine: &Engine, context: usize, cpu: usize) -> ! {
+    let _host = Host::begin();
+    let name = engine.contexts.name(context);
+    engine.fail(
+        FailureKind::Contract,
+        "context-running",
+        format!("{name} is switched to, and runs on cpu{cpu}"),
+        None,
+    )
+}
+
 /// Tells the census.
 #[inline(never)]
 fn count(engine: &Engine, occasion: Occasion) {
-    let _host = Host::begin();
     let (census, cpu) = (&engine.census, engine.cpu.get());
     let context = engine.cpus[cpu].context.get();
     let handled = |address, on_top| {
+        let _host = Host::begin();
         let contexts = engine.cpus[..engine.ncpu.get()].iter();
         let contexts = contexts.map(|cpu| cpu.context.get());
         census.handled((address, engine.own(address)), on_top, cpu, contexts);
@@ -357,9 +362,10 @@ fn count(engine: &Engine, occasion: Occasion) {
         Occasion::SetUpOver => census.set_up(false),
         // What the host does with a kernel at rest is no part of a run.
         _ if engine.is_on_host() => {}
-        Occasion::ActorBegins => census.actor_begins(context, &engine.context_name(cpu)),
+        Occasion::ActorBegins => census.actor_begins(context, || engine.context_name(cpu)),
         Occasion::ActorEnds => census.actor_ends(context),
         Occasion::Slept(address) | Occasion::Contended(address) => {
+            let _host = Host::begin();
             census.used(address, engine.own(address));
         }
         Occasion::HandlerBegins(address, on_top) => handled(address, on_top),

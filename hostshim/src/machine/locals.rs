@@ -21,7 +21,7 @@ use kmod::machine::{Kind, Op};
 
 use super::context::Contexts;
 use super::engine::Engine;
-use super::memory::Wrong;
+use super::memory::{ARENA_BYTES, Wrong};
 use super::side::Host;
 use super::trace::{Site, is_ours, place, place_of};
 
@@ -38,7 +38,6 @@ const BETWEEN: [&str; 6] = [
 impl Engine {
     /// A cell of `size` bytes is dropped. Those of an allocation are told of by its free.
     pub(crate) fn dropped(&self, address: usize, size: usize) {
-        let _host = Host::begin();
         if self.memory(|memory| memory.stack_of(address)).is_none() || self.failing.get() {
             return;
         }
@@ -54,6 +53,7 @@ impl Engine {
 
     #[cold]
     fn record_drop(&self, offset: usize, size: usize) {
+        let _host = Host::begin();
         let location = self.siting.get().then(|| self.place_of_drop());
         let cpu = self.cpu.get();
         let site = location.map(|location| Site {
@@ -90,11 +90,16 @@ impl Engine {
     }
 
     /// Checks that the cell of an operation is there, if it lies on a stack.
+    #[inline]
     pub(crate) fn check_local(&self, op: Op) -> Result<(), Wrong> {
-        let Some(stack) = self.memory(|memory| memory.stack_of(op.addr)) else {
-            return Ok(());
-        };
-        let Some(offset) = self.memory(|memory| memory.offset(op.addr)) else {
+        match self.memory(|memory| memory.offset(op.addr)) {
+            Some(offset) if offset >= ARENA_BYTES => self.check_in_stack(op, offset),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_in_stack(&self, op: Op, offset: usize) -> Result<(), Wrong> {
+        let Some(stack) = Contexts::stack_at(offset) else {
             return Ok(());
         };
         if !self.contexts.is_alive(stack) {
@@ -111,6 +116,7 @@ impl Engine {
         }
         self.memory(|memory| memory.replace_local(cpu, offset));
         if self.recording.get() {
+            let _host = Host::begin();
             self.recorder.borrow_mut().forget_objects(offset, 1);
         }
         Ok(())

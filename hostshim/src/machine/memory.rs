@@ -26,7 +26,7 @@ use super::mapping::Mapping;
 use super::shadow::{Birth, Conflict, Dropped, Shadow, Slot};
 
 /// Bytes that a kernel can allocate.
-const ARENA_BYTES: usize = 16 << 20;
+pub(crate) const ARENA_BYTES: usize = 16 << 20;
 /// Bytes of a stack. AddressSanitizer makes frames larger.
 pub(crate) const STACK_BYTES: usize = if cfg!(feature = "sanitizer") {
     128 << 10
@@ -56,15 +56,15 @@ const NULL_BYTES: usize = 65_536;
 /// Bytes of a local variable that can be told from what is put in its place. Fewer could be the same by chance.
 const LEAST_RUINS: usize = 4;
 
-/// What a local variable at `offset` is filled with when it is gone, byte by byte: the same in every machine.
-fn ruins(offset: usize) -> impl FnMut() -> u8 {
-    let mut state = offset as u64 ^ 0x9e37_79b9_7f4a_7c15;
-    move || {
-        state = state
-            .wrapping_mul(0x5851_f42d_4c95_7f2d)
-            .wrapping_add(0x1405_7b7e_f767_814f);
-        (state >> 56) as u8
-    }
+/// What a local variable at `offset` is filled with when it is gone, eight bytes at a time: the same in every machine.
+fn ruins(offset: usize) -> impl Iterator<Item = [u8; 8]> {
+    let seed = offset as u64 ^ 0x9e37_79b9_7f4a_7c15;
+    let words = (1_u64..).map(move |number| seed.wrapping_mul(number << 1 | 1));
+    words.map(|word| {
+        (word ^ word >> 29)
+            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+            .to_ne_bytes()
+    })
 }
 
 /// What is wrong with an access or a free.
@@ -132,6 +132,7 @@ impl Allocation {
 #[derive(Default)]
 struct Image {
     bytes: Vec<u8>,
+    quick_bytes: usize,
     allocations: usize,
 }
 
@@ -147,6 +148,8 @@ pub(crate) struct Memory {
     freed: Vec<usize>,
     /// The beginning of what was allocated since everything was last ordered.
     fresh: usize,
+    /// The end of what [`Memory::quick`] may access: without the stacks as soon as one of them is dead.
+    quick_bytes: usize,
     image: Option<Image>,
     region: Rc<Mapping>,
 }
@@ -161,6 +164,7 @@ impl Memory {
             allocations: Vec::new(),
             freed: Vec::new(),
             fresh: 0,
+            quick_bytes: REGION_BYTES,
             image: None,
             region,
         }
@@ -180,6 +184,8 @@ impl Memory {
         self.freed.clear();
         self.used = 0;
         self.fresh = 0;
+        self.quick_bytes = REGION_BYTES;
+        self.shadow.watch_fences(false);
         self.shadow.next_run();
     }
 
@@ -197,7 +203,7 @@ impl Memory {
     }
 
     /// Checks and records an access if it is a simple one ([`Shadow::quick`]), as most are. Returns whether it was;
-    /// if not, nothing has changed, and [`Memory::access`] must be called.
+    /// if not, nothing has changed, and the access must be checked in full.
     #[inline(always)]
     pub(crate) fn quick(
         &mut self,
@@ -206,11 +212,13 @@ impl Memory {
         access: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> bool {
         let offset = address.wrapping_sub(self.base);
-        // Stacks have checks of their own.
-        offset < ARENA_BYTES
-            && self
-                .shadow
-                .quick(cpu, offset, || offset < self.fresh, access)
+        let is_old = || offset < self.fresh || offset >= ARENA_BYTES;
+        offset < self.quick_bytes && self.shadow.quick(cpu, offset, is_old, access)
+    }
+
+    /// An LWP has exited. From now on accesses to stacks are checked in full.
+    pub(crate) fn stack_dies(&mut self) {
+        self.quick_bytes = ARENA_BYTES;
     }
 
     /// The number of the stack that the address is in, if it is in one.
@@ -222,7 +230,9 @@ impl Memory {
     /// The local variable of `size` bytes at `offset`, in a stack, is dropped by `cpu`.
     pub(crate) fn drop_local(&mut self, cpu: usize, offset: usize, size: usize) {
         self.shadow.drop_cell(cpu, offset, size);
-        self.local(offset, size).fill_with(ruins(offset));
+        for (bytes, ruins) in self.local(offset, size).chunks_mut(8).zip(ruins(offset)) {
+            bytes.copy_from_slice(&ruins[..bytes.len()]);
+        }
     }
 
     /// The local variable at `offset`, if it was dropped.
@@ -236,9 +246,9 @@ impl Memory {
         if !self.shadow.knows_end(cpu, dropped) {
             return true;
         }
-        let mut ruins = ruins(offset);
         let bytes = self.local(offset, dropped.size);
-        bytes.len() >= LEAST_RUINS && bytes.iter().all(|byte| *byte == ruins())
+        let mut parts = bytes.chunks(8).zip(ruins(offset));
+        bytes.len() >= LEAST_RUINS && parts.all(|(part, ruins)| *part == ruins[..part.len()])
     }
 
     /// Another local variable has taken the place of one that is gone.
@@ -293,6 +303,16 @@ impl Memory {
     /// `cpu` makes a fence.
     pub(crate) fn fence(&mut self, cpu: usize, order: Ordering) {
         self.shadow.fence(cpu, order);
+    }
+
+    /// From now on acquire fences are exact, or no run has made any.
+    pub(crate) fn watch_fences(&mut self, watching: bool) {
+        self.shadow.watch_fences(watching);
+    }
+
+    /// Whether this run made an acquire fence, and must be repeated.
+    pub(crate) fn missed_fence(&self) -> bool {
+        self.shadow.missed_fence()
     }
 
     /// Another LWP goes on, on `cpu`.
@@ -449,6 +469,7 @@ impl Memory {
         unsafe { bytes.set_len(self.used) };
         self.image = Some(Image {
             bytes,
+            quick_bytes: self.quick_bytes,
             allocations: self.allocations.len(),
         });
     }
@@ -481,6 +502,7 @@ impl Memory {
             )
         };
         self.used = image.bytes.len();
+        self.quick_bytes = image.quick_bytes;
         self.allocations.truncate(image.allocations);
         for index in self.freed.drain(..) {
             self.allocations[index].freed = false;

@@ -317,7 +317,24 @@ impl Machine {
         explained
     }
 
+    /// Executes a run. The first that makes an acquire fence is repeated, because until then it is not recorded what such a
+    /// fence needs to be known.
     fn execute(
+        &mut self,
+        strategy: &mut dyn Strategy,
+        limits: &Limits,
+        detail: Recording,
+    ) -> Outcome {
+        let outcome = self.execute_once(strategy, limits, detail);
+        if !self.engine.memory(|memory| memory.missed_fence()) {
+            return outcome;
+        }
+        self.engine.memory(|memory| memory.watch_fences(true));
+        let mut replay = Replay::new(self.deviations.clone());
+        self.execute_once(&mut replay, limits, detail)
+    }
+
+    fn execute_once(
         &mut self,
         strategy: &mut dyn Strategy,
         limits: &Limits,

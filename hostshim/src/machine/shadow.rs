@@ -262,6 +262,16 @@ impl Shadow {
         }
     }
 
+    /// From now on acquire fences are exact, or no run has made any ([`Clocks::watch`]).
+    pub(crate) fn watch_fences(&mut self, watching: bool) {
+        self.clocks.watch(watching);
+    }
+
+    /// Whether this run made an acquire fence, and must be repeated.
+    pub(crate) fn missed_fence(&self) -> bool {
+        self.clocks.missed_fence()
+    }
+
     /// Another LWP goes on, on `cpu`.
     #[inline]
     pub(crate) fn switch(&mut self, cpu: usize) {
@@ -428,6 +438,39 @@ pub(crate) fn quick_atomic(
     }
 }
 
+/// Makes an acquire load from which `cpu` learns nothing. Returns whether it is one.
+#[inline(always)]
+pub(crate) fn simple_load_acquire(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
+    slot.write != FREED && (slot.sync & FILLED == 0 || clocks.knows(cpu, slot.sync >> 1))
+}
+
+/// Makes a relaxed load of which nothing is recorded. Returns whether it is one.
+#[inline(always)]
+pub(crate) fn simple_load_relaxed(clocks: &mut Clocks, _: usize, slot: &mut Slot) -> bool {
+    slot.write != FREED && (slot.sync & FILLED == 0 || !clocks.watches())
+}
+
+/// Makes a release store to a cell that has a sync clock. Returns whether it has one, and was not freed.
+#[inline(always)]
+pub(crate) fn simple_store_release(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
+    let simple = slot.write != FREED && slot.sync != 0;
+    if simple {
+        slot.sync |= FILLED;
+        clocks.release(cpu, slot.sync >> 1, false);
+    }
+    simple
+}
+
+/// Makes a relaxed store that passes nothing on. Returns whether it is one.
+#[inline(always)]
+pub(crate) fn simple_store_relaxed(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
+    let simple = slot.write != FREED && !clocks.is_releasing(cpu);
+    if simple {
+        slot.sync &= !FILLED;
+    }
+    simple
+}
+
 fn read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict> {
     if quick_read(clocks, cpu, slot) {
         return Ok(());
@@ -544,14 +587,16 @@ fn fill(clocks: &mut Clocks, slot: &mut Slot) -> u32 {
     slot.sync >> 1
 }
 
-fn acquires(order: Ordering) -> bool {
+#[inline(always)]
+pub(crate) fn acquires(order: Ordering) -> bool {
     matches!(
         order,
         Ordering::Acquire | Ordering::AcqRel | Ordering::SeqCst
     )
 }
 
-fn releases(order: Ordering) -> bool {
+#[inline(always)]
+pub(crate) fn releases(order: Ordering) -> bool {
     matches!(
         order,
         Ordering::Release | Ordering::AcqRel | Ordering::SeqCst

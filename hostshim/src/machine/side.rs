@@ -8,7 +8,6 @@
 //!
 //! * A fault or a timer may end a run anywhere in the guest ([`super::faults`]), but not in the middle of the
 //!   machine's own code, because its locks and borrows would never be released.
-//! * What the guest allocates from Rust's heap is the machine's memory ([`super::heap`]).
 //! * What the guest allocates from Rust's own heap is the machine's memory ([`super::heap`]).
 //!
 //! While a [`Host`] lives, the thread executes the machine's code. The hypercalls of every step create none: they

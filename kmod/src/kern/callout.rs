@@ -74,7 +74,7 @@ use crate::kern::sleepq::{self, Sleepq, SyncObj, Timeout};
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
 use crate::machine::{self, Mark, Occasion};
-use crate::mem::{Acquire, AtomicRef, AtomicU32, Guarded, Local, Private, Relaxed, Release};
+use crate::mem::{Acquire, AtomicRef, AtomicU32, Guarded, Local, Relaxed, Release};
 
 const PENDING: u32 = 1 << 0;
 const FIRED: u32 = 1 << 1;
@@ -90,7 +90,7 @@ pub struct CalloutCpu {
     /// The callout whose handler runs.
     cc_active: Guarded<usize>,
     /// Where it was scheduled: for reports, with contracts.
-    cc_scheduled: Private<Option<&'static Location<'static>>>,
+    cc_scheduled: Guarded<Option<&'static Location<'static>>>,
     /// The LWP that runs handlers, while it does.
     cc_lwp: Guarded<Option<&'static Lwp>>,
     /// LWPs that wait in `halt`.
@@ -125,7 +125,7 @@ impl CalloutCpu {
             cc_todo: Link::new(),
             cc_ticks: Guarded::new(0),
             cc_active: Guarded::new(0),
-            cc_scheduled: Private::new(None),
+            cc_scheduled: Guarded::new(None),
             cc_lwp: Guarded::new(None),
             cc_sleepq: Sleepq::new(),
             cc_nwait: Guarded::new(0),
@@ -145,7 +145,7 @@ impl CalloutCpu {
     /// The address of the callout whose handler runs, and where it was scheduled, if that is known: for reports.
     pub fn peek_active(&self) -> Option<(usize, Option<&'static Location<'static>>)> {
         let active = self.cc_active.peek();
-        (active != 0).then(|| (active, self.cc_scheduled.get()))
+        (active != 0).then(|| (active, self.cc_scheduled.peek()))
     }
 
     /// The first pending callout in the `size` bytes at `at`.
@@ -230,7 +230,7 @@ pub struct Callout {
     /// How often it has run.
     c_runs: Guarded<u32>,
     /// Where it was last scheduled: for reports, with contracts. The lock protects it, too.
-    c_scheduled: Private<Option<&'static Location<'static>>>,
+    c_scheduled: Guarded<Option<&'static Location<'static>>>,
 }
 
 /// A place in the source, as text.
@@ -289,7 +289,7 @@ impl Callout {
             c_func: Guarded::new(None),
             c_arg: Guarded::new(Arg::NONE),
             c_runs: Guarded::new(0),
-            c_scheduled: Private::new(None),
+            c_scheduled: Guarded::new(None),
         }
     }
 
@@ -652,7 +652,7 @@ fn assert_none_pending_on(ci: &'static Cpu, at: usize, size: usize, what: &'stat
             format_args!(
                 "{} frees a {what} with a pending callout: scheduled at {}, on cpu{}, due in {} of its ticks",
                 curlwp().name(),
-                At(callout.c_scheduled.get()),
+                At(callout.c_scheduled.peek()),
                 ci.index(),
                 callout.c_time.peek().wrapping_sub(cc.cc_ticks.peek())
             ),

@@ -170,7 +170,7 @@ impl Epoch {
     }
 
     fn wq(&self) -> &'static Workqueue {
-        match self.ep_wq.look() {
+        match self.ep_wq.get() {
             Some(wq) => wq,
             None => unreachable!("an epoch has a workqueue before it is known"),
         }

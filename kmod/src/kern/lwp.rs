@@ -325,7 +325,7 @@ impl Lwp {
     /// `l_cpu` without a step: for the running LWP, which owns it, and for reports.
     #[inline(always)]
     pub(crate) fn cpu_unlocked(&self) -> &'static Cpu {
-        match self.l_cpu.peek() {
+        match self.l_cpu.look() {
             Some(ci) => ci,
             None if cfg!(feature = "contracts") => unreachable!("an LWP without a CPU"),
             // SAFETY: `prepare` gives an LWP its CPU before anybody knows the LWP, and it always has one from then on.
@@ -369,7 +369,7 @@ impl Lwp {
     /// does not see the access: it orders nothing, and happens very often.
     #[inline(always)]
     pub(crate) fn pflag(&self) -> u32 {
-        self.l_pflag.bare().load(Relaxed)
+        self.l_pflag.look()
     }
 
     /// Changes `l_pflag` of the running LWP.

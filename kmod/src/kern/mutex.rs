@@ -516,7 +516,7 @@ impl Kmutex {
     }
 
     /// Raises the level and counts the mutex as held.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     fn spin_prepare(&self) -> usize {
         let old = spl::splraise(self.mtx_ipl);
@@ -532,7 +532,7 @@ impl Kmutex {
 }
 
 /// Uncounts a held mutex, and restores the level if it was the last one.
-#[inline]
+#[inline(always)]
 #[track_caller]
 fn spin_finish() {
     let ci = curcpu();

@@ -235,7 +235,7 @@ pub(crate) fn need_resched(ci: &'static Cpu, how: u32) {
 /// Whether the LWP that runs on `ci`, which is this CPU, should be preempted. The host does not see this read.
 #[inline(always)]
 pub(crate) fn kpreempt_wanted(ci: &Cpu) -> bool {
-    ci.ci_want_resched.bare().load(Relaxed) & resched::KPREEMPT != 0
+    ci.ci_want_resched.look() & resched::KPREEMPT != 0
 }
 
 /// Makes an LWP at rest runnable. The LWP is locked; the lock is released. (`setrunnable`)

@@ -43,11 +43,11 @@ unsafe extern "Rust" {
     pub(super) safe fn kmod_machine_nic_counts() -> Option<NicCounts>;
     pub(super) safe fn kmod_machine_relax(at: &'static Location<'static>);
     #[cfg(feature = "points")]
-    pub(super) safe fn kmod_machine_point(op: Op, at: &'static Location<'static>);
+    pub(super) safe fn kmod_machine_point(op: Op, at: &'static Location<'static>) -> usize;
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_decide(op: Op, at: &'static Location<'static>);
     #[cfg(feature = "points")]
-    pub(super) safe fn kmod_machine_access(op: Op, at: &'static Location<'static>);
+    pub(super) safe fn kmod_machine_access(op: Op, at: &'static Location<'static>) -> usize;
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_made(op: Op, at: &'static Location<'static>);
     #[cfg(feature = "points")]
@@ -164,7 +164,7 @@ macro_rules! bind_machine {
             }
             #[unsafe(no_mangle)]
             #[inline(always)]
-            fn kmod_machine_point(op: Op, at: At) {
+            fn kmod_machine_point(op: Op, at: At) -> usize {
                 <Host as Machine>::point(op, at)
             }
             #[unsafe(no_mangle)]
@@ -174,7 +174,7 @@ macro_rules! bind_machine {
             }
             #[unsafe(no_mangle)]
             #[inline(always)]
-            fn kmod_machine_access(op: Op, at: At) {
+            fn kmod_machine_access(op: Op, at: At) -> usize {
                 <Host as Machine>::access(op, at)
             }
             #[unsafe(no_mangle)]

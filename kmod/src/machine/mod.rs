@@ -204,15 +204,15 @@ pub unsafe trait Machine {
     /// Ends the run with a verdict. `message` is a sentence with the values in it.
     fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> !;
     /// Announces `op` and makes it part of a new step: the host decides which CPU continues, then checks the
-    /// operation.
-    fn point(op: Op, at: &'static Location<'static>);
+    /// operation. Returns the address of the cell to access: `op.addr`, or that of its copy ([`own`](Self::own)).
+    fn point(op: Op, at: &'static Location<'static>) -> usize;
     /// Announces `op` without checking it: its outcome follows through `access`, in the same step.
     fn decide(op: Op, at: &'static Location<'static>);
-    /// Checks `op` as part of the current step.
-    fn access(op: Op, at: &'static Location<'static>);
+    /// Checks `op` as part of the current step. Returns the address of the cell to access, as `point` does.
+    fn access(op: Op, at: &'static Location<'static>) -> usize;
     /// The operation that the step under way was announced with is this, now that it was made.
     fn made(op: Op, at: &'static Location<'static>) {
-        Self::access(op, at);
+        let _ = Self::access(op, at);
     }
     /// The interrupt priority level of this CPU is now `level` (a number of [`crate::kern::spl::Ipl`]).
     fn ipl(level: u8);
@@ -384,7 +384,7 @@ pub fn stop(why: Stop, message: fmt::Arguments<'_>) -> ! {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn point(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    bound::kmod_machine_point(Op { addr, kind, order }, Location::caller());
+    let _ = bound::kmod_machine_point(Op { addr, kind, order }, Location::caller());
 }
 
 /// The first half of a [`point`]: the outcome of the operation follows through [`access`].
@@ -402,16 +402,57 @@ pub fn decide(addr: usize, kind: Kind, order: Ordering) {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn access(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
+    let _ = bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
+}
+
+/// [`access`] to a cell, before it is made. Returns the cell to access: a cell in a `static` has a copy in each machine.
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub(crate) fn access_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
+    #[cfg(feature = "points")]
+    {
+        let addr = core::ptr::from_ref(cell).addr();
+        let own = bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
+        at_address(cell, own)
+    }
+    #[cfg(not(feature = "points"))]
+    cell
+}
+
+/// [`point`] before an access to a cell. Returns the cell to access, as [`access_at`] does.
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub(crate) fn point_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
+    #[cfg(feature = "points")]
+    {
+        let addr = core::ptr::from_ref(cell).addr();
+        let own = bound::kmod_machine_point(Op { addr, kind, order }, Location::caller());
+        at_address(cell, own)
+    }
+    #[cfg(not(feature = "points"))]
+    cell
+}
+
+/// The cell that the host has said to use in place of this one.
+#[cfg(feature = "points")]
+#[inline(always)]
+fn at_address<T>(cell: &T, own: usize) -> &T {
+    // SAFETY: the same bytes, and as aligned, in memory that lives as long as the machine, by the contract of `Machine`.
+    unsafe { &*core::ptr::from_ref(cell).with_addr(own) }
 }
 
 /// The second half of a [`point`] whose operation has been made: `kind` says what it turned out to be.
 #[inline(always)]
 #[track_caller]
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
-pub(crate) fn made(addr: usize, kind: Kind, order: Ordering) {
+pub(crate) fn made<T>(cell: &T, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    bound::kmod_machine_made(Op { addr, kind, order }, Location::caller());
+    {
+        let addr = core::ptr::from_ref(cell).addr();
+        bound::kmod_machine_made(Op { addr, kind, order }, Location::caller());
+    }
 }
 
 /// Tells the host the interrupt priority level of this CPU.
@@ -454,10 +495,8 @@ pub fn mark(mark: Mark) {
 #[cold]
 #[inline(never)]
 pub(crate) fn own<T>(global: &T) -> &T {
-    let at = core::ptr::from_ref(global);
-    let own = bound::kmod_machine_own(at.addr());
-    // SAFETY: the same bytes, and as aligned, in memory that lives as long as the machine, by the contract of `Machine::own`.
-    unsafe { &*at.with_addr(own) }
+    let own = bound::kmod_machine_own(core::ptr::from_ref(global).addr());
+    at_address(global, own)
 }
 
 /// Says that something of a campaign's interest has happened.
@@ -471,8 +510,8 @@ pub fn happened(occasion: Occasion) {
 /// Tells the host that a cell is dropped: what the cells do by themselves.
 #[cfg(feature = "points")]
 #[inline(always)]
-pub(crate) fn dropped(addr: usize, size: usize) {
-    bound::kmod_machine_dropped(addr, size);
+pub(crate) fn dropped<T>(cell: &T) {
+    bound::kmod_machine_dropped(core::ptr::from_ref(cell).addr(), size_of::<T>());
 }
 
 /// Whether CPU `cpu` waits for an interrupt, as far as the machine knows: for reports, when the kernel has stopped.

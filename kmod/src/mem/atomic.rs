@@ -26,7 +26,7 @@ macro_rules! atomic {
             }
 
             fn addr(&self) -> usize {
-                core::ptr::from_ref(own(self)) as usize
+                core::ptr::from_ref(self).addr()
             }
 
             #[inline(always)]
@@ -38,34 +38,35 @@ macro_rules! atomic {
             #[inline(always)]
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
-                machine::point(self.addr(), Kind::Load, order);
-                self.cell().load(order)
+                let cell = machine::point_at(self, Kind::Load, order);
+                cell.0.load(order)
             }
 
             /// Stores the word.
             #[inline(always)]
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
-                machine::point(self.addr(), Kind::Store, order);
-                self.cell().store(value, order);
+                let cell = machine::point_at(self, Kind::Store, order);
+                cell.0.store(value, order);
             }
 
             /// Stores the word, after `before` has run in the same step; `before` must not contain a step.
             #[inline(always)]
             #[track_caller]
             pub fn store_after(&self, value: $value, order: Ordering, before: impl FnOnce()) {
-                machine::point(self.addr(), Kind::Store, order);
+                let cell = machine::point_at(self, Kind::Store, order);
                 before();
-                self.cell().store(value, order);
+                cell.0.store(value, order);
             }
 
             /// Stores the word and returns the old value, in one step.
             #[inline(always)]
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                machine::decide(self.addr(), Kind::Rmw, order);
-                let old = self.cell().swap(value, order);
-                machine::made(self.addr(), made_of(old == value), order);
+                let cell = own(self);
+                machine::decide(cell.addr(), Kind::Rmw, order);
+                let old = cell.0.swap(value, order);
+                machine::made(cell, made_of(old == value), order);
                 old
             }
 
@@ -79,8 +80,9 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                machine::decide(self.addr(), Kind::Rmw, success);
-                self.compare_exchange_fused(current, new, success, failure)
+                let cell = own(self);
+                machine::decide(cell.addr(), Kind::Rmw, success);
+                cell.exchange(current, new, success, failure)
             }
 
             /// [`compare_exchange`](Self::compare_exchange) for loops that try again: it may fail although the word is `current`.
@@ -142,11 +144,23 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                let outcome = self.cell().compare_exchange(current, new, success, failure);
+                own(self).exchange(current, new, success, failure)
+            }
+
+            #[inline(always)]
+            #[track_caller]
+            fn exchange(
+                &self,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                let outcome = self.0.compare_exchange(current, new, success, failure);
                 match outcome {
-                    Ok(_) => machine::access(self.addr(), Kind::Rmw, success),
-                    Err(_) => machine::access(self.addr(), Kind::Load, failure),
-                }
+                    Ok(_) => machine::access_at(self, Kind::Rmw, success),
+                    Err(_) => machine::access_at(self, Kind::Load, failure),
+                };
                 outcome
             }
 
@@ -154,16 +168,16 @@ macro_rules! atomic {
             #[inline(always)]
             #[track_caller]
             pub fn load_fused(&self, order: Ordering) -> $value {
-                machine::access(self.addr(), Kind::Load, order);
-                self.cell().load(order)
+                let cell = machine::access_at(self, Kind::Load, order);
+                cell.0.load(order)
             }
 
             /// Stores the word as part of the current step.
             #[inline(always)]
             #[track_caller]
             pub fn store_fused(&self, value: $value, order: Ordering) {
-                machine::access(self.addr(), Kind::Store, order);
-                self.cell().store(value, order);
+                let cell = machine::access_at(self, Kind::Store, order);
+                cell.0.store(value, order);
             }
 
             /// Reads the word without an access that the host sees. For reports, when the kernel has stopped.
@@ -187,7 +201,7 @@ macro_rules! atomic {
         #[cfg(feature = "points")]
         impl Drop for $name {
             fn drop(&mut self) {
-                machine::dropped(self.addr(), size_of::<Self>());
+                machine::dropped(self);
             }
         }
     };
@@ -198,48 +212,48 @@ macro_rules! atomic {
         #[inline(always)]
         #[track_caller]
         pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_add(value, order)
+            let cell = machine::point_at(self, Kind::Rmw, order);
+            cell.0.fetch_add(value, order)
         }
 
         /// Subtracts, wrapping, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_sub(value, order)
+            let cell = machine::point_at(self, Kind::Rmw, order);
+            cell.0.fetch_sub(value, order)
         }
 
         /// Keeps the greater of the word and `value`, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_max(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_max(value, order)
+            let cell = machine::point_at(self, Kind::Rmw, order);
+            cell.0.fetch_max(value, order)
         }
 
         /// Keeps the smaller of the word and `value`, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_min(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_min(value, order)
+            let cell = machine::point_at(self, Kind::Rmw, order);
+            cell.0.fetch_min(value, order)
         }
 
         /// [`fetch_or`](Self::fetch_or) as part of the current step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_or_fused(&self, value: $value, order: Ordering) -> $value {
-            machine::access(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_or(value, order)
+            let cell = machine::access_at(self, Kind::Rmw, order);
+            cell.0.fetch_or(value, order)
         }
 
         /// [`fetch_and`](Self::fetch_and) as part of the current step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_and_fused(&self, value: $value, order: Ordering) -> $value {
-            machine::access(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_and(value, order)
+            let cell = machine::access_at(self, Kind::Rmw, order);
+            cell.0.fetch_and(value, order)
         }
     };
     (@bits $value:ty) => {
@@ -247,9 +261,10 @@ macro_rules! atomic {
         #[inline(always)]
         #[track_caller]
         pub fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-            machine::decide(self.addr(), Kind::Rmw, order);
-            let old = self.cell().fetch_or(value, order);
-            machine::made(self.addr(), made_of(old == old | value), order);
+            let cell = own(self);
+                machine::decide(cell.addr(), Kind::Rmw, order);
+            let old = cell.0.fetch_or(value, order);
+            machine::made(cell, made_of(old == old | value), order);
             old
         }
 
@@ -257,9 +272,10 @@ macro_rules! atomic {
         #[inline(always)]
         #[track_caller]
         pub fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-            machine::decide(self.addr(), Kind::Rmw, order);
-            let old = self.cell().fetch_and(value, order);
-            machine::made(self.addr(), made_of(old == old & value), order);
+            let cell = own(self);
+                machine::decide(cell.addr(), Kind::Rmw, order);
+            let old = cell.0.fetch_and(value, order);
+            machine::made(cell, made_of(old == old & value), order);
             old
         }
 
@@ -267,16 +283,16 @@ macro_rules! atomic {
         #[inline(always)]
         #[track_caller]
         pub fn fetch_xor(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_xor(value, order)
+            let cell = machine::point_at(self, Kind::Rmw, order);
+            cell.0.fetch_xor(value, order)
         }
 
         /// Stores the complement of the bits that the word and `value` share, and returns the old value, in one step.
         #[inline(always)]
         #[track_caller]
         pub fn fetch_nand(&self, value: $value, order: Ordering) -> $value {
-            machine::point(self.addr(), Kind::Rmw, order);
-            self.cell().fetch_nand(value, order)
+            let cell = machine::point_at(self, Kind::Rmw, order);
+            cell.0.fetch_nand(value, order)
         }
     };
 }
@@ -332,11 +348,11 @@ atomic! {
 
 impl AtomicU32 {
     /// Reads the word without an access that the host sees. For a word of the current CPU, where an old value does no
-    /// harm. Not an atomic load, because the compiler never makes that an operand.
+    /// harm, and which is never in a `static`. Not an atomic load, because the compiler never makes that an operand.
     #[inline(always)]
     pub(crate) fn look(&self) -> u32 {
         // SAFETY: the address is that of a live word, which is read in one piece. Volatile: it changes meanwhile.
-        unsafe { self.cell().as_ptr().read_volatile() }
+        unsafe { self.0.as_ptr().read_volatile() }
     }
 }
 
@@ -445,6 +461,13 @@ impl<T> AtomicRef<T> {
         self.0
             .compare_exchange(Self::of(current), Self::of(new), success, failure)
             .is_ok()
+    }
+
+    /// Reads the reference without an access that the host sees. For the CPU of an LWP, which is read very often. Not for a
+    /// word that may be in a `static`.
+    #[inline(always)]
+    pub(crate) fn look(&self) -> Option<&'static T> {
+        Self::back(self.0.0.load(Ordering::Relaxed))
     }
 
     /// Reads the reference without an access that the host sees. For reports, when the kernel has stopped.

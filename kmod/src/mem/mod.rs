@@ -49,7 +49,8 @@ pub use fence::{
     fence, membar_acquire, membar_consumer, membar_datadep_consumer, membar_producer,
     membar_release, membar_sync,
 };
-pub use plain::{Guarded, Local, Plain, Private};
+pub(crate) use plain::Private;
+pub use plain::{Guarded, Local, Plain};
 
 /// The object at `at`, an address that was read from shared memory.
 ///
@@ -77,7 +78,8 @@ pub unsafe fn object<T>(at: *const T) -> &'static T {
 const GLOBALS_END: usize = 0x6000_0000_0000;
 
 /// The cell to use in place of this one. A cell in a `static` has a copy in each machine, because a process can have
-/// many machines.
+/// many machines. Where the host sees an access before it is made, it says itself which cell that is
+/// ([`crate::machine::point_at`]).
 #[inline(always)]
 fn own<T>(cell: &T) -> &T {
     #[cfg(feature = "points")]

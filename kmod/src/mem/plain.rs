@@ -24,31 +24,22 @@ impl<T: Copy> Plain<T> {
         Plain(UnsafeCell::new(value))
     }
 
-    fn addr(&self) -> usize {
-        core::ptr::from_ref(own(self)) as usize
-    }
-
-    #[inline(always)]
-    fn cell(&self) -> *mut T {
-        own(self).0.get()
-    }
-
     /// Reads the word.
     #[inline(always)]
     #[track_caller]
     pub fn get(&self) -> T {
-        machine::point(self.addr(), Kind::Read, Relaxed);
+        let cell = machine::point_at(self, Kind::Read, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.cell() }
+        unsafe { *cell.0.get() }
     }
 
     /// Writes the word.
     #[inline(always)]
     #[track_caller]
     pub fn set(&self, value: T) {
-        machine::point(self.addr(), Kind::Write, Relaxed);
+        let cell = machine::point_at(self, Kind::Write, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.cell() = value }
+        unsafe { *cell.0.get() = value }
     }
 
     /// Writes the word and returns the old value: two steps, like a load and a store.
@@ -64,31 +55,31 @@ impl<T: Copy> Plain<T> {
     #[inline(always)]
     #[track_caller]
     pub fn get_fused(&self) -> T {
-        machine::access(self.addr(), Kind::Read, Relaxed);
+        let cell = machine::access_at(self, Kind::Read, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.cell() }
+        unsafe { *cell.0.get() }
     }
 
     /// Writes the word as part of the current step.
     #[inline(always)]
     #[track_caller]
     pub fn set_fused(&self, value: T) {
-        machine::access(self.addr(), Kind::Write, Relaxed);
+        let cell = machine::access_at(self, Kind::Write, Relaxed);
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.cell() = value }
+        unsafe { *cell.0.get() = value }
     }
 
     /// Reads the word without an access that the host sees. For reports, when the kernel has stopped.
     pub fn peek(&self) -> T {
         // SAFETY: the kernel has stopped; a torn value can only spoil a report.
-        unsafe { self.cell().read_volatile() }
+        unsafe { own(self).0.get().read_volatile() }
     }
 }
 
 #[cfg(feature = "points")]
 impl<T: Copy> Drop for Plain<T> {
     fn drop(&mut self) {
-        machine::dropped(self.addr(), size_of::<Self>());
+        machine::dropped(self);
     }
 }
 
@@ -139,12 +130,12 @@ impl<T: Copy> Local<T> {
         self.0.get_fused()
     }
 
-    /// Reads the word without an access that the host sees. For contracts, which read it very often, on its own CPU
-    /// or in its own LWP.
+    /// Reads the word without an access that the host sees. For contracts, which read words of CPUs and LWPs very
+    /// often, on its own CPU or in its own LWP. Not for a word that may be in a `static`.
     #[inline(always)]
-    pub fn look(&self) -> T {
+    pub(crate) fn look(&self) -> T {
         // SAFETY: see the `Sync` implementation of `Plain`. Volatile: an interrupt may change it meanwhile.
-        unsafe { self.0.cell().read_volatile() }
+        unsafe { self.0.0.get().read_volatile() }
     }
 
     /// Writes the word.
@@ -168,10 +159,11 @@ impl<T: Copy> Described for Local<T> {
 /// step: code that follows the rule cannot run in between, and code that does not is reported as a race.
 pub type Guarded<T> = Local<T>;
 
-/// A word that only its own LWP accesses, while it runs: not shared memory, and not announced to the host.
+/// A word that only its own LWP accesses, while it runs: not shared memory, and not announced to the host. It is never
+/// in a `static`.
 #[repr(transparent)]
 #[derive(Default)]
-pub struct Private<T: Copy>(UnsafeCell<T>);
+pub(crate) struct Private<T: Copy>(UnsafeCell<T>);
 
 // SAFETY: as for `Plain`: values are copied, and only one LWP, on one CPU at a time, touches the word.
 unsafe impl<T: Copy> Sync for Private<T> {}
@@ -180,22 +172,22 @@ unsafe impl<T: Copy> Send for Private<T> {}
 
 impl<T: Copy> Private<T> {
     /// A cell that holds `value`.
-    pub const fn new(value: T) -> Self {
+    pub(crate) const fn new(value: T) -> Self {
         Private(UnsafeCell::new(value))
     }
 
     /// Reads the word.
     #[inline(always)]
-    pub fn get(&self) -> T {
+    pub(crate) fn get(&self) -> T {
         // SAFETY: see the `Sync` implementation. Volatile: an interrupt on top of the LWP may change it meanwhile.
-        unsafe { own(self).0.get().read_volatile() }
+        unsafe { self.0.get().read_volatile() }
     }
 
     /// Writes the word.
     #[inline(always)]
-    pub fn set(&self, value: T) {
+    pub(crate) fn set(&self, value: T) {
         // SAFETY: as for `get`.
-        unsafe { own(self).0.get().write_volatile(value) }
+        unsafe { self.0.get().write_volatile(value) }
     }
 }
 
@@ -203,16 +195,16 @@ impl Private<i32> {
     /// Adds 1 in place. An interrupt on top of the LWP restores the word, and the caller's fences keep the counted
     /// section between them.
     #[inline(always)]
-    pub fn increment(&self) {
+    pub(crate) fn increment(&self) {
         // SAFETY: see the `Sync` implementation.
-        unsafe { *own(self).0.get() += 1 };
+        unsafe { *self.0.get() += 1 };
     }
 
     /// Subtracts 1 in place, and returns the result.
     #[inline(always)]
-    pub fn decrement(&self) -> i32 {
+    pub(crate) fn decrement(&self) -> i32 {
         // SAFETY: see the `Sync` implementation.
-        let word = unsafe { &mut *own(self).0.get() };
+        let word = unsafe { &mut *self.0.get() };
         *word -= 1;
         *word
     }

@@ -83,7 +83,7 @@ pub static FREES: Scenario = Scenario {
 impl Table {
     fn replace(&self, new: Option<&'static Item>) {
         if let Some(old) = self.item.swap(new, AcqRel)
-            && let Some(epoch) = self.epoch.look()
+            && let Some(epoch) = self.epoch.get()
         {
             epoch.call(&old.ctx, free, Arg::of(old));
         }
@@ -124,7 +124,7 @@ fn write(at: Arg) {
         table.replace(Some(item));
     }
     if table.writers.fetch_sub(1, AcqRel) == 1
-        && let Some(epoch) = table.epoch.look()
+        && let Some(epoch) = table.epoch.get()
     {
         table.replace(None);
         epoch.drain_callbacks();

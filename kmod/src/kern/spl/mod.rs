@@ -352,7 +352,7 @@ fn lower_again(level: Ipl) {
 /// What is pending on `ci` and not masked at `level`.
 #[inline(always)]
 fn pending(ci: &Cpu, level: Ipl) -> u32 {
-    ci.ci_ipending.bare().load(Relaxed) & UNMASKED[level as usize]
+    ci.ci_ipending.look() & UNMASKED[level as usize]
 }
 
 /// Lowers the level and runs what was pending, highest first.

@@ -75,7 +75,7 @@ impl Device {
     fn change(&self, change: impl FnOnce(&AtomicI64)) -> bool {
         let s = pserialize::read_enter();
         let live = !self.dead.load(Acquire);
-        if let Some(counts) = self.counts.look().filter(|_| live) {
+        if let Some(counts) = self.counts.get().filter(|_| live) {
             change(counts.getref());
             counts.putref();
         }
@@ -116,7 +116,7 @@ fn kill(device: &Device) {
         device.psz.perform();
     }
     let mut sum = 0;
-    if let Some(counts) = device.counts.look() {
+    if let Some(counts) = device.counts.get() {
         counts.foreach(|count, _| sum += count.load(Acquire));
     }
     device.lock.enter();
