@@ -121,6 +121,21 @@ pub const FIXED: Variant = Variant {
     fails: false,
 };
 
+/// The common parts of the programs that are no scenarios of this kernel's own primitives: [`ports`] and [`styles`].
+pub(crate) const PORTED: Scenario = Scenario {
+    name: "",
+    summary: "",
+    about: "",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Ported,
+    configure: |_| {},
+    setup: |_| {},
+    verify: |_| {},
+    teardown: |_| {},
+};
+
 /// The current code in the older scheme of locking, without NET_MPSAFE.
 pub const SOFTNET_LOCK: Variant = Variant {
     name: "softnet-lock",

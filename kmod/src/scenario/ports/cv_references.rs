@@ -1,14 +1,14 @@
 //! ZFS on Linux issue 4106 and spl issue 519: a condition variable is destroyed under the mutex that its
 //! waiters need.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, runs};
 
 /// A condition variable that counts its users.
 struct Cv {
@@ -65,7 +65,7 @@ pub static SCENARIO: Scenario = Scenario {
         );
     },
     teardown: free_data::<Header>,
-    ..PORT
+    ..PORTED
 };
 
 impl Cv {

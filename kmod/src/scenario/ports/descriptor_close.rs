@@ -1,13 +1,13 @@
 //! NetBSD PR kern/57659: closing a descriptor while another thread sleeps in a write to it hangs.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, runs};
 
 struct File {
     fd_lock: Kmutex,
@@ -60,7 +60,7 @@ pub static SCENARIO: Scenario = Scenario {
         );
     },
     teardown: free_data::<File>,
-    ..PORT
+    ..PORTED
 };
 
 fn write(file: Arg) {

@@ -1,6 +1,6 @@
 //! Zephyr issue 64530: a worker accesses a marker on the stack of a function that has returned.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::history::Own;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::Arg;
@@ -10,7 +10,7 @@ use crate::kern::synch::preempt_point;
 use crate::machine;
 use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, Variant, broken_promise, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, Variant, broken_promise, runs};
 
 /// The thread uses that part of its stack again.
 const REUSE: Own = Own::piece(1);
@@ -79,7 +79,7 @@ pub static SCENARIO: Scenario = Scenario {
         );
     },
     teardown: free_data::<Queue>,
-    ..PORT
+    ..PORTED
 };
 
 fn work(queue: Arg) {

@@ -1,6 +1,6 @@
 //! Asterinas issue 2052: an idle loop looks for work, then halts; the wake-up comes in between.
 
-use super::{OLD, PORT, historical};
+use super::{OLD, historical};
 use crate::kern::idle;
 use crate::kern::kthread::Options;
 use crate::kern::lwp::Arg;
@@ -10,7 +10,7 @@ use crate::machine;
 use crate::mem::{Acquire, AtomicU32, Release};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Device;
-use crate::scenario::{FIXED, Scenario, actor_options, actor_with, runs, share};
+use crate::scenario::{FIXED, PORTED, Scenario, actor_options, actor_with, runs, share};
 
 struct Processor {
     work: AtomicU32,
@@ -55,7 +55,7 @@ pub static SCENARIO: Scenario = Scenario {
             .disestablish(kernel);
         free_data::<Processor>(kernel);
     },
-    ..PORT
+    ..PORTED
 };
 
 fn idle(processor: Arg) {

@@ -1,6 +1,6 @@
 //! FreeBSD review D45492: an interrupt thread is told to end, and the event that it looks at is freed at once.
 
-use super::{OLD, PORT, historical};
+use super::{OLD, historical};
 use crate::kern::condvar::Kcondvar;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::{Options, kthread_create};
@@ -10,7 +10,7 @@ use crate::kern::spl::Ipl;
 use crate::machine;
 use crate::mem::Plain;
 use crate::scenario::classics::shared;
-use crate::scenario::{FIXED, Scenario, actor, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, actor, runs};
 
 struct Event {
     lock: Kmutex,
@@ -37,7 +37,7 @@ pub static SCENARIO: Scenario = Scenario {
         historical("the event is freed before the thread has seen that it must end"),
     ],
     setup: |kernel| actor(kernel, "owner", 0, own, Arg::NONE),
-    ..PORT
+    ..PORTED
 };
 
 fn wait_for_events(event: Arg) {

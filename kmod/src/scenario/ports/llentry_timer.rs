@@ -1,6 +1,6 @@
 //! FreeBSD, link-layer table (review D2219): an entry of the link-layer table is freed although its timer is running.
 
-use super::{OLD, PORT, historical};
+use super::{OLD, historical};
 use crate::history::Own;
 use crate::kern::callout::Callout;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
@@ -9,7 +9,7 @@ use crate::kern::rwlock::{Krw, Krwlock};
 use crate::machine;
 use crate::mem::Plain;
 use crate::scenario::classics::shared;
-use crate::scenario::{FIXED, Scenario, Variant, actor, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, Variant, actor, runs};
 
 /// Ticks until the timer fires, where it is not 1.
 const LATER: [(Own, u32); 3] = [(Own::piece(1), 2), (Own::piece(2), 4), (Own::piece(3), 8)];
@@ -65,7 +65,7 @@ pub static SCENARIO: Scenario = Scenario {
         actor(kernel, "if0", 0, interface, Arg::NONE);
         actor(kernel, "if1", 1, interface, Arg::NONE);
     },
-    ..PORT
+    ..PORTED
 };
 
 /// Drops a reference. The lock is held, and is released.

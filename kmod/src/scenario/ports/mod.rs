@@ -8,7 +8,7 @@ use crate::history::Own;
 use crate::kern::lwp::Arg;
 use crate::kernel::Kernel;
 use crate::machine::{self, Described};
-use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share};
+use crate::scenario::{FIXED, Variant, actor, share};
 
 pub mod cv_references;
 pub mod descriptor_close;
@@ -43,21 +43,6 @@ const fn historical(summary: &'static str) -> Variant {
         ..FIXED
     }
 }
-
-/// What these programs have in common.
-const PORT: Scenario = Scenario {
-    name: "",
-    summary: "",
-    about: "",
-    variants: &[FIXED],
-    min_cpus: 1,
-    default_cpus: 2,
-    kind: Kind::Ported,
-    configure: |_| {},
-    setup: |_| {},
-    verify: |_| {},
-    teardown: |_| {},
-};
 
 /// An actor: its name, the CPU on which it begins, and what it does.
 type Part = (&'static str, usize, fn(Arg));

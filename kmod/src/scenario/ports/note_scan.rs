@@ -1,6 +1,6 @@
 //! OpenBSD's kqueue in 2021: who waits for a note misses the wake-up between two locks, and a timeout hides it.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::history::Own;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::Arg;
@@ -8,7 +8,7 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, Variant, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, Variant, runs};
 
 /// The sleep has no timeout.
 const FOREVER: Own = Own::piece(1);
@@ -62,7 +62,7 @@ pub static SCENARIO: Scenario = Scenario {
         );
     },
     teardown: free_data::<World>,
-    ..PORT
+    ..PORTED
 };
 
 impl World {

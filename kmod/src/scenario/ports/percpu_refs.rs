@@ -1,6 +1,6 @@
 //! SCST issue 176: a per-CPU reference count is checked before every CPU has left its per-CPU mode.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
@@ -10,7 +10,7 @@ use crate::kern::spl::Ipl;
 use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicI64, Local, Relaxed, Release};
 use crate::scenario::alive::Alive;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, runs};
 
 struct Device {
     counts: Local<Option<Percpu<AtomicI64>>>,
@@ -67,7 +67,7 @@ pub static SCENARIO: Scenario = Scenario {
         }
         free_data::<Device>(kernel);
     },
-    ..PORT
+    ..PORTED
 };
 
 impl Device {

@@ -1,6 +1,6 @@
 //! DragonOS issue 1525: a spin lock is taken with interrupts on, and a softint tries to take it on the same CPU.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::history::Own;
 use crate::kern::lwp::Arg;
 use crate::kern::spl::{Ipl, splraise, splx};
@@ -8,7 +8,7 @@ use crate::kern::synch::{kpreempt_disable, kpreempt_enable};
 use crate::mem::{Acquire, AtomicBool, Plain, Release, relax};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::{Device, Handler};
-use crate::scenario::{FIXED, Scenario, Variant, broken_promise, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, Variant, broken_promise, runs};
 
 /// The loop does not call `mem::relax`.
 const BARE: Own = Own::piece(1);
@@ -81,7 +81,7 @@ pub static SCENARIO: Scenario = Scenario {
         list.softint.disestablish(kernel);
         free_data::<List>(kernel);
     },
-    ..PORT
+    ..PORTED
 };
 
 fn add(list: Arg) {

@@ -1,10 +1,10 @@
 //! heapless issue 583: a bounded queue says that it is full when it is not. (loom issue 398 describes it, too.)
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::lwp::{Arg, curlwp};
 use crate::mem::{Acquire, AtomicU8, Plain, Relaxed, Release, relax};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, broken_promise, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, broken_promise, runs};
 
 const N: u8 = 2;
 
@@ -52,7 +52,7 @@ pub static SCENARIO: Scenario = Scenario {
         );
     },
     teardown: free_data::<Queue>,
-    ..PORT
+    ..PORTED
 };
 
 impl Queue {

@@ -1,13 +1,13 @@
 //! OSv issue 1190: a reference is dropped without barriers. FreeBSD's refcount(9) has them, as fences.
 
-use super::{OLD, PORT, historical};
+use super::{OLD, historical};
 use crate::history::Own;
 use crate::kern::kmem::kmem_free;
 use crate::kern::lwp::{Arg, curlwp};
 use crate::machine;
 use crate::mem::{AcqRel, AtomicU32, Plain, Relaxed, membar_acquire, membar_release};
 use crate::scenario::classics::shared;
-use crate::scenario::{FIXED, Scenario, Variant, actor, runs, share};
+use crate::scenario::{FIXED, PORTED, Scenario, Variant, actor, runs, share};
 
 /// Orderings in place of the fences.
 const ORDERINGS: Own = Own::piece(1);
@@ -48,7 +48,7 @@ pub static SCENARIO: Scenario = Scenario {
         actor(kernel, "t0", 0, |_| use_it(0), Arg::NONE);
         actor(kernel, "t1", 1, |_| use_it(1), Arg::NONE);
     },
-    ..PORT
+    ..PORTED
 };
 
 /// Drops a reference. Whether it was the last.

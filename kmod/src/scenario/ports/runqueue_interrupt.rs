@@ -1,13 +1,13 @@
 //! mOS issue 4: a spin lock is taken with interrupts on, and an interrupt handler tries to take it on the same CPU.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Device;
-use crate::scenario::{FIXED, Scenario, broken_promise, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, broken_promise, runs};
 
 struct World {
     device: Device,
@@ -66,7 +66,7 @@ pub static SCENARIO: Scenario = Scenario {
         shared::<World>(kernel.data()).device.disestablish(kernel);
         free_data::<World>(kernel);
     },
-    ..PORT
+    ..PORTED
 };
 
 fn commit(world: Arg) {

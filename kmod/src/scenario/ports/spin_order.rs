@@ -1,12 +1,12 @@
 //! FreeBSD PR 261198: the spin locks of the callouts and of the scheduler are taken in both orders.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, runs};
 
 struct World {
     callout: Kmutex,
@@ -49,7 +49,7 @@ pub static SCENARIO: Scenario = Scenario {
         );
     },
     teardown: free_data::<World>,
-    ..PORT
+    ..PORTED
 };
 
 fn sleep(world: Arg) {

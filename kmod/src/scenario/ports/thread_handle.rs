@@ -1,6 +1,6 @@
 //! OpenZFS issue 9047: a callback wakes a thread through a handle that was destroyed meanwhile.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::condvar::Kcondvar;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::kthread_join;
@@ -10,7 +10,7 @@ use crate::kern::spl::Ipl;
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, Plain, Release};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs, thread};
+use crate::scenario::{FIXED, PORTED, Scenario, runs, thread};
 
 struct Handle {
     lock: Kmutex,
@@ -48,7 +48,7 @@ pub static SCENARIO: Scenario = Scenario {
         start(kernel, "cache", cache, &[("owner", 0, own)]);
     },
     teardown: free_data::<Cache>,
-    ..PORT
+    ..PORTED
 };
 
 fn reclaim(cache: Arg) {

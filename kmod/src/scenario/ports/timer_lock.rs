@@ -1,13 +1,13 @@
 //! OSv issue 287: the lock of all timers is held while the mutex of one timer is taken for its handler.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::callout::Callout;
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::Plain;
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, runs};
 
 struct World {
     timers: Kmutex,
@@ -47,7 +47,7 @@ pub static SCENARIO: Scenario = Scenario {
         world.callout.init(kernel.cpu(0));
     },
     teardown: free_data::<World>,
-    ..PORT
+    ..PORTED
 };
 
 fn dispatch(world: Arg) {

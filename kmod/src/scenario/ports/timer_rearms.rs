@@ -1,6 +1,6 @@
 //! Linux, net/rose, 2026: a timer that arms itself again is deleted and waited for, and its owner is freed.
 
-use super::{OLD, PORT, historical};
+use super::{OLD, historical};
 use crate::kern::callout::Callout;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::kthread::kthread_join;
@@ -11,7 +11,7 @@ use crate::kern::synch::kpause;
 use crate::machine;
 use crate::mem::Plain;
 use crate::scenario::classics::shared;
-use crate::scenario::{FIXED, Scenario, actor, runs, thread};
+use crate::scenario::{FIXED, PORTED, Scenario, actor, runs, thread};
 
 struct Neighbour {
     timer: Callout,
@@ -33,7 +33,7 @@ pub static SCENARIO: Scenario = Scenario {
         historical("nothing keeps the handler that is waited for from arming the timer again"),
     ],
     setup: |kernel| actor(kernel, "opener", 0, open, Arg::NONE),
-    ..PORT
+    ..PORTED
 };
 
 fn expire(neighbour: Arg) {

@@ -1,10 +1,10 @@
 //! spin-rs issue 169: a failed try to become the upgradeable reader leaves its bit set while there is a writer.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::lwp::Arg;
 use crate::mem::{Acquire, AtomicU16, Plain, Relaxed, Release, relax};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, broken_promise, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, broken_promise, runs};
 
 const WRITER: u16 = 1;
 const UPGRADED: u16 = 2;
@@ -43,7 +43,7 @@ pub static SCENARIO: Scenario = Scenario {
         start(kernel, "world", world, &actors);
     },
     teardown: free_data::<Upgradeable>,
-    ..PORT
+    ..PORTED
 };
 
 impl Upgradeable {

@@ -1,6 +1,6 @@
 //! Asterinas issue 565: a waiter clears, when it begins to wait, the flag that says it was woken.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::callout::Callout;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::Arg;
@@ -8,7 +8,7 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::{Acquire, AtomicBool, Release};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, runs};
 
 struct World {
     timer: Callout,
@@ -51,7 +51,7 @@ pub static SCENARIO: Scenario = Scenario {
         world.timer.init(kernel.cpu(0));
     },
     teardown: free_data::<World>,
-    ..PORT
+    ..PORTED
 };
 
 impl World {

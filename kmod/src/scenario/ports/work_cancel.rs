@@ -1,6 +1,6 @@
 //! Linux, btmtksdio, 2026: a work is waited for with the host claimed, and the work claims the host.
 
-use super::{OLD, PORT, historical, start};
+use super::{OLD, historical, start};
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, pri};
 use crate::kern::mutex::Kmutex;
@@ -8,7 +8,7 @@ use crate::kern::spl::Ipl;
 use crate::kern::workqueue::{self, Work, Workers, Workqueue};
 use crate::mem::{AcqRel, AtomicU32, Plain};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, runs};
 
 struct Card {
     queue: Plain<Option<&'static Workqueue>>,
@@ -61,7 +61,7 @@ pub static SCENARIO: Scenario = Scenario {
         card.queue.set(queue);
     },
     teardown: free_data::<Card>,
-    ..PORT
+    ..PORTED
 };
 
 fn transfer(_: &'static Work, card: Arg) {

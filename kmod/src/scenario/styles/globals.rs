@@ -1,12 +1,12 @@
 //! Global variables: a counter, a lock, and data that the lock protects.
 
-use super::{STYLE, broken, sound};
+use super::{broken, sound};
 use crate::history::Own;
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::mem::{AtomicU32, Plain, Relaxed};
-use crate::scenario::{FIXED, Scenario, actor, broken_promise, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, actor, broken_promise, runs};
 
 static COUNTER: AtomicU32 = AtomicU32::new(3);
 static LOCK: Kmutex = Kmutex::new("lock", Ipl::None);
@@ -65,7 +65,7 @@ pub static SCENARIO: Scenario = Scenario {
             );
         }
     },
-    ..STYLE
+    ..PORTED
 };
 
 fn add(number: Arg) {

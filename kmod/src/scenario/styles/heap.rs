@@ -6,14 +6,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::{STYLE, broken};
+use super::broken;
 use crate::history::Own;
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::kern::synch::preempt_point;
 use crate::mem::Plain;
-use crate::scenario::{FIXED, Scenario, actor, runs};
+use crate::scenario::{FIXED, PORTED, Scenario, actor, runs};
 
 /// A thread keeps a reference that is not counted.
 const STALE: Own = Own::piece(0);
@@ -56,7 +56,7 @@ pub static SCENARIO: Scenario = Scenario {
             );
         }
     },
-    ..STYLE
+    ..PORTED
 };
 
 fn add(clone: Arg) {

@@ -1,13 +1,13 @@
 //! A function lends words of its stack to another thread, through a pointer in shared memory.
 
-use super::{STYLE, broken};
+use super::broken;
 use crate::history::Own;
 use crate::kern::lwp::Arg;
 use crate::kern::synch::kpause;
 use crate::machine;
 use crate::mem::{Acquire, AtomicUsize, Plain, Release};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, actor, runs, share};
+use crate::scenario::{FIXED, PORTED, Scenario, actor, runs, share};
 
 /// The function returns without having the word back.
 const EARLY: Own = Own::piece(0);
@@ -40,7 +40,7 @@ pub static SCENARIO: Scenario = Scenario {
         actor(kernel, "borrower", 1, borrow, Arg::of(lent));
     },
     teardown: free_data::<AtomicUsize>,
-    ..STYLE
+    ..PORTED
 };
 
 fn lend_all(lent: Arg) {

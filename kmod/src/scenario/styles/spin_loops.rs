@@ -1,13 +1,13 @@
 //! A thread spins until another one has stored a word, with every form of loop.
 
-use super::{STYLE, broken, sound};
+use super::{broken, sound};
 use crate::history::Own;
 use crate::kern::lwp::Arg;
 use crate::kern::synch::{kpause, preempt_point, yield_now};
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Relaxed, Release, relax};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::{FIXED, Scenario, actor, runs, share};
+use crate::scenario::{FIXED, PORTED, Scenario, actor, runs, share};
 
 /// The forms. None of them is a bare loop of loads.
 const FORMS: [(Own, fn()); 5] = [
@@ -74,7 +74,7 @@ pub static SCENARIO: Scenario = Scenario {
         actor(kernel, "storer", 1, store, Arg::of(world));
     },
     teardown: free_data::<World>,
-    ..STYLE
+    ..PORTED
 };
 
 fn store(world: Arg) {

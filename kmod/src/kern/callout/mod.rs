@@ -59,11 +59,14 @@
 //!
 //! callout(9); `sys/kern/kern_timeout.c` 1.79.
 
-use core::fmt;
+mod freed;
+
 use core::panic::Location;
 
 use crate::config::Config;
 use crate::contract;
+pub(crate) use freed::{At, assert_none_pending};
+
 use crate::kern::circq::Link;
 use crate::kern::cpu::Cpu;
 use crate::kern::kmem;
@@ -148,15 +151,6 @@ impl CalloutCpu {
         (active != 0).then(|| (active, self.cc_scheduled.peek()))
     }
 
-    /// The first pending callout in the `size` bytes at `at`.
-    fn pending_in(&self, at: usize, size: usize) -> Option<&'static Callout> {
-        let lists = core::iter::once(&self.cc_todo).chain(self.cc_wheel.peek());
-        lists.flat_map(Link::peek).find_map(|link| {
-            let inside = (at..at + size).contains(&link);
-            inside.then(|| Callout::at(link))
-        })
-    }
-
     /// The LWP that runs handlers here now. For reports.
     pub(crate) fn peek_lwp(&self) -> Option<&'static Lwp> {
         self.cc_lwp.peek()
@@ -231,22 +225,6 @@ pub struct Callout {
     c_runs: Guarded<u32>,
     /// Where it was last scheduled: for reports, with contracts. The lock protects it, too.
     c_scheduled: Guarded<Option<&'static Location<'static>>>,
-}
-
-/// A place in the source, as text.
-pub(crate) struct At(pub(crate) Option<&'static Location<'static>>);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(at) => {
-                let file = at.file();
-                let begin = file.rfind("kmod/").unwrap_or(0);
-                write!(f, "{}:{}", &file[begin..], at.line())
-            }
-            None => f.write_str("an unknown place"),
-        }
-    }
 }
 
 /// The state of a callout at one moment.
@@ -616,51 +594,6 @@ fn assert_may_wait(what: &str) {
         "{what} in a hard interrupt on {}",
         curlwp().name()
     );
-}
-
-/// Asserts that no callout is pending in the `size` bytes at `at`, which are about to be freed.
-///
-/// Panics (contract `callout-freed`) if one is: softclock would access freed memory.
-#[inline(always)]
-#[track_caller]
-pub(crate) fn assert_none_pending(at: usize, size: usize, what: &'static str) {
-    if cfg!(feature = "contracts") && size >= size_of::<Callout>() {
-        let kernel = curcpu().kernel();
-        for ci in kernel
-            .cpus()
-            .iter()
-            .filter(|ci| ci.ci_callout.pending() > 0)
-        {
-            assert_none_pending_on(ci, at, size, what);
-        }
-    }
-}
-
-#[track_caller]
-fn assert_none_pending_on(ci: &'static Cpu, at: usize, size: usize, what: &'static str) {
-    let cc = &ci.ci_callout;
-    // If CPUs take turns, the lists are consistent at every step, and the lock would order accesses that it must not
-    // order.
-    let locks = !machine::takes_turns();
-    if locks {
-        cc.cc_lock.spin_enter();
-    }
-    if let Some(callout) = cc.pending_in(at, size) {
-        let what = what.rsplit("::").next().unwrap_or(what);
-        machine::stop(
-            machine::Stop::Contract("callout-freed"),
-            format_args!(
-                "{} frees a {what} with a pending callout: scheduled at {}, on cpu{}, due in {} of its ticks",
-                curlwp().name(),
-                At(callout.c_scheduled.peek()),
-                ci.index(),
-                callout.c_time.peek().wrapping_sub(cc.cc_ticks.peek())
-            ),
-        );
-    }
-    if locks {
-        cc.cc_lock.spin_exit();
-    }
 }
 
 /// Sleeps until the handler that runs on `ci` has ended. `cc_lock` is held on entry, and released.
