@@ -28,6 +28,7 @@ impl Interrupt {
     pub(super) fn listen() -> Interrupt {
         let number = Arc::new(AtomicUsize::new(0));
         let first = Arc::new(AtomicU64::new(NEVER));
+        #[allow(clippy::disallowed_methods, reason = "no run sees it")]
         let begin = Instant::now();
         for signal in [SIGINT, SIGTERM] {
             let (number, first) = (Arc::clone(&number), Arc::clone(&first));
