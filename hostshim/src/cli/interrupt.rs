@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
 
+use hostshim::stopwatch::Stopwatch;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 
@@ -28,8 +28,7 @@ impl Interrupt {
     pub(super) fn listen() -> Interrupt {
         let number = Arc::new(AtomicUsize::new(0));
         let first = Arc::new(AtomicU64::new(NEVER));
-        #[allow(clippy::disallowed_methods, reason = "no run sees it")]
-        let begin = Instant::now();
+        let begin = Stopwatch::start();
         for signal in [SIGINT, SIGTERM] {
             let (number, first) = (Arc::clone(&number), Arc::clone(&first));
             let came = move || {

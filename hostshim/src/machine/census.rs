@@ -280,24 +280,18 @@ impl Taker {
         }
     }
 
-    /// The actor in this context begins. `name` is its name.
+    /// The actor in this context begins. Returns whether it is known; if not, [`Taker::new_actor_begins`] must be called.
     #[inline]
-    pub(crate) fn actor_begins(&self, context: usize, name: impl FnOnce() -> String) {
+    pub(crate) fn begins(&self, context: usize) -> bool {
         let bit = self.bits[context].get();
         self.active.set(self.active.get() | bit);
-        if bit == 0 {
-            self.new_actor_begins(context, name);
-        } else {
-            self.resumed(context);
-        }
+        self.resumed(context);
+        bit != 0
     }
 
-    #[cold]
-    #[inline(never)]
-    fn new_actor_begins(&self, context: usize, name: impl FnOnce() -> String) {
-        let _host = Host::begin();
-        let name = name();
-        let bit = 1 << self.census.borrow_mut().number(context, &name);
+    /// An actor that is not known yet begins in this context.
+    pub(crate) fn new_actor_begins(&self, context: usize, name: &str) {
+        let bit = 1 << self.census.borrow_mut().number(context, name);
         self.bits[context].set(bit);
         self.active.set(self.active.get() | bit);
         self.meet(context, bit);
@@ -313,9 +307,12 @@ impl Taker {
     /// A context goes on.
     #[inline]
     pub(crate) fn resumed(&self, context: usize) {
+        if !self.watching.get() {
+            return;
+        }
         let active = self.active.get();
         let bit = self.bits[context].get();
-        if self.watching.get() && bit & active != 0 && active & !self.met[context].get() != 0 {
+        if bit & active != 0 && active & !self.met[context].get() != 0 {
             self.meet(context, bit);
         }
     }
@@ -462,6 +459,12 @@ mod tests {
         taker
     }
 
+    fn begin(taker: &Taker, context: usize, name: &str) {
+        if !taker.begins(context) {
+            taker.new_actor_begins(context, name);
+        }
+    }
+
     fn lines(census: &Census) -> Vec<String> {
         census.never().iter().map(Never::to_string).collect()
     }
@@ -497,7 +500,7 @@ mod tests {
         let taker = taker();
         // One after another.
         for (context, name) in [(1, "a"), (2, "b"), (3, "c")] {
-            taker.actor_begins(context, || name.to_owned());
+            begin(&taker, context, name);
             taker.resumed(context);
             taker.actor_ends(context);
         }
@@ -507,8 +510,8 @@ mod tests {
             "these threads ran only while no other was under way: a, b, c"
         );
         taker.begin();
-        taker.actor_begins(1, || "a".to_owned());
-        taker.actor_begins(2, || "b".to_owned());
+        begin(&taker, 1, "a");
+        begin(&taker, 2, "b");
         taker.actor_ends(1);
         // Its context may be somebody else's by now.
         taker.resumed(1);
@@ -516,7 +519,7 @@ mod tests {
             told(&taker),
             "these threads ran only while no other was under way: c"
         );
-        taker.actor_begins(3, || "c".to_owned());
+        begin(&taker, 3, "c");
         assert_eq!(
             told(&taker),
             "these threads were not under way at the same time: a and c"
@@ -527,11 +530,11 @@ mod tests {
     fn machines_that_saw_the_actors_begin_in_another_order_are_put_together() {
         let [one, two] = [taker(), taker()];
         one.used(640, 640);
-        one.actor_begins(1, || "a".to_owned());
-        one.actor_begins(2, || "b".to_owned());
+        begin(&one, 1, "a");
+        begin(&one, 2, "b");
         two.used(648, 648);
-        two.actor_begins(2, || "b".to_owned());
-        two.actor_begins(3, || "c".to_owned());
+        begin(&two, 2, "b");
+        begin(&two, 3, "c");
         let mut census = Census::default();
         census.merge(one.get());
         census.merge(two.get());

@@ -131,11 +131,19 @@ struct Picture {
     stack: Vec<u8>,
 }
 
-/// Numbers in the order in which they are to be used.
+/// Numbers in the order in which they are to be used. Those that were taken stay at the front, so that nothing need be
+/// copied to return to an earlier state.
 #[derive(Default)]
 struct Free {
     numbers: Vec<usize>,
     /// How many of them were taken.
+    taken: usize,
+}
+
+/// A state of [`Free`] to return to.
+#[derive(Clone, Copy, Default)]
+struct FreeInImage {
+    numbers: usize,
     taken: usize,
 }
 
@@ -160,19 +168,20 @@ impl Free {
 
     /// `number` is free, and is used after all others.
     fn add(&mut self, number: usize) {
-        if self.taken > CONTEXTS {
-            self.numbers.drain(..self.taken);
-            self.taken = 0;
-        }
         self.numbers.push(number);
     }
 
-    /// Becomes a copy of `other`.
-    fn copy(&mut self, other: &Free) {
-        self.numbers.clear();
-        self.numbers
-            .extend_from_slice(&other.numbers[other.taken..]);
-        self.taken = 0;
+    fn state(&self) -> FreeInImage {
+        FreeInImage {
+            numbers: self.numbers.len(),
+            taken: self.taken,
+        }
+    }
+
+    /// Returns to an earlier state.
+    fn restore(&mut self, state: FreeInImage) {
+        self.numbers.truncate(state.numbers);
+        self.taken = state.taken;
     }
 }
 
@@ -185,7 +194,7 @@ pub(crate) struct Contexts {
     /// be: until then whoever still touches it is found.
     free: RefCell<Free>,
     pictures: RefCell<Vec<Picture>>,
-    free_in_image: RefCell<Free>,
+    free_in_image: Cell<FreeInImage>,
     /// How much of a stack is live below the place where a context left it: the frames that lead to the switch, or,
     /// if it never ran, its initial content.
     below: usize,
@@ -199,7 +208,7 @@ impl Contexts {
             touched: [const { Cell::new(0) }; CONTEXTS / 64],
             free: RefCell::new(Free::all()),
             pictures: RefCell::default(),
-            free_in_image: RefCell::default(),
+            free_in_image: Cell::default(),
             below: STACK_BYTES / 2,
             region,
         };
@@ -424,7 +433,7 @@ impl Contexts {
             .enumerate()
             .filter(|(_, slot)| slot.alive.get());
         self.pictures.replace(alive.map(picture).collect());
-        self.free_in_image.borrow_mut().copy(&self.free.borrow());
+        self.free_in_image.set(self.free.borrow().state());
         self.touched.iter().for_each(|word| word.set(0));
     }
 
@@ -458,7 +467,7 @@ impl Contexts {
                 }
             }
         }
-        self.free.borrow_mut().copy(&self.free_in_image.borrow());
+        self.free.borrow_mut().restore(self.free_in_image.get());
     }
 
     fn put_back(&self, picture: &Picture) {

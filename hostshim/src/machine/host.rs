@@ -320,15 +320,17 @@ unsafe impl machine::Machine for Simulated {
     #[inline]
     fn happened(occasion: Occasion) {
         let engine = engine();
-        if let Occasion::Slept(address)
-        | Occasion::Contended(address)
-        | Occasion::HandlerBegins(address, _)
-        | Occasion::HandlerEnds(address) = occasion
-            && engine.census.is_settled(address)
-        {
-            return;
+        let census = &engine.census;
+        match occasion {
+            Occasion::Slept(address)
+            | Occasion::Contended(address)
+            | Occasion::HandlerBegins(address, _)
+            | Occasion::HandlerEnds(address)
+                if census.is_settled(address) => {}
+            Occasion::ActorBegins if census.begins(engine.current().context.get()) => {}
+            Occasion::ActorEnds => census.actor_ends(engine.current().context.get()),
+            _ => count(engine, occasion),
         }
-        count(engine, occasion);
     }
 }
 
@@ -349,10 +351,10 @@ fn runs_elsewhere(engine: &Engine, context: usize, cpu: usize) -> ! {
 /// Tells the census.
 #[inline(never)]
 fn count(engine: &Engine, occasion: Occasion) {
+    let _host = Host::begin();
     let (census, cpu) = (&engine.census, engine.cpu.get());
     let context = engine.cpus[cpu].context.get();
     let handled = |address, on_top| {
-        let _host = Host::begin();
         let contexts = engine.cpus[..engine.ncpu.get()].iter();
         let contexts = contexts.map(|cpu| cpu.context.get());
         census.handled((address, engine.own(address)), on_top, cpu, contexts);
@@ -362,10 +364,9 @@ fn count(engine: &Engine, occasion: Occasion) {
         Occasion::SetUpOver => census.set_up(false),
         // What the host does with a kernel at rest is no part of a run.
         _ if engine.is_on_host() => {}
-        Occasion::ActorBegins => census.actor_begins(context, || engine.context_name(cpu)),
-        Occasion::ActorEnds => census.actor_ends(context),
+        Occasion::ActorBegins => census.new_actor_begins(context, &engine.context_name(cpu)),
+        Occasion::ActorEnds => {}
         Occasion::Slept(address) | Occasion::Contended(address) => {
-            let _host = Host::begin();
             census.used(address, engine.own(address));
         }
         Occasion::HandlerBegins(address, on_top) => handled(address, on_top),

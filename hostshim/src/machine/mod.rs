@@ -258,19 +258,18 @@ impl Machine {
         if strategy.wants_length() {
             strategy.expect(self.length());
         }
-        let outcome = self.execute(strategy, limits, self.recording);
-        let repeats = self.recording == Recording::Nothing;
-        let outcome = match &outcome.verdict {
-            Verdict::Failed(failure) if repeats && self.has_another_side(failure.kind) => {
-                self.explain(outcome, limits)
+        let mut outcome = self.execute(strategy, limits, self.recording);
+        if let Verdict::Failed(failure) = &outcome.verdict {
+            if self.recording == Recording::Nothing && self.has_another_side(failure.kind) {
+                outcome = self.explain(outcome, limits);
             }
-            _ => outcome,
-        };
-        self.name_deadlock(outcome)
+            self.name_deadlock(&mut outcome);
+        }
+        outcome
     }
 
     /// A run that came to no end because CPUs spin for what others of them keep has failed with a deadlock.
-    fn name_deadlock(&self, mut outcome: Outcome) -> Outcome {
+    fn name_deadlock(&self, outcome: &mut Outcome) {
         if let Verdict::Failed(failure) = &mut outcome.verdict
             && failure.rule == LIVELOCK
             && self.engine.has_spinners()
@@ -280,7 +279,6 @@ impl Machine {
             failure.rule = "deadlock".to_owned();
             failure.message = message;
         }
-        outcome
     }
 
     /// Whether a failure of that kind can be explained better if the run is repeated and recorded.
@@ -325,15 +323,16 @@ impl Machine {
         limits: &Limits,
         detail: Recording,
     ) -> Outcome {
-        let outcome = self.execute_once(strategy, limits, detail);
-        if !self.engine.memory(|memory| memory.missed_fence()) {
-            return outcome;
+        let mut outcome = self.execute_once(strategy, limits, detail);
+        if self.engine.memory(|memory| memory.missed_fence()) {
+            self.engine.memory(|memory| memory.watch_fences(true));
+            let mut replay = Replay::new(self.deviations.clone());
+            outcome = self.execute_once(&mut replay, limits, detail);
         }
-        self.engine.memory(|memory| memory.watch_fences(true));
-        let mut replay = Replay::new(self.deviations.clone());
-        self.execute_once(&mut replay, limits, detail)
+        outcome
     }
 
+    #[inline(always)]
     fn execute_once(
         &mut self,
         strategy: &mut dyn Strategy,

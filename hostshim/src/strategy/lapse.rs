@@ -69,10 +69,15 @@ impl Lapse {
     }
 
     /// The choice at this step that continues the lapse. `None`: it is over.
+    #[inline]
     pub(super) fn go_on(&mut self, view: &View<'_>) -> Option<Choice> {
-        if self.is_over() {
-            return None;
+        match self.is_over() {
+            true => None,
+            false => self.next(view),
         }
+    }
+
+    fn next(&mut self, view: &View<'_>) -> Option<Choice> {
         if let Some((cpu, since)) = self.last {
             let held_up = view.point() - since > PATIENCE || view.is_yielding();
             if view.ipl(cpu) != 0 && !held_up {

@@ -523,7 +523,7 @@ impl Kmutex {
         let l = curlwp();
         let ci = l.cpu_unlocked();
         let count = ci.ci_mtx_count.get();
-        ci.ci_mtx_count.set(count - 1);
+        ci.ci_mtx_count.set(count.wrapping_sub(1));
         if count == 0 {
             ci.ci_mtx_oldspl.set(old as u8);
         }
@@ -537,7 +537,7 @@ impl Kmutex {
 fn spin_finish() {
     let ci = curcpu();
     let old = ci.ci_mtx_oldspl.get();
-    let count = ci.ci_mtx_count.get() + 1;
+    let count = ci.ci_mtx_count.get().wrapping_add(1);
     ci.ci_mtx_count.set(count);
     if count == 0 {
         // SAFETY: `spin_prepare` stored a level there.

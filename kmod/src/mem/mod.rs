@@ -8,7 +8,7 @@
 //! * [`Guarded`], for data that is accessed only with one particular spin mutex held;
 //! * [`Local`], for data that only its own CPU or its own LWP accesses, and that an interrupt restores.
 //!
-//! Data that only the running LWP itself accesses is not shared, and not announced ([`Private`]).
+//! Data that only the running LWP itself accesses is not shared, and not announced (`Private`).
 //!
 //! An access to one of the first two is a *step* (see [`crate::machine`]): another CPU, or an interrupt, may run
 //! before it. An access to one of the last two is checked, but is not a step. Without the feature `points` all of

@@ -192,12 +192,13 @@ impl<T: Copy> Private<T> {
 }
 
 impl Private<i32> {
-    /// Adds 1 in place. An interrupt on top of the LWP restores the word, and the caller's fences keep the counted
+    /// Adds 1 in place, unchecked: whether the count is balanced is asserted where it matters. An interrupt on top of the LWP restores the word, and the caller's fences keep the counted
     /// section between them.
     #[inline(always)]
     pub(crate) fn increment(&self) {
         // SAFETY: see the `Sync` implementation.
-        unsafe { *self.0.get() += 1 };
+        let word = unsafe { &mut *self.0.get() };
+        *word = word.wrapping_add(1);
     }
 
     /// Subtracts 1 in place, and returns the result.
@@ -205,7 +206,7 @@ impl Private<i32> {
     pub(crate) fn decrement(&self) -> i32 {
         // SAFETY: see the `Sync` implementation.
         let word = unsafe { &mut *self.0.get() };
-        *word -= 1;
+        *word = word.wrapping_sub(1);
         *word
     }
 }
