@@ -9,6 +9,7 @@ use std::process::Command;
 // The kernel, whose list of scenarios is looked at, links only with a machine beside it.
 use hostshim as _;
 
+use kmod::scenario::{self, Kind};
 use program::{Ran, Scratch, rumplab};
 
 /// Runs what must be refused: status 2, nothing on the standard output, and a complaint with all of `words`.
@@ -325,6 +326,20 @@ fn wait_for_handler(process: u32) {
     panic!("the program never listened for Ctrl-C");
 }
 
+#[test]
+fn every_program_with_a_bug_fails_and_its_failure_is_kept() {
+    let scratch = Scratch::new("ported");
+    let directory = scratch.0.display().to_string();
+    let ported = scenario::ALL.iter().filter(|s| s.kind == Kind::Ported);
+    let variants = ported.flat_map(|s| s.variants.iter().map(move |v| (s.name, v)));
+    for (scenario, variant) in variants.filter(|(_, variant)| variant.fails) {
+        let run = ["run", scenario, "--variant", variant.name];
+        let ran = rumplab(&[&run[..], &["--schedules", "20k", "--out", &directory]].concat());
+        assert_eq!(ran.status, Some(1), "{scenario}: {}{}", ran.out, ran.err);
+        assert!(ran.out.contains("rumplab explain"), "{}", ran.out);
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_and_sigterm_end_a_hunt_with_what_was_done_so_far() {
@@ -353,8 +368,9 @@ fn ctrl_c_and_sigterm_end_a_hunt_with_what_was_done_so_far() {
                 .spawn();
             let child = started.unwrap_or_else(|error| panic!("{error}"));
             wait_for_handler(child.id());
+            // Twice, as timeout(1) does it: to the process, and to its group.
             let killed = Command::new("kill")
-                .args([signal, &child.id().to_string()])
+                .args([signal, &child.id().to_string(), &child.id().to_string()])
                 .status();
             assert!(killed.is_ok_and(|status| status.success()));
             let output = child

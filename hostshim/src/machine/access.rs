@@ -234,8 +234,11 @@ impl Engine {
     /// address.
     #[inline(never)]
     fn suspect(&self, address: usize) -> usize {
-        let spins = self.current().watch.check(address, self.writes.get());
-        if spins && !self.is_on_host() {
+        let watch = &self.current().watch;
+        // What the host loads while the CPUs are at rest is no loop of theirs.
+        if self.is_on_host() {
+            watch.put_off();
+        } else if watch.check(address, self.writes.get()) {
             self.attention.set(0);
         }
         address

@@ -127,6 +127,8 @@ unsafe impl machine::Machine for Simulated {
     }
 
     unsafe fn context_switch(from: Context, to: Context) {
+        // The guard outlives the switch: when this context goes on, its guest does.
+        let _host = Host::begin();
         let engine = engine();
         let cpu = engine.cpu.get();
         if engine.tracing.get() {

@@ -260,7 +260,7 @@ impl Machine {
         }
         let mut outcome = self.execute(strategy, limits, self.recording);
         if let Verdict::Failed(failure) = &outcome.verdict {
-            if self.recording == Recording::Nothing && self.has_another_side(failure.kind) {
+            if self.has_another_side(failure.kind) {
                 outcome = self.explain(outcome, limits);
             }
             self.name_deadlock(&mut outcome);
@@ -281,9 +281,16 @@ impl Machine {
         }
     }
 
-    /// Whether a failure of that kind can be explained better if the run is repeated and recorded.
+    /// Whether a failure of that kind can be explained better if the run is repeated and more is recorded. Whether CPUs that
+    /// spin are a deadlock is known only then.
     fn has_another_side(&self, kind: FailureKind) -> bool {
-        names_two_sides(kind) || kind == FailureKind::Livelock && self.engine.has_spinners()
+        match self.recording {
+            Recording::Nothing if names_two_sides(kind) => true,
+            Recording::Nothing | Recording::Names => {
+                kind == FailureKind::Livelock && self.engine.has_spinners()
+            }
+            Recording::Sites | Recording::Trace => false,
+        }
     }
 
     /// Number of points of a default run.

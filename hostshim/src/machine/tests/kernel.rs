@@ -53,6 +53,34 @@ fn the_early_count_is_found_and_replays_on_another_machine() {
 }
 
 #[test]
+fn the_guest_goes_on_as_the_guest_after_every_hypercall_that_it_waits_in() {
+    use super::super::side::in_guest;
+    use kmod::kern::kthread::kthread_join;
+    use kmod::kern::lwp::Arg;
+    use kmod::kern::mutex::Kmutex;
+    use kmod::kern::spl::Ipl;
+    use kmod::kern::synch::kpause;
+
+    crate::example::run(|| {
+        let lock = Kmutex::new("lock", Ipl::None);
+        let works = |lock: Arg| {
+            let lock: &Kmutex = scenario::classics::shared(lock);
+            for _ in 0..2 {
+                lock.enter();
+                assert!(in_guest());
+                kpause("work", 1, None);
+                assert!(in_guest());
+                lock.exit();
+            }
+        };
+        let other = crate::example::thread(works, Arg::of(&lock));
+        works(Arg::of(&lock));
+        kthread_join(other);
+        assert!(in_guest());
+    });
+}
+
+#[test]
 fn a_deadlock_of_spinning_owners_is_named() {
     let mut machine = kernel("abba", "fixed", 2, false);
     let (_, outcome) = first_failure(&mut machine, 1000).expect("within 1000 schedules");
