@@ -8,14 +8,19 @@
 //! # When the place is used again
 //!
 //! A later call can put another cell at the same address, and nothing tells of that: a constructor is a constant function. An
-//! access to the place of a dropped cell is an error in three cases:
+//! access to the place of a dropped cell is an error in two cases:
 //!
 //! 1. The CPU is not ordered after the drop. Whoever has the address of something newer is: it was published after it was made.
 //! 2. The stack ends above the address. No frame is there.
-//! 3. Nothing was written there since. A dropped cell is filled with bytes that depend on its offset.
 //!
-//! In any other case something new has taken the place, and the access is to that. So a correct program is never called wrong. An
-//! access through a stale pointer is missed if it is ordered after the drop, and other variables of the owner lie there by then.
+//! In any other case something new may have taken the place, and the access counts as one to that. So a correct program is never
+//! called wrong. An access through a stale pointer is missed if it is ordered after the drop, and frames of the owner lie there by
+//! then. That includes the machine's own frames, with which the owner waits for its next step: they are as deep in every run,
+//! whatever is recorded and whoever chooses.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use kmod::machine::{Kind, Op};
 
@@ -35,6 +40,37 @@ const BETWEEN: [&str; 6] = [
     "hostshim/src/machine/locals.rs",
 ];
 
+/// Frames in which the end of a scope is looked for.
+const FRAMES: usize = 24;
+
+/// The place that a call returns to, if it is in the program and none of [`BETWEEN`].
+fn in_program(address: usize) -> Option<String> {
+    static KNOWN: Mutex<BTreeMap<usize, Option<String>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = known.entry(address).or_insert_with(|| {
+        // Line tables are read on a stack of their own: those of contexts are too small for that.
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().spawn_scoped(scope, || resolve(address));
+            reader.ok()?.join().ok()?
+        })
+    });
+    place.clone()
+}
+
+fn resolve(address: usize) -> Option<String> {
+    let mut found = None;
+    let call = std::ptr::without_provenance_mut(address.saturating_sub(1));
+    backtrace::resolve(call, |symbol| {
+        if let (None, Some(file), Some(line)) = (&found, symbol.filename(), symbol.lineno()) {
+            let file = file.to_string_lossy();
+            if is_ours(&file) && !BETWEEN.iter().any(|between| file.ends_with(between)) {
+                found = Some(place_of(&file, line));
+            }
+        }
+    });
+    found
+}
+
 impl Engine {
     /// A cell of `size` bytes is dropped. Those of an allocation are told of by its free.
     pub(crate) fn dropped(&self, address: usize, size: usize) {
@@ -45,7 +81,7 @@ impl Engine {
             return;
         };
         let cpu = self.cpu.get();
-        self.memory(|memory| memory.drop_local(cpu, offset, size));
+        self.memory(|memory| memory.drop_local(cpu, offset));
         if self.recording.get() {
             self.record_drop(offset, size);
         }
@@ -72,21 +108,16 @@ impl Engine {
     /// Where in the program the scope of a variable is left: the innermost function that is no cell's and no library's. Without
     /// line tables, the last step before.
     fn place_of_drop(&self) -> String {
-        let mut found = None;
+        let mut returns = Vec::new();
         backtrace::trace(|frame| {
-            backtrace::resolve_frame(frame, |symbol| {
-                if let (None, Some(file), Some(line)) = (&found, symbol.filename(), symbol.lineno())
-                {
-                    let file = file.to_string_lossy();
-                    if is_ours(&file) && !BETWEEN.iter().any(|between| file.ends_with(between)) {
-                        found = Some(place_of(&file, line));
-                    }
-                }
-            });
-            found.is_none()
+            returns.push(frame.ip().addr());
+            returns.len() < FRAMES
         });
         let last = || self.current().location().map_or_else(String::new, place);
-        found.unwrap_or_else(last)
+        returns
+            .into_iter()
+            .find_map(in_program)
+            .unwrap_or_else(last)
     }
 
     /// Checks that the cell of an operation is there, if it lies on a stack.
@@ -109,9 +140,7 @@ impl Engine {
             return Ok(());
         };
         let cpu = self.cpu.get();
-        if self.is_below(stack, op.addr)
-            || self.memory(|memory| memory.is_in_ruins(cpu, offset, dropped))
-        {
+        if self.is_below(stack, op.addr) || !self.memory(|memory| memory.knows_end(cpu, dropped)) {
             return Err(Wrong::Gone(offset));
         }
         self.memory(|memory| memory.replace_local(cpu, offset));

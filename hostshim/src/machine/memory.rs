@@ -53,20 +53,6 @@ pub(crate) fn stack_offset(index: usize) -> usize {
 /// Addresses below this belong to null pointers, with an offset: no machine maps them.
 const NULL_BYTES: usize = 65_536;
 
-/// Bytes of a local variable that can be told from what is put in its place. Fewer could be the same by chance.
-const LEAST_RUINS: usize = 4;
-
-/// What a local variable at `offset` is filled with when it is gone, eight bytes at a time: the same in every machine.
-fn ruins(offset: usize) -> impl Iterator<Item = [u8; 8]> {
-    let seed = offset as u64 ^ 0x9e37_79b9_7f4a_7c15;
-    let words = (1_u64..).map(move |number| seed.wrapping_mul(number << 1 | 1));
-    words.map(|word| {
-        (word ^ word >> 29)
-            .wrapping_mul(0xbf58_476d_1ce4_e5b9)
-            .to_ne_bytes()
-    })
-}
-
 /// What is wrong with an access or a free.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Wrong {
@@ -227,12 +213,9 @@ impl Memory {
         Contexts::stack_at(self.offset(address)?)
     }
 
-    /// The local variable of `size` bytes at `offset`, in a stack, is dropped by `cpu`.
-    pub(crate) fn drop_local(&mut self, cpu: usize, offset: usize, size: usize) {
-        self.shadow.drop_cell(cpu, offset, size);
-        for (bytes, ruins) in self.local(offset, size).chunks_mut(8).zip(ruins(offset)) {
-            bytes.copy_from_slice(&ruins[..bytes.len()]);
-        }
+    /// The local variable at `offset`, in a stack, is dropped by `cpu`.
+    pub(crate) fn drop_local(&mut self, cpu: usize, offset: usize) {
+        self.shadow.drop_cell(cpu, offset);
     }
 
     /// The local variable at `offset`, if it was dropped.
@@ -240,28 +223,15 @@ impl Memory {
         self.shadow.dropped(offset)
     }
 
-    /// Whether nothing can be in the place of this variable yet that `cpu` could have the address of: `cpu` is not ordered after its
-    /// end, or its place still has the bytes that it was filled with. If they are too few to be sure, they do not count.
-    pub(crate) fn is_in_ruins(&mut self, cpu: usize, offset: usize, dropped: Dropped) -> bool {
-        if !self.shadow.knows_end(cpu, dropped) {
-            return true;
-        }
-        let bytes = self.local(offset, dropped.size);
-        let mut parts = bytes.chunks(8).zip(ruins(offset));
-        bytes.len() >= LEAST_RUINS && parts.all(|(part, ruins)| *part == ruins[..part.len()])
+    /// Whether `cpu` is ordered after the end of this variable. Only then can another one be in its place that `cpu` has the
+    /// address of.
+    pub(crate) fn knows_end(&self, cpu: usize, dropped: Dropped) -> bool {
+        self.shadow.knows_end(cpu, dropped)
     }
 
     /// Another local variable has taken the place of one that is gone.
     pub(crate) fn replace_local(&mut self, cpu: usize, offset: usize) {
         self.shadow.replace_cell(cpu, offset);
-    }
-
-    fn local(&mut self, offset: usize, size: usize) -> &mut [u8] {
-        let size = size.min(REGION_BYTES - offset);
-        // SAFETY: an offset in the region.
-        let at = unsafe { self.region.base().as_ptr().add(offset) };
-        // SAFETY: (1) mapped, and inside the region; (2) a cell, which nobody has a reference into; (3) `self` is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(at, size) }
     }
 
     /// Offset in the region, if the address is in a stack or in an allocated part of the arena.

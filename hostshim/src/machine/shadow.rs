@@ -91,8 +91,6 @@ impl Birth {
 /// A local variable that was dropped.
 #[derive(Clone, Copy)]
 pub(crate) struct Dropped {
-    /// Bytes that it had.
-    pub(crate) size: usize,
     /// When, and by which CPU.
     end: Epoch,
 }
@@ -344,12 +342,12 @@ impl Shadow {
         found.map_or(Ok(()), Err)
     }
 
-    /// The local variable of `size` bytes at `offset` is dropped by `cpu`.
-    pub(crate) fn drop_cell(&mut self, cpu: usize, offset: usize, size: usize) {
+    /// The local variable at `offset` is dropped by `cpu`.
+    pub(crate) fn drop_cell(&mut self, cpu: usize, offset: usize) {
         *self.slots.at(offset) = Slot {
             run: self.run,
             write: FREED,
-            read: size as u32,
+            read: 0,
             sync: self.clocks.now(cpu).0,
         };
     }
@@ -359,7 +357,6 @@ impl Shadow {
         let run = self.run;
         let slot = self.slots.at(offset);
         (slot.run == run && slot.write == FREED).then_some(Dropped {
-            size: slot.read as usize,
             end: Epoch(slot.sync),
         })
     }
