@@ -35,11 +35,21 @@ fn width<'a>(head: &str, cells: impl Iterator<Item = &'a str>) -> usize {
     cells.fold(head.len(), |width, cell| width.max(cell.chars().count()))
 }
 
+/// Characters of the widest cell. What is longer is an error, which the last lines have in full.
+const WIDEST: usize = 60;
+
+fn cell(world: &World) -> &str {
+    match world.text.chars().count() > WIDEST {
+        true => "error: see the last lines",
+        false => &world.text,
+    }
+}
+
 fn table(rows: &[Row], text: &mut Text) {
     let heads = ["scenario", "variant", "simulated"];
     let scenarios = width(heads[0], rows.iter().map(|row| row.scenario.name));
     let variants = width(heads[1], rows.iter().map(|row| row.variant.name));
-    let simulated = width(heads[2], rows.iter().map(|row| &*row.simulated.text));
+    let simulated = width(heads[2], rows.iter().map(|row| cell(&row.simulated)));
     let [head0, head1, head2] = heads;
     text.add(
         Role::Heading,
@@ -48,7 +58,10 @@ fn table(rows: &[Row], text: &mut Text) {
     for row in rows {
         let line = format!(
             "{:scenarios$}  {:variants$}  {:simulated$}  {}",
-            row.scenario.name, row.variant.name, row.simulated.text, row.booted.text
+            row.scenario.name,
+            row.variant.name,
+            cell(&row.simulated),
+            cell(&row.booted)
         );
         let line = line.trim_end();
         match row.is_right() {
@@ -172,5 +185,19 @@ mod tests {
         let marked = table_text.lines();
         let marked = marked.filter(|(_, line)| line.ends_with("<- unexpected"));
         assert_eq!(marked.count(), 2);
+    }
+
+    #[test]
+    fn a_long_error_does_not_widen_the_table() {
+        let error = "it failed in one way, and in another way when it was repeated".repeat(3);
+        let rows = [row(
+            "historical",
+            World::new(Outcome::Broken, error.as_str()),
+            World::skipped(),
+        )];
+        let mut text = Text::default();
+        table(&rows, &mut text);
+        assert!(text.lines().all(|(_, line)| line.chars().count() < 120));
+        assert!(lines(&rows)[1].contains(&error));
     }
 }
