@@ -25,7 +25,7 @@
 //! | `cards` | network cards, and the wire between them |
 //! | `counters` | feedback for a fuzzer; for the fuzz targets only |
 //! | `spins` | which CPUs spin at the end of a run, and for what |
-//! | `label`, `trace`, `waits` | names, the trace, and the wait-for graph at the end |
+//! | `label`, `trace`, `record`, `waits` | names, the trace and what fills it, and the wait-for graph at the end |
 //!
 //! # What is checked
 //!
@@ -75,6 +75,7 @@ mod locals;
 mod mapping;
 mod memory;
 mod panics;
+mod record;
 mod shadow;
 mod side;
 mod spins;
