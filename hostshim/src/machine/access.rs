@@ -35,10 +35,22 @@ impl Engine {
         match op.kind {
             Kind::Read => self.read::<FUSED>(op.addr, at),
             Kind::Write => self.write::<FUSED>(op.addr, at),
-            Kind::Load if acquires(op.order) => self.load_acquire::<FUSED>(op.addr, op.order, at),
-            Kind::Load => self.load_relaxed::<FUSED>(op.addr, op.order, at),
-            Kind::Store if releases(op.order) => self.store_release::<FUSED>(op.addr, op.order, at),
-            Kind::Store => self.store_relaxed::<FUSED>(op.addr, op.order, at),
+            Kind::Load if acquires(op.order) => {
+                let simple = shadow::simple_load_acquire;
+                self.simple_load::<FUSED>(op.addr, op.order, at, simple)
+            }
+            Kind::Load => {
+                let simple = shadow::simple_load_relaxed;
+                self.simple_load::<FUSED>(op.addr, op.order, at, simple)
+            }
+            Kind::Store if releases(op.order) => {
+                let simple = shadow::simple_store_release;
+                self.simple_store::<FUSED>(op.addr, op.order, at, simple)
+            }
+            Kind::Store => {
+                let simple = shadow::simple_store_relaxed;
+                self.simple_store::<FUSED>(op.addr, op.order, at, simple)
+            }
             Kind::Rmw => self.modify::<FUSED>(op.addr, op.order, at),
             Kind::RmwSame => self.modify_nothing::<FUSED>(op.addr, op.order, at),
             Kind::Fence => {
@@ -81,13 +93,14 @@ impl Engine {
     // Most loads and stores are simple. These functions call none, so that they save no registers.
 
     #[inline(never)]
-    fn load_acquire<const FUSED: bool>(
+    fn simple_load<const FUSED: bool>(
         &self,
         addr: usize,
         order: Ordering,
         at: &'static Location<'static>,
+        simple: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> usize {
-        if !self.quick(addr, shadow::simple_load_acquire) {
+        if !self.quick(addr, simple) {
             self.load::<FUSED>(addr, order, at)
         } else if self.note_load(addr) {
             self.suspect(addr)
@@ -97,18 +110,18 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn load_relaxed<const FUSED: bool>(
+    fn simple_store<const FUSED: bool>(
         &self,
         addr: usize,
         order: Ordering,
         at: &'static Location<'static>,
+        simple: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> usize {
-        if !self.quick(addr, shadow::simple_load_relaxed) {
-            self.load::<FUSED>(addr, order, at)
-        } else if self.note_load(addr) {
-            self.suspect(addr)
-        } else {
+        if self.spinners.get() == 0 && self.quick(addr, simple) {
+            self.writes.set(self.writes.get() + 1);
             addr
+        } else {
+            self.store::<FUSED>(addr, order, at)
         }
     }
 
@@ -125,36 +138,6 @@ impl Engine {
             addr
         } else {
             self.check_in_full::<FUSED>(addr, Kind::Load, order, at)
-        }
-    }
-
-    #[inline(never)]
-    fn store_release<const FUSED: bool>(
-        &self,
-        addr: usize,
-        order: Ordering,
-        at: &'static Location<'static>,
-    ) -> usize {
-        if self.spinners.get() == 0 && self.quick(addr, shadow::simple_store_release) {
-            self.writes.set(self.writes.get() + 1);
-            addr
-        } else {
-            self.store::<FUSED>(addr, order, at)
-        }
-    }
-
-    #[inline(never)]
-    fn store_relaxed<const FUSED: bool>(
-        &self,
-        addr: usize,
-        order: Ordering,
-        at: &'static Location<'static>,
-    ) -> usize {
-        if self.spinners.get() == 0 && self.quick(addr, shadow::simple_store_relaxed) {
-            self.writes.set(self.writes.get() + 1);
-            addr
-        } else {
-            self.store::<FUSED>(addr, order, at)
         }
     }
 
