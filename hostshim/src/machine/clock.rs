@@ -261,8 +261,13 @@ impl Clocks {
 
     /// An acquire fence: `cpu` learns everything that its relaxed loads have seen released.
     pub(crate) fn fence_acquire(&mut self, cpu: usize) {
-        self.fences.missed |= !self.fences.watching;
-        self.learn_seen(cpu);
+        if self.fences.watching {
+            self.learn_seen(cpu);
+        } else {
+            // More than it may learn: the run is repeated, and until then goes on as far as it would.
+            self.fences.missed = true;
+            self.acquire_all(cpu);
+        }
     }
 
     #[inline]

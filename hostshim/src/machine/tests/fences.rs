@@ -178,3 +178,41 @@ fn the_last_of_a_reference_count_with_fences_may_free() {
         Some(FailureKind::DataRace)
     );
 }
+
+#[test]
+fn the_first_run_of_a_machine_goes_on_behind_a_fence() {
+    let send: Body = |s| {
+        send_fenced(s);
+        (0..10).for_each(|_| s.x.store(2, Relaxed));
+    };
+    let receive: Body = |s| {
+        while s.x.load(Relaxed) == 0 {
+            kmod::mem::relax();
+        }
+        fence(Acquire);
+        s.data.get();
+        (0..10).for_each(|_| _ = s.x.load(Relaxed));
+    };
+    let guest = Little::new(&[send, receive]);
+    let mut one = booted(&guest, false);
+    let mut walk = crate::strategy::Random::new(1);
+    for _ in 0..50 {
+        let outcome = one.run(&mut walk, &Limits::default());
+        let deviations = one.deviations().to_vec();
+        let mut left = deviations.iter();
+        let mut next = left.next();
+        let mut follow = By(|view: &super::super::View<'_>| {
+            let here = next.filter(|deviation| deviation.point == view.point());
+            if here.is_some() {
+                next = left.next();
+            }
+            crate::strategy::Answer {
+                choice: here.map_or(view.default_choice(), |deviation| deviation.choice),
+                quiet: 0,
+            }
+        });
+        let mut another = booted(&guest, false);
+        assert_eq!(another.run(&mut follow, &Limits::default()), outcome);
+        assert_eq!(another.deviations(), deviations);
+    }
+}
