@@ -81,6 +81,23 @@ fn the_guest_goes_on_as_the_guest_after_every_hypercall_that_it_waits_in() {
 }
 
 #[test]
+fn who_spins_does_not_depend_on_whether_a_strategy_is_asked() {
+    let mut machine = kernel("poll-list", "historical-bare", 2, false);
+    let (_, outcome) = first_failure(&mut machine, 100).expect("within 100 schedules");
+    let deviations = machine.deviations().to_vec();
+    let mut left = deviations.iter().peekable();
+    let mut asked = By(|view: &super::super::View<'_>| {
+        let here = left.next_if(|deviation| deviation.point == view.point());
+        crate::strategy::Answer {
+            choice: here.map_or(view.default_choice(), |deviation| deviation.choice),
+            quiet: 0,
+        }
+    });
+    let mut another = kernel("poll-list", "historical-bare", 2, true);
+    assert_eq!(another.run(&mut asked, &Limits::default()), outcome);
+}
+
+#[test]
 fn a_deadlock_of_spinning_owners_is_named() {
     let mut machine = kernel("abba", "fixed", 2, false);
     let (_, outcome) = first_failure(&mut machine, 1000).expect("within 1000 schedules");
