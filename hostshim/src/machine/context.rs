@@ -121,7 +121,6 @@ impl Slot {
 
 /// The state of a context in the image.
 struct Picture {
-    index: usize,
     yielder: *const Yielder<(), ()>,
     left_at: usize,
     cpu: Option<usize>,
@@ -193,7 +192,8 @@ pub(crate) struct Contexts {
     /// Numbers that are free, in the order in which they are used. The stack of an LWP that has exited is used again as late as can
     /// be: until then whoever still touches it is found.
     free: RefCell<Free>,
-    pictures: RefCell<Vec<Picture>>,
+    /// By number: `None` for a context that was not alive when the image was taken.
+    pictures: RefCell<Box<[Option<Picture>]>>,
     free_in_image: Cell<FreeInImage>,
     /// How much of a stack is live below the place where a context left it: the frames that lead to the switch, or,
     /// if it never ran, its initial content.
@@ -254,7 +254,7 @@ impl Contexts {
             slot.word.set(None);
         }
         self.free.replace(Free::all());
-        self.pictures.borrow_mut().clear();
+        self.pictures.take();
         self.free_in_image.take();
     }
 
@@ -419,7 +419,6 @@ impl Contexts {
     /// Makes the current state of the contexts the one with which every run begins.
     pub(crate) fn take_image(&self) {
         let picture = |(index, slot): (usize, &Slot)| Picture {
-            index,
             yielder: slot.yielder.get(),
             left_at: slot.left_at.get(),
             cpu: slot.cpu.get(),
@@ -427,12 +426,9 @@ impl Contexts {
             body: self.copy_of_body(slot),
             stack: self.copy_of_stack(index, slot),
         };
-        let alive = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter(|(_, slot)| slot.alive.get());
-        self.pictures.replace(alive.map(picture).collect());
+        let slots = self.slots.iter().enumerate();
+        let pictures = slots.map(|(index, slot)| slot.alive.get().then(|| picture((index, slot))));
+        self.pictures.replace(pictures.collect());
         self.free_in_image.set(self.free.borrow().state());
         self.touched.iter().for_each(|word| word.set(0));
     }
@@ -461,27 +457,27 @@ impl Contexts {
             while bits != 0 {
                 let index = number * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                match pictures.binary_search_by_key(&index, |picture| picture.index) {
-                    Ok(at) => self.put_back(&pictures[at]),
-                    Err(_) => self.slots[index].alive.set(false),
+                match pictures.get(index) {
+                    Some(Some(picture)) => self.put_back(index, picture),
+                    _ => self.slots[index].alive.set(false),
                 }
             }
         }
         self.free.borrow_mut().restore(self.free_in_image.get());
     }
 
-    fn put_back(&self, picture: &Picture) {
-        let slot = &self.slots[picture.index];
+    fn put_back(&self, index: usize, picture: &Picture) {
+        let slot = &self.slots[index];
         slot.alive.set(true);
         slot.yielder.set(picture.yielder);
-        self.unpoison(picture.index, slot.left_at.replace(picture.left_at));
+        self.unpoison(index, slot.left_at.replace(picture.left_at));
         slot.cpu.set(picture.cpu);
         slot.name.set(picture.name);
         slot.word.set(None);
         // SAFETY: (1) no context runs; (2) what is overwritten is abandoned and needs no drop; (3) the bits are those
         // of a suspended coroutine whose stack is put back below to what it was then.
         unsafe { ptr::copy_nonoverlapping(&raw const picture.body, slot.body.get(), 1) };
-        let (begin, length) = self.live_part(picture.index, picture.left_at);
+        let (begin, length) = self.live_part(index, picture.left_at);
         debug_assert_eq!(length, picture.stack.len());
         // SAFETY: (1) mapped memory of a stack that nobody runs on; (2) the length is the copy's; (3) no overlap.
         unsafe { ptr::copy_nonoverlapping(picture.stack.as_ptr(), begin.as_ptr(), length) };

@@ -7,50 +7,43 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::machine::{Described, Field};
 
-/// One counter.
+/// One counter. Its names are those that [`Counters::all`] gives: every kernel of a simulation has the same.
 #[derive(Default)]
-pub struct Evcnt {
-    ev_count: AtomicU64,
-    ev_group: &'static str,
-    ev_name: &'static str,
-}
+pub struct Evcnt(AtomicU64);
 
 impl Evcnt {
-    /// A counter at zero, `group` being the subsystem (`xcall`) and `name` the event (`unicast`).
-    pub const fn new(group: &'static str, name: &'static str) -> Self {
-        Evcnt {
-            ev_count: AtomicU64::new(0),
-            ev_group: group,
-            ev_name: name,
-        }
+    /// A counter at zero.
+    pub const fn new() -> Self {
+        Evcnt(AtomicU64::new(0))
     }
 
     /// Counts one event.
     #[inline(always)]
     pub fn incr(&self) {
-        self.ev_count.fetch_add(1, Relaxed);
+        self.add(1);
     }
 
     /// Counts `events` events.
     #[inline(always)]
     pub fn add(&self, events: u64) {
-        self.ev_count.fetch_add(events, Relaxed);
+        self.0.fetch_add(events, Relaxed);
     }
 
     /// How many events were counted.
     pub fn count(&self) -> u64 {
-        self.ev_count.load(Relaxed)
+        self.0.load(Relaxed)
     }
+}
 
-    /// Name of the subsystem.
-    pub fn group(&self) -> &'static str {
-        self.ev_group
-    }
-
-    /// Name of the event.
-    pub fn name(&self) -> &'static str {
-        self.ev_name
-    }
+/// A counter, with its names.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Name of the subsystem (`crosscall`).
+    pub group: &'static str,
+    /// Name of the event (`unicast`).
+    pub event: &'static str,
+    /// How many events were counted.
+    pub count: u64,
 }
 
 impl Described for Evcnt {
@@ -67,13 +60,18 @@ macro_rules! counters {
         impl Counters {
             pub(crate) const fn new() -> Self {
                 Counters {
-                    $($name: Evcnt::new($group, $event),)*
+                    $($name: Evcnt::new(),)*
                 }
             }
 
             /// Every counter, subsystem by subsystem.
-            pub fn all(&self) -> impl Iterator<Item = &Evcnt> {
-                [$(&self.$name),*].into_iter()
+            pub fn all(&self) -> impl Iterator<Item = Counted> {
+                [$(Counted {
+                    group: $group,
+                    event: $event,
+                    count: self.$name.count(),
+                }),*]
+                .into_iter()
             }
         }
     };

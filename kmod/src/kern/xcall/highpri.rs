@@ -50,7 +50,7 @@ pub(super) fn high_pri(
     let number = xc.xc_headp.get() + targets(kernel, target).len() as u64;
     xc.xc_headp.set(number);
     for ci in targets(kernel, target) {
-        xc.xc_owed.ask(ci, number);
+        xc.owed_by(ci).ask(number);
     }
     note!("high-priority call: ticket {number}");
     xc.xc_lock.exit();
@@ -114,7 +114,7 @@ pub(super) fn intr(_: Arg) {
     let xc = &kernel.xcall.xc_high_pri;
     // Without the lock: nothing of it changes before all CPUs have run it.
     let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
-    xc.xc_owed.begin(curcpu());
+    xc.owed_by(curcpu()).begin();
     // In a rump kernel the low-priority box's function calls this, and has started it already.
     let on_its_own = cfg!(feature = "order") && curlwp().is_softint();
     if on_its_own {

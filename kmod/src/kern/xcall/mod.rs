@@ -127,8 +127,8 @@ pub struct XcBox {
     /// The number of functions that were picked up. Only the historical variant counts it.
     xc_tailp: Plain<u64>,
     xc_ipl: Plain<Ipl>,
-    /// The functions that are not finished. For the contract of [`wait`].
-    xc_owed: Owed,
+    /// Which of the boxes it is: the index of what a CPU owes it.
+    xc_index: usize,
     /// The LWP that made the request in flight. For reports.
     xc_lwp: Guarded<Option<&'static Lwp>>,
     /// Its name in reports.
@@ -149,7 +149,7 @@ crate::fields!(XcBox {
 });
 
 impl XcBox {
-    const fn new(word: &'static str, lock: &'static str, ipl: Ipl) -> Self {
+    const fn new(index: usize, word: &'static str, lock: &'static str, ipl: Ipl) -> Self {
         XcBox {
             xc_lock: Kmutex::new(lock, ipl),
             xc_busy: Kcondvar::new("xcall"),
@@ -160,7 +160,7 @@ impl XcBox {
             xc_donep: AtomicU64::new(0),
             xc_tailp: Plain::new(0),
             xc_ipl: Plain::new(Ipl::SoftSerial),
-            xc_owed: Owed::new(),
+            xc_index: index,
             xc_lwp: Guarded::new(None),
             xc_word: word,
         }
@@ -198,13 +198,19 @@ impl XcBox {
     #[track_caller]
     fn count(&self, ci: &Cpu, done: u64) {
         self.xc_donep
-            .store_after(done, Release, || self.xc_owed.end(ci));
+            .store_after(done, Release, || self.owed_by(ci).end());
     }
 
     /// [`wait`] is about to return. Panics: contract `xcall-early`.
-    fn check(&self, ticket: Ticket) {
+    fn check(&self, kernel: &'static Kernel, ticket: Ticket) {
         let (head, done) = self.peek();
-        self.xc_owed.check(ticket.number, head, done);
+        let debts = kernel.cpus().iter().map(|ci| self.owed_by(ci));
+        owed::check(debts, ticket.number, head, done);
+    }
+
+    /// The functions of this box that `ci` has not finished. For the contract of [`wait`].
+    fn owed_by<'a>(&self, ci: &'a Cpu) -> &'a Owed {
+        &ci.ci_xcall.cpu_xcall_owed[self.xc_index]
     }
 
     /// Requested and returned functions: for reports.
@@ -265,8 +271,8 @@ crate::fields!(Xcall {
 impl Xcall {
     pub(crate) const fn new() -> Self {
         Xcall {
-            xc_low_pri: XcBox::new("xc", "xc_low_pri.xc_lock", Ipl::None),
-            xc_high_pri: XcBox::new("xc (high)", "xc_high_pri.xc_lock", Ipl::SoftSerial),
+            xc_low_pri: XcBox::new(0, "xc", "xc_low_pri.xc_lock", Ipl::None),
+            xc_high_pri: XcBox::new(1, "xc (high)", "xc_high_pri.xc_lock", Ipl::SoftSerial),
             xc_sihs: [const { Local::new(None) }; 4],
         }
     }
@@ -277,6 +283,7 @@ pub struct CpuXcall {
     cpu_xcall: Kcondvar,
     cpu_xcall_pending: Plain<bool>,
     cpu_xcall_lwp: Local<Option<&'static Lwp>>,
+    cpu_xcall_owed: [Owed; 2],
 }
 
 crate::fields!(CpuXcall {
@@ -290,6 +297,7 @@ impl CpuXcall {
             cpu_xcall: Kcondvar::new("xcall"),
             cpu_xcall_pending: Plain::new(false),
             cpu_xcall_lwp: Local::new(None),
+            cpu_xcall_owed: [const { Owed::new() }; 2],
         }
     }
 
@@ -451,7 +459,7 @@ fn low_pri(
     }
     let number = xc.xc_headp.get();
     for ci in targets(kernel, target) {
-        xc.xc_owed.ask(ci, number);
+        xc.owed_by(ci).ask(number);
     }
     contract!(
         xc.xc_donep.load(Relaxed) < number,
@@ -499,7 +507,7 @@ fn xc_thread(ci: Arg) {
         }
         cpu.cpu_xcall_pending.set(false);
         let (func, arg1, arg2) = (xc.xc_func.get(), xc.xc_arg1.get(), xc.xc_arg2.get());
-        xc.xc_owed.begin(ci);
+        xc.owed_by(ci).begin();
         count_early(kernel, xc);
         xc.xc_lock.exit();
         note!("cpu{} begins a cross call", ci.index());
@@ -514,7 +522,7 @@ fn xc_thread(ci: Arg) {
         xc.xc_lock.enter();
         // The bug as the talk tells it has already counted, before the function.
         match kernel.config().history.has(Bug::XcallDonep) {
-            true => xc.xc_owed.end(ci),
+            true => xc.owed_by(ci).end(),
             false => xc.count(ci, xc.xc_donep.load(Relaxed) + 1),
         }
     }
@@ -581,13 +589,13 @@ pub fn wait(ticket: Ticket) {
         &kernel.xcall.xc_low_pri
     };
     if xc.xc_donep.load(Acquire) >= ticket.number {
-        return xc.check(ticket);
+        return xc.check(kernel, ticket);
     }
     xc.xc_lock.enter();
     while xc.xc_donep.load(Relaxed) < ticket.number {
         xc.xc_busy.wait(&xc.xc_lock);
     }
-    xc.check(ticket);
+    xc.check(kernel, ticket);
     xc.xc_lock.exit();
 }
 

@@ -16,16 +16,11 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::config::Config;
 use crate::contract;
-use crate::kern::cpu::Cpu;
 use crate::kern::lwp::curlwp;
 
-/// What each CPU owes a box.
-pub(super) struct Owed([Debt; Config::MAXCPUS]);
-
-/// What a CPU owes: tickets, or 0 for none.
-struct Debt {
+/// What a CPU owes a box: tickets, or 0 for none.
+pub(super) struct Owed {
     /// Requested, and not started. If another is requested in the meantime, this one stays.
     asked: AtomicU64,
     /// Started, and not returned.
@@ -34,63 +29,60 @@ struct Debt {
 
 impl Owed {
     pub(super) const fn new() -> Self {
-        Owed(
-            [const {
-                Debt {
-                    asked: AtomicU64::new(0),
-                    begun: AtomicU64::new(0),
-                }
-            }; Config::MAXCPUS],
-        )
-    }
-
-    /// Records that the function of `ticket` was requested on `ci`.
-    pub(super) fn ask(&self, ci: &Cpu, ticket: u64) {
-        if cfg!(feature = "contracts") {
-            let asked = &self.0[ci.index()].asked;
-            if asked.load(Relaxed) == 0 {
-                asked.store(ticket, Relaxed);
-            }
+        Owed {
+            asked: AtomicU64::new(0),
+            begun: AtomicU64::new(0),
         }
     }
 
-    /// Records that `ci` has picked up its request.
-    pub(super) fn begin(&self, ci: &Cpu) {
-        if cfg!(feature = "contracts") {
-            let Debt { asked, begun } = &self.0[ci.index()];
-            begun.store(asked.load(Relaxed), Relaxed);
-            asked.store(0, Relaxed);
+    /// Records that the function of `ticket` was requested on this CPU.
+    pub(super) fn ask(&self, ticket: u64) {
+        if cfg!(feature = "contracts") && self.asked.load(Relaxed) == 0 {
+            self.asked.store(ticket, Relaxed);
         }
     }
 
-    /// Records that the function that `ci` has started has returned.
-    pub(super) fn end(&self, ci: &Cpu) {
+    /// Records that the CPU has picked up its request.
+    pub(super) fn begin(&self) {
         if cfg!(feature = "contracts") {
-            self.0[ci.index()].begun.store(0, Relaxed);
+            self.begun.store(self.asked.load(Relaxed), Relaxed);
+            self.asked.store(0, Relaxed);
         }
     }
 
-    /// `xc_wait(ticket)` is about to return; `head` functions of the box were requested, and `done` are counted as
-    /// returned.
-    ///
-    /// Panics: contract `xcall-early`.
-    pub(super) fn check(&self, ticket: u64, head: u64, done: u64) {
-        for (index, Debt { asked, begun }) in self.0.iter().enumerate() {
-            for (debt, what) in [(begun, "returned"), (asked, "begun")] {
-                let owed = debt.load(Relaxed);
-                contract!(
-                    owed == 0 || owed > ticket,
-                    "xcall-early",
-                    "xc_wait(ticket {ticket}) returned to {}, but the function of ticket {owed} has not {what} on cpu{index} \
-                     (xc_headp {head}, xc_donep {done}: {} in flight)",
-                    curlwp().name(),
-                    if head > ticket {
-                        "two requests"
-                    } else {
-                        "one request"
-                    },
-                );
-            }
+    /// Records that the function that the CPU has started has returned.
+    pub(super) fn end(&self) {
+        if cfg!(feature = "contracts") {
+            self.begun.store(0, Relaxed);
+        }
+    }
+}
+
+/// `xc_wait(ticket)` is about to return; `head` functions of the box were requested, and `done` are counted as
+/// returned. `debts` are what each CPU owes the box.
+///
+/// Panics: contract `xcall-early`.
+pub(super) fn check<'a>(
+    debts: impl Iterator<Item = &'a Owed>,
+    ticket: u64,
+    head: u64,
+    done: u64,
+) {
+    for (index, Owed { asked, begun }) in debts.enumerate() {
+        for (debt, what) in [(begun, "returned"), (asked, "begun")] {
+            let owed = debt.load(Relaxed);
+            contract!(
+                owed == 0 || owed > ticket,
+                "xcall-early",
+                "xc_wait(ticket {ticket}) returned to {}, but the function of ticket {owed} has not {what} on cpu{index} \
+                 (xc_headp {head}, xc_donep {done}: {} in flight)",
+                curlwp().name(),
+                if head > ticket {
+                    "two requests"
+                } else {
+                    "one request"
+                },
+            );
         }
     }
 }
