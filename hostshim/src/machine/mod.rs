@@ -331,13 +331,20 @@ impl Machine {
         limits: &Limits,
         detail: Recording,
     ) -> Outcome {
-        let mut outcome = self.execute_once(strategy, limits, detail);
-        if self.engine.memory(|memory| memory.missed_fence()) {
+        let mut again = None;
+        loop {
+            // One call, so that the whole run is compiled into this function.
+            let strategy = match &mut again {
+                None => &mut *strategy,
+                Some(replay) => replay as &mut dyn Strategy,
+            };
+            let outcome = self.execute_once(strategy, limits, detail);
+            if again.is_some() || !self.engine.memory(|memory| memory.missed_fence()) {
+                return outcome;
+            }
             self.engine.memory(|memory| memory.watch_fences(true));
-            let mut replay = Replay::new(self.deviations.clone());
-            outcome = self.execute_once(&mut replay, limits, detail);
+            again = Some(Replay::new(self.deviations.clone()));
         }
-        outcome
     }
 
     #[inline(always)]
