@@ -74,6 +74,19 @@ impl Engine {
 
     #[inline(never)]
     fn read<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) -> usize {
+        if self.quick(addr, shadow::own_read) {
+            addr
+        } else {
+            self.read_of_others::<FUSED>(addr, at)
+        }
+    }
+
+    #[inline(never)]
+    fn read_of_others<const FUSED: bool>(
+        &self,
+        addr: usize,
+        at: &'static Location<'static>,
+    ) -> usize {
         if self.quick(addr, shadow::quick_read) {
             addr
         } else {
@@ -83,6 +96,19 @@ impl Engine {
 
     #[inline(never)]
     fn write<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) -> usize {
+        if self.quick(addr, shadow::own_write) {
+            addr
+        } else {
+            self.write_of_others::<FUSED>(addr, at)
+        }
+    }
+
+    #[inline(never)]
+    fn write_of_others<const FUSED: bool>(
+        &self,
+        addr: usize,
+        at: &'static Location<'static>,
+    ) -> usize {
         if self.quick(addr, shadow::quick_write) {
             addr
         } else {
@@ -103,7 +129,7 @@ impl Engine {
         if !self.quick(addr, simple) {
             self.load::<FUSED>(addr, order, at)
         } else if self.note_load(addr) {
-            self.suspect(addr)
+            self.suspect()
         } else {
             addr
         }
@@ -202,7 +228,7 @@ impl Engine {
     #[inline(always)]
     fn loaded(&self, address: usize) {
         if self.note_load(address) {
-            self.suspect(address);
+            self.suspect();
         }
     }
 
@@ -213,10 +239,11 @@ impl Engine {
     }
 
     /// Checks whether the running CPU spins, as far as its loads tell: then it is held back before its next step. Returns the
-    /// address.
+    /// address of its last load.
     #[inline(never)]
-    fn suspect(&self, address: usize) -> usize {
+    fn suspect(&self) -> usize {
         let watch = &self.current().watch;
+        let address = watch.last();
         // What the host loads while the CPUs are at rest is no loop of theirs.
         if self.is_on_host() {
             watch.put_off();

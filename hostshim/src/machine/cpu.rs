@@ -81,6 +81,11 @@ impl Watch {
         count == self.due.get()
     }
 
+    /// The address of the last load.
+    pub(crate) fn last(&self) -> usize {
+        self.addresses[self.count.get().wrapping_sub(1) % WATCHED].get()
+    }
+
     /// Checks, at a load of this address, whether the CPU only loads the same addresses again and again. If so, it
     /// [spins](Watch::spins) from now on.
     pub(crate) fn check(&self, address: usize, writes: u64) -> bool {

@@ -390,13 +390,37 @@ impl Shadow {
 /// one CPU each that it knows of. False for [`FREED`] and [`SHARED`].
 #[inline(always)]
 fn is_ordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> bool {
-    let now = clocks.now(cpu);
-    let by_others = (slot.write ^ now.0 | slot.read ^ now.0) & (SHARED | Epoch::CPU);
-    if by_others == 0 {
-        return true;
-    }
     let known = clocks.of(cpu);
     Epoch(slot.write).before(known) && Epoch(slot.read).before(known)
+}
+
+/// Whether every plain access of the cell was made by `cpu` itself. False for [`FREED`] and [`SHARED`].
+#[inline(always)]
+fn is_own(now: Epoch, slot: &Slot) -> bool {
+    (slot.write ^ now.0 | slot.read ^ now.0) & (SHARED | Epoch::CPU) == 0
+}
+
+/// Records a plain read of a cell that no other CPU has accessed. Returns whether it is one.
+#[inline(always)]
+pub(crate) fn own_read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
+    let now = clocks.now(cpu);
+    let own = is_own(now, slot);
+    if own {
+        slot.read = now.0;
+    }
+    own
+}
+
+/// Records a plain write of a cell that no other CPU has accessed. Returns whether it is one.
+#[inline(always)]
+pub(crate) fn own_write(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> bool {
+    let now = clocks.now(cpu);
+    let own = is_own(now, slot);
+    if own {
+        slot.write = now.0;
+        slot.read = Epoch::never(cpu).0;
+    }
+    own
 }
 
 /// Records a plain read of a cell whose accesses are ordered. Returns whether they are.
