@@ -36,6 +36,7 @@ use std::cell::Cell;
 use std::panic::Location;
 
 use kmod::machine::{Kind, Line, Op};
+use kmod::mem::Ordering;
 
 use super::cpu::Pending;
 use super::engine::{Action, Engine, Request};
@@ -129,18 +130,23 @@ impl Engine {
         if point < self.attention.get() {
             self.points.set(point + 1);
         } else {
-            self.decide_slowly(op, at);
+            self.decide_slowly(op.addr, op.kind, op.order, at);
         }
     }
 
+    /// The operation comes in parts, which fit into registers: at most points nothing has to be put together.
     #[cold]
     #[inline(never)]
-    fn decide_slowly(&self, op: Op, at: &'static Location<'static>) {
+    fn decide_slowly(
+        &self,
+        addr: usize,
+        kind: Kind,
+        order: Ordering,
+        at: &'static Location<'static>,
+    ) {
         let _host = Host::begin();
-        let op = Op {
-            addr: self.own(op.addr),
-            ..op
-        };
+        let addr = self.own(addr);
+        let op = Op { addr, kind, order };
         loop {
             // Taking an interrupt can move the context to another CPU, so the CPU is read again each time.
             self.current().pending.set(Pending::Op(op, at));

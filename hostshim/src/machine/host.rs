@@ -190,7 +190,7 @@ unsafe impl machine::Machine for Simulated {
         let engine = engine();
         engine.decide(op, at);
         if engine.recording.get() {
-            engine.record_op(op, at);
+            engine.record_op(op.addr, op.kind, op.order, at);
         }
         engine.announced(op, at)
     }
@@ -204,7 +204,7 @@ unsafe impl machine::Machine for Simulated {
         }
         engine.decide(op, at);
         if engine.recording.get() {
-            engine.record_op(op, at);
+            engine.record_op(op.addr, op.kind, op.order, at);
         }
     }
 

@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use kmod::kern::spl::Ipl;
 use kmod::machine::{Kind, Line, Mark, Op};
+use kmod::mem::Ordering;
 
 use super::engine::Engine;
 use super::memory::Memory;
@@ -38,10 +39,12 @@ impl Engine {
         }
     }
 
-    /// The step that this operation announces begins.
+    /// The step that this operation announces begins. It comes in parts, as for `decide_slowly`.
     #[cold]
-    pub(crate) fn record_op(&self, op: Op, at: &Location<'_>) {
+    #[inline(never)]
+    pub(crate) fn record_op(&self, addr: usize, kind: Kind, order: Ordering, at: &Location<'_>) {
         let _host = Host::begin();
+        let op = Op { addr, kind, order };
         let object = self.object_word(op);
         let context = self.context_word(self.cpu.get());
         let occurrence = {
