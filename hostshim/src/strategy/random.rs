@@ -25,6 +25,8 @@ const RESTLESS_POINTS: std::ops::RangeInclusive<u64> = 2..=4;
 const LOW_ONLY_FOURTHS: u64 = 3;
 /// One run in this many has a lapse.
 const LAPSE_ODDS: u64 = 32;
+/// The step of a lapse in a run that has none.
+const NEVER: u64 = u64::MAX;
 /// The seed of lapses is combined with this.
 const LAPSE_SEED: u64 = 0x6c61_7073_6500;
 
@@ -56,8 +58,8 @@ pub struct Random {
     every: u64,
     /// Whether the walk keeps to the default where interrupts are masked.
     low_only: bool,
-    /// The step at which the lapse begins, if there is one.
-    lapse_at: Option<u64>,
+    /// The step at which the lapse begins, or [`NEVER`].
+    lapse_at: u64,
     /// The current lapse.
     lapse: Lapse,
     /// For lapses only, so that a run without a lapse does not depend on it.
@@ -75,7 +77,7 @@ impl Random {
             length: LENGTH,
             every: 1,
             low_only: false,
-            lapse_at: None,
+            lapse_at: NEVER,
             lapse: Lapse::default(),
             lapse_rng: Rng::new(seed, 0),
         }
@@ -95,24 +97,29 @@ impl Random {
         self.lapse = Lapse::default();
         self.lapse_rng = Rng::new(self.seed ^ LAPSE_SEED, self.run);
         let wanted = self.lapse_rng.once_in(LAPSE_ODDS);
-        self.lapse_at = wanted.then(|| self.lapse_rng.below(self.length.max(1)));
+        self.lapse_at = match wanted {
+            true => self.lapse_rng.below(self.length.max(1)),
+            false => NEVER,
+        };
     }
 
-    /// The choice at this step that continues the lapse.
+    /// The choice at this step that continues the lapse. `None`: there is none at this step.
+    #[inline]
     fn let_time_pass(&mut self, view: &View<'_>) -> Option<Choice> {
-        if self.lapse_at.is_some_and(|at| view.point() >= at) && view.ipl(view.current()) == 0 {
-            self.lapse_at = None;
+        if view.point() < self.lapse_at && self.lapse.is_over() {
+            return None;
+        }
+        if view.point() >= self.lapse_at && view.ipl(view.current()) == 0 {
+            self.lapse_at = NEVER;
             self.lapse = Lapse::draw(&mut self.lapse_rng, view);
         }
         self.lapse.go_on(view)
     }
 
     /// The gap, shortened so that it ends where the lapse begins.
+    #[inline]
     fn until_lapse(&self, quiet: u64, view: &View<'_>) -> u64 {
-        match self.lapse_at {
-            Some(at) => quiet.min(at.saturating_sub(view.point() + 1)),
-            None => quiet,
-        }
+        quiet.min(self.lapse_at.saturating_sub(view.point() + 1))
     }
 
     /// One of what is possible and not the default, all with the same probability; or an early tick.

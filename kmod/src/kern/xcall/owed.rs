@@ -62,12 +62,7 @@ impl Owed {
 /// returned. `debts` are what each CPU owes the box.
 ///
 /// Panics: contract `xcall-early`.
-pub(super) fn check<'a>(
-    debts: impl Iterator<Item = &'a Owed>,
-    ticket: u64,
-    head: u64,
-    done: u64,
-) {
+pub(super) fn check<'a>(debts: impl Iterator<Item = &'a Owed>, ticket: u64, head: u64, done: u64) {
     for (index, Owed { asked, begun }) in debts.enumerate() {
         for (debt, what) in [(begun, "returned"), (asked, "begun")] {
             let owed = debt.load(Relaxed);
