@@ -7,10 +7,9 @@ extern crate std;
 
 use core::alloc::Layout;
 use core::fmt;
-use core::panic::Location;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
 
-use crate::machine::{Context, Field, Machine, ObjectKind, Op, Stop};
+use crate::machine::{At, Context, Field, Machine, ObjectKind, Op, Stop};
 
 struct TestHost;
 
@@ -31,7 +30,7 @@ unsafe impl Machine for TestHost {
     fn send_ipi(_: usize) {}
     fn wait_for_interrupt(_: &AtomicU32) {}
     fn interrupts_on() {}
-    fn relax(_: &'static Location<'static>) {}
+    fn relax(_: At) {}
     fn context_create(_: &str, _: fn(*const ()) -> !, _: *const ()) -> Option<Context> {
         Some(Context(0))
     }
@@ -39,7 +38,7 @@ unsafe impl Machine for TestHost {
         panic!("the unit tests' host has one context");
     }
     unsafe fn context_destroy(_: Context) {}
-    fn alloc(layout: Layout, _: &'static str, _: &'static Location<'static>) -> *mut u8 {
+    fn alloc(layout: Layout, _: &'static str, _: At) -> *mut u8 {
         // SAFETY: the kernel allocates nothing of size 0.
         unsafe { std::alloc::alloc_zeroed(layout) }
     }
@@ -50,14 +49,14 @@ unsafe impl Machine for TestHost {
     fn console(text: fmt::Arguments<'_>) {
         std::print!("{text}");
     }
-    fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
+    fn stop(why: Stop, message: fmt::Arguments<'_>, at: At) -> ! {
         panic!("{why:?}: {message} ({at})");
     }
-    fn point(op: Op, _: &'static Location<'static>) -> usize {
+    fn point(op: Op, _: At) -> usize {
         op.addr
     }
-    fn decide(_: Op, _: &'static Location<'static>) {}
-    fn access(op: Op, _: &'static Location<'static>) -> usize {
+    fn decide(_: Op, _: At) {}
+    fn access(op: Op, _: At) -> usize {
         op.addr
     }
     fn ipl(_: u8) {}

@@ -2,10 +2,9 @@
 
 use core::alloc::Layout;
 use core::fmt;
-use core::panic::Location;
 use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use kmod::machine::{Context, Field, Machine, Nic, NicCounts, ObjectKind, Op, Stop};
+use kmod::machine::{At, Context, Field, Machine, Nic, NicCounts, ObjectKind, Op, Stop};
 use x86_64::instructions::interrupts;
 
 use crate::memory::heap;
@@ -58,7 +57,7 @@ unsafe impl Machine for Booted {
     }
 
     #[inline]
-    fn relax(_: &'static Location<'static>) {
+    fn relax(_: At) {
         core::hint::spin_loop();
     }
 
@@ -76,7 +75,7 @@ unsafe impl Machine for Booted {
         unsafe { context::destroy(context) }
     }
 
-    fn alloc(layout: Layout, _: &'static str, _: &'static Location<'static>) -> *mut u8 {
+    fn alloc(layout: Layout, _: &'static str, _: At) -> *mut u8 {
         let at = heap::alloc(layout);
         if !at.is_null() {
             // SAFETY: memory of this layout that nobody else has.
@@ -94,7 +93,7 @@ unsafe impl Machine for Booted {
         console::write(text);
     }
 
-    fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
+    fn stop(why: Stop, message: fmt::Arguments<'_>, at: At) -> ! {
         match why {
             Stop::Passed => run::passed(),
             _ => report::begin(&Cause::Stop { why, message, at }),
@@ -102,18 +101,18 @@ unsafe impl Machine for Booted {
     }
 
     #[inline]
-    fn point(op: Op, _: &'static Location<'static>) -> usize {
+    fn point(op: Op, _: At) -> usize {
         perturb::point();
         op.addr
     }
 
     #[inline]
-    fn decide(_: Op, _: &'static Location<'static>) {
+    fn decide(_: Op, _: At) {
         perturb::point();
     }
 
     #[inline(always)]
-    fn access(op: Op, _: &'static Location<'static>) -> usize {
+    fn access(op: Op, _: At) -> usize {
         op.addr
     }
 

@@ -1,9 +1,8 @@
 //! Accesses: each is checked, wakes CPUs that spin on it, and is recorded if needed.
 
 use std::alloc::Layout;
-use std::panic::Location;
 
-use kmod::machine::{Kind, Op};
+use kmod::machine::{At, Kind, Op};
 use kmod::mem::Ordering;
 
 use super::clock::Clocks;
@@ -19,19 +18,19 @@ use super::words::Word;
 impl Engine {
     /// Checks an operation that belongs to the current step. Returns the address of the cell to access ([`Engine::own`]).
     #[inline(always)]
-    pub(crate) fn fused(&self, op: Op, at: &'static Location<'static>) -> usize {
+    pub(crate) fn fused(&self, op: Op, at: At) -> usize {
         self.check::<true>(op, at)
     }
 
     /// Checks the operation that announced the current step. Returns the address of the cell to access.
     #[inline(always)]
-    pub(crate) fn announced(&self, op: Op, at: &'static Location<'static>) -> usize {
+    pub(crate) fn announced(&self, op: Op, at: At) -> usize {
         self.check::<false>(op, at)
     }
 
     /// One call for each kind, which is known where the kernel accesses the cell.
     #[inline(always)]
-    fn check<const FUSED: bool>(&self, op: Op, at: &'static Location<'static>) -> usize {
+    fn check<const FUSED: bool>(&self, op: Op, at: At) -> usize {
         match op.kind {
             Kind::Read => self.read::<FUSED>(op.addr, at),
             Kind::Write => self.write::<FUSED>(op.addr, at),
@@ -73,7 +72,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn read<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) -> usize {
+    fn read<const FUSED: bool>(&self, addr: usize, at: At) -> usize {
         if self.quick(addr, shadow::own_read) {
             addr
         } else {
@@ -82,11 +81,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn read_of_others<const FUSED: bool>(
-        &self,
-        addr: usize,
-        at: &'static Location<'static>,
-    ) -> usize {
+    fn read_of_others<const FUSED: bool>(&self, addr: usize, at: At) -> usize {
         if self.quick(addr, shadow::quick_read) {
             addr
         } else {
@@ -95,7 +90,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn write<const FUSED: bool>(&self, addr: usize, at: &'static Location<'static>) -> usize {
+    fn write<const FUSED: bool>(&self, addr: usize, at: At) -> usize {
         if self.quick(addr, shadow::own_write) {
             addr
         } else {
@@ -104,11 +99,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn write_of_others<const FUSED: bool>(
-        &self,
-        addr: usize,
-        at: &'static Location<'static>,
-    ) -> usize {
+    fn write_of_others<const FUSED: bool>(&self, addr: usize, at: At) -> usize {
         if self.quick(addr, shadow::quick_write) {
             addr
         } else {
@@ -123,7 +114,7 @@ impl Engine {
         &self,
         addr: usize,
         order: Ordering,
-        at: &'static Location<'static>,
+        at: At,
         simple: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> usize {
         if !self.quick(addr, simple) {
@@ -140,7 +131,7 @@ impl Engine {
         &self,
         addr: usize,
         order: Ordering,
-        at: &'static Location<'static>,
+        at: At,
         simple: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> usize {
         if self.spinners.get() == 0 && self.quick(addr, simple) {
@@ -152,12 +143,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn load<const FUSED: bool>(
-        &self,
-        addr: usize,
-        order: Ordering,
-        at: &'static Location<'static>,
-    ) -> usize {
+    fn load<const FUSED: bool>(&self, addr: usize, order: Ordering, at: At) -> usize {
         let load = quick_atomic(|clocks, cpu, slot| shadow::load(clocks, cpu, slot, order));
         if self.quick(addr, load) {
             self.loaded(addr);
@@ -168,12 +154,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn store<const FUSED: bool>(
-        &self,
-        addr: usize,
-        order: Ordering,
-        at: &'static Location<'static>,
-    ) -> usize {
+    fn store<const FUSED: bool>(&self, addr: usize, order: Ordering, at: At) -> usize {
         let store = quick_atomic(|clocks, cpu, slot| shadow::store(clocks, cpu, slot, order));
         if self.quick(addr, store) {
             self.written(addr);
@@ -184,12 +165,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn modify<const FUSED: bool>(
-        &self,
-        addr: usize,
-        order: Ordering,
-        at: &'static Location<'static>,
-    ) -> usize {
+    fn modify<const FUSED: bool>(&self, addr: usize, order: Ordering, at: At) -> usize {
         let modify = quick_atomic(|clocks, cpu, slot| shadow::modify(clocks, cpu, slot, order));
         if self.quick(addr, modify) {
             self.written(addr);
@@ -201,12 +177,7 @@ impl Engine {
 
     /// A read-modify-write that stored the value it found: no spinning CPU waits for that.
     #[inline(never)]
-    fn modify_nothing<const FUSED: bool>(
-        &self,
-        addr: usize,
-        order: Ordering,
-        at: &'static Location<'static>,
-    ) -> usize {
+    fn modify_nothing<const FUSED: bool>(&self, addr: usize, order: Ordering, at: At) -> usize {
         let modify = quick_atomic(|clocks, cpu, slot| shadow::modify(clocks, cpu, slot, order));
         if self.quick(addr, modify) {
             self.loaded(addr);
@@ -217,7 +188,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn fence(&self, op: Op, at: &'static Location<'static>) {
+    fn fence(&self, op: Op, at: At) {
         let cpu = self.cpu.get();
         self.memory(|memory| memory.fence(cpu, op.order));
         if self.tracing.get() {
@@ -267,7 +238,7 @@ impl Engine {
         addr: usize,
         kind: Kind,
         order: Ordering,
-        at: &'static Location<'static>,
+        at: At,
     ) -> usize {
         let addr = self.own(addr);
         let op = Op { addr, kind, order };
@@ -280,7 +251,7 @@ impl Engine {
 
     /// Checks an operation in full that is about to be made, or was made in the current step.
     #[inline(always)]
-    fn access(&self, op: Op, at: &'static Location<'static>) {
+    fn access(&self, op: Op, at: At) {
         let cpu = self.cpu.get();
         let checked = self.check_local(op);
         let checked = checked
@@ -300,7 +271,7 @@ impl Engine {
     }
 
     /// Allocates memory.
-    pub(crate) fn alloc(&self, layout: Layout, what: &'static str, at: &Location<'_>) -> *mut u8 {
+    pub(crate) fn alloc(&self, layout: Layout, what: &'static str, at: At) -> *mut u8 {
         let cpu = self.cpu.get();
         let memory = self.memory(|memory| memory.alloc(cpu, layout, what));
         if self.recording.get() {
@@ -332,7 +303,7 @@ impl Engine {
 
     #[cold]
     #[inline(never)]
-    fn wrong(&self, wrong: Wrong, op: Op, at: &'static Location<'static>) {
+    fn wrong(&self, wrong: Wrong, op: Op, at: At) {
         let _host = Host::begin();
         if !self.failing.get() {
             // The stack is abandoned: nothing on it may need to be dropped.
@@ -408,7 +379,7 @@ impl Engine {
 
     #[cold]
     #[inline(never)]
-    fn wrong_free(&self, wrong: Wrong, at: Option<&'static Location<'static>>) -> ! {
+    fn wrong_free(&self, wrong: Wrong, at: Option<At>) -> ! {
         let (kind, rule, message, object) = self.words_for_free(wrong);
         let sides = self.sides(wrong, Kind::Free, object);
         self.fail_between(kind, rule, message, at, sides)

@@ -15,11 +15,11 @@
 //!
 //! They are where libFuzzer finds them by itself, in the section `__libfuzzer_extra_counters`.
 
-use std::panic::Location;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::cpu::{Cpu, Pending};
 use crate::schedule::Choice;
+use kmod::machine::At;
 
 /// Number of counters; a power of two. Two counted things may share one.
 const COUNTERS: usize = 1 << 12;
@@ -43,7 +43,7 @@ pub(crate) fn gave_way(from: &Cpu, choice: Choice, to: &Cpu) {
 }
 
 /// A step that is announced at this place is made.
-pub(crate) fn made(at: &Location<'_>) {
+pub(crate) fn made(at: At) {
     let counter = counter(number(at));
     // A full counter stays full: wrapping around would mean 0, that is, never.
     counter.store(counter.load(Relaxed).saturating_add(1), Relaxed);
@@ -59,7 +59,10 @@ fn place(cpu: &Cpu) -> u64 {
     }
 }
 
-fn number(at: &Location<'_>) -> u64 {
+fn number(at: At) -> u64 {
+    let Some(at) = at.location() else {
+        return at.address().unwrap_or(0) as u64;
+    };
     (at.file().len() as u64) << 48 | u64::from(at.line()) << 16 | u64::from(at.column())
 }
 

@@ -1,9 +1,8 @@
 //! The machine's state of a CPU.
 
 use std::cell::Cell;
-use std::panic::Location;
 
-use kmod::machine::Op;
+use kmod::machine::{At, Op};
 
 /// What a CPU does in its next step.
 #[derive(Clone, Copy, Debug)]
@@ -11,11 +10,11 @@ pub enum Pending {
     /// It starts to run. Only while a kernel boots.
     Start,
     /// It makes this operation.
-    Op(Op, &'static Location<'static>),
+    Op(Op, At),
     /// It waits for an interrupt, and steps only after it took one.
     Wait,
     /// It spins, and steps only after something that it loaded was written, or it took an interrupt.
-    Spin(&'static Location<'static>),
+    Spin(At),
 }
 
 /// Maximum number of addresses that a spinning CPU watches. A CPU that loads more in one iteration is not held back.
@@ -53,7 +52,7 @@ pub(crate) struct Watch {
     /// Whether the CPU must be held back before its next step.
     spins: Cell<bool>,
     /// The context that was last held back here, and its place in the source.
-    spun: Cell<Option<(usize, &'static Location<'static>)>>,
+    spun: Cell<Option<(usize, At)>>,
 }
 
 impl Watch {
@@ -165,13 +164,13 @@ impl Watch {
     }
 
     /// Records that this context is held back before its step at that place.
-    pub(crate) fn remember(&self, context: usize, at: &'static Location<'static>) {
+    pub(crate) fn remember(&self, context: usize, at: At) {
         self.spun.set(Some((context, at)));
     }
 
     /// Whether this context was already held back before its step at that place. If it is there again, it still
     /// spins.
-    pub(crate) fn spun(&self, context: usize, at: Option<&'static Location<'static>>) -> bool {
+    pub(crate) fn spun(&self, context: usize, at: Option<At>) -> bool {
         self.spun
             .get()
             .is_some_and(|(spun, there)| spun == context && at == Some(there))
@@ -244,7 +243,7 @@ impl Cpu {
     }
 
     /// Where its next step stands in the source, if it stands anywhere.
-    pub(crate) fn location(&self) -> Option<&'static Location<'static>> {
+    pub(crate) fn location(&self) -> Option<At> {
         match self.pending.get() {
             Pending::Op(_, at) | Pending::Spin(at) => Some(at),
             Pending::Start | Pending::Wait => None,

@@ -33,9 +33,8 @@
 //! whenever something changes.
 
 use std::cell::Cell;
-use std::panic::Location;
 
-use kmod::machine::{Kind, Line, Op};
+use kmod::machine::{At, Kind, Line, Op};
 use kmod::mem::Ordering;
 
 use super::cpu::Pending;
@@ -121,7 +120,7 @@ impl Clockwork {
 impl Engine {
     /// Announces an operation. Returns when this CPU may make it.
     #[inline]
-    pub(crate) fn decide(&self, op: Op, at: &'static Location<'static>) {
+    pub(crate) fn decide(&self, op: Op, at: At) {
         #[cfg(feature = "sanitizer")]
         if self.has_program.get() {
             super::counters::made(at);
@@ -137,13 +136,7 @@ impl Engine {
     /// The operation comes in parts, which fit into registers: at most points nothing has to be put together.
     #[cold]
     #[inline(never)]
-    fn decide_slowly(
-        &self,
-        addr: usize,
-        kind: Kind,
-        order: Ordering,
-        at: &'static Location<'static>,
-    ) {
+    fn decide_slowly(&self, addr: usize, kind: Kind, order: Ordering, at: At) {
         let _host = Host::begin();
         let addr = self.own(addr);
         let op = Op { addr, kind, order };
@@ -252,7 +245,7 @@ impl Engine {
 
     /// Holds the running CPU back, which has not reported that it spins.
     #[cold]
-    fn hold_back_suspect(&self, at: &'static Location<'static>) {
+    fn hold_back_suspect(&self, at: At) {
         let watch = &self.current().watch;
         watch.take_spinning();
         watch.remember(self.current().context.get(), at);
@@ -290,7 +283,7 @@ impl Engine {
 
     /// The CPU spins. Returns after something that it read was written; if that is unknown, after another CPU had a
     /// turn; or after it took an interrupt.
-    pub(crate) fn spin(&self, at: &'static Location<'static>) {
+    pub(crate) fn spin(&self, at: At) {
         let watch = &self.current().watch;
         if watch.settled(self.writes.get()) {
             self.hold_back();
@@ -498,7 +491,7 @@ impl Engine {
     }
 
     /// The place of the free, if the current step of the running CPU is one.
-    pub(crate) fn location_of_free(&self) -> Option<&'static Location<'static>> {
+    pub(crate) fn location_of_free(&self) -> Option<At> {
         match self.current().pending.get() {
             Pending::Op(op, at) if op.kind == Kind::Free => Some(at),
             _ => None,

@@ -14,12 +14,12 @@
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ops::Range;
-use std::panic::{Location, resume_unwind};
+use std::panic::resume_unwind;
 use std::ptr;
 use std::rc::Rc;
 
 use kmod::config::Config;
-use kmod::machine::{Context, Line};
+use kmod::machine::{At, Context, Line};
 
 use super::cards::Cards;
 use super::census::Taker;
@@ -30,7 +30,8 @@ use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
 use super::globals::Copies;
 use super::lines::{Lines, Sets};
 use super::memory::{Memory, region};
-use super::trace::{Recorder, Recording, place};
+use super::source::place;
+use super::trace::{Recorder, Recording};
 use crate::schedule::Deviation;
 use crate::strategy::Strategy;
 
@@ -288,13 +289,7 @@ impl Engine {
 
     /// Ends the run with a failure that the running CPU has detected.
     #[cold]
-    pub(crate) fn fail(
-        &self,
-        kind: FailureKind,
-        rule: &str,
-        message: String,
-        at: Option<&Location<'_>>,
-    ) -> ! {
+    pub(crate) fn fail(&self, kind: FailureKind, rule: &str, message: String, at: Option<At>) -> ! {
         self.fail_between(kind, rule, message, at, None)
     }
 
@@ -305,7 +300,7 @@ impl Engine {
         kind: FailureKind,
         rule: &str,
         message: String,
-        at: Option<&Location<'_>>,
+        at: Option<At>,
         sides: Option<Box<Sides>>,
     ) -> ! {
         let cpu = self.cpu.get();

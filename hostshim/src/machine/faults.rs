@@ -27,7 +27,7 @@
 use std::cell::Cell;
 
 use super::failure::FailureKind;
-use super::trace::is_ours;
+use super::source::{self, Line};
 
 /// Seconds of CPU time without a point after which a run ends.
 const PATIENCE: u32 = 3;
@@ -113,23 +113,14 @@ pub(crate) fn watch() {
     signals::watch();
 }
 
-/// The file and line of the fault that ended the last run of this thread, if one did.
-pub(crate) fn take_place() -> Option<(String, u32)> {
+/// The line of the fault that ended the last run of this thread, if one did: in code of the program, not of a library.
+pub(crate) fn take_line() -> Option<Line> {
     let at = FAULTED_AT.replace(0);
     if at == 0 {
         return None;
     }
-    let mut place = None;
-    // The innermost function first, with inlined ones; code of other crates is skipped.
-    backtrace::resolve(std::ptr::without_provenance_mut(at), |symbol| {
-        if let (None, Some(file), Some(line)) = (&place, symbol.filename(), symbol.lineno()) {
-            let file = file.to_string_lossy();
-            if is_ours(&file) {
-                place = Some((file.into_owned(), line));
-            }
-        }
-    });
-    place
+    let lines = source::lines_of(at);
+    lines.iter().find(|line| line.is_ours()).cloned()
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

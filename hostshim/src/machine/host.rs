@@ -3,18 +3,20 @@
 use std::alloc::Layout;
 use std::cell::Cell;
 use std::fmt;
-use std::panic::Location;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kmod::bind_machine;
-use kmod::machine::{self, Context, Field, Kind, Line, Mark, Nic, ObjectKind, Occasion, Op, Stop};
+use kmod::machine::{
+    self, At, Context, Field, Kind, Line, Mark, Nic, ObjectKind, Occasion, Op, Stop,
+};
 
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::{FailureKind, Verdict};
 use super::memory::Memory;
 use super::side::Host;
+use super::source::place;
 
 thread_local! {
     /// The machine that runs on this thread.
@@ -101,7 +103,7 @@ unsafe impl machine::Machine for Simulated {
     #[inline]
     fn interrupts_on() {}
 
-    fn relax(at: &'static Location<'static>) {
+    fn relax(at: At) {
         let _host = Host::begin();
         let engine = engine();
         if !engine.is_on_host() {
@@ -150,7 +152,7 @@ unsafe impl machine::Machine for Simulated {
         engine.memory(Memory::stack_dies);
     }
 
-    fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8 {
+    fn alloc(layout: Layout, what: &'static str, at: At) -> *mut u8 {
         let _host = Host::begin();
         engine().alloc(layout, what, at)
     }
@@ -165,7 +167,7 @@ unsafe impl machine::Machine for Simulated {
         Self::note(text);
     }
 
-    fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> ! {
+    fn stop(why: Stop, message: fmt::Arguments<'_>, at: At) -> ! {
         let _host = Host::begin();
         let engine = engine();
         // Reads for the message are not part of the run any more.
@@ -186,7 +188,7 @@ unsafe impl machine::Machine for Simulated {
     }
 
     #[inline]
-    fn point(op: Op, at: &'static Location<'static>) -> usize {
+    fn point(op: Op, at: At) -> usize {
         let engine = engine();
         engine.decide(op, at);
         if engine.recording.get() {
@@ -196,7 +198,7 @@ unsafe impl machine::Machine for Simulated {
     }
 
     #[inline]
-    fn decide(op: Op, at: &'static Location<'static>) {
+    fn decide(op: Op, at: At) {
         let engine = engine();
         if op.kind == Kind::Free {
             // The place is for `free`, which follows.
@@ -209,12 +211,12 @@ unsafe impl machine::Machine for Simulated {
     }
 
     #[inline]
-    fn access(op: Op, at: &'static Location<'static>) -> usize {
+    fn access(op: Op, at: At) -> usize {
         engine().fused(op, at)
     }
 
     #[inline]
-    fn made(op: Op, at: &'static Location<'static>) {
+    fn made(op: Op, at: At) {
         let _ = engine().announced(op, at);
     }
 
@@ -242,6 +244,11 @@ unsafe impl machine::Machine for Simulated {
         if engine.tracing.get() {
             engine.record_mark(mark);
         }
+    }
+
+    fn place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result {
+        let _host = Host::begin();
+        out.write_str(&place(At::code(address)))
     }
 
     fn own(addr: usize) -> usize {

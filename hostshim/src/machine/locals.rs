@@ -18,17 +18,14 @@
 //! then. That includes the machine's own frames, with which the owner waits for its next step: they are as deep in every run,
 //! whatever is recorded and whoever chooses.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-
 use kmod::machine::{Kind, Op};
 
 use super::context::Contexts;
 use super::engine::Engine;
 use super::memory::{ARENA_BYTES, Wrong};
 use super::side::Host;
-use super::trace::{Site, is_ours, place, place_of};
+use super::source::{self, Line, place};
+use super::trace::Site;
 
 /// What lies between the end of a scope and [`Engine::dropped`].
 const BETWEEN: [&str; 6] = [
@@ -45,30 +42,10 @@ const FRAMES: usize = 24;
 
 /// The place that a call returns to, if it is in the program and none of [`BETWEEN`].
 fn in_program(address: usize) -> Option<String> {
-    static KNOWN: Mutex<BTreeMap<usize, Option<String>>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let place = known.entry(address).or_insert_with(|| {
-        // Line tables are read on a stack of their own: those of contexts are too small for that.
-        thread::scope(|scope| {
-            let reader = thread::Builder::new().spawn_scoped(scope, || resolve(address));
-            reader.ok()?.join().ok()?
-        })
-    });
-    place.clone()
-}
-
-fn resolve(address: usize) -> Option<String> {
-    let mut found = None;
-    let call = std::ptr::without_provenance_mut(address.saturating_sub(1));
-    backtrace::resolve(call, |symbol| {
-        if let (None, Some(file), Some(line)) = (&found, symbol.filename(), symbol.lineno()) {
-            let file = file.to_string_lossy();
-            if is_ours(&file) && !BETWEEN.iter().any(|between| file.ends_with(between)) {
-                found = Some(place_of(&file, line));
-            }
-        }
-    });
-    found
+    let between = |line: &Line| BETWEEN.iter().any(|between| line.file.ends_with(between));
+    let lines = source::lines_of(address.saturating_sub(1));
+    let line = lines.iter().find(|line| line.is_ours() && !between(line))?;
+    Some(line.place())
 }
 
 impl Engine {

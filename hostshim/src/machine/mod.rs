@@ -78,6 +78,7 @@ mod panics;
 mod record;
 mod shadow;
 mod side;
+mod source;
 mod spins;
 #[cfg(test)]
 mod tests;
@@ -100,7 +101,6 @@ use crate::strategy::{Fair, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request, Shape};
 use guest::{Guest, Kmod};
-use trace::place_of;
 
 pub use cards::Sent;
 pub use census::{Census, Never};
@@ -108,7 +108,7 @@ pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
 pub use heap::Heap;
-pub(crate) use trace::place;
+pub(crate) use source::place;
 pub use trace::{Access, Act, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
 pub use waits::{Callout, Cycle, NodeKind, Running, Until, WaitEdge, WaitGraph, WaitNode, Waiter};
@@ -379,9 +379,9 @@ impl Machine {
             Some(failure) => Verdict::Failed(failure),
             None => engine.verdict.take().unwrap_or(Verdict::Passed),
         };
-        let verdict = match (verdict, faults::take_place()) {
-            (Verdict::Failed(failure), Some((file, line))) => Verdict::Failed(Failure {
-                location: place_of(&file, line),
+        let verdict = match (verdict, faults::take_line()) {
+            (Verdict::Failed(failure), Some(line)) => Verdict::Failed(Failure {
+                location: line.place(),
                 ..failure
             }),
             (verdict, _) => verdict,

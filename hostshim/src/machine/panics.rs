@@ -10,7 +10,7 @@ use std::sync::Once;
 
 use super::host::current;
 use super::side::leave_guest;
-use super::trace::place;
+use super::source::Line;
 
 /// A panic of the kernel: its message, and its place in the source.
 pub(crate) struct Panic {
@@ -46,7 +46,9 @@ fn of(info: &PanicHookInfo<'_>) -> Panic {
             .payload_as_str()
             .unwrap_or("a panic without words")
             .to_owned(),
-        location: info.location().map_or_else(String::new, place),
+        location: info
+            .location()
+            .map_or_else(String::new, |at| Line::from(at).place()),
     }
 }
 

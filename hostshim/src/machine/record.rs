@@ -1,15 +1,14 @@
 //! What is recorded of a run: events, names of points, and who accessed a cell last. An ordinary run calls none of this.
 
-use std::panic::Location;
-
 use kmod::kern::spl::Ipl;
-use kmod::machine::{Kind, Line, Mark, Op};
+use kmod::machine::{At, Kind, Line, Mark, Op};
 use kmod::mem::Ordering;
 
 use super::engine::Engine;
 use super::memory::Memory;
 use super::side::Host;
-use super::trace::{Access, Act, Hold, Layer, Site, TraceEvent, What, place};
+use super::source::place;
+use super::trace::{Access, Act, Hold, Layer, Site, TraceEvent, What};
 use super::words::Word;
 
 impl Engine {
@@ -30,7 +29,7 @@ impl Engine {
         self.recorder.borrow_mut().events.push(event);
     }
 
-    fn name_access(&self, op: Op, at: &Location<'_>) -> Access {
+    fn name_access(&self, op: Op, at: At) -> Access {
         Access {
             kind: op.kind,
             order: op.order,
@@ -42,7 +41,7 @@ impl Engine {
     /// The step that this operation announces begins. It comes in parts, as for `decide_slowly`.
     #[cold]
     #[inline(never)]
-    pub(crate) fn record_op(&self, addr: usize, kind: Kind, order: Ordering, at: &Location<'_>) {
+    pub(crate) fn record_op(&self, addr: usize, kind: Kind, order: Ordering, at: At) {
         let _host = Host::begin();
         let op = Op { addr, kind, order };
         let object = self.object_word(op);
@@ -58,7 +57,7 @@ impl Engine {
 
     /// An access that belongs to the current step.
     #[cold]
-    pub(crate) fn record_fused(&self, op: Op, at: &Location<'_>) {
+    pub(crate) fn record_fused(&self, op: Op, at: At) {
         let _host = Host::begin();
         self.record(What::Fused(self.name_access(op, at)), 0);
     }
@@ -126,7 +125,7 @@ impl Engine {
         self.record(What::Wait, occurrence);
     }
 
-    pub(crate) fn record_spin(&self, at: &Location<'_>) {
+    pub(crate) fn record_spin(&self, at: At) {
         let occurrence = self.count_idle(Word::SPIN);
         if self.tracing.get() {
             let location = place(at);
@@ -140,7 +139,7 @@ impl Engine {
         recorder.count(context, what, Word::NOTHING)
     }
 
-    fn site(&self, kind: Kind, at: &Location<'_>) -> Site {
+    fn site(&self, kind: Kind, at: At) -> Site {
         let cpu = self.cpu.get();
         Site {
             kind,
@@ -151,7 +150,7 @@ impl Engine {
     }
 
     #[cold]
-    pub(super) fn record_site(&self, op: Op, at: &Location<'_>) {
+    pub(super) fn record_site(&self, op: Op, at: At) {
         let _host = Host::begin();
         let Some(offset) = self.memory(|memory| memory.offset(op.addr)) else {
             return;
@@ -170,7 +169,7 @@ impl Engine {
     }
 
     #[cold]
-    pub(super) fn record_alloc(&self, address: usize, size: usize, at: &Location<'_>) {
+    pub(super) fn record_alloc(&self, address: usize, size: usize, at: At) {
         let offset = self.memory(|memory| memory.offset(address));
         if let Some(offset) = offset.filter(|_| self.siting.get()) {
             let site = self.site(Kind::Write, at);
@@ -179,7 +178,7 @@ impl Engine {
     }
 
     #[cold]
-    pub(super) fn record_free(&self, offset: usize, at: Option<&Location<'_>>) {
+    pub(super) fn record_free(&self, offset: usize, at: Option<At>) {
         let size = self
             .memory(|memory: &mut Memory| memory.extent(offset))
             .unwrap_or(0);

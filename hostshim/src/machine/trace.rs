@@ -4,7 +4,6 @@
 //! failing run to find the other side of a race.
 
 use std::collections::BTreeMap;
-use std::panic::Location;
 
 use kmod::kern::spl::Ipl;
 use kmod::machine::{Field, Kind, Line};
@@ -360,41 +359,9 @@ fn holder(areas: &[(usize, usize, Site)], offset: usize) -> Option<&Site> {
         .map(|(_, _, site)| site)
 }
 
-/// A place in the source as text: without a column, and as a path from the crate's folder, wherever it was built.
-pub(crate) fn place(at: &Location<'_>) -> String {
-    place_of(at.file(), at.line())
-}
-
-/// The same of a file and a line.
-pub(crate) fn place_of(file: &str, line: u32) -> String {
-    let begin = ["kmod/", "hostshim/"]
-        .iter()
-        .filter_map(|folder| file.rfind(folder))
-        .max();
-    format!("{}:{line}", &file[begin.unwrap_or(0)..])
-}
-
-/// Whether a file of the source, as line tables name it, is Rust, and neither the standard library's nor a package's from outside.
-pub(crate) fn is_ours(file: &str) -> bool {
-    file.ends_with(".rs") && !file.contains("/rustc/") && !file.contains("/registry/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_place_begins_with_its_crate() {
-        assert_eq!(
-            place_of("kmod/src/kern/xcall.rs", 88),
-            "kmod/src/kern/xcall.rs:88"
-        );
-        assert_eq!(
-            place_of("/somewhere/else/kmod/src/entry.rs", 1),
-            "kmod/src/entry.rs:1"
-        );
-        assert_eq!(place_of("src/other.rs", 2), "src/other.rs:2");
-    }
 
     #[test]
     fn occurrences_are_counted_by_context_kind_and_object() {

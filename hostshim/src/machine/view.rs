@@ -1,9 +1,8 @@
 //! The machine's state as a strategy sees it at a point.
 
 use std::cell::Ref;
-use std::panic::Location;
 
-use kmod::machine::{Line, Op};
+use kmod::machine::{At, Line, Op};
 
 use super::cpu::Pending;
 use super::engine::Engine;
@@ -108,7 +107,7 @@ impl<'a> View<'a> {
     }
 
     /// The operation that the CPU is about to make, if any.
-    pub fn op(&self, cpu: usize) -> Option<(Op, &'static Location<'static>)> {
+    pub fn op(&self, cpu: usize) -> Option<(Op, At)> {
         match self.pending(cpu) {
             Pending::Op(op, at) => Some((op, at)),
             Pending::Start | Pending::Wait | Pending::Spin(_) => None,

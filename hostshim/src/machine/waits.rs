@@ -1,6 +1,5 @@
 //! The wait-for graph of a kernel, as nodes and edges that outlive the kernel.
 
-use std::panic::Location;
 use std::ptr;
 
 use kmod::kern::lwp::Lwp;
@@ -11,7 +10,8 @@ use kmod::kernel::Kernel;
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::host;
-use super::trace::place;
+use super::source::place;
+use kmod::machine::At;
 
 /// The wait-for graph.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -344,7 +344,7 @@ fn object<T>(of: &T) -> Option<String> {
     object_at(ptr::from_ref(of).addr())
 }
 
-fn callout((address, scheduled): (usize, Option<&'static Location<'static>>)) -> Option<Callout> {
+fn callout((address, scheduled): (usize, Option<At>)) -> Option<Callout> {
     let object = host::current()?.structure_of(address);
     let scheduled = scheduled.map(place);
     Some(Callout { object, scheduled })

@@ -83,8 +83,8 @@ impl Meet {
         let (_, at) = view.op(cpu)?;
         let mut places = self.places.iter().enumerate();
         let (index, _) = places.find(|(_, place)| {
-            place.line == at.line()
-                && at.file().ends_with(&place.file)
+            at.location()
+                .is_some_and(|at| place.line == at.line() && at.file().ends_with(&place.file))
                 && place.context == view.context_name(cpu)
         })?;
         (self.progress[index] != Progress::Gone).then_some(index)

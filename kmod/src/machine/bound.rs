@@ -1,7 +1,7 @@
 //! How the hypercalls are bound: the macro that a host uses, and what it defines.
 
 use super::{
-    Context, Field, Layout, Location, Mark, Nic, NicCounts, ObjectKind, Occasion, Op, Stop, fmt,
+    At, Context, Field, Layout, Mark, Nic, NicCounts, ObjectKind, Occasion, Op, Stop, fmt,
 };
 unsafe extern "Rust" {
     pub(super) safe fn kmod_machine_ncpu() -> usize;
@@ -17,18 +17,11 @@ unsafe extern "Rust" {
     ) -> Option<Context>;
     pub(super) fn kmod_machine_context_switch(from: Context, to: Context);
     pub(super) fn kmod_machine_context_destroy(context: Context);
-    pub(super) safe fn kmod_machine_alloc(
-        layout: Layout,
-        what: &'static str,
-        at: &'static Location<'static>,
-    ) -> *mut u8;
+    pub(super) safe fn kmod_machine_alloc(layout: Layout, what: &'static str, at: At) -> *mut u8;
     pub(super) fn kmod_machine_free(at: *mut u8, layout: Layout);
     pub(super) safe fn kmod_machine_console(text: fmt::Arguments<'_>);
-    pub(super) safe fn kmod_machine_stop(
-        why: Stop,
-        message: fmt::Arguments<'_>,
-        at: &'static Location<'static>,
-    ) -> !;
+    pub(super) safe fn kmod_machine_stop(why: Stop, message: fmt::Arguments<'_>, at: At) -> !;
+    pub(super) safe fn kmod_machine_place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result;
     pub(super) safe fn kmod_machine_interrupts_on();
     pub(super) safe fn kmod_machine_nics() -> usize;
     #[cfg(feature = "stages")]
@@ -41,15 +34,15 @@ unsafe extern "Rust" {
         frame: &mut [u8],
     ) -> Option<usize>;
     pub(super) safe fn kmod_machine_nic_counts() -> Option<NicCounts>;
-    pub(super) safe fn kmod_machine_relax(at: &'static Location<'static>);
+    pub(super) safe fn kmod_machine_relax(at: At);
     #[cfg(feature = "points")]
-    pub(super) safe fn kmod_machine_point(op: Op, at: &'static Location<'static>) -> usize;
+    pub(super) safe fn kmod_machine_point(op: Op, at: At) -> usize;
     #[cfg(feature = "points")]
-    pub(super) safe fn kmod_machine_decide(op: Op, at: &'static Location<'static>);
+    pub(super) safe fn kmod_machine_decide(op: Op, at: At);
     #[cfg(feature = "points")]
-    pub(super) safe fn kmod_machine_access(op: Op, at: &'static Location<'static>) -> usize;
+    pub(super) safe fn kmod_machine_access(op: Op, at: At) -> usize;
     #[cfg(feature = "points")]
-    pub(super) safe fn kmod_machine_made(op: Op, at: &'static Location<'static>);
+    pub(super) safe fn kmod_machine_made(op: Op, at: At);
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_ipl(level: u8);
     #[cfg(feature = "points")]
@@ -90,9 +83,8 @@ macro_rules! bind_machine {
         // that the attribute is ignored.) Without it the simulated machine takes 1.4 times as long for a schedule.
         #[allow(unused_attributes, reason = "the entries are called at every access")]
         const _: () = {
-            use $crate::machine::{Context, Field, Machine, Op, Stop};
+            use $crate::machine::{At, Context, Field, Machine, Op, Stop};
             type Host = $host;
-            type At = &'static core::panic::Location<'static>;
             type Text<'a> = core::fmt::Arguments<'a>;
             #[unsafe(no_mangle)]
             fn kmod_machine_ncpu() -> usize {
@@ -237,6 +229,13 @@ macro_rules! bind_machine {
             #[inline(always)]
             fn kmod_machine_stage(stage: usize) {
                 <Host as Machine>::stage(stage)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_place(
+                address: usize,
+                out: &mut dyn core::fmt::Write,
+            ) -> core::fmt::Result {
+                <Host as Machine>::place(address, out)
             }
             #[unsafe(no_mangle)]
             fn kmod_machine_nics() -> usize {

@@ -24,14 +24,16 @@
 
 use core::alloc::Layout;
 use core::fmt;
-use core::panic::Location;
 use core::sync::atomic::Ordering;
 
+mod at;
 mod bound;
 mod nic;
 mod occasion;
 mod op;
 
+pub use at::At;
+pub(crate) use at::Place;
 pub use nic::{NIC_FRAME, Nic, NicCounts, nic, nic_counts, nic_receive, nic_transmit, nics};
 pub use occasion::{ObjectKind, Occasion};
 pub use op::{Kind, Op};
@@ -100,7 +102,7 @@ pub enum Mark {
     /// It broadcasts on the condition variable at this address, on which an LWP sleeps, or none.
     Broadcasts(usize, bool),
     /// The callout at this address begins to run. It was scheduled at this place, if that is known.
-    Fires(usize, Option<&'static Location<'static>>),
+    Fires(usize, Option<At>),
 }
 
 /// Why the kernel stops.
@@ -173,7 +175,7 @@ pub unsafe trait Machine {
     ///
     /// The simulated machine lets the CPU go on only after something that it read since its last call
     /// was written, or an interrupt was taken on it.
-    fn relax(at: &'static Location<'static>);
+    fn relax(at: At);
     /// Creates a context that calls `entry(arg)` when it is first switched to. `name` is for reports.
     fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context>;
     /// Leaves the calling context, which is `from`, and continues with `to` on this CPU.
@@ -192,7 +194,7 @@ pub unsafe trait Machine {
     /// allocated.
     ///
     /// The caller initializes it at once: any other access must be ordered after this call.
-    fn alloc(layout: Layout, what: &'static str, at: &'static Location<'static>) -> *mut u8;
+    fn alloc(layout: Layout, what: &'static str, at: At) -> *mut u8;
     /// Frees memory.
     ///
     /// # Safety
@@ -202,16 +204,16 @@ pub unsafe trait Machine {
     /// Writes to the console.
     fn console(text: fmt::Arguments<'_>);
     /// Ends the run with a verdict. `message` is a sentence with the values in it.
-    fn stop(why: Stop, message: fmt::Arguments<'_>, at: &'static Location<'static>) -> !;
+    fn stop(why: Stop, message: fmt::Arguments<'_>, at: At) -> !;
     /// Announces `op` and makes it part of a new step: the host decides which CPU continues, then checks the
     /// operation. Returns the address of the cell to access: `op.addr`, or that of its copy ([`own`](Self::own)).
-    fn point(op: Op, at: &'static Location<'static>) -> usize;
+    fn point(op: Op, at: At) -> usize;
     /// Announces `op` without checking it: its outcome follows through `access`, in the same step.
-    fn decide(op: Op, at: &'static Location<'static>);
+    fn decide(op: Op, at: At);
     /// Checks `op` as part of the current step. Returns the address of the cell to access, as `point` does.
-    fn access(op: Op, at: &'static Location<'static>) -> usize;
+    fn access(op: Op, at: At) -> usize;
     /// The operation that the step under way was announced with is this, now that it was made.
-    fn made(op: Op, at: &'static Location<'static>) {
+    fn made(op: Op, at: At) {
         let _ = Self::access(op, at);
     }
     /// The interrupt priority level of this CPU is now `level` (a number of [`crate::kern::spl::Ipl`]).
@@ -246,6 +248,10 @@ pub unsafe trait Machine {
     /// The address of the copy of the global variable, or part of one, at `addr`.
     fn own(addr: usize) -> usize {
         addr
+    }
+    /// Writes the text of a [place](At): that of the instruction at `address`.
+    fn place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result {
+        write!(out, "code at {address:#x}")
     }
     /// The cell of `size` bytes at `addr` is dropped: a local variable, whose scope is left. Nobody may touch it any more.
     fn dropped(_addr: usize, _size: usize) {}
@@ -316,7 +322,7 @@ pub fn interrupts_on() {
 #[inline]
 #[track_caller]
 pub fn relax() {
-    bound::kmod_machine_relax(Location::caller());
+    bound::kmod_machine_relax(At::caller());
 }
 
 /// Creates a context that begins with `entry(arg)`.
@@ -351,7 +357,7 @@ pub unsafe fn context_destroy(context: Context) {
 #[inline]
 #[track_caller]
 pub fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
-    bound::kmod_machine_alloc(layout, what, Location::caller())
+    bound::kmod_machine_alloc(layout, what, At::caller())
 }
 
 /// Frees memory.
@@ -375,7 +381,7 @@ pub fn console(text: fmt::Arguments<'_>) {
 #[track_caller]
 #[cold]
 pub fn stop(why: Stop, message: fmt::Arguments<'_>) -> ! {
-    bound::kmod_machine_stop(why, message, Location::caller())
+    bound::kmod_machine_stop(why, message, At::caller())
 }
 
 /// A point: announces an operation, lets the host decide which CPU continues, then has the operation checked.
@@ -384,7 +390,7 @@ pub fn stop(why: Stop, message: fmt::Arguments<'_>) -> ! {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn point(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    let _ = bound::kmod_machine_point(Op { addr, kind, order }, Location::caller());
+    let _ = bound::kmod_machine_point(Op { addr, kind, order }, At::caller());
 }
 
 /// The first half of a [`point`]: the outcome of the operation follows through [`access`].
@@ -393,7 +399,7 @@ pub fn point(addr: usize, kind: Kind, order: Ordering) {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn decide(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    bound::kmod_machine_decide(Op { addr, kind, order }, Location::caller());
+    bound::kmod_machine_decide(Op { addr, kind, order }, At::caller());
 }
 
 /// The second half of a [`point`]: checks an operation of the current step.
@@ -402,7 +408,7 @@ pub fn decide(addr: usize, kind: Kind, order: Ordering) {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn access(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    let _ = bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
+    let _ = bound::kmod_machine_access(Op { addr, kind, order }, At::caller());
 }
 
 /// [`access`] to a cell, before it is made. Returns the cell to access: a cell in a `static` has a copy in each machine.
@@ -413,7 +419,7 @@ pub(crate) fn access_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
     #[cfg(feature = "points")]
     {
         let addr = core::ptr::from_ref(cell).addr();
-        let own = bound::kmod_machine_access(Op { addr, kind, order }, Location::caller());
+        let own = bound::kmod_machine_access(Op { addr, kind, order }, At::caller());
         at_address(cell, own)
     }
     #[cfg(not(feature = "points"))]
@@ -428,7 +434,7 @@ pub(crate) fn point_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
     #[cfg(feature = "points")]
     {
         let addr = core::ptr::from_ref(cell).addr();
-        let own = bound::kmod_machine_point(Op { addr, kind, order }, Location::caller());
+        let own = bound::kmod_machine_point(Op { addr, kind, order }, At::caller());
         at_address(cell, own)
     }
     #[cfg(not(feature = "points"))]
@@ -451,7 +457,7 @@ pub(crate) fn made<T>(cell: &T, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
     {
         let addr = core::ptr::from_ref(cell).addr();
-        bound::kmod_machine_made(Op { addr, kind, order }, Location::caller());
+        bound::kmod_machine_made(Op { addr, kind, order }, At::caller());
     }
 }
 

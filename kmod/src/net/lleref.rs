@@ -32,11 +32,11 @@
 //! NetBSD has no such record. It takes a few words per entry, and none without the feature `contracts`.
 
 use core::fmt;
-use core::panic::Location;
 
 use crate::contract;
 use crate::kern::callout::CalloutState;
 use crate::kern::lwp::{Name, curcpu, curlwp};
+use crate::machine::At;
 use crate::mem::Local;
 use crate::net::InAddr;
 
@@ -72,7 +72,7 @@ struct Reference {
     function: &'static str,
     lwp: Name,
     cpu: usize,
-    at: &'static Location<'static>,
+    at: At,
     /// How often the entry's timer had run by then.
     runs: u32,
 }
@@ -95,8 +95,7 @@ impl fmt::Display for Taker {
             at,
             ..
         }) = self;
-        let (file, line) = (at.file(), at.line());
-        write!(f, "{function} by {lwp} on cpu{cpu}, at {file}:{line}")
+        write!(f, "{function} by {lwp} on cpu{cpu}, at {at}")
     }
 }
 
@@ -161,7 +160,7 @@ impl References {
             function,
             lwp: Name::format(format_args!("{}", curlwp().name())),
             cpu: curcpu().index(),
-            at: Location::caller(),
+            at: At::caller(),
             runs,
         });
     }
@@ -354,7 +353,7 @@ mod tests {
                 function: "arp_update",
                 lwp: Name::format(format_args!("input")),
                 cpu: 1,
-                at: Location::caller(),
+                at: At::caller(),
                 runs: *runs,
             });
         }

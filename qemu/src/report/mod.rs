@@ -18,11 +18,11 @@ pub(crate) mod yaml;
 
 use core::arch::asm;
 use core::fmt::{self, Write};
-use core::panic::{Location, PanicInfo};
+use core::panic::PanicInfo;
 use core::sync::atomic::Ordering::Relaxed;
 
 use kmod::kern::order;
-use kmod::machine::Stop;
+use kmod::machine::{At, Stop};
 use qemu_exit::QEMUExit;
 use x86_64::instructions::interrupts;
 
@@ -67,7 +67,7 @@ pub(crate) enum Cause<'a> {
     Stop {
         why: Stop,
         message: fmt::Arguments<'a>,
-        at: &'static Location<'static>,
+        at: At,
     },
     /// Code of the host or of the kernel panicked.
     Panic(&'a PanicInfo<'a>),

@@ -1,29 +1,10 @@
 //! Memory that is freed with a pending callout in it.
 
-use core::fmt;
-use core::panic::Location;
-
 use super::{Callout, CalloutCpu};
 use crate::kern::circq::Link;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{curcpu, curlwp};
-use crate::machine;
-
-/// A place in the source, as text.
-pub(crate) struct At(pub(crate) Option<&'static Location<'static>>);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(at) => {
-                let file = at.file();
-                let begin = file.rfind("kmod/").unwrap_or(0);
-                write!(f, "{}:{}", &file[begin..], at.line())
-            }
-            None => f.write_str("an unknown place"),
-        }
-    }
-}
+use crate::machine::{self, Place};
 
 /// Asserts that no callout is pending in the `size` bytes at `at`, which are about to be freed.
 ///
@@ -59,7 +40,7 @@ fn assert_none_pending_on(ci: &'static Cpu, at: usize, size: usize, what: &'stat
             format_args!(
                 "{} frees a {what} with a pending callout: scheduled at {}, on cpu{}, due in {} of its ticks",
                 curlwp().name(),
-                At(callout.c_scheduled.peek()),
+                Place(callout.c_scheduled.peek()),
                 ci.index(),
                 callout.c_time.peek().wrapping_sub(cc.cc_ticks.peek())
             ),

@@ -61,11 +61,9 @@
 
 mod freed;
 
-use core::panic::Location;
-
 use crate::config::Config;
 use crate::contract;
-pub(crate) use freed::{At, assert_none_pending};
+pub(crate) use freed::assert_none_pending;
 
 use crate::kern::circq::Link;
 use crate::kern::cpu::Cpu;
@@ -76,7 +74,7 @@ use crate::kern::order;
 use crate::kern::sleepq::{self, Sleepq, SyncObj, Timeout};
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::{self, Ipl};
-use crate::machine::{self, Mark, Occasion};
+use crate::machine::{self, At, Mark, Occasion};
 use crate::mem::{Acquire, AtomicRef, AtomicU32, Guarded, Local, Relaxed, Release};
 
 const PENDING: u32 = 1 << 0;
@@ -93,7 +91,7 @@ pub struct CalloutCpu {
     /// The callout whose handler runs.
     cc_active: Guarded<usize>,
     /// Where it was scheduled: for reports, with contracts.
-    cc_scheduled: Guarded<Option<&'static Location<'static>>>,
+    cc_scheduled: Guarded<Option<At>>,
     /// The LWP that runs handlers, while it does.
     cc_lwp: Guarded<Option<&'static Lwp>>,
     /// LWPs that wait in `halt`.
@@ -146,7 +144,7 @@ impl CalloutCpu {
     }
 
     /// The address of the callout whose handler runs, and where it was scheduled, if that is known: for reports.
-    pub fn peek_active(&self) -> Option<(usize, Option<&'static Location<'static>>)> {
+    pub fn peek_active(&self) -> Option<(usize, Option<At>)> {
         let active = self.cc_active.peek();
         (active != 0).then(|| (active, self.cc_scheduled.peek()))
     }
@@ -224,7 +222,7 @@ pub struct Callout {
     /// How often it has run.
     c_runs: Guarded<u32>,
     /// Where it was last scheduled: for reports, with contracts. The lock protects it, too.
-    c_scheduled: Guarded<Option<&'static Location<'static>>>,
+    c_scheduled: Guarded<Option<At>>,
 }
 
 /// The state of a callout at one moment.
@@ -358,7 +356,7 @@ impl Callout {
             i32::MAX
         );
         if cfg!(feature = "contracts") {
-            self.c_scheduled.set(Some(Location::caller()));
+            self.c_scheduled.set(Some(At::caller()));
         }
         let mut ci = ci;
         let flags = self.c_flags.get() & !(FIRED | INVOKING);

@@ -1,13 +1,10 @@
 //! What is recorded: resources, their holders, and what a holder waited for.
 
 use core::fmt;
-use core::panic::Location;
 
 use crate::kern::inside::Operations;
 use crate::kern::lwp::Name;
-
-/// A place in the source.
-pub type At = &'static Location<'static>;
+use crate::machine::At;
 
 /// Resources recorded per thread.
 pub(super) const HELD: usize = 10;
@@ -240,13 +237,14 @@ impl Dependency {
         let who = |d: &Dependency| d.requester.map(|r| (r.actor.lwp, r.actor.life, r.at));
         self.by == other.by
             && self.wants == other.wants
-            && core::ptr::eq(self.at, other.at)
+            && self.at == other.at
             && (self.shared, self.via, self.sleep, who(self))
                 == (other.shared, other.via, other.sleep, who(other))
             && self.held().count() == other.held().count()
-            && self.held().zip(other.held()).all(|(a, b)| {
-                a.resource == b.resource && core::ptr::eq(a.at, b.at) && a.shared == b.shared
-            })
+            && self
+                .held()
+                .zip(other.held())
+                .all(|(a, b)| a.resource == b.resource && a.at == b.at && a.shared == b.shared)
     }
 
     /// Whether a thread takes part: it waits, or waits for the function.

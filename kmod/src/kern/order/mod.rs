@@ -52,7 +52,6 @@
 
 use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
-use core::panic::Location;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kern::callout::Callout;
@@ -61,7 +60,7 @@ use crate::kern::kmem;
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::spl::{self, Ipl};
 use crate::kernel::Kernel;
-use crate::machine;
+use crate::machine::{self, At};
 
 mod cycle;
 mod dependency;
@@ -72,7 +71,7 @@ mod tell;
 mod tests;
 
 pub use cycle::{Cycle, Dependencies, Edge, cycles};
-pub use dependency::{Actor, At, Dependency, Holding, Requester, Resource, Sort, Whose};
+pub use dependency::{Actor, Dependency, Holding, Requester, Resource, Sort, Whose};
 pub use record::Lost;
 pub use tell::{Line, LineBy, Witnesses};
 
@@ -163,7 +162,7 @@ macro_rules! hooks {
                 fn recorded($order: &Order, $l: &'static Lwp, $at: At, $($arg: $type),*) {
                     $body;
                 }
-                recorded(order, l, Location::caller(), $($arg),*);
+                recorded(order, l, At::caller(), $($arg),*);
             }
         }
     )*};

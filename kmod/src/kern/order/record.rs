@@ -6,11 +6,12 @@ use core::fmt;
 use core::ops::AddAssign;
 
 use super::cycle::{Cycle, cycles};
-use super::dependency::{Actor, At, Dependency, HELD, Holding, Requester, Resource, Sort, Whose};
+use super::dependency::{Actor, Dependency, HELD, Holding, Requester, Resource, Sort, Whose};
 use super::life::{Life, Lives};
 use super::tell::Kinds;
 use crate::kern::kmem;
 use crate::kern::lwp::{Lwp, Name};
+use crate::machine::At;
 
 /// Maximum number of different dependencies.
 const DEPENDENCIES: usize = 320;

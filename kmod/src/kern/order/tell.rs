@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 
 use super::cycle::{Cycle, Edge};
-use super::dependency::{At, Dependency, Resource, Sort, Whose};
+use super::dependency::{Dependency, Resource, Sort, Whose};
 use crate::kern::lwp::Name;
 
 /// Maximum number of stations in a line.
@@ -188,17 +188,6 @@ fn write_line(cycle: Cycle<'_>, by: bool, out: &mut dyn Write) -> fmt::Result {
     }
 }
 
-/// A place in the source, as a path from the crate's folder, wherever it was built.
-struct Source(At);
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.0.file();
-        let begin = file.rfind("kmod/").unwrap_or(0);
-        write!(f, "{}:{}", &file[begin..], self.0.line())
-    }
-}
-
 /// The witnesses of a cycle: for each of its dependencies, who waited, where, and what it held since where.
 pub struct Witnesses<'a>(pub Cycle<'a>);
 
@@ -230,7 +219,7 @@ fn write_witness(edge: Edge<'_>, out: &mut dyn Write) -> fmt::Result {
     } else {
         ""
     };
-    writeln!(out, " waits for {wants}{how} at {}", Source(at))?;
+    writeln!(out, " waits for {wants}{how} at {}", at)?;
     for held in edge.dependency.held() {
         // Outside the cycle, only what it holds itself.
         let mark = if held.resource == edge.holds.resource {
@@ -238,7 +227,7 @@ fn write_witness(edge: Edge<'_>, out: &mut dyn Write) -> fmt::Result {
         } else {
             ' '
         };
-        let (resource, since) = (held.resource, Source(held.at));
+        let (resource, since) = (held.resource, held.at);
         let how = if held.shared { " (to read)" } else { "" };
         match (requester, held.whose) {
             (Some(requester), Whose::Requesters) => writeln!(

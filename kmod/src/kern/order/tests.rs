@@ -2,7 +2,6 @@
 
 extern crate std;
 
-use core::panic::Location;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
@@ -12,6 +11,7 @@ use super::life::{Life, Lives};
 use super::{Line, LineBy, Witnesses};
 use crate::kern::inside::Operations;
 use crate::kern::lwp::Name;
+use crate::machine::At;
 
 const A: Resource = Resource::new(Sort::Mutex, 0x100, "a");
 const B: Resource = Resource::new(Sort::Mutex, 0x200, "b");
@@ -43,7 +43,7 @@ fn holding(resource: Resource) -> Holding {
         resource,
         shared: false,
         whose: Whose::Own,
-        at: Location::caller(),
+        at: At::caller(),
     }
 }
 
@@ -61,7 +61,7 @@ fn waits(number: usize, held: &[Resource], wants: Resource) -> Dependency {
         requester: None,
         wants,
         shared: false,
-        at: Location::caller(),
+        at: At::caller(),
         via: None,
         sleep: None,
         operations: Operations::NONE,
@@ -222,7 +222,7 @@ fn a_cross_call_is_told_with_who_made_it_and_its_function_holds_what_that_holds(
     function.requester = Some(Requester {
         actor: actor(3),
         operations: Operations::NONE,
-        at: Location::caller(),
+        at: At::caller(),
     });
     let held = function.held.iter_mut().flatten();
     held.for_each(|held| held.whose = Whose::Requesters);

@@ -1,16 +1,14 @@
 //! Output of the graph: typed, to a visitor, and as text.
 
 use core::fmt::{self, Write};
-use core::panic::Location;
 
 use super::cycle::{Cycle, Station, cycles};
 use super::{Node, Wait, edges, wanted};
-use crate::kern::callout::At;
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::sleepq::{SyncObj, has_backstop};
 use crate::kernel::Kernel;
-use crate::machine;
+use crate::machine::{self, At, Place};
 
 /// Maximum number of kinds of cycles in a report.
 const KINDS: usize = 16;
@@ -116,7 +114,7 @@ pub fn cpu_of(l: &Lwp) -> usize {
 }
 
 /// The address of the callout whose handler runs on a CPU, and where that was scheduled, if it is known.
-pub fn active_callout(ci: &Cpu) -> Option<(usize, Option<&'static Location<'static>>)> {
+pub fn active_callout(ci: &Cpu) -> Option<(usize, Option<At>)> {
     ci.ci_callout.peek_active()
 }
 
@@ -305,7 +303,11 @@ impl Text<'_, '_> {
                         ci.index()
                     )?;
                     if let Some((_, at)) = ci.ci_callout.peek_active() {
-                        write!(self.out, ", now the one that was scheduled at {}", At(at))?;
+                        write!(
+                            self.out,
+                            ", now the one that was scheduled at {}",
+                            Place(at)
+                        )?;
                     }
                     self.out.write_char('\n')?;
                 }

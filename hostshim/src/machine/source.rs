@@ -1,0 +1,119 @@
+//! Places in the source, as text.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use kmod::machine::At;
+
+/// A line of a file, as line tables name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Line {
+    pub(crate) file: String,
+    pub(crate) line: u32,
+}
+
+impl Line {
+    /// Whether the file is Rust, and neither the standard library's nor a package's from outside.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.file.ends_with(".rs")
+            && !self.file.contains("/rustc/")
+            && !self.file.contains("/registry/")
+    }
+
+    /// The line as [text](place_of).
+    pub(crate) fn place(&self) -> String {
+        place_of(&self.file, self.line)
+    }
+}
+
+impl From<&Location<'_>> for Line {
+    fn from(at: &Location<'_>) -> Line {
+        Line {
+            file: at.file().to_owned(),
+            line: at.line(),
+        }
+    }
+}
+
+/// The line of a place, if it is known.
+pub(crate) fn line(at: At) -> Option<Line> {
+    if let Some(location) = at.location() {
+        return Some(Line::from(location));
+    }
+    lines_of(at.address()?).first().cloned()
+}
+
+/// A place in the source as text: without a column, and as a path from the crate's folder, wherever it was built.
+pub(crate) fn place(at: At) -> String {
+    match at.location() {
+        Some(location) => place_of(location.file(), location.line()),
+        None => line(at).map_or_else(|| "an unknown place".to_owned(), |line| line.place()),
+    }
+}
+
+/// The same of a file and a line.
+pub(crate) fn place_of(file: &str, line: u32) -> String {
+    let begin = ["kmod/", "hostshim/"]
+        .iter()
+        .filter_map(|folder| file.rfind(folder))
+        .max();
+    format!("{}:{line}", &file[begin.unwrap_or(0)..])
+}
+
+/// The lines of the instruction at this address: the innermost function first, and then those into which it is inlined.
+///
+/// Each address is looked up once.
+pub(crate) fn lines_of(address: usize) -> Arc<[Line]> {
+    static KNOWN: Mutex<BTreeMap<usize, Arc<[Line]>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = known.entry(address).or_insert_with(|| {
+        // Line tables are read on a stack of their own: those of contexts are too small for that.
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().spawn_scoped(scope, || read(address));
+            reader.ok()?.join().ok()
+        })
+        .unwrap_or_default()
+        .into()
+    });
+    Arc::clone(lines)
+}
+
+fn read(address: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    backtrace::resolve(std::ptr::without_provenance_mut(address), |symbol| {
+        if let (Some(file), Some(line)) = (symbol.filename(), symbol.lineno()) {
+            let file = file.to_string_lossy().into_owned();
+            lines.push(Line { file, line });
+        }
+    });
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_paths_from_the_crates_folder() {
+        assert_eq!(place_of("/a/b/kmod/src/x.rs", 3), "kmod/src/x.rs:3");
+        assert_eq!(place_of("table.c", 3), "table.c:3");
+    }
+
+    #[test]
+    fn an_instruction_has_the_line_of_its_source() {
+        let here = Location::caller();
+        assert_eq!(place(At::from(here)), place_of(file!(), here.line()));
+        let mut frames = Vec::new();
+        backtrace::trace(|frame| {
+            frames.push(frame.ip().addr());
+            true
+        });
+        let mut lines = frames
+            .iter()
+            .filter_map(|address| line(At::code(address - 1)));
+        assert!(lines.any(|line| line.file.ends_with("source.rs") && line.is_ours()));
+        assert_eq!(place(At::code(1)), "an unknown place");
+    }
+}
