@@ -245,7 +245,7 @@ fn establish_locked(
 }
 
 /// [`establish`] during boot, when nothing runs.
-pub(crate) fn establish_at_boot(
+pub fn establish_at_boot(
     cpus: &'static [Cpu],
     level: Ipl,
     func: fn(Arg),
@@ -322,7 +322,7 @@ pub fn disestablish(softint: Softint) {
 }
 
 /// The end of [`disestablish`]: nothing schedules or runs the softint any more, and the caller excludes others.
-pub(crate) fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
+pub fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
     for ci in kernel.cpus() {
         ci.ci_softcpu.hand(softint).sh_func.set(None);
     }
