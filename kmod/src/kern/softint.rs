@@ -427,7 +427,7 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
 }
 
 /// Whether the handler that runs, of a softint or an interrupt, is on top of an LWP that had something to do.
-pub(crate) fn is_on_top() -> bool {
+pub fn is_on_top() -> bool {
     let l = curlwp();
     let below = match l.is_softint() && !spl::cpu_intr_p() {
         true => l.l_switchto.peek(),
