@@ -349,6 +349,11 @@ impl Lwp {
         }
     }
 
+    /// Number of context switches of the running LWP (`lwp_pctr`).
+    pub fn pctr(&self) -> u64 {
+        self.l_ncsw.get()
+    }
+
     /// The operations that it is inside of: for reports.
     pub fn operations(&self) -> Operations {
         self.l_inside.operations()
