@@ -7,6 +7,7 @@
 //! [`capture`], which does all of this for one failing run; and [`triage`], which groups many. [`contracts`] explains
 //! the kernel's contracts, and [`example`] runs the examples of the kernel's documentation.
 
+pub mod c;
 pub mod capture;
 pub mod contracts;
 pub mod example;

@@ -12,7 +12,7 @@ use hostshim::{Machine, Outcome, Verdict};
 
 use super::args::{AccountForm, ExplainArgs, FileArgs};
 use super::run::for_shell;
-use super::{Status, Wrong, save, terminal};
+use super::{Status, Wrong, c, save, terminal};
 
 /// Prints every access of the run, and the verdict.
 pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
@@ -93,6 +93,9 @@ impl Replayed {
     /// Reads it and runs it.
     pub(super) fn new(args: &FileArgs) -> Result<Replayed, Wrong> {
         let path = &args.file;
+        if !args.sources.is_empty() {
+            c::build(&args.sources, &args.compiling)?;
+        }
         let located = |wrong: Diagnostic| Wrong(format!("{}:{wrong}", path.display()));
         let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
         let parsed = Parsed::read(&bytes).map_err(located)?;

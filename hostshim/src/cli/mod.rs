@@ -6,6 +6,7 @@
 
 mod args;
 mod boots;
+mod c;
 mod explain;
 mod hunt;
 mod interrupt;
@@ -74,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
         Command::List(args) => Ok(list::list(&args)),
         Command::Describe(args) => list::describe(&args),
         Command::Run(args) => run::run(&args),
+        Command::C(args) => c::run(&args),
         Command::Hunt(args) => hunt::hunt(&args),
         Command::Predict(args) => predict::predict(&args),
         Command::Replay(args) => explain::replay(&args.of),

@@ -7,7 +7,7 @@ use hostshim::{Verdict, capture};
 
 use super::args::MinimizeArgs;
 use super::explain::Replayed;
-use super::{Status, Wrong, save, terminal};
+use super::{Status, Wrong, c, save, terminal};
 
 /// Minimizes a file; prints the shorter one, or writes it and says what became of it.
 pub(super) fn minimize(args: &MinimizeArgs) -> Result<Status, Wrong> {
@@ -39,7 +39,7 @@ pub(super) fn minimize(args: &MinimizeArgs) -> Result<Status, Wrong> {
     terminal::say(Role::Heading, format!("{path}: {was}; minimized to {size}"));
     terminal::print(&capture.report);
     if save::write_replay(out, &text) {
-        super::run::say_next_steps(out);
+        super::run::say_next_steps(out, &c::sources(&args.of.sources, &args.of.compiling));
     }
     Ok(Status::Found)
 }

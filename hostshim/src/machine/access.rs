@@ -303,7 +303,7 @@ impl Engine {
 
     #[cold]
     #[inline(never)]
-    fn wrong(&self, wrong: Wrong, op: Op, at: At) {
+    pub(super) fn wrong(&self, wrong: Wrong, op: Op, at: At) {
         let _host = Host::begin();
         if !self.failing.get() {
             // The stack is abandoned: nothing on it may need to be dropped.

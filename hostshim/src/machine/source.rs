@@ -7,6 +7,8 @@ use std::thread;
 
 use kmod::machine::At;
 
+use super::module;
+
 /// A line of a file, as line tables name it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Line {
@@ -66,6 +68,10 @@ pub(crate) fn place_of(file: &str, line: u32) -> String {
 ///
 /// Each address is looked up once.
 pub(crate) fn lines_of(address: usize) -> Arc<[Line]> {
+    // A module is not always at the same address.
+    if let Some(line) = module::line_of(address) {
+        return Arc::new([line]);
+    }
     static KNOWN: Mutex<BTreeMap<usize, Arc<[Line]>>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let lines = known.entry(address).or_insert_with(|| {

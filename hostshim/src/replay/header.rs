@@ -9,6 +9,7 @@ use super::diagnostic::{Diagnostic, Position};
 use super::knobs::KNOBS;
 use super::token::{Line, Token};
 use super::{MAGIC, parse::Lines};
+use crate::c;
 use crate::suggest::nearest;
 
 /// What the header says.
@@ -94,7 +95,7 @@ pub(super) fn number(token: &Token<'_>) -> Result<u32, Diagnostic> {
 
 fn find_scenario(token: &Token<'_>) -> Result<&'static Scenario, Diagnostic> {
     let names = || scenario::ALL.iter().map(|s| s.name);
-    let Some(found) = scenario::find(&token.text) else {
+    let Some(found) = c::find(&token.text).or_else(|| scenario::find(&token.text)) else {
         let message = format!("there is no scenario `{}`", token.text);
         return Err(token.error(message, nearest(&token.text, names()).help()));
     };

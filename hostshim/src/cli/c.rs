@@ -1,0 +1,93 @@
+//! `rumplab c`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use hostshim::c::{Options, Program};
+use hostshim::report::Role;
+
+use super::args::{CArgs, Campaign, Compiling, FileArgs, RunArgs};
+use super::run::{for_shell, run_targets};
+use super::targets::check_cpus;
+use super::{Status, Wrong, explain, terminal};
+
+/// Compiles the files and looks for a failure, or replays one.
+pub(super) fn run(args: &CArgs) -> Result<Status, Wrong> {
+    let files = Vec::from_iter(args.files.iter().chain(&args.scenario).cloned());
+    if let Some(file) = &args.replay {
+        let of = FileArgs {
+            cpus: args.cpus,
+            sources: files,
+            compiling: args.compiling.clone(),
+            ..FileArgs::of(file)
+        };
+        return explain::replay(&of);
+    }
+    let program = build(&files, &args.compiling)?;
+    let scenario = program.scenario();
+    check_cpus(scenario, args.cpus)?;
+    let run = RunArgs {
+        campaign: Campaign {
+            scenarios: vec![scenario.name.to_owned()],
+            variant: scenario.variants[0].name.to_owned(),
+            strategy: args.strategy,
+            seed: args.seed,
+            cpus: args.cpus,
+            jobs: args.jobs,
+            xcall: None,
+            history: Vec::new(),
+            out: args.out.clone(),
+            form: args.form,
+        },
+        schedules: args.schedules,
+        seconds: args.seconds,
+        net_mpsafe: None,
+        frames: None,
+        as_found: args.as_found,
+        junit: None,
+        sources: sources(&files, &args.compiling),
+    };
+    let status = run_targets(&run, &[(scenario, &scenario.variants[0])])?;
+    for line in program.unwatched() {
+        terminal::say(Role::Aside, format!("not watched: {line}"));
+    }
+    Ok(status)
+}
+
+/// Compiles and links the files. The last of them gives the scenario its name.
+pub(super) fn build(files: &[PathBuf], compiling: &Compiling) -> Result<Program, Wrong> {
+    let options = Options {
+        compiler: compiling.cc.clone(),
+        include: compiling.include.clone(),
+        define: compiling.define.clone(),
+        more: compiling.cflag.clone(),
+    };
+    let stem = files.last().and_then(|file| file.file_stem());
+    let name = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    Program::build(&name, files, &options).map_err(Wrong)
+}
+
+/// The arguments with which other commands compile the same program.
+pub(super) fn sources(files: &[PathBuf], compiling: &Compiling) -> String {
+    let mut text = String::new();
+    let mut add = |option: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {option}{}", for_shell(value.as_ref()));
+    };
+    for file in files {
+        add("--c ", &file.to_string_lossy());
+    }
+    if let Some(cc) = &compiling.cc {
+        add("--cc ", cc);
+    }
+    for directory in &compiling.include {
+        add("-I ", &directory.to_string_lossy());
+    }
+    for define in &compiling.define {
+        add("-D ", define);
+    }
+    for flag in &compiling.cflag {
+        add("--cflag=", flag);
+    }
+    text
+}
