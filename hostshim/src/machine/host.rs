@@ -45,6 +45,16 @@ fn outside() -> ! {
     panic!("the kernel was entered although no machine runs on this thread")
 }
 
+/// The name of what is at this address, for a text that the kernel makes.
+pub(crate) fn name_at(address: usize) -> String {
+    let known = current().filter(|engine| engine.memory(|memory| memory.offset(address)).is_some());
+    match (known, address) {
+        (Some(engine), _) => engine.object_of(address),
+        (None, 0) => "NULL".to_owned(),
+        (None, _) => "an address outside of the kernel".to_owned(),
+    }
+}
+
 /// Makes `engine` the current machine of this thread while `f` runs.
 pub(crate) fn enter<R>(engine: &Engine, f: impl FnOnce() -> R) -> R {
     /// Restores the previous machine, also if `f` unwinds.
