@@ -567,6 +567,21 @@ pub fn label<T: Described>(at: &T, name: fmt::Arguments<'_>) {
     }
 }
 
+/// Names the `size` bytes at `addr`, which have no Rust type.
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn label_bytes(
+    addr: usize,
+    size: usize,
+    name: fmt::Arguments<'_>,
+    fields: &'static [Field],
+    sort: ObjectKind,
+) {
+    #[cfg(feature = "points")]
+    if tracing() {
+        bound::kmod_machine_label(addr, size, name, fields, sort);
+    }
+}
+
 /// A structure in shared memory whose fields have names.
 pub trait Described {
     /// The fields, in any order. Empty for a cell, which is named after the field that contains it.
