@@ -12,7 +12,7 @@ use object::{
     Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget, SectionIndex,
 };
 
-use crate::machine::module::{Area, Global, Place, Row};
+use crate::machine::module::{Area, Global, Place, Row, Structures};
 
 /// Where the code is thought to be while debugging information is read. It is nowhere yet.
 const CODE: u64 = 1 << 40;
@@ -40,6 +40,7 @@ pub(super) struct Debug {
     pub(super) globals: Vec<Global>,
     /// Types that a variable stands for ([`TYPE`]), by its offset in the data.
     pub(super) types: BTreeMap<usize, &'static [Field]>,
+    pub(super) structures: Structures,
 }
 
 /// Reads the debugging information of a file whose sections are at these places. The variables have `data_size` bytes.
@@ -163,7 +164,9 @@ impl<'a> Reader<'a> {
         while let Some(header) = units.next()? {
             let unit = self.dwarf.unit(header)?;
             self.lines(&unit)?;
-            self.variables(&unit)?;
+            let mut shapes = Shapes::new();
+            self.variables(&unit, &mut shapes)?;
+            self.structures(&unit, &mut shapes)?;
         }
         Ok(())
     }
@@ -236,8 +239,7 @@ impl<'a> Reader<'a> {
         Ok(path.trim_start_matches("./").to_owned())
     }
 
-    fn variables(&mut self, unit: &Unit<Slice<'a>>) -> gimli::Result<()> {
-        let mut shapes = Shapes::new();
+    fn variables(&mut self, unit: &Unit<Slice<'a>>, shapes: &mut Shapes) -> gimli::Result<()> {
         let mut entries = unit.entries();
         let mut found = Vec::new();
         while let Some(entry) = entries.next_dfs()? {
@@ -266,14 +268,67 @@ impl<'a> Reader<'a> {
             if name == TYPE {
                 let pointer = of.map(|at| unit.entry(at)).transpose()?;
                 let of = pointer.as_ref().and_then(type_of);
-                let shape = self.shape(unit, of, &mut shapes, 0)?;
+                let shape = self.shape(unit, of, shapes, 0)?;
                 self.debug.types.insert(offset, shape.fields);
                 continue;
             }
-            let shape = self.shape(unit, of, &mut shapes, 0)?;
+            let shape = self.shape(unit, of, shapes, 0)?;
             self.add(offset, name, shape);
         }
         Ok(())
+    }
+
+    /// What the file calls its structures, and pointers to them.
+    fn structures(&mut self, unit: &Unit<Slice<'a>>, shapes: &mut Shapes) -> gimli::Result<()> {
+        let mut entries = unit.entries();
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next_dfs()? {
+            let structure = match entry.tag() {
+                gimli::DW_TAG_structure_type => Some(entry.offset()),
+                gimli::DW_TAG_typedef => type_of(entry),
+                gimli::DW_TAG_variable | gimli::DW_TAG_formal_parameter | gimli::DW_TAG_member => {
+                    self.pointee(unit, type_of(entry))?
+                }
+                _ => None,
+            };
+            let origin = match entry.attr_value(gimli::DW_AT_abstract_origin) {
+                // It is described where it is declared.
+                Some(_) => None,
+                None => self.name(unit, entry)?,
+            };
+            if let (Some(structure), Some(name)) = (structure, origin) {
+                found.push((name, structure));
+            }
+        }
+        for (name, structure) in found {
+            let shape = self.shape(unit, Some(structure), shapes, 0)?;
+            if !shape.fields.is_empty() && shape.count == 0 {
+                self.debug.structures.add(name, shape.size, shape.fields);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a pointer points to.
+    fn pointee(
+        &self,
+        unit: &Unit<Slice<'a>>,
+        of: Option<UnitOffset>,
+    ) -> gimli::Result<Option<UnitOffset>> {
+        let mut of = of;
+        for _ in 0..DEPTH {
+            let Some(at) = of else { break };
+            let entry = unit.entry(at)?;
+            match entry.tag() {
+                gimli::DW_TAG_pointer_type => return Ok(type_of(&entry)),
+                gimli::DW_TAG_typedef
+                | gimli::DW_TAG_const_type
+                | gimli::DW_TAG_volatile_type
+                | gimli::DW_TAG_restrict_type => of = type_of(&entry),
+                _ => break,
+            }
+        }
+        Ok(None)
     }
 
     fn add(&mut self, offset: usize, name: String, shape: Shape) {

@@ -97,6 +97,11 @@ fn byte(address: usize) -> u8 {
 
 extern "C" fn nothing() {}
 
+/// A function begins: if its stack is nearly used up, this ends the run.
+extern "C" fn func_entry(_: usize, pc: usize) {
+    foreign::frame_begins(caller(pc));
+}
+
 /// The local variables of a function are above what it has pushed last, and below its frame pointer.
 extern "C" fn func_exit(below: usize, frame: usize, pc: usize) {
     foreign::frame_ends(below, frame, caller(pc));
@@ -395,7 +400,7 @@ static ENTRIES: &[Entry] = entries! {
     "__tsan_atomic_thread_fence" ("rsi") thread_fence;
     "__tsan_atomic_signal_fence" ("rsi") nothing;
     "__tsan_init" ("rsi") nothing;
-    "__tsan_func_entry" ("rsi") nothing;
+    "__tsan_func_entry" ("rsi") func_entry;
 };
 
 /// A function is about to return.

@@ -18,7 +18,9 @@ use object::{
 
 use super::debug::{self, Debug};
 use super::names::{self, is_hook};
-use crate::machine::module::{Area, DATA_ALIGN, Fixup, Form, Lines, Module, PAGE, Place, Target};
+use crate::machine::module::{
+    Area, DATA_ALIGN, Fixup, Form, Lines, Module, PAGE, Place, Structures, Target,
+};
 
 /// Greatest size of the code, and of the variables, of a module.
 const MOST: usize = 8 << 20;
@@ -302,6 +304,7 @@ impl Linker {
         let mut fixups = Vec::new();
         let (mut rows, mut files, mut globals) = (Vec::new(), Vec::new(), Vec::new());
         let mut types = BTreeMap::new();
+        let mut structures = Structures::default();
         let data_size = self.data.len();
         for piece in &self.pieces {
             for loose in &piece.loose {
@@ -333,6 +336,7 @@ impl Linker {
                 files: names,
                 globals: variables,
                 types: more_types,
+                structures: more_structures,
             } = read.map_err(|wrong| format!("{}: {wrong}", piece.name))?;
             let first = files.len();
             files.extend(names);
@@ -342,6 +346,7 @@ impl Linker {
             }));
             globals.extend(variables);
             types.extend(more_types);
+            structures.append(more_structures);
         }
         let symbols = self
             .defined
@@ -359,6 +364,7 @@ impl Linker {
                 fixups,
                 globals,
                 types,
+                structures,
                 lines: Lines::new(rows, files),
             },
             symbols,

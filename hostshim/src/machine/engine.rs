@@ -516,10 +516,15 @@ impl Engine {
 
     /// The stack of the running context, or of [`Engine::aside`]. `None` on the host's own stack.
     pub(crate) fn stack_in_use(&self) -> Option<Range<usize>> {
+        let slot = self.slot_in_use()?;
+        Some(self.contexts.stack_of(slot))
+    }
+
+    /// The running context, or that of [`Engine::aside`]. `None` on the host's own stack.
+    pub(crate) fn slot_in_use(&self) -> Option<&Slot> {
         // SAFETY: null, or a slot of `contexts`, which lives as long as the engine and is not moved.
         let aside = unsafe { self.aside.get().as_ref() };
-        let slot = self.running().or(aside)?;
-        Some(self.contexts.stack_of(slot))
+        self.running().or(aside)
     }
 
     /// Whether the host's own stack is in use, or that of [`Engine::aside`].

@@ -26,8 +26,12 @@
 
 use std::cell::Cell;
 
+use kmod::machine::At;
+
+use super::engine::Engine;
 use super::failure::FailureKind;
 use super::module;
+use super::side::Host;
 use super::source::{self, Line};
 
 /// Seconds of CPU time without a point after which a run ends.
@@ -112,6 +116,19 @@ pub(crate) fn watch_as(subject: &str) {
 pub(crate) fn watch() {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     signals::watch();
+}
+
+/// Ends the run, because the stack of the running context is nearly used up.
+pub(crate) fn overflow(engine: &Engine, at: At) -> ! {
+    let _host = Host::begin();
+    let context = engine.context_name(engine.cpu.get());
+    let cause = Cause::Overflow;
+    engine.fail(
+        cause.kind(),
+        cause.rule(),
+        cause.message(&context),
+        Some(at),
+    )
 }
 
 /// The line of the fault that ended the last run of this thread, if one did: in code of the program, not of a library.

@@ -18,10 +18,14 @@ use kmod::mem::Ordering;
 
 use super::engine::Engine;
 use super::failure::FailureKind;
+use super::faults;
 use super::host::current;
-use super::memory::Wrong;
+use super::memory::{ARENA_BYTES, STACK_BYTES, Wrong};
 use super::shadow::GRANULE;
 use super::side::Host;
+
+/// Bytes of a stack that foreign code leaves to the machine.
+const RESERVE: usize = STACK_BYTES / 4;
 
 impl Engine {
     /// Foreign code is about to make this access of `size` bytes: a step.
@@ -124,6 +128,16 @@ impl Engine {
         }
     }
 
+    /// Whether the stack that runs has no room for the machine's own code.
+    #[inline(always)]
+    fn is_low(&self) -> bool {
+        let here = 0_u8;
+        let here = std::ptr::from_ref(&here).addr();
+        let offset = self.memory(|memory| memory.offset(here));
+        let inside = offset.and_then(|offset| offset.checked_sub(ARENA_BYTES));
+        inside.is_some_and(|inside| inside % STACK_BYTES < RESERVE)
+    }
+
     /// A foreign function is about to return, whose frame has these bytes. Its local variables are gone.
     fn frame_ends(&self, begin: usize, end: usize, at: At) {
         if self.failing.get() || begin >= end {
@@ -157,6 +171,25 @@ impl Engine {
             recorder.freed(offset, size, site);
         }
     }
+}
+
+/// Calls `f`, which is what foreign code has called of the kernel. The call returns to `caller`: what the kernel does in it is at
+/// that place of the source.
+#[inline(always)]
+pub(crate) fn placed<R>(caller: usize, f: impl FnOnce() -> R) -> R {
+    let Some(slot) = current().and_then(Engine::slot_in_use) else {
+        return f();
+    };
+    let before = slot.caller().replace(caller);
+    let result = f();
+    slot.caller().set(before);
+    result
+}
+
+/// The place of the call of the kernel that the running context is in, if foreign code has made one.
+pub(super) fn caller() -> Option<At> {
+    let caller = current()?.slot_in_use()?.caller().get();
+    (caller != 0).then(|| At::code(caller - 1))
 }
 
 /// Foreign code is about to make this access of `size` bytes: a step.
@@ -200,6 +233,16 @@ pub(crate) fn fence(order: Ordering, at: At) {
             order,
         };
         engine.fused(op, at);
+    }
+}
+
+/// A foreign function has begun. The machine's own code runs on the same stack, so it must not be used up there.
+#[inline(always)]
+pub(crate) fn frame_begins(at: At) {
+    if let Some(engine) = current()
+        && engine.is_low()
+    {
+        faults::overflow(engine, at);
     }
 }
 

@@ -532,6 +532,14 @@ impl Memory {
         self.order_all();
     }
 
+    /// What the memory at this offset was allocated for, its size, and how far inside the offset is.
+    pub(crate) fn what_is_at(&self, offset: usize) -> Option<(&'static str, usize, usize)> {
+        let after = self.allocations.partition_point(|a| a.offset <= offset);
+        let this = self.allocations[..after].last()?;
+        let inside = offset - this.offset;
+        (inside < this.size).then_some((this.what, this.size, inside))
+    }
+
     /// A name for memory that has no label: `what#n`, or `what#n+offset`.
     pub(crate) fn describe(&self, offset: usize) -> Option<String> {
         let after = self.allocations.partition_point(|a| a.offset <= offset);

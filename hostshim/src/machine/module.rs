@@ -18,6 +18,7 @@ use std::sync::{PoisonError, RwLock};
 use kmod::machine::{Field, ObjectKind};
 
 use super::engine::Engine;
+use super::label::descend;
 use super::mapping::Mapping;
 use super::side::Host;
 use super::source::Line;
@@ -139,7 +140,49 @@ pub(crate) struct Module {
     pub(crate) globals: Vec<Global>,
     /// Types that a variable stands for: the fields, by the offset of the variable in the data.
     pub(crate) types: BTreeMap<usize, &'static [Field]>,
+    /// The fields of structures, by what the source calls such an object, or what points to one, and by size.
+    pub(crate) structures: Structures,
     pub(crate) lines: Lines,
+}
+
+/// The fields of structures by name and size. A name that means two structures of one size means none.
+#[derive(Debug, Default)]
+pub(crate) struct Structures(BTreeMap<(String, usize), Option<&'static [Field]>>);
+
+impl Structures {
+    /// `name` is a structure of that size, or points to one.
+    pub(crate) fn add(&mut self, name: String, size: usize, fields: &'static [Field]) {
+        let known = self.0.entry((name, size)).or_insert(Some(fields));
+        if known.is_some_and(|known| !is_same(known, fields)) {
+            *known = None;
+        }
+    }
+
+    /// Adds what is known of another file.
+    pub(crate) fn append(&mut self, other: Structures) {
+        for ((name, size), fields) in other.0 {
+            match fields {
+                Some(fields) => self.add(name, size, fields),
+                None => {
+                    self.0.insert((name, size), None);
+                }
+            }
+        }
+    }
+
+    /// The fields of an object of that name and size.
+    pub(crate) fn find(&self, name: &str, size: usize) -> Option<&'static [Field]> {
+        self.0.get(&(name.to_owned(), size)).copied().flatten()
+    }
+}
+
+/// Whether two structures have the same fields at the same places: each file describes its types anew.
+fn is_same(one: &[Field], other: &[Field]) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|(a, b)| {
+            (a.name, a.offset, a.size, a.count) == (b.name, b.offset, b.size, b.count)
+                && is_same(a.fields, b.fields)
+        })
 }
 
 /// The alignment of the data of a module.
@@ -285,6 +328,17 @@ impl Engine {
             let offset = address.checked_sub(loaded.data)?;
             loaded.module.types.get(&offset).copied()
         })
+    }
+
+    /// A name for memory that the kernel has given out and nobody has labelled, if a module knows its type: `entry#3.refs`.
+    pub(super) fn describe_structure(&self, offset: usize) -> Option<String> {
+        let modules = self.modules.borrow();
+        let (what, size, inside) = self.memory(|memory| memory.what_is_at(offset))?;
+        let mut known = modules.iter();
+        let fields = known.find_map(|loaded| loaded.module.structures.find(what, size))?;
+        let mut name = self.memory(|memory| memory.describe(offset - inside))?;
+        descend(&mut name, fields, inside);
+        Some(name)
     }
 
     /// Whether the address is in the code or the constants of a module.
