@@ -18,7 +18,8 @@
 //!
 //! # Places
 //!
-//! The entry of a function passes the address that it returns to, and [`placed`] has it while the function runs.
+//! The entry of a function passes the address that it returns to. What the kernel does meanwhile is at the line of the
+//! call: [`placed`].
 
 use kmod::kern::lwp::curlwp;
 use kmod::kern::spl::{self, Ipl};
@@ -35,6 +36,7 @@ mod references;
 mod scenario;
 mod thread;
 
+use crate::machine::foreign::placed;
 use convert::{FromC, Func, IntoC, Raw, Text};
 
 /// A function of the C interface.
@@ -67,14 +69,6 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         .iter()
         .flat_map(|table| table.iter())
         .map(|entry| entry.name)
-}
-
-/// Calls `f`, a call of the kernel that was made from the C code before `_caller`.
-///
-/// The one place that knows it: whoever shows the line of a kernel call is told here.
-#[inline(always)]
-fn placed<R>(_caller: usize, f: impl FnOnce() -> R) -> R {
-    f()
 }
 
 /// Ends the run: C has called a function with an argument that it does not take.

@@ -16,7 +16,7 @@ use super::engine::Engine;
 use super::failure::{FailureKind, Verdict};
 use super::memory::Memory;
 use super::side::Host;
-use super::source::place;
+use super::source::{of_program, place};
 
 thread_local! {
     /// The machine that runs on this thread.
@@ -259,6 +259,10 @@ unsafe impl machine::Machine for Simulated {
     fn place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let _host = Host::begin();
         out.write_str(&place(At::code(address)))
+    }
+
+    fn lasting(at: At) -> At {
+        of_program(at)
     }
 
     fn own(addr: usize) -> usize {
