@@ -26,6 +26,7 @@ use kmod::kern::spl::{self, Ipl};
 use kmod::machine::{self, Stop};
 
 mod convert;
+mod cpus;
 mod intern;
 mod later;
 mod layout;
@@ -37,6 +38,8 @@ mod scenario;
 mod thread;
 
 use crate::machine::foreign::placed;
+pub(crate) use cpus::boot;
+
 use convert::{FromC, Func, IntoC, Raw, Text};
 
 /// A function of the C interface.

@@ -22,6 +22,9 @@ use crate::machine::module::{
     Area, DATA_ALIGN, Fixup, Form, Lines, Module, PAGE, Place, Structures, Target,
 };
 
+/// The section of the functions that the headers define. They access nothing of the program.
+const HEADERS: &str = ".text.rumplab";
+
 /// Greatest size of the code, and of the variables, of a module.
 const MOST: usize = 8 << 20;
 
@@ -279,10 +282,11 @@ impl Linker {
             let (Some(section), Ok(function)) = (symbol.section_index(), symbol.name()) else {
                 continue;
             };
-            let is_compilers = file
-                .section_by_index(section)
-                .is_ok_and(|section| is_of_compiler(section.name().unwrap_or_default()));
-            if symbol.kind() != SymbolKind::Text || is_compilers || symbol.size() == 0 {
+            let expected = file.section_by_index(section).is_ok_and(|section| {
+                let section = section.name().unwrap_or_default();
+                section == HEADERS || is_of_compiler(section)
+            });
+            if symbol.kind() != SymbolKind::Text || expected || symbol.size() == 0 {
                 continue;
             }
             functions += 1;
