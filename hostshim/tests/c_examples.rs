@@ -24,7 +24,10 @@ fn root() -> PathBuf {
 /// The compilers that there are. Says which are missing.
 fn compilers() -> Vec<&'static str> {
     let there = |compiler: &&str| {
-        let version = Command::new(compiler).arg("--version").stdout(Stdio::null()).status();
+        let version = Command::new(compiler)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
         let there = version.is_ok_and(|status| status.success());
         if !there {
             println!("skipped for {compiler}, which is not installed: scripts/setup c installs it");
@@ -39,7 +42,15 @@ fn run(compiler: &str, schedules: &str, files: &[&str], more: &[&str]) -> (Optio
     let scratch = Scratch::new(&format!("c-{compiler}-{}", more.join("")));
     let output = Command::new(env!("CARGO_BIN_EXE_rumplab"))
         .current_dir(root())
-        .args(["c", "--cc", compiler, "--schedules", schedules, "--out", &scratch.path("out")])
+        .args([
+            "c",
+            "--cc",
+            compiler,
+            "--schedules",
+            schedules,
+            "--out",
+            &scratch.path("out"),
+        ])
         .args(files)
         .args(more)
         .output()
@@ -54,8 +65,12 @@ const TABLE: [&str; 2] = ["examples/c/table.c", "examples/c/scenario.c"];
 /// `examples/c/table.c:LINE`, of the only line with this text.
 fn line_of(text: &str) -> String {
     let source = std::fs::read_to_string(root().join(TABLE[0])).expect("the table");
-    let mut lines = (1..).zip(source.lines()).filter(|(_, line)| line.trim() == text);
-    let (number, _) = lines.next().unwrap_or_else(|| panic!("no line is {text:?}"));
+    let mut lines = (1..)
+        .zip(source.lines())
+        .filter(|(_, line)| line.trim() == text);
+    let (number, _) = lines
+        .next()
+        .unwrap_or_else(|| panic!("no line is {text:?}"));
     assert!(lines.next().is_none(), "two lines are {text:?}");
     format!("{}:{number}", TABLE[0])
 }
@@ -66,7 +81,10 @@ fn is_found(define: &str, words: &[&str]) {
         let (status, report) = run(compiler, FOUND, &TABLE, &["-D", define]);
         assert_eq!(status, Some(1), "{define} with {compiler}:\n{report}");
         for word in words {
-            assert!(report.contains(word), "{define} with {compiler}: no {word} in\n{report}");
+            assert!(
+                report.contains(word),
+                "{define} with {compiler}: no {word} in\n{report}"
+            );
         }
         // What the kernel does for the table is at the line of the call.
         let binding = report.lines().find(|line| line.contains("src/c/bind"));
@@ -86,14 +104,21 @@ fn the_mended_table_holds() {
 
 #[test]
 fn a_race_is_found() {
-    is_found("BUG_RACE", &["DATA RACE", ".e_hits", &line_of("e->e_hits++;")]);
+    is_found(
+        "BUG_RACE",
+        &["DATA RACE", "entry#1.e_hits", &line_of("e->e_hits++;")],
+    );
 }
 
 #[test]
 fn a_use_after_free_is_found() {
     is_found(
         "BUG_USE_AFTER_FREE",
-        &["free", ".e_value", "examples/c/table.c:", &line_of("kmem_free(e, sizeof(*e));")],
+        &[
+            "free of the memory of entry#0.e_value",
+            "examples/c/table.c:",
+            &line_of("kmem_free(e, sizeof(struct entry));"),
+        ],
     );
 }
 
@@ -122,4 +147,76 @@ fn sleeping_in_a_softint_is_found() {
             &line_of("callout_reset(&e->e_timer, ticks, entry_expire, e);"),
         ],
     );
+}
+
+/// Where the C files of this test are, from the root.
+const FOLDER: &str = "hostshim/tests/c";
+
+#[test]
+fn every_part_of_the_interface_answers() {
+    let file = format!("{FOLDER}/section9.c");
+    for compiler in compilers() {
+        let (status, report) = run(compiler, "1000", &[&file], &[]);
+        assert_eq!(status, Some(0), "{compiler}:\n{report}");
+    }
+}
+
+#[test]
+fn what_ends_a_run_is_told_at_its_line() {
+    const ENDS: [(&str, &[&str]); 7] = [
+        (
+            "ASSERTS",
+            &[
+                "kassert",
+                "KASSERT(three == 4) is false in actor: there are 3 in lock",
+                "stops.c:18",
+            ],
+        ),
+        (
+            "PANICS",
+            &["panic: no way to go on: -1 (in actor)", "stops.c:20"],
+        ),
+        (
+            "BREAKS_A_PROMISE",
+            &["four", "three == 4 is false", "stops.c:22"],
+        ),
+        (
+            "LEVEL",
+            &[
+                "c-argument",
+                "there is no interrupt priority level 12",
+                "stops.c:24",
+            ],
+        ),
+        (
+            "NULL_LOCK",
+            &[
+                "c-argument",
+                "a null pointer is passed for a Kmutex",
+                "stops.c:26",
+            ],
+        ),
+        (
+            "NULL_FUNCTION",
+            &[
+                "c-argument",
+                "a null pointer is passed for a function",
+                "stops.c:28",
+            ],
+        ),
+        ("LEAKS", &["LEAK", "1 of timer"]),
+    ];
+    let file = format!("{FOLDER}/stops.c");
+    for compiler in compilers() {
+        for (define, words) in ENDS {
+            let (status, report) = run(compiler, "10", &[&file], &["-D", define]);
+            assert_eq!(status, Some(1), "{define} with {compiler}:\n{report}");
+            for word in words {
+                assert!(
+                    report.contains(word),
+                    "{define} with {compiler}: no {word} in\n{report}"
+                );
+            }
+        }
+    }
 }

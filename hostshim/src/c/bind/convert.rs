@@ -112,7 +112,7 @@ pub(super) unsafe fn object<T>(at: *const T) -> &'static T {
         None => {
             let what = core::any::type_name::<T>();
             let what = what.rsplit("::").next().unwrap_or(what);
-            refused(format_args!("a null pointer is no {what}"))
+            refused(format_args!("a null pointer is passed for a {what}"))
         }
     }
 }

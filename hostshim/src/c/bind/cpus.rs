@@ -90,7 +90,7 @@ impl FromC for Ci {
         // SAFETY: the caller's promise.
         match unsafe { <Option<Ci>>::from_c(word) } {
             Some(ci) => ci,
-            None => refused(format_args!("a null pointer is no CPU")),
+            None => refused(format_args!("a null pointer is passed for a CPU")),
         }
     }
 }
