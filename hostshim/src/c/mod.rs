@@ -24,6 +24,8 @@ mod hooks;
 mod names;
 mod object;
 mod scenario;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

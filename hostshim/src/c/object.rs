@@ -32,7 +32,6 @@ pub(crate) struct Input {
 }
 
 /// What came of linking.
-#[derive(Debug)]
 pub(crate) struct Linked {
     pub(crate) module: Module,
     /// Where the functions and variables are that other files can see.
