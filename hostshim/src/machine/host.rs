@@ -16,7 +16,7 @@ use super::engine::Engine;
 use super::failure::{FailureKind, Verdict};
 use super::memory::Memory;
 use super::side::Host;
-use super::source::place;
+use super::source::{of_program, place};
 
 thread_local! {
     /// The machine that runs on this thread.
@@ -43,6 +43,16 @@ fn engine() -> &'static Engine {
 #[cold]
 fn outside() -> ! {
     panic!("the kernel was entered although no machine runs on this thread")
+}
+
+/// The name of what is at this address, for a text that the kernel makes.
+pub(crate) fn name_at(address: usize) -> String {
+    let known = current().filter(|engine| engine.memory(|memory| memory.offset(address)).is_some());
+    match (known, address) {
+        (Some(engine), _) => engine.object_of(address),
+        (None, 0) => "NULL".to_owned(),
+        (None, _) => "an address outside of the kernel".to_owned(),
+    }
 }
 
 /// Makes `engine` the current machine of this thread while `f` runs.
@@ -249,6 +259,10 @@ unsafe impl machine::Machine for Simulated {
     fn place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let _host = Host::begin();
         out.write_str(&place(At::code(address)))
+    }
+
+    fn lasting(at: At) -> At {
+        of_program(at)
     }
 
     fn own(addr: usize) -> usize {

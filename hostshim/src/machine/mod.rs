@@ -80,7 +80,7 @@ pub(crate) mod module;
 mod panics;
 mod record;
 mod shadow;
-mod side;
+pub(crate) mod side;
 mod source;
 mod spins;
 #[cfg(test)]

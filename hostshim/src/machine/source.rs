@@ -52,7 +52,7 @@ pub(crate) fn line(at: At) -> Option<Line> {
 }
 
 /// The place in the program under test: that of its call, for a call of the kernel that foreign code has made.
-fn of_program(at: At) -> At {
+pub(crate) fn of_program(at: At) -> At {
     let is_binding = at
         .location()
         .is_some_and(|location| location.file().contains(BINDING));

@@ -249,6 +249,10 @@ pub unsafe trait Machine {
     fn own(addr: usize) -> usize {
         addr
     }
+    /// The place in the program for a place in a function that code of another language has called: [`At::lasting`].
+    fn lasting(at: At) -> At {
+        at
+    }
     /// Writes the text of a [place](At): that of the instruction at `address`.
     fn place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         write!(out, "code at {address:#x}")
