@@ -186,6 +186,7 @@ fn what_cannot_be_loaded_is_refused_in_words() {
     let nothing = Input {
         name: "a.o".to_owned(),
         bytes: b"no object file".to_vec(),
+        unwatched: Default::default(),
     };
     let said = said_of(&[nothing]);
     assert!(said.starts_with("a.o: it is no object file"), "{said}");
@@ -197,8 +198,12 @@ fn damaged_files_are_linked_or_refused() {
     for compiler in compilers() {
         let input = compile(compiler, MODULE, &[]).expect("it compiles");
         let try_it = |bytes: Vec<u8>| {
-            let name = input.name.clone();
-            let Ok(linked) = link(&[Input { name, bytes }]) else {
+            let damaged = Input {
+                name: input.name.clone(),
+                bytes,
+                unwatched: Default::default(),
+            };
+            let Ok(linked) = link(&[damaged]) else {
                 return false;
             };
             let module = &linked.module;
