@@ -24,6 +24,9 @@ const DEPTH: usize = 16;
 /// Elements of a global array that have names of their own.
 const ELEMENTS: usize = 64;
 
+/// The end of the names of members that are memory for the kernel's own objects, in its headers.
+const OPAQUE: &str = "_opaque";
+
 /// A pointer of this name, in <rumplab.h>, stands for the type of what it points to.
 const TYPE: &str = "rumplab_type";
 
@@ -500,6 +503,8 @@ impl<'a> Reader<'a> {
                 None => shape.size,
             };
             match self.name(unit, entry)? {
+                // What is inside is the kernel's.
+                Some(name) if name.ends_with(OPAQUE) => {}
                 Some(name) => fields.push(Field {
                     name: name.leak(),
                     offset,
