@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::assembly;
 use super::object::Input;
 
 /// Compilers that are tried if none is named.
@@ -14,7 +15,7 @@ const USUAL: [&str; 2] = ["clang-19", "clang"];
 /// The code is loaded anywhere, so addresses have 8 bytes. Frames are found by their frame pointers, and no call takes the
 /// place of a return. A vector is several cells, and not every compiler announces it.
 const FLAGS: [&str; 17] = [
-    "-c",
+    "-S",
     "-g",
     "-O2",
     "-std=gnu11",
@@ -50,6 +51,9 @@ const GCC: [&str; 5] = [
     "--param",
     "tsan-distinguish-volatile=1",
 ];
+
+/// How the directory of our headers is called in reports.
+const SHOWN: &str = "rumplab";
 
 /// What the user says about compiling.
 #[derive(Clone, Debug, Default)]
@@ -91,15 +95,14 @@ impl Compiler {
     }
 
     fn of(name: &str) -> Result<Compiler, String> {
-        let output = Command::new(name)
-            .arg("--version")
-            .stdin(Stdio::null())
-            .output();
+        let mut command = Command::new(name);
+        command.args(["-dM", "-E", "-x", "c", "/dev/null"]);
+        let output = command.stdin(Stdio::null()).output();
         let output = output.map_err(|error| format!("cannot be run: {error}"))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let family = if text.contains("clang") {
+        let macros = String::from_utf8_lossy(&output.stdout);
+        let family = if macros.contains("__clang__") {
             Family::Clang
-        } else if text.contains("Free Software Foundation") {
+        } else if macros.contains("__GNUC__") {
             Family::Gcc
         } else {
             return Err("is neither clang nor gcc".to_owned());
@@ -124,7 +127,7 @@ impl Compiler {
                 "there is no file {name}\n  help: give the path of a C file"
             ));
         }
-        let object = directory.join("module.o");
+        let (text, object) = (directory.join("module.s"), directory.join("module.o"));
         let mut command = Command::new(&self.name);
         command.args(FLAGS);
         match self.family {
@@ -137,24 +140,40 @@ impl Compiler {
         }
         command.arg("-isystem").arg(headers);
         // Lines in reports are the same wherever this is built, and wherever it runs.
-        command.arg(prefix(headers, "rumplab"));
+        command.arg(prefix(headers, SHOWN));
         if let Ok(here) = std::env::current_dir() {
             command.arg(prefix(&here, "."));
         }
         command.args(&options.more);
-        command.arg(source).arg("-o").arg(&object);
-        let status = command.stdin(Stdio::null()).status();
-        let status = status
-            .map_err(|error| format!("the compiler `{}` cannot be run: {error}", self.name))?;
-        if !status.success() {
+        command.arg(source).arg("-o").arg(&text);
+        // Its assembly text shows what no hook announces.
+        let mut assembler = Command::new(&self.name);
+        assembler.arg("-c").arg(&text).arg("-o").arg(&object);
+        if !self.succeeds(command)? || !self.succeeds(assembler)? {
             return Err(format!(
                 "{name} does not compile\n  help: mend what {} complains about; -I DIR adds a directory of headers, -D NAME a macro",
                 self.name
             ));
         }
-        let bytes = std::fs::read(&object)
-            .map_err(|error| format!("cannot read what {} made of {name}: {error}", self.name))?;
-        Ok(Input { name, bytes })
+        let unread = |error| format!("cannot read what {} made of {name}: {error}", self.name);
+        let bytes = std::fs::read(&object).map_err(unread)?;
+        let text = std::fs::read(&text).map_err(unread)?;
+        let unwatched = assembly::unwatched(&String::from_utf8_lossy(&text), SHOWN);
+        Ok(Input {
+            name,
+            bytes,
+            unwatched,
+        })
+    }
+
+    fn succeeds(&self, mut command: Command) -> Result<bool, String> {
+        match command.stdin(Stdio::null()).status() {
+            Ok(status) => Ok(status.success()),
+            Err(error) => Err(format!(
+                "the compiler `{}` cannot be run: {error}",
+                self.name
+            )),
+        }
     }
 
     /// The directory of the compiler's own headers, which has those of the language.

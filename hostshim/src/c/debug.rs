@@ -185,7 +185,8 @@ impl<'a> Reader<'a> {
         let mut rows = program.rows();
         while let Some((header, row)) = rows.next_row()? {
             let end = row.address().checked_sub(CODE).map(|at| at as usize);
-            if let (Some((start, file, line)), Some(end)) = (before.take(), end) {
+            let last = before.take();
+            if let (Some((start, file, line)), Some(end)) = (last, end) {
                 self.debug.rows.push(Row {
                     start,
                     end,
@@ -196,7 +197,10 @@ impl<'a> Reader<'a> {
             if row.end_sequence() {
                 continue;
             }
-            let (Some(start), Some(line)) = (end, row.line()) else {
+            let Some(start) = end else { continue };
+            let Some(line) = row.line() else {
+                // What the compiler has added belongs to the line before.
+                before = last.map(|(_, file, line)| (start, file, line));
                 continue;
             };
             let index = row.file_index();

@@ -9,7 +9,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `compile` | the compiler and its flags |
+//! | `compile`, `assembly` | the compiler and its flags; what it announces nothing of |
 //! | `object`, `debug` | the linker; source lines and names from debugging information |
 //! | `hooks` | what the compiler calls at each access |
 //! | `bind`, `names` | the kernel's functions under their names in C |
@@ -17,6 +17,7 @@
 //!
 //! `docs/c.md` is for those who write C.
 
+mod assembly;
 mod bind;
 mod compile;
 mod debug;
@@ -24,6 +25,8 @@ mod hooks;
 mod names;
 mod object;
 mod scenario;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -32,8 +35,9 @@ use kmod::scenario::Scenario;
 pub use compile::Options;
 pub use scenario::find;
 
+use assembly::Unwatched;
 use compile::Compiler;
-use object::Linked;
+use object::Input;
 
 /// The headers that C files are compiled with.
 const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
@@ -68,7 +72,7 @@ impl Program {
             inputs.push(compiler.compile(file, options, headers, directory.path())?);
         }
         let linked = object::link(&inputs)?;
-        let unwatched = unwatched(&linked);
+        let unwatched = inputs.iter().flat_map(unwatched).collect();
         let scenario = scenario::add(name, linked)?;
         Ok(Program {
             scenario,
@@ -81,33 +85,41 @@ impl Program {
         self.scenario
     }
 
-    /// What of the program was not watched: a line for each file that has such things.
+    /// What of the program was not watched: a line for each kind of thing in a file.
     pub fn unwatched(&self) -> &[String] {
         &self.unwatched
     }
 }
 
-/// Names that are listed in a line.
+/// Names and places that are listed in a line.
 const LISTED: usize = 6;
 
-fn unwatched(linked: &Linked) -> Vec<String> {
+/// A line for each thing that is not watched in a file.
+fn unwatched(input: &Input) -> Vec<String> {
+    let Unwatched {
+        assembly,
+        functions,
+    } = &input.unwatched;
     let mut lines = Vec::new();
-    let of_file = |file: &str| {
-        let functions = linked.without_hooks.iter();
-        let functions = functions.filter(|(of, _)| of == file);
-        Vec::from_iter(functions.map(|(_, function)| function.as_str()))
-    };
-    let mut files = Vec::from_iter(linked.without_hooks.iter().map(|(file, _)| file.as_str()));
-    files.dedup();
-    for file in files {
-        let functions = of_file(file);
-        let mut names = functions[..functions.len().min(LISTED)].join(", ");
-        if functions.len() > LISTED {
-            names += &format!(" and {} more", functions.len() - LISTED);
-        }
+    if !assembly.is_empty() {
+        let places = assembly.iter().map(|(file, line)| format!("{file}:{line}"));
+        lines.push(format!("inline assembly at {}", listed(places)));
+    }
+    if !functions.is_empty() {
+        let functions = listed(functions.iter().cloned());
         lines.push(format!(
-            "{file}: no access to shared memory is announced in {names}"
+            "accesses in functions of {} that were compiled without hooks: {functions}",
+            input.name
         ));
     }
     lines
+}
+
+fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    let rest = items.len().saturating_sub(LISTED);
+    let mut text = Vec::from_iter(items.take(LISTED)).join(", ");
+    if rest > 0 {
+        text += &format!(" and {rest} more");
+    }
+    text
 }

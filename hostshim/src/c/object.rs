@@ -16,14 +16,13 @@ use object::{
     RelocationTarget, SectionFlags, SectionIndex, SymbolIndex, SymbolKind, SymbolSection,
 };
 
+use super::assembly::Unwatched;
 use super::debug::{self, Debug};
-use super::names::{self, is_hook};
+use super::names;
 use crate::machine::module::{
     Area, DATA_ALIGN, Fixup, Form, Lines, Module, PAGE, Place, Structures, Target,
 };
 
-/// The section of the functions that the headers define. They access nothing of the program.
-const HEADERS: &str = ".text.rumplab";
 
 /// Greatest size of the code, and of the variables, of a module.
 const MOST: usize = 8 << 20;
@@ -32,16 +31,14 @@ const MOST: usize = 8 << 20;
 pub(crate) struct Input {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) unwatched: Unwatched,
 }
 
 /// What came of linking.
-#[derive(Debug)]
 pub(crate) struct Linked {
     pub(crate) module: Module,
     /// Where the functions and variables are that other files can see.
     pub(crate) symbols: BTreeMap<String, Place>,
-    /// Functions in which no hook is called: the file, and the name of each.
-    pub(crate) without_hooks: Vec<(String, String)>,
 }
 
 /// Links the files.
@@ -80,7 +77,6 @@ struct Linker {
     pieces: Vec<Piece>,
     defined: BTreeMap<String, (Spot, String)>,
     wanted: BTreeMap<String, BTreeSet<String>>,
-    without_hooks: Vec<(String, String)>,
 }
 
 /// A place before the size of the code is known.
@@ -124,7 +120,6 @@ impl Linker {
             self.define(&symbol, &sections, &input.name, &mut own)?;
         }
         let mut loose = Vec::new();
-        let mut hooked: HashMap<SectionIndex, Vec<u64>> = HashMap::new();
         for section in file.sections() {
             let Some(&spot) = sections.get(&section.index()) else {
                 continue;
@@ -138,9 +133,6 @@ impl Linker {
                 };
                 let aim = aim(&file, relocation.target(), &sections, &own)?;
                 if let Aim::Name(name) = &aim {
-                    if is_hook(name) && matches!(spot, Spot::Text(_)) {
-                        hooked.entry(section.index()).or_default().push(offset);
-                    }
                     self.wanted
                         .entry(name.clone())
                         .or_default()
@@ -162,8 +154,9 @@ impl Linker {
                 });
             }
         }
-        let functions = self.note_functions(&file, &hooked, &input.name);
-        if functions > 0 && hooked.is_empty() {
+        // With hooks, a file has a function that calls `__tsan_init`, even if nothing is to be announced in it.
+        let mut names = file.symbols().filter_map(|symbol| symbol.name().ok());
+        if has_functions(&file) && !names.any(|name| name.starts_with("__tsan_")) {
             return Err(
                 "it was compiled without hooks, so none of its accesses could be seen\n  help: compile it with -fsanitize=thread, as \
                  `rumplab c FILE.c` does"
@@ -270,37 +263,6 @@ impl Linker {
         Ok(())
     }
 
-    /// Notes the functions of a file in which no hook is called. Returns the number of all functions.
-    fn note_functions(
-        &mut self,
-        file: &object::File<'_>,
-        hooked: &HashMap<SectionIndex, Vec<u64>>,
-        name: &str,
-    ) -> usize {
-        let mut functions = 0;
-        for symbol in file.symbols() {
-            let (Some(section), Ok(function)) = (symbol.section_index(), symbol.name()) else {
-                continue;
-            };
-            let expected = file.section_by_index(section).is_ok_and(|section| {
-                let section = section.name().unwrap_or_default();
-                section == HEADERS || is_of_compiler(section)
-            });
-            if symbol.kind() != SymbolKind::Text || expected || symbol.size() == 0 {
-                continue;
-            }
-            functions += 1;
-            let end = symbol.address().saturating_add(symbol.size());
-            let range = symbol.address()..end;
-            let calls = hooked.get(&section).into_iter().flatten();
-            if !calls.into_iter().any(|offset| range.contains(offset)) {
-                self.without_hooks
-                    .push((name.to_owned(), function.to_owned()));
-            }
-        }
-        functions
-    }
-
     fn finish(mut self) -> Result<Linked, String> {
         self.check_names()?;
         let executable = self.text.len().next_multiple_of(PAGE);
@@ -372,7 +334,6 @@ impl Linker {
                 lines: Lines::new(rows, files),
             },
             symbols,
-            without_hooks: self.without_hooks,
         })
     }
 
@@ -439,6 +400,13 @@ fn parse(bytes: &[u8]) -> Result<object::File<'_>, String> {
                 .to_owned(),
         ),
     }
+}
+
+fn has_functions(file: &object::File<'_>) -> bool {
+    let is_function = |symbol: &object::Symbol<'_, '_>| {
+        symbol.kind() == SymbolKind::Text && symbol.is_definition() && symbol.size() > 0
+    };
+    file.symbols().any(|symbol| is_function(&symbol))
 }
 
 /// What the compiler adds for the hooks, and nobody calls.

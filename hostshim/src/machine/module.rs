@@ -190,7 +190,7 @@ pub(crate) const DATA_ALIGN: usize = PAGE;
 
 impl Module {
     /// The bytes of the module for these addresses.
-    fn relocated(&self, code_at: usize, data_at: usize) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn relocated(&self, code_at: usize, data_at: usize) -> (Vec<u8>, Vec<u8>) {
         let (mut code, mut data) = (self.code.clone(), self.data.clone());
         let address = |place: Place| match place.area {
             Area::Code => code_at + place.offset,

@@ -97,7 +97,12 @@ fn find_scenario(token: &Token<'_>) -> Result<&'static Scenario, Diagnostic> {
     let names = || scenario::ALL.iter().map(|s| s.name);
     let Some(found) = c::find(&token.text).or_else(|| scenario::find(&token.text)) else {
         let message = format!("there is no scenario `{}`", token.text);
-        return Err(token.error(message, nearest(&token.text, names()).help()));
+        let near = nearest(&token.text, names()).help();
+        let help = format!(
+            "{near}; for a scenario in C, name its files: --c {}.c",
+            token.text
+        );
+        return Err(token.error(message, help));
     };
     if found.kind.only_booted() {
         let message = format!(
