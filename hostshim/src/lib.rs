@@ -33,3 +33,8 @@ pub use machine::{
 };
 pub use schedule::{Choice, Deviation};
 pub use strategy::{Bytes, Fair, Pct, Portfolio, Random, Replay, Strategy};
+
+/// Allocations of a scenario come from the machine that runs it, also in this crate's own tests.
+#[cfg(test)]
+#[global_allocator]
+static HEAP: machine::Heap = machine::Heap;
