@@ -6,11 +6,10 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use hostshim::files::write_whole;
-use hostshim::replay::ReplayFile;
-use hostshim::report::title;
-
 use super::{Wrong, terminal};
+use crate::files::write_whole;
+use crate::replay::ReplayFile;
+use crate::report::title;
 
 /// The directory for replay files. One that the user names is made at once, before anything works for hours to write into
 /// it; the usual one is made when it is needed.

@@ -43,6 +43,7 @@ use kmod::scenario::{Scenario, Variant};
 
 use crate::machine::{Failure, Limits, Machine, Outcome, Setup};
 use crate::names::{Departure, Follower, Miss, Reached};
+use crate::registry::Registry;
 use crate::wire::Wire;
 
 mod diagnostic;
@@ -165,13 +166,13 @@ impl ReplayFile {
 }
 
 impl Parsed {
-    /// Parses a file. See the [module](self) for the format.
+    /// Parses a file of one of these scenarios. See the [module](self) for the format.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong with it, with its place.
-    pub fn read(bytes: &[u8]) -> Result<Parsed, Diagnostic> {
-        parse::parse(bytes)
+    pub fn read(bytes: &[u8], registry: Registry<'_>) -> Result<Parsed, Diagnostic> {
+        parse::parse(bytes, registry)
     }
 
     /// Runs it on `machine`, which then has the trace. Also returns the point number of each departure.
