@@ -16,6 +16,7 @@ pub mod hunt;
 pub mod machine;
 pub mod minimize;
 pub mod names;
+pub mod numbers;
 pub mod pcap;
 pub mod predict;
 pub mod registry;

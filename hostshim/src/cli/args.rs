@@ -10,9 +10,9 @@ use clap_complete::Shell;
 use kmod::config::Wiring;
 use kmod::history::Bug;
 
-use super::numbers;
 use crate::hunt::Plan;
 use crate::minimize::Effort;
+use crate::numbers;
 use crate::replay;
 use crate::suggest::nearest;
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::args::{AccountForm, ExplainArgs, FileArgs};
-use super::run::for_shell;
 use super::{Status, Wrong, save, terminal};
 use crate::contracts;
+use crate::files::for_shell;
 use crate::pcap;
 use crate::registry::Registry;
 use crate::replay::{Diagnostic, LIMITS, Parsed, ReplayError};

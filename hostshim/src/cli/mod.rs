@@ -11,7 +11,6 @@ mod hunt;
 mod interrupt;
 mod junit;
 mod list;
-mod numbers;
 mod predict;
 mod progress;
 mod reduce;

@@ -13,6 +13,7 @@ use super::results::{self, Kept, Outcome, Subject};
 use super::targets::{Target, check_cpus, targets};
 use super::{Status, Wrong, progress, save, terminal};
 use crate::capture::Capture;
+use crate::files::for_shell;
 use crate::hunt::{Budget, Found, Hunt, Hunted};
 use crate::machine::Never;
 use crate::minimize::Effort;
@@ -342,27 +343,5 @@ fn case(ran: &Ran) -> Case {
             .as_ref()
             .map(|kept| kept.report.clone())
             .unwrap_or_default(),
-    }
-}
-
-/// The path as one word of a command line.
-pub(super) fn for_shell(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_one_word_for_a_shell() {
-        assert_eq!(for_shell(Path::new("./a-1/b.replay")), "./a-1/b.replay");
-        assert_eq!(for_shell(Path::new("a b")), "'a b'");
-        assert_eq!(for_shell(Path::new("it's")), "'it'\\''s'");
     }
 }

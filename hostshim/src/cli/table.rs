@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::hunt::{Row, World};
 use super::results::Outcome;
-use super::run::for_shell;
 use super::terminal;
+use crate::files::for_shell;
 use crate::report::{Role, Text};
 
 /// Prints the table of the rows that were made of `wanted`, and in words what is wrong: that comes last.

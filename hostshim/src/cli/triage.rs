@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::args::TriageArgs;
 use super::results::{self, Size};
-use super::run::for_shell;
 use super::{Status, Wrong, progress, terminal};
+use crate::files::for_shell;
 use crate::registry::Registry;
 use crate::replay::{LIMITS, Parsed};
 use crate::report::{Role, Text};

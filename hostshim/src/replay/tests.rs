@@ -398,3 +398,10 @@ fn what_is_wrong_on_a_wire_is_said_with_its_place() {
     let cardless = with_wire("  lost 1\n").replace("nics 2\n", "");
     assert!(wrong(&cardless).2.contains("no network cards"));
 }
+
+#[test]
+fn a_digest_never_changes() {
+    // FNV-1a of nothing is its offset basis, of "a" 0xaf63dc4c8601ec8c.
+    assert_eq!(digest(""), 0xcbf2_9ce4 ^ 0x8422_2325);
+    assert_eq!(digest("a"), 0xaf63_dc4c ^ 0x8601_ec8c);
+}
