@@ -108,6 +108,7 @@ pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
 pub use heap::Heap;
+pub use host::is_running;
 pub(crate) use source::place;
 pub use trace::{Access, Act, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
@@ -528,6 +529,7 @@ fn guarded(engine: &Engine, f: impl FnOnce()) -> Option<Failure> {
     if halted {
         return None;
     }
+    panics::forget(payload);
     let panic = panics::take();
     let (message, location) = match panic {
         Some(panic) => (panic.message, panic.location),

@@ -157,6 +157,8 @@ pub enum Kind {
     Ported,
     /// It is a broken program, for teaching and for benchmarks.
     Broken,
+    /// It breaks a contract on purpose.
+    Breach,
     /// It deliberately causes a processor fault, or never ends, to test the reports.
     Fault,
     /// It uses a network card: for the booted machine only.
@@ -220,7 +222,7 @@ impl Scenario {
     }
 }
 
-/// Every scenario.
+/// Every scenario, but for the breaches of contracts.
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
     &perform_vs_callout::SCENARIO,
@@ -312,14 +314,6 @@ pub static ALL: &[&Scenario] = &[
     &net::two_kernels::TWO_KERNELS,
     &net::serve::SERVE,
 ];
-
-/// The scenario with this name: one of [`ALL`], or the breach of a contract.
-pub fn find(name: &str) -> Option<&'static Scenario> {
-    let found = ALL.iter().copied().find(|s| s.name == name);
-    #[cfg(feature = "contracts")]
-    let found = found.or_else(|| breach::find(name));
-    found
-}
 
 /// Allocates data that actors share. For `setup`.
 ///
