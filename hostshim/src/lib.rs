@@ -4,10 +4,11 @@
 //! machine, [`strategy`] makes the choices, and [`schedule`] represents them. Built on these are [`hunt`], which
 //! looks for failures; [`names`] and [`replay`], which store them as text; [`mod@minimize`], which shortens them;
 //! [`report`], which explains them; [`predict`], which finds failures that were possible in runs that passed;
-//! [`capture`], which does all of this for one failing run; [`triage`], which groups many; and [`cli`], the command line. [`contracts`] explains
+//! [`capture`], which does all of this for one failing run; [`triage`], which groups many; and `cli` (a feature), the command line. [`contracts`] explains
 //! the kernel's contracts, and [`example`] runs the examples of the kernel's documentation.
 
 pub mod capture;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod contracts;
 pub mod example;

@@ -1,6 +1,6 @@
 //! The scenarios that a program knows.
 //!
-//! Whoever looks for scenarios by name or pattern is given a [`Registry`]: the command line ([`cli::main`](crate::cli::main)), and
+//! Whoever looks for scenarios by name or pattern is given a [`Registry`]: the command line (`cli::main`), and
 //! the reader of replay files ([`Parsed::read`](crate::replay::Parsed::read)). The program `rumplab` has those of `kmod`; a program
 //! with scenarios of its own gives its own.
 
