@@ -23,7 +23,6 @@ use crate::machine::module::{
     Area, DATA_ALIGN, Fixup, Form, Lines, Module, PAGE, Place, Structures, Target,
 };
 
-
 /// Greatest size of the code, and of the variables, of a module.
 const MOST: usize = 8 << 20;
 
