@@ -2,6 +2,7 @@
 
 mod settings;
 
+use hostshim::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -169,7 +170,7 @@ fn names_of_breaches_are_unique() {
             "two are named {}",
             scenario.name
         );
-        let found = kmod::scenario::find(scenario.name);
+        let found = Registry::kmod().find(scenario.name);
         assert!(
             found.is_some_and(|found| std::ptr::eq(found, scenario)),
             "{} is found by its name",

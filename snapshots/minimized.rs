@@ -5,6 +5,7 @@
 
 mod settings;
 
+use hostshim::registry::Registry;
 use std::fs;
 
 use hostshim::capture::{Capture, Catch};
@@ -71,7 +72,8 @@ fn large_failures_become_as_small_as_their_bugs() {
     for (name, operations, departures) in BUGS {
         let path = format!("{}/large/{name}.replay", env!("CARGO_MANIFEST_DIR"));
         let bytes = fs::read(&path).expect("a kept file can be read");
-        let parsed = Parsed::read(&bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let parsed = Parsed::read(&bytes, Registry::kmod())
+            .unwrap_or_else(|error| panic!("{path}: {error}"));
         let captured = find(&parsed.file);
         let before = captured.found;
         assert!(before.operations >= LARGE, "{path}: {before}");

@@ -2,6 +2,7 @@
 
 mod settings;
 
+use hostshim::registry::Registry;
 use std::fs;
 use std::path::Path;
 
@@ -53,7 +54,7 @@ fn kept_failure(scenario: &Scenario, variant: &Variant) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("replays");
     let path = folder.join(format!("{}-{}.replay", scenario.name, variant.name));
     let bytes = fs::read(path).expect("a kept file can be read");
-    let parsed = Parsed::read(&bytes).expect("a kept file is well-formed");
+    let parsed = Parsed::read(&bytes, Registry::kmod()).expect("a kept file is well-formed");
     let mut machine = Machine::new();
     let replayed = parsed.replay(&mut machine, &LIMITS);
     let (outcome, _) = replayed.expect("a kept file replays");
@@ -71,7 +72,7 @@ fn one_schedule_that_ran_to_its_end_predicts_the_deadlock_that_it_did_not_have()
         ("drain-vs-perform", "historical"),
         ("drain-vs-perform", "historical-native"),
     ] {
-        let scenario = scenario::find(name).expect("the scenario is there");
+        let scenario = Registry::kmod().find(name).expect("the scenario is there");
         let variant = scenario.variant(variant).expect("so is the variant");
         let prediction = prediction(scenario, variant, None, 1);
         let predictions = predict(&prediction);

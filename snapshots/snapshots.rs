@@ -2,6 +2,7 @@
 
 mod settings;
 
+use hostshim::registry::Registry;
 use std::{fs, thread};
 
 use hostshim::hunt::{Budget, Hunt, Watch};
@@ -40,8 +41,8 @@ fn every_kept_schedule_fails_as_it_did() {
     settings().bind(|| {
         glob!(env!("CARGO_MANIFEST_DIR"), "replays/*.replay", |path| {
             let bytes = fs::read(path).expect("a kept file can be read");
-            let parsed =
-                Parsed::read(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let parsed = Parsed::read(&bytes, Registry::kmod())
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             assert_eq!(
                 parsed.file.to_string().as_bytes(),
                 bytes,

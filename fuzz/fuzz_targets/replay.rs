@@ -3,6 +3,7 @@
 #![no_main]
 #![feature(cfg_sanitize)]
 
+use hostshim_counted::registry::Registry;
 use hostshim_counted::replay::Parsed;
 use libfuzzer_sys::fuzz_target;
 
@@ -11,9 +12,9 @@ use libfuzzer_sys::fuzz_target;
 mod asan;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(parsed) = Parsed::read(bytes) {
+    if let Ok(parsed) = Parsed::read(bytes, Registry::kmod()) {
         let canonical = parsed.file.to_string();
-        match Parsed::read(canonical.as_bytes()) {
+        match Parsed::read(canonical.as_bytes(), Registry::kmod()) {
             Ok(again) => assert_eq!(again.file.to_string(), canonical),
             Err(error) => panic!("the canonical form does not read back: {error}\n{canonical}"),
         }

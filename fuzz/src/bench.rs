@@ -2,6 +2,7 @@
 //!
 //! Uses the copy of the machine and the kernel that the crate has under `copy`.
 
+use crate::copy::hostshim::registry::Registry;
 use std::env;
 use std::path::PathBuf;
 use std::process;
@@ -39,7 +40,7 @@ impl Subject {
     /// What the environment asks for; by default `scenario`.
     pub fn from_environment(scenario: &str) -> Subject {
         let name = setting("RUMPLAB_SCENARIO", scenario);
-        let Some(scenario) = scenario::find(&name) else {
+        let Some(scenario) = Registry::kmod().find(&name) else {
             refuse(&format!(
                 "RUMPLAB_SCENARIO={name}: no such scenario; `rumplab list` names them"
             ))

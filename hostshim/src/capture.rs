@@ -11,6 +11,7 @@ use kmod::scenario::{Scenario, Variant};
 use crate::machine::{Failure, Limits, Machine, Outcome, Verdict};
 use crate::minimize::{Effort, minimize};
 use crate::names::{Follower, name_schedule};
+use crate::registry::Registry;
 use crate::replay::{Parsed, ReplayError, ReplayFile};
 use crate::report::{self, Account, Size, Story, Text};
 use crate::schedule::Deviation;
@@ -170,7 +171,8 @@ fn tell(
     limits: &Limits,
 ) -> Result<(Outcome, Text), CaptureError> {
     let unreadable = |why: &dyn fmt::Display| CaptureError::Unreadable(why.to_string());
-    let parsed = Parsed::read(file.to_string().as_bytes()).map_err(|why| unreadable(&why))?;
+    let parsed = Parsed::read(file.to_string().as_bytes(), Registry::of(&[file.scenario]))
+        .map_err(|why| unreadable(&why))?;
     let (outcome, points) = parsed
         .replay(machine, limits)
         .map_err(|error| match error {

@@ -108,6 +108,16 @@ fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     stream.flush()
 }
 
+/// The path as one word of a command line.
+pub fn for_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -175,5 +185,12 @@ mod tests {
         let written = fs::read_to_string(&link);
         assert_eq!(written.ok().as_deref(), Some("before, after"));
         assert_eq!(fs::read_to_string(&path).ok().as_deref(), Some("another"));
+    }
+
+    #[test]
+    fn a_path_is_one_word_for_a_shell() {
+        assert_eq!(for_shell(Path::new("./a-1/b.replay")), "./a-1/b.replay");
+        assert_eq!(for_shell(Path::new("a b")), "'a b'");
+        assert_eq!(for_shell(Path::new("it's")), "'it'\\''s'");
     }
 }

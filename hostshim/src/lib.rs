@@ -4,11 +4,13 @@
 //! machine, [`strategy`] makes the choices, and [`schedule`] represents them. Built on these are [`hunt`], which
 //! looks for failures; [`names`] and [`replay`], which store them as text; [`mod@minimize`], which shortens them;
 //! [`report`], which explains them; [`predict`], which finds failures that were possible in runs that passed;
-//! [`capture`], which does all of this for one failing run; and [`triage`], which groups many. [`contracts`] explains
+//! [`capture`], which does all of this for one failing run; [`triage`], which groups many; and `cli` (a feature), the command line. [`contracts`] explains
 //! the kernel's contracts, and [`example`] runs the examples of the kernel's documentation.
 
 pub mod c;
 pub mod capture;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod contracts;
 pub mod example;
 pub mod files;
@@ -16,8 +18,10 @@ pub mod hunt;
 pub mod machine;
 pub mod minimize;
 pub mod names;
+pub mod numbers;
 pub mod pcap;
 pub mod predict;
+pub mod registry;
 pub mod replay;
 pub mod report;
 pub mod schedule;
@@ -34,3 +38,8 @@ pub use machine::{
 };
 pub use schedule::{Choice, Deviation};
 pub use strategy::{Bytes, Fair, Pct, Portfolio, Random, Replay, Strategy};
+
+/// Allocations of a scenario come from the machine that runs it, also in this crate's own tests.
+#[cfg(test)]
+#[global_allocator]
+static HEAP: machine::Heap = machine::Heap;

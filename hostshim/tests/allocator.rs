@@ -3,6 +3,7 @@
 //! The allocator's lock may be held, and whatever the machine has borrowed stays borrowed. So such a run cannot be reported as
 //! others are: the process says what ran, and ends. Each fault takes a process: this program is called by itself.
 
+use hostshim::registry::Registry;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::process::{Command, Output, Stdio};
@@ -74,7 +75,7 @@ fn faults(when: &str) {
     let (point, after) = (next(), next() as u32);
     catch_faults();
     let name = "heap";
-    let scenario = kmod::scenario::find(name).expect("a scenario");
+    let scenario = Registry::kmod().find(name).expect("a scenario");
     let mut machine = Machine::new();
     let setup = Setup {
         scenario,

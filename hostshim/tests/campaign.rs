@@ -4,15 +4,18 @@ use hostshim::capture::{Capture, Catch};
 use hostshim::hunt::{Budget, Found, Hunt, Plan, Watch};
 use hostshim::minimize::{Effort, minimize};
 use hostshim::names::{Departure, Follower, name_schedule};
+use hostshim::registry::Registry;
 use hostshim::replay::{LIMITS, Parsed, ReplayFile};
 use hostshim::wire::Wire;
 use hostshim::{Failure, FailureKind, Machine, Setup, TraceEvent, Verdict};
 use kmod::config::Config;
 use kmod::history::{Bug, History};
-use kmod::scenario::{self, ops::Program};
+use kmod::scenario::ops::Program;
 
 fn hunt(name: &str, variant: &str, seed: u64) -> Hunt {
-    let scenario = scenario::find(name).unwrap_or_else(|| panic!("no scenario {name}"));
+    let scenario = Registry::kmod()
+        .find(name)
+        .unwrap_or_else(|| panic!("no scenario {name}"));
     let variant = scenario
         .variant(variant)
         .unwrap_or_else(|| panic!("no variant {variant}"));
@@ -238,7 +241,8 @@ fn what_is_kept_replays_from_its_text_byte_for_byte() {
             capture(&hunt, &found).report.to_string()
         );
         let text = kept.file.to_string();
-        let parsed = Parsed::read(text.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let parsed = Parsed::read(text.as_bytes(), Registry::kmod())
+            .unwrap_or_else(|wrong| panic!("{wrong}"));
         assert_eq!(parsed.file.to_string(), text);
         let mut machine = Machine::new();
         let mut replay = || match parsed.replay(&mut machine, &LIMITS) {

@@ -2,6 +2,7 @@
 
 mod program;
 
+use hostshim::registry::Registry;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,6 @@ use hostshim::hunt::{Budget, Hunt, Plan, Watch};
 use hostshim::names::name_schedule;
 use hostshim::replay::{LIMITS, ReplayFile};
 use hostshim::{Machine, wire::Wire};
-use kmod::scenario;
 use serde_json::Value;
 
 use program::{Scratch, rumplab};
@@ -415,7 +415,9 @@ fn slices_of_a_perfetto_track_nest_and_no_track_has_two_processes() {
 
 /// A failing run as it was found, before anybody has minimized it.
 fn as_found() -> ReplayFile {
-    let scenario = scenario::find("lost-update").unwrap_or_else(|| panic!("no scenario"));
+    let scenario = Registry::kmod()
+        .find("lost-update")
+        .unwrap_or_else(|| panic!("no scenario"));
     let variant = &scenario.variants[0];
     let hunt = Hunt {
         plan: Plan::Random,

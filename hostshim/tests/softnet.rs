@@ -1,6 +1,7 @@
 //! Programs over the network stack: what they found once, and that they find.
 
 use hostshim::names::Follower;
+use hostshim::registry::Registry;
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::{Machine, Portfolio, Setup, Verdict};
 use kmod::scenario::softnet::SCENARIO;
@@ -18,7 +19,8 @@ fn hunt(cards: usize, operations: &[&str], runs: u64) -> Option<String> {
         text += &format!("  {operation}\n");
     }
     text += "schedule\nend\n";
-    let parsed = Parsed::read(text.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let parsed =
+        Parsed::read(text.as_bytes(), Registry::kmod()).unwrap_or_else(|wrong| panic!("{wrong}"));
     let mut machine = Machine::new();
     let setup = Setup {
         scenario: &SCENARIO,
@@ -80,7 +82,8 @@ schedule
   before softnet/1 on cpu1 load net.nics.cards[0].claims[0] #1: cpu0 steps
 end
 ";
-    let parsed = Parsed::read(found.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let parsed =
+        Parsed::read(found.as_bytes(), Registry::kmod()).unwrap_or_else(|wrong| panic!("{wrong}"));
     let mut machine = Machine::new();
     if let Err(failure) = parsed.file.boot(&mut machine) {
         panic!("it does not boot: {failure}");

@@ -1,5 +1,6 @@
 //! What verdicts say about programs that are broken in one way each.
 
+use hostshim::registry::Registry;
 use std::sync::atomic::AtomicU32;
 
 use hostshim::replay::{LIMITS, ReplayFile};
@@ -16,7 +17,7 @@ use kmod::kern::spl::Ipl;
 use kmod::kernel::Kernel;
 use kmod::mem::Plain;
 use kmod::scenario::classics::{free_data, shared};
-use kmod::scenario::{self, FIXED, Kind, Scenario, actor, share};
+use kmod::scenario::{FIXED, Kind, Scenario, actor, share};
 
 /// The number of schedules of a scenario that fails in one of them.
 const SCHEDULES: u64 = 2_000;
@@ -91,7 +92,9 @@ fn assert_in_order(text: &str, parts: &[&str]) {
 
 #[test]
 fn of_a_deadlock_it_is_told_who_holds_what_and_waits_for_what_and_where() {
-    let abba = scenario::find("abba").unwrap_or_else(|| panic!("no abba"));
+    let abba = Registry::kmod()
+        .find("abba")
+        .unwrap_or_else(|| panic!("no abba"));
     let (text, _) = told(abba, SCHEDULES);
     assert_in_order(
         &text,
@@ -113,7 +116,9 @@ fn of_a_deadlock_it_is_told_who_holds_what_and_waits_for_what_and_where() {
 
 #[test]
 fn of_a_lost_wake_up_it_is_told_who_signalled_last_and_who_wrote_what_the_sleeper_tested() {
-    let scenario = scenario::find("lost-wakeup").unwrap_or_else(|| panic!("no lost-wakeup"));
+    let scenario = Registry::kmod()
+        .find("lost-wakeup")
+        .unwrap_or_else(|| panic!("no lost-wakeup"));
     let (text, _) = told(scenario, SCHEDULES);
     assert_in_order(
         &text,
@@ -269,7 +274,9 @@ fn to_free_what_has_no_pending_callout_is_right() {
 
 #[test]
 fn storage_of_a_cpu_is_called_by_its_name_wherever_it_moves() {
-    let moves = scenario::find("percpu-moves").unwrap_or_else(|| panic!("no percpu-moves"));
+    let moves = Registry::kmod()
+        .find("percpu-moves")
+        .unwrap_or_else(|| panic!("no percpu-moves"));
     let (text, trace) = told(moves, FEW);
     assert!(text.contains(" passed: "), "{text}");
     let lines = Vec::from_iter(trace.lines());

@@ -1,5 +1,6 @@
 //! Two kernels on one machine: what goes over the wire between them, and that a run of both is one run.
 
+use hostshim::registry::Registry;
 use std::collections::BTreeMap;
 
 use hostshim::capture::Catch;
@@ -151,7 +152,8 @@ fn a_failure_of_two_kernels_is_kept_in_one_file() {
     let kept = catch.capture(&LIMITS, effort);
     let kept = kept.unwrap_or_else(|error| panic!("{error}"));
     let text = kept.file.to_string();
-    let parsed = Parsed::read(text.as_bytes()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let parsed =
+        Parsed::read(text.as_bytes(), Registry::kmod()).unwrap_or_else(|wrong| panic!("{wrong}"));
     assert_eq!(parsed.file.to_string(), text);
     let Ok((outcome, _)) = parsed.replay(&mut Machine::new(), &LIMITS) else {
         panic!("{text}")

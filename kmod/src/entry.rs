@@ -24,8 +24,25 @@ use crate::scenario::rounds::Again;
 ///
 /// Attaches every CPU ([`machine::attach`]). Nothing runs until the host switches to the idle contexts. To tear the
 /// kernel down, the caller frees all memory that was allocated since.
+///
+/// Panics: contracts `boot-memory`, `scenario-cpus`, and those of the scenario's setup.
 pub fn boot(config: &Config, scenario: &'static Scenario) -> &'static Kernel {
-    crate::kernel::boot(config, scenario)
+    match try_boot(config, scenario) {
+        Some(kernel) => kernel,
+        None => machine::stop(
+            Stop::Contract("boot-memory"),
+            format_args!("no memory for a kernel of {} CPUs", config.ncpu),
+        ),
+    }
+}
+
+fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Kernel> {
+    let kernel = crate::kernel::create(config)?;
+    crate::net::attach(kernel)?;
+    crate::scenario::attach(kernel, scenario)?;
+    crate::scenario::set_up(kernel);
+    kernel.go_online();
+    Some(kernel)
 }
 
 /// The context in which CPU `cpu` starts.

@@ -1,11 +1,13 @@
-//! A kernel: what its CPUs share, and how it is booted.
+//! A kernel: what its CPUs share, and how it is created.
 //!
 //! There is no other global state: everything is reached from the current LWP, so one process can hold many kernels.
+//!
+//! What is built on the primitives is attached: the network stack and the scenario keep their state in a slot each, and
+//! a device registers the handler of its interrupt line. So this module names nothing above it.
 
 use core::sync::atomic::{AtomicU32 as BareU32, AtomicU64, Ordering::Relaxed as Bare};
 
 use crate::config::Config;
-use crate::contract;
 use crate::kern::condvar::SleepqLocks;
 use crate::kern::cpu::{self, Cpu};
 use crate::kern::evcnt::Counters;
@@ -21,14 +23,9 @@ use crate::kern::softint::Softints;
 use crate::kern::spl::Ipl;
 use crate::kern::turnstile::Turnstiles;
 use crate::kern::xcall::Xcall;
-use crate::kern::{callout, idle, kmem, sched, softint, xcall};
-use crate::machine::{self, Occasion};
-use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, AtomicU32, Local, Relaxed, Release};
-use crate::net::Net;
-use crate::net::listener::Listener;
-use crate::net::mbuf::Mbufs;
-use crate::scenario::Scenario;
-use crate::scenario::rounds::Rounds;
+use crate::kern::{callout, clock, idle, ipi, kmem, sched, softint, xcall};
+use crate::machine::{self, Line};
+use crate::mem::{AcqRel, Acquire, AtomicBool, AtomicRef, Local, Relaxed, Release};
 
 /// What the CPUs of one kernel share.
 pub struct Kernel {
@@ -43,25 +40,23 @@ pub struct Kernel {
     /// Protects the exits of LWPs that are joined.
     pub(crate) lwp_lock: Kmutex,
     pub(crate) lwps: AtomicRef<Lwp>,
-    /// Actors of the scenario that have not finished.
-    pub(crate) actors: AtomicU32,
     pub(crate) mp_online: AtomicBool,
     pub(crate) counters: Counters,
     pub(crate) kmem: Kmem,
-    pub(crate) nic_listener: Listener,
-    pub(crate) rounds: Rounds,
-    pub(crate) mbufs: Mbufs,
-    /// The network stack, while a scenario has one.
-    pub(crate) net: AtomicRef<Net>,
     cpus: Local<&'static [Cpu]>,
     order: Local<Option<&'static Order>>,
     progress: AtomicU64,
     /// Ticks that CPU 0 has counted.
     pub(crate) ticks: BareU32,
+    handlers: [Local<Option<Handler>>; Line::ALL.len()],
+    network: Local<Arg>,
+    scenario: Local<Arg>,
     data: Local<Arg>,
     config: Config,
-    scenario: &'static Scenario,
 }
+
+/// The handler of an interrupt line. It runs on the CPU whose line is asserted, in a hard interrupt.
+pub type Handler = fn(&'static Cpu);
 
 crate::fields!(Kernel {
     turnstiles,
@@ -74,10 +69,7 @@ crate::fields!(Kernel {
     intrs,
     lwp_lock,
     lwps,
-    actors,
     mp_online,
-    mbufs,
-    net,
 });
 
 impl Kernel {
@@ -105,9 +97,37 @@ impl Kernel {
         self.order.peek()
     }
 
-    /// The scenario that it runs.
-    pub fn scenario(&self) -> &'static Scenario {
-        self.scenario
+    /// The handler of an interrupt line, if there is one.
+    #[inline]
+    pub(crate) fn handler(&self, line: Line) -> Option<Handler> {
+        self.handlers[line as usize].peek()
+    }
+
+    /// Sets the handler of an interrupt line, at boot.
+    pub(crate) fn handle(&self, line: Line, handler: Handler) {
+        self.handlers[line as usize].set(Some(handler));
+    }
+
+    /// What the network stack keeps for this kernel.
+    #[inline]
+    pub(crate) fn network(&self) -> Arg {
+        self.network.peek()
+    }
+
+    /// Stores what the network stack keeps, at boot.
+    pub(crate) fn attach_network(&self, network: Arg) {
+        self.network.set(network);
+    }
+
+    /// What the scenario keeps for this kernel.
+    #[inline]
+    pub(crate) fn scenario(&self) -> Arg {
+        self.scenario.peek()
+    }
+
+    /// Stores what the scenario keeps, at boot.
+    pub(crate) fn attach_scenario(&self, scenario: Arg) {
+        self.scenario.set(scenario);
     }
 
     /// The event counters.
@@ -131,6 +151,11 @@ impl Kernel {
         self.progress.load(Bare)
     }
 
+    /// All CPUs run from now on.
+    pub(crate) fn go_online(&self) {
+        self.mp_online.store(true, Release);
+    }
+
     /// Counts progress if `l` is an actor.
     pub(crate) fn count_progress(&self, l: &Lwp) {
         if l.l_actor.peek() {
@@ -138,12 +163,12 @@ impl Kernel {
         }
     }
 
-    /// The data that the scenario's setup stored for its actors and its check.
+    /// The data that the program stored for its threads and its check.
     pub fn data(&self) -> Arg {
         self.data.peek()
     }
 
-    /// Stores data for the actors and the check. For a scenario's setup.
+    /// Stores data for the program's threads and its check, at boot.
     pub fn set_data(&self, data: Arg) {
         self.data.set(data);
     }
@@ -160,28 +185,22 @@ impl Kernel {
     }
 }
 
-/// See [`crate::entry::boot`]. Panics: contracts `boot-memory`, `scenario-cpus`.
-pub(crate) fn boot(config: &Config, scenario: &'static Scenario) -> &'static Kernel {
-    let Some(kernel) = try_boot(config, scenario) else {
-        machine::stop(
-            machine::Stop::Contract("boot-memory"),
-            format_args!("no memory for a kernel of {} CPUs", config.ncpu),
-        )
-    };
-    kernel
-}
-
-fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Kernel> {
+/// Creates a kernel: its CPUs, their idle LWPs, softints and cross-call threads. `None`: there is no memory.
+///
+/// The caller attaches what the kernel has besides, and lets it [go online](Kernel::go_online).
+pub(crate) fn create(config: &Config) -> Option<&'static Kernel> {
     // First of all, so that everything after it has the same address whether or not this is allocated.
     let order = match cfg!(feature = "order") && config.predict {
         true => Some(Order::new()?),
         false => None,
     };
-    let kernel = kmem::boot_alloc("kernel", new(config, scenario))?;
+    let kernel = kmem::boot_alloc("kernel", new(config))?;
     kernel.order.set(order);
     let cpus = cpu::create(kernel, config)?;
     kernel.cpus.set(cpus);
     kernel.switchpoints.init();
+    kernel.handle(Line::Clock, clock::hardclock);
+    kernel.handle(Line::Ipi, ipi::intr);
     machine::label(kernel, format_args!("kernel"));
     for ci in cpus {
         machine::label(ci, format_args!("cpu{}", ci.index()));
@@ -189,13 +208,13 @@ fn try_boot(config: &Config, scenario: &'static Scenario) -> Option<&'static Ker
     for ci in cpus {
         idle::create(kernel, ci)?;
     }
-    boot_services(kernel, cpus)?;
+    start_services(kernel, cpus)?;
     Some(kernel)
 }
 
-/// The part of the boot that has a current LWP. A separate function: see [`machine::Machine::word`].
+/// The part that has a current LWP. A separate function: see [`machine::Machine::word`].
 #[inline(never)]
-fn boot_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
+fn start_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
     for ci in cpus {
         callout::init_cpu(ci)?;
         softint::init_cpu(kernel, ci)?;
@@ -203,24 +222,10 @@ fn boot_services(kernel: &'static Kernel, cpus: &'static [Cpu]) -> Option<()> {
     callout::init(cpus)?;
     xcall::init(kernel)?;
     sched::start_balancer(kernel);
-    let scenario = kernel.scenario();
-    contract!(
-        cpus.len() >= scenario.min_cpus,
-        "scenario-cpus",
-        "the scenario {} needs {} CPUs, and the machine has {}",
-        scenario.name,
-        scenario.min_cpus,
-        cpus.len()
-    );
-    softint::keep(kernel);
-    machine::happened(Occasion::SetUp);
-    (scenario.setup)(kernel);
-    machine::happened(Occasion::SetUpOver);
-    kernel.mp_online.store(true, Release);
     Some(())
 }
 
-fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
+fn new(config: &Config) -> Kernel {
     Kernel {
         turnstiles: Turnstiles::new(),
         sleepq_locks: SleepqLocks::new(),
@@ -232,20 +237,17 @@ fn new(config: &Config, scenario: &'static Scenario) -> Kernel {
         intrs: Intrs::new(),
         lwp_lock: Kmutex::new("lwp_lock", Ipl::None),
         lwps: AtomicRef::new(),
-        actors: AtomicU32::new(0),
         mp_online: AtomicBool::new(false),
         counters: Counters::new(),
         kmem: Kmem::default(),
-        nic_listener: Listener::new(),
-        rounds: Rounds::new(),
-        mbufs: Mbufs::new(),
-        net: AtomicRef::new(),
         cpus: Local::new(&[]),
         order: Local::new(None),
         progress: AtomicU64::new(0),
         ticks: BareU32::new(0),
+        handlers: [const { Local::new(None) }; Line::ALL.len()],
+        network: Local::new(Arg::NONE),
+        scenario: Local::new(Arg::NONE),
         data: Local::new(Arg::NONE),
         config: *config,
-        scenario,
     }
 }

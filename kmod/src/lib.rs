@@ -12,6 +12,9 @@
 //! scenario -> net -> kern -> mem -> machine        entry: where the host enters the kernel
 //! ```
 //!
+//! A test (`tests/layers.rs`) checks that. A kernel has slots for what is attached to it, and handlers of its interrupt
+//! lines are registered, so [`kern`] knows neither the network stack nor the scenarios.
+//!
 //! # Principles
 //!
 //! 1. *Faithful first.* The algorithms are NetBSD's, revision by revision. Where they differ, the header of the

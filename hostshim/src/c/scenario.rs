@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use kmod::kernel::Kernel;
 use kmod::machine::Stop;
-use kmod::scenario::{self, FIXED, Kind, Scenario};
+use kmod::scenario::{FIXED, Kind, Scenario, scenario_of};
 
 use super::bind;
 use super::object::Linked;
@@ -28,7 +28,7 @@ struct Entry {
     teardown: Option<Place>,
 }
 
-/// All of them. Of two with one name the later counts.
+/// All of them.
 static ENTRIES: Mutex<Vec<&'static Entry>> = Mutex::new(Vec::new());
 
 /// Makes a scenario of this name of a module.
@@ -39,11 +39,6 @@ pub(super) fn add(name: &str, linked: Linked) -> Result<&'static Scenario, Strin
             "no file defines {SETUP}\n  help: write a scenario, and name it with --scenario: docs/c.md has an example"
         ));
     };
-    if scenario::find(name).is_some() {
-        return Err(format!(
-            "there is a scenario `{name}` already, which is not written in C\n  help: give the file another name"
-        ));
-    }
     let (verify, teardown) = (place(VERIFY), place(TEARDOWN));
     let scenario = Box::leak(Box::new(Scenario {
         name: name.to_owned().leak(),
@@ -70,18 +65,10 @@ pub(super) fn add(name: &str, linked: Linked) -> Result<&'static Scenario, Strin
     Ok(scenario)
 }
 
-/// The scenario in C with this name.
-pub fn find(name: &str) -> Option<&'static Scenario> {
-    let entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut newest = entries.iter().rev();
-    let entry = newest.find(|entry| entry.scenario.name == name)?;
-    Some(entry.scenario)
-}
-
 fn entry_of(kernel: &Kernel) -> &'static Entry {
     let entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut all = entries.iter();
-    match all.find(|entry| std::ptr::eq(entry.scenario, kernel.scenario())) {
+    match all.find(|entry| std::ptr::eq(entry.scenario, scenario_of(kernel))) {
         Some(entry) => entry,
         None => unreachable!("this scenario was not made by `add`"),
     }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use hostshim::hunt::Plan;
-use hostshim::minimize::Effort;
-use hostshim::replay;
-use hostshim::suggest::nearest;
 use kmod::config::Wiring;
 use kmod::history::Bug;
 
-use super::numbers;
+use crate::hunt::Plan;
+use crate::minimize::Effort;
+use crate::numbers;
+use crate::replay;
+use crate::suggest::nearest;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -27,7 +27,7 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     format!(
         "{} (commit {}, replay format {})",
         env!("CARGO_PKG_VERSION"),
-        hostshim::version::COMMIT.unwrap_or("unknown"),
+        crate::version::COMMIT.unwrap_or("unknown"),
         replay::VERSION
     )
 });

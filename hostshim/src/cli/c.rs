@@ -3,16 +3,17 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use hostshim::c::{Options, Program};
-use hostshim::report::Role;
-
 use super::args::{CArgs, Campaign, Compiling, FileArgs, RunArgs};
-use super::run::{for_shell, run_targets};
+use super::run::run_targets;
 use super::targets::check_cpus;
 use super::{Status, Wrong, explain, terminal};
+use crate::c::{Options, Program};
+use crate::files::for_shell;
+use crate::registry::Registry;
+use crate::report::Role;
 
 /// Compiles the files and looks for a failure, or replays one.
-pub(super) fn run(args: &CArgs) -> Result<Status, Wrong> {
+pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
     let files = Vec::from_iter(args.files.iter().chain(&args.scenario).cloned());
     if let Some(file) = &args.replay {
         let of = FileArgs {
@@ -21,9 +22,9 @@ pub(super) fn run(args: &CArgs) -> Result<Status, Wrong> {
             compiling: args.compiling.clone(),
             ..FileArgs::of(file)
         };
-        return explain::replay(&of);
+        return explain::replay(&of, registry);
     }
-    let program = build(&files, &args.compiling)?;
+    let program = build(&files, &args.compiling, registry)?;
     let scenario = program.scenario();
     check_cpus(scenario, args.cpus)?;
     let run = RunArgs {
@@ -55,7 +56,11 @@ pub(super) fn run(args: &CArgs) -> Result<Status, Wrong> {
 }
 
 /// Compiles and links the files. The last of them gives the scenario its name.
-pub(super) fn build(files: &[PathBuf], compiling: &Compiling) -> Result<Program, Wrong> {
+pub(super) fn build(
+    files: &[PathBuf],
+    compiling: &Compiling,
+    registry: Registry<'_>,
+) -> Result<Program, Wrong> {
     let options = Options {
         compiler: compiling.cc.clone(),
         include: compiling.include.clone(),
@@ -64,6 +69,11 @@ pub(super) fn build(files: &[PathBuf], compiling: &Compiling) -> Result<Program,
     };
     let stem = files.last().and_then(|file| file.file_stem());
     let name = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    if registry.find(&name).is_some() {
+        return Err(Wrong(format!(
+            "there is a scenario `{name}` already, which is not in these files\n  help: give the last file another name"
+        )));
+    }
     Program::build(&name, files, &options).map_err(Wrong)
 }
 

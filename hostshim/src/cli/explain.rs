@@ -3,20 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hostshim::contracts;
-use hostshim::pcap;
-use hostshim::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
-use hostshim::report::{self, Account, Detail, Origin, Story};
-use hostshim::suggest;
-use hostshim::{Machine, Outcome, Verdict};
-
 use super::args::{AccountForm, ExplainArgs, FileArgs};
-use super::run::for_shell;
 use super::{Status, Wrong, c, save, terminal};
+use crate::contracts;
+use crate::files::for_shell;
+use crate::pcap;
+use crate::registry::Registry;
+use crate::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
+use crate::report::{self, Account, Detail, Origin, Story};
+use crate::suggest;
+use crate::{Machine, Outcome, Verdict};
 
 /// Prints every access of the run, and the verdict.
-pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
-    let replayed = Replayed::new(args)?;
+pub(super) fn replay(args: &FileArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
+    let replayed = Replayed::new(args, registry)?;
     replayed.write_pcap(args);
     let mut text = report::subject(&replayed.parsed.file);
     text.gap();
@@ -29,12 +29,12 @@ pub(super) fn replay(args: &FileArgs) -> Result<Status, Wrong> {
 
 /// Tells the run in the form that was asked for, on the standard output or in a file. If that cannot be
 /// written, the text goes to the standard error.
-pub(super) fn explain(args: &ExplainArgs) -> Result<Status, Wrong> {
+pub(super) fn explain(args: &ExplainArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
     if let Some(text) = contract(&args.of.file)? {
         terminal::raw(&text);
         return Ok(Status::Nothing);
     }
-    let replayed = Replayed::new(&args.of)?;
+    let replayed = Replayed::new(&args.of, registry)?;
     replayed.write_pcap(&args.of);
     let status = match args.exit_code {
         true => replayed.status(),
@@ -91,14 +91,16 @@ pub(super) struct Replayed {
 
 impl Replayed {
     /// Reads it and runs it.
-    pub(super) fn new(args: &FileArgs) -> Result<Replayed, Wrong> {
+    pub(super) fn new(args: &FileArgs, registry: Registry<'_>) -> Result<Replayed, Wrong> {
         let path = &args.file;
+        let mut scenarios = Vec::from_iter(registry.all());
         if !args.sources.is_empty() {
-            c::build(&args.sources, &args.compiling)?;
+            scenarios.push(c::build(&args.sources, &args.compiling, registry)?.scenario());
         }
+        let registry = Registry::of(&scenarios);
         let located = |wrong: Diagnostic| Wrong(format!("{}:{wrong}", path.display()));
         let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-        let parsed = Parsed::read(&bytes).map_err(located)?;
+        let parsed = Parsed::read(&bytes, registry).map_err(located)?;
         let cpus = parsed.file.config.ncpu;
         if let Some(asked) = args.cpus.filter(|asked| *asked != cpus) {
             let message = format!("this file is for {cpus} CPUs, and {asked} were asked for");

@@ -5,11 +5,6 @@
 
 use std::path::Path;
 
-use hostshim::capture::Capture;
-use hostshim::hunt::{Budget, Found, Hunt};
-use hostshim::minimize::Effort;
-use hostshim::replay::LIMITS;
-use hostshim::report::Role;
 use kmod::config::Wiring;
 use kmod::scenario::{Scenario, Variant};
 use serde::Serialize;
@@ -19,9 +14,15 @@ use super::explain::Replayed;
 use super::interrupt::Interrupt;
 use super::junit::{self, Case};
 use super::results::{self, Kept, Outcome};
-use super::run::for_shell;
 use super::targets::{Target, targets};
 use super::{Status, Wrong, boots, progress, save, table, terminal};
+use crate::capture::Capture;
+use crate::files::for_shell;
+use crate::hunt::{Budget, Found, Hunt};
+use crate::minimize::Effort;
+use crate::registry::Registry;
+use crate::replay::LIMITS;
+use crate::report::Role;
 
 /// What came of one variant on one machine.
 #[derive(Serialize)]
@@ -119,11 +120,11 @@ impl Row {
 }
 
 /// Hunts everything and prints the table.
-pub(super) fn hunt(args: &HuntArgs) -> Result<Status, Wrong> {
+pub(super) fn hunt(args: &HuntArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
     if let Some(script) = &args.boot {
         boots::check(script)?;
     }
-    let every = every(&args.scenarios)?;
+    let every = every(&args.scenarios, registry)?;
     let out = save::directory(args.out.as_deref())?;
     terminal::leave_to_document(args.form);
     let interrupt = Interrupt::listen();
@@ -162,10 +163,10 @@ pub(super) fn hunt(args: &HuntArgs) -> Result<Status, Wrong> {
 }
 
 /// Every variant of the scenarios that are named, or of all.
-fn every(words: &[String]) -> Result<Vec<Target>, Wrong> {
+fn every(words: &[String], registry: Registry<'_>) -> Result<Vec<Target>, Wrong> {
     let all = ["all".to_owned()];
     let words = if words.is_empty() { &all } else { words };
-    let targets = targets(words, "all", None)?;
+    let targets = targets(words, "all", None, registry)?;
     match targets.iter().find(|(s, _)| !s.kind.must_hold()) {
         None => Ok(targets),
         Some((scenario, _)) => Err(Wrong(format!(
@@ -258,7 +259,8 @@ fn keep(hunt: &Hunt, found: &Found, out: &Path) -> Result<World, Wrong> {
         terminal::print(&report);
     }
     let path = save::save(&file, out);
-    let page = path.as_deref().map(write_page).transpose()?.flatten();
+    let page = path.as_deref().map(|path| write_page(path, hunt.scenario));
+    let page = page.transpose()?.flatten();
     let title = format!("{} {}", hunt.scenario.name, hunt.variant.name);
     let next = match (&path, &page) {
         (Some(path), None) => format!("; rumplab explain {}", for_shell(path)),
@@ -279,9 +281,9 @@ fn keep(hunt: &Hunt, found: &Found, out: &Path) -> Result<World, Wrong> {
 }
 
 /// Writes a page about a replay file beside it; gives its path if it could be written.
-fn write_page(path: &Path) -> Result<Option<String>, Wrong> {
+fn write_page(path: &Path, scenario: &'static Scenario) -> Result<Option<String>, Wrong> {
     let page = path.with_extension("html");
-    let replayed = Replayed::new(&FileArgs::of(path))?;
+    let replayed = Replayed::new(&FileArgs::of(path), Registry::of(&[scenario]))?;
     let written = save::write(&page, replayed.page().as_bytes(), "--out");
     Ok(written.then(|| page.display().to_string()))
 }

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use hostshim::stopwatch::Stopwatch;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::low_level;
 
 use super::Status;
+use crate::stopwatch::Stopwatch;
 
 /// Whether the user wants to stop.
 #[derive(Clone)]

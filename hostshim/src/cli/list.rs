@@ -1,16 +1,17 @@
 //! `rumplab list` and `rumplab describe`.
 
-use hostshim::report::{Role, Text};
 use kmod::history::Bug;
-use kmod::scenario::{self, Kind, Scenario, Variant, breach};
+use kmod::scenario::{Kind, Scenario, Variant};
 use serde::Serialize;
 
 use super::args::{DescribeArgs, ListArgs};
-use super::targets::{every, known};
+use super::targets::known;
 use super::{Status, Wrong, results, terminal};
+use crate::registry::Registry;
+use crate::report::{Role, Text};
 
 /// Scenarios by what a failure of them means, each with its variants.
-pub(super) fn list(args: &ListArgs) -> Status {
+pub(super) fn list(args: &ListArgs, registry: Registry<'_>) -> Status {
     terminal::leave_to_document(args.form);
     let mut text = Text::default();
     for (kind, title) in [
@@ -35,8 +36,12 @@ pub(super) fn list(args: &ListArgs) -> Status {
             "For the booted machine with a network card (scripts/boot --net):",
         ),
     ] {
+        let of_kind = Vec::from_iter(registry.all().filter(|s| s.kind == kind));
+        if of_kind.is_empty() {
+            continue;
+        }
         text.add(Role::Heading, title);
-        for scenario in scenario::ALL.iter().filter(|s| s.kind == kind) {
+        for scenario in of_kind {
             text.add(
                 Role::Plain,
                 format!("  {:20} {}", scenario.name, scenario.summary),
@@ -55,16 +60,18 @@ pub(super) fn list(args: &ListArgs) -> Status {
         }
         text.gap();
     }
-    text.add(Role::Heading, "Contracts, each broken on purpose:");
-    text.add(
-        Role::Plain,
-        format!(
-            "  {:20} one of {}, for snapshots/contracts@*.snap: breach-mutex-owned",
-            "breach-CONTRACT",
-            breach::all().count()
-        ),
-    );
-    text.gap();
+    let breaches = registry.all().filter(|s| s.kind == Kind::Breach).count();
+    if breaches > 0 {
+        text.add(Role::Heading, "Contracts, each broken on purpose:");
+        text.add(
+            Role::Plain,
+            format!(
+                "  {:20} one of {breaches}, for snapshots/contracts@*.snap: breach-mutex-owned",
+                "breach-CONTRACT",
+            ),
+        );
+        text.gap();
+    }
     text.add(Role::Heading, "Old bugs, one by one (--history):");
     for bug in Bug::ALL {
         text.add(
@@ -78,13 +85,13 @@ pub(super) fn list(args: &ListArgs) -> Status {
         "Describe one with: rumplab describe SCENARIO\nRun one with: rumplab run SCENARIO [--variant NAME]",
     );
     terminal::print(&text);
-    let entries = Vec::from_iter(every().map(Entry::from));
+    let entries = Vec::from_iter(registry.all().map(Entry::from));
     results::print(args.form, "list", Status::Nothing, &entries)
 }
 
 /// What a scenario does, its variants, and how to run it.
-pub(super) fn describe(args: &DescribeArgs) -> Result<Status, Wrong> {
-    let scenario = known(&args.scenario)?;
+pub(super) fn describe(args: &DescribeArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
+    let scenario = known(&args.scenario, registry)?;
     terminal::leave_to_document(args.form);
     let Scenario {
         name,
@@ -108,6 +115,7 @@ pub(super) fn describe(args: &DescribeArgs) -> Result<Status, Wrong> {
             "A failure of a variant without a bug is a defect of the kernel."
         }
         Kind::Broken => "The program itself is broken: it must fail.",
+        Kind::Breach => "It breaks a contract on purpose: it must fail.",
         Kind::Fault => "It fails on purpose, to see how that is reported.",
         Kind::Net => "It needs a network card: it runs on the booted machine only.",
     };
@@ -195,14 +203,13 @@ struct EntryBug {
 
 impl From<&'static Scenario> for Entry {
     fn from(scenario: &'static Scenario) -> Entry {
-        let is_breach = breach::all().any(|breach| breach.scenario.name == scenario.name);
         Entry {
             scenario: scenario.name,
             kind: match scenario.kind {
-                _ if is_breach => "breach",
                 Kind::Sound => "sound",
                 Kind::Ported => "ported",
                 Kind::Broken => "broken",
+                Kind::Breach => "breach",
                 Kind::Fault => "fault",
                 Kind::Net => "net",
             },

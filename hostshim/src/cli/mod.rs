@@ -1,4 +1,4 @@
-//! The command line.
+//! The command line, for the scenarios that a program gives it.
 //!
 //! Commands write what they found to the standard output: the same bytes for the same arguments, unless the arguments say
 //! how long. What depends on the host (speed, progress, complaints) goes to the standard error. What cannot be written is
@@ -12,7 +12,6 @@ mod hunt;
 mod interrupt;
 mod junit;
 mod list;
-mod numbers;
 mod predict;
 mod progress;
 mod reduce;
@@ -28,6 +27,9 @@ mod usage;
 
 use std::process::ExitCode;
 
+use kmod::scenario::Scenario;
+
+use crate::registry::Registry;
 use args::Command;
 
 /// How the program ends.
@@ -63,25 +65,41 @@ const WRONG: u8 = 2;
 #[derive(Debug)]
 struct Wrong(String);
 
-/// The program.
-pub(crate) fn main() -> ExitCode {
-    hostshim::machine::catch_faults();
+/// Reads the arguments of the process, runs the command that they ask for, and returns the exit status.
+///
+/// The program's allocator must be [`Heap`](crate::machine::Heap), or a scenario that allocates spoils the memory of the program.
+///
+/// # Examples
+///
+/// The program `rumplab` with a single scenario:
+///
+/// ```no_run
+/// #[global_allocator]
+/// static HEAP: hostshim::machine::Heap = hostshim::machine::Heap;
+///
+/// fn main() -> std::process::ExitCode {
+///     hostshim::cli::main(&[&kmod::scenario::classics::ABBA])
+/// }
+/// ```
+pub fn main(scenarios: &[&'static Scenario]) -> ExitCode {
+    let registry = Registry::of(scenarios);
+    crate::machine::catch_faults();
     let args = match usage::parse() {
         Ok(args) => args,
         Err(status) => return status,
     };
     terminal::prepare(args.screen);
     let result = match args.command {
-        Command::List(args) => Ok(list::list(&args)),
-        Command::Describe(args) => list::describe(&args),
-        Command::Run(args) => run::run(&args),
-        Command::C(args) => c::run(&args),
-        Command::Hunt(args) => hunt::hunt(&args),
-        Command::Predict(args) => predict::predict(&args),
-        Command::Replay(args) => explain::replay(&args.of),
-        Command::Explain(args) => explain::explain(&args),
-        Command::Minimize(args) => reduce::minimize(&args),
-        Command::Triage(args) => triage::triage(&args),
+        Command::List(args) => Ok(list::list(&args, registry)),
+        Command::Describe(args) => list::describe(&args, registry),
+        Command::Run(args) => run::run(&args, registry),
+        Command::C(args) => c::run(&args, registry),
+        Command::Hunt(args) => hunt::hunt(&args, registry),
+        Command::Predict(args) => predict::predict(&args, registry),
+        Command::Replay(args) => explain::replay(&args.of, registry),
+        Command::Explain(args) => explain::explain(&args, registry),
+        Command::Minimize(args) => reduce::minimize(&args, registry),
+        Command::Triage(args) => triage::triage(&args, registry),
         Command::Completions(args) => Ok(shell::completions(&args)),
         Command::Man(args) => shell::man(&args),
     };

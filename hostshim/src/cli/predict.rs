@@ -3,21 +3,22 @@
 use std::fmt;
 use std::path::Path;
 
-use hostshim::capture::Capture;
-use hostshim::hunt::{Budget, Found};
-use hostshim::minimize::Effort;
-use hostshim::predict::{LuckyPair, Predicted, Prediction, Predictions, Touch};
-use hostshim::replay::LIMITS;
-use hostshim::report::{Role, Text, title};
-use hostshim::{Failure, Limits};
 use serde::Serialize;
 
 use super::args::{Campaign, PredictArgs};
 use super::interrupt::Interrupt;
 use super::results::{self, Kept, Subject};
-use super::run::for_shell;
 use super::targets::Target;
 use super::{Status, Wrong, progress, save, terminal};
+use crate::capture::Capture;
+use crate::files::for_shell;
+use crate::hunt::{Budget, Found};
+use crate::minimize::Effort;
+use crate::predict::{LuckyPair, Predicted, Prediction, Predictions, Touch};
+use crate::registry::Registry;
+use crate::replay::LIMITS;
+use crate::report::{Role, Text, title};
+use crate::{Failure, Limits};
 
 /// Steps after the last departure of a schedule within which a failure is shown.
 const STEPS_AFTER: u64 = 20_000;
@@ -97,9 +98,9 @@ impl fmt::Display for Access {
 }
 
 /// Looks at every scenario and variant that was asked for.
-pub(super) fn predict(args: &PredictArgs) -> Result<Status, Wrong> {
+pub(super) fn predict(args: &PredictArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
     let campaign = &args.campaign;
-    let targets = campaign.targets()?;
+    let targets = campaign.targets(registry)?;
     let out = save::directory(campaign.out.as_deref())?;
     terminal::leave_to_document(campaign.form);
     let interrupt = Interrupt::listen();

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use hostshim::Failure;
-use hostshim::hunt::{Budget, Hunt, Hunted, Watch};
-use hostshim::stopwatch::Stopwatch;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::interrupt::Interrupt;
 use super::terminal;
+use crate::Failure;
+use crate::hunt::{Budget, Hunt, Hunted, Watch};
+use crate::stopwatch::Stopwatch;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 

@@ -1,17 +1,17 @@
 //! `rumplab minimize`.
 
-use hostshim::minimize::Effort;
-use hostshim::replay::LIMITS;
-use hostshim::report::{self, Role};
-use hostshim::{Verdict, capture};
-
 use super::args::MinimizeArgs;
 use super::explain::Replayed;
 use super::{Status, Wrong, c, save, terminal};
+use crate::minimize::Effort;
+use crate::registry::Registry;
+use crate::replay::LIMITS;
+use crate::report::{self, Role};
+use crate::{Verdict, capture};
 
 /// Minimizes a file; prints the shorter one, or writes it and says what became of it.
-pub(super) fn minimize(args: &MinimizeArgs) -> Result<Status, Wrong> {
-    let replayed = Replayed::new(&args.of)?;
+pub(super) fn minimize(args: &MinimizeArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
+    let replayed = Replayed::new(&args.of, registry)?;
     replayed.write_pcap(&args.of);
     let path = args.of.file.display();
     let Verdict::Failed(failure) = &replayed.outcome.verdict else {

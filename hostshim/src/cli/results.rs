@@ -4,16 +4,16 @@
 
 use std::path::Path;
 
-use hostshim::Failure;
-use hostshim::hunt::Plan;
-use hostshim::replay::ReplayFile;
-use hostshim::report::{self, Text};
 use kmod::config::Config;
 use serde::Serialize;
 
 use super::args::Form;
 use super::targets::Target;
 use super::{Status, terminal};
+use crate::Failure;
+use crate::hunt::Plan;
+use crate::replay::ReplayFile;
+use crate::report::{self, Text};
 
 /// The version of the form.
 const VERSION: u32 = 1;

@@ -2,14 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use hostshim::capture::Capture;
-use hostshim::hunt::{Budget, Found, Hunt, Hunted};
-use hostshim::machine::Never;
-use hostshim::minimize::Effort;
-use hostshim::pcap;
-use hostshim::replay::LIMITS;
-use hostshim::report::{self, Role};
-use hostshim::wire::Frame;
 use kmod::config::{Config, Wiring};
 use kmod::scenario::Scenario;
 use serde::Serialize;
@@ -20,6 +12,16 @@ use super::junit::{self, Case};
 use super::results::{self, Kept, Outcome, Subject};
 use super::targets::{Target, check_cpus, targets};
 use super::{Status, Wrong, progress, save, terminal};
+use crate::capture::Capture;
+use crate::files::for_shell;
+use crate::hunt::{Budget, Found, Hunt, Hunted};
+use crate::machine::Never;
+use crate::minimize::Effort;
+use crate::pcap;
+use crate::registry::Registry;
+use crate::replay::LIMITS;
+use crate::report::{self, Role};
+use crate::wire::Frame;
 
 /// Schedules if nobody says how many, nor how long. The help of `--schedules` says so too.
 const SCHEDULES: u64 = 100_000;
@@ -46,8 +48,8 @@ struct Ran {
 }
 
 /// Hunts in every scenario and variant that was asked for.
-pub(super) fn run(args: &RunArgs) -> Result<Status, Wrong> {
-    run_targets(args, &args.campaign.targets()?)
+pub(super) fn run(args: &RunArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
+    run_targets(args, &args.campaign.targets(registry)?)
 }
 
 /// Hunts in these, each on a machine that it can have.
@@ -86,9 +88,9 @@ pub(super) fn run_targets(args: &RunArgs, targets: &[Target]) -> Result<Status, 
 
 impl Campaign {
     /// What is to be run, each on a machine that it can have.
-    pub(super) fn targets(&self) -> Result<Vec<Target>, Wrong> {
+    pub(super) fn targets(&self, registry: Registry<'_>) -> Result<Vec<Target>, Wrong> {
         let wiring = self.xcall.map(Wiring::from);
-        let targets = targets(&self.scenarios, &self.variant, wiring)?;
+        let targets = targets(&self.scenarios, &self.variant, wiring, registry)?;
         for (scenario, _) in &targets {
             check_cpus(scenario, self.cpus)?;
         }
@@ -345,27 +347,5 @@ fn case(ran: &Ran) -> Case {
             .as_ref()
             .map(|kept| kept.report.clone())
             .unwrap_or_default(),
-    }
-}
-
-/// The path as one word of a command line.
-pub(super) fn for_shell(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
-    if text.chars().all(plain) {
-        return text;
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_one_word_for_a_shell() {
-        assert_eq!(for_shell(Path::new("./a-1/b.replay")), "./a-1/b.replay");
-        assert_eq!(for_shell(Path::new("a b")), "'a b'");
-        assert_eq!(for_shell(Path::new("it's")), "'it'\\''s'");
     }
 }

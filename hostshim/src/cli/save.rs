@@ -6,11 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-use hostshim::files::write_whole;
-use hostshim::replay::ReplayFile;
-use hostshim::report::title;
-
 use super::{Wrong, terminal};
+use crate::files::write_whole;
+use crate::replay::ReplayFile;
 
 /// The directory for replay files. One that the user names is made at once, before anything works for hours to write into
 /// it; the usual one is made when it is needed.
@@ -32,9 +30,7 @@ pub(super) fn directory(named: Option<&Path>) -> Result<PathBuf, Wrong> {
 /// cannot be written, its text goes to the standard error.
 pub(super) fn save(file: &ReplayFile, directory: &Path) -> Option<PathBuf> {
     let text = file.to_string();
-    let title = title(file.scenario, file.variant).replace(' ', "-");
-    let name = format!("{title}-{:08x}.replay", digest(&text));
-    let path = directory.join(name);
+    let path = directory.join(file.name());
     let result = fs::create_dir_all(directory).and_then(|()| write_whole(&path, text.as_bytes()));
     or_spill(is_written(&path, result, "--out"), &text).then_some(path)
 }
@@ -64,24 +60,4 @@ fn or_spill(is_written: bool, text: &str) -> bool {
         terminal::spill(&format!("  the file is\n{text}"));
     }
     is_written
-}
-
-/// FNV-1a, folded: a name for a content, the same for ever.
-fn digest(text: &str) -> u32 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    (hash >> 32) as u32 ^ hash as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_never_changes() {
-        // FNV-1a of nothing is its offset basis, of "a" 0xaf63dc4c8601ec8c.
-        assert_eq!(digest(""), 0xcbf2_9ce4 ^ 0x8422_2325);
-        assert_eq!(digest("a"), 0xaf63_dc4c ^ 0x8601_ec8c);
-    }
 }

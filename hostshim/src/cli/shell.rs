@@ -2,10 +2,10 @@
 
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
-use hostshim::suggest::nearest;
 
 use super::args::{Args, CompletionsArgs, ManArgs};
 use super::{Status, Wrong, terminal};
+use crate::suggest::nearest;
 
 /// Prints what a shell needs to complete words.
 pub(super) fn completions(args: &CompletionsArgs) -> Status {

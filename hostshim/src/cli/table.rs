@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use hostshim::report::{Role, Text};
-
 use super::hunt::{Row, World};
 use super::results::Outcome;
-use super::run::for_shell;
 use super::terminal;
+use crate::files::for_shell;
+use crate::report::{Role, Text};
 
 /// Prints the table of the rows that were made of `wanted`, and in words what is wrong: that comes last.
 pub(super) fn print(rows: &[Row], wanted: usize, out: &Path, stopped: bool) {
@@ -125,12 +124,14 @@ fn reason(world: &World) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kmod::scenario;
+    use crate::registry::Registry;
 
     use super::*;
 
     fn row(variant: &str, simulated: World, booted: World) -> Row {
-        let scenario = scenario::find("xcall-early-count").expect("it is there");
+        let scenario = Registry::kmod()
+            .find("xcall-early-count")
+            .expect("it is there");
         let variant = scenario.variant(variant).expect("it has it");
         Row {
             scenario,

@@ -1,11 +1,12 @@
 //! Which scenarios and variants the user means.
 
 use glob::Pattern;
-use hostshim::suggest::nearest;
 use kmod::config::{Config, Wiring};
-use kmod::scenario::{self, Scenario, Variant, breach};
+use kmod::scenario::{Scenario, Variant};
 
 use super::Wrong;
+use crate::registry::Registry;
+use crate::suggest::nearest;
 
 /// A scenario and a variant of it.
 pub(super) type Target = (&'static Scenario, &'static Variant);
@@ -18,10 +19,11 @@ pub(super) fn targets(
     words: &[String],
     variant: &str,
     xcall: Option<Wiring>,
+    registry: Registry<'_>,
 ) -> Result<Vec<Target>, Wrong> {
     let mut targets: Vec<Target> = Vec::new();
     for word in words {
-        for target in of_word(word, variant, xcall)? {
+        for target in of_word(word, variant, xcall, registry)? {
             let same = |(scenario, variant): &Target| {
                 scenario.name == target.0.name && variant.name == target.1.name
             };
@@ -33,11 +35,16 @@ pub(super) fn targets(
     Ok(targets)
 }
 
-fn of_word(word: &str, variant: &str, xcall: Option<Wiring>) -> Result<Vec<Target>, Wrong> {
+fn of_word(
+    word: &str,
+    variant: &str,
+    xcall: Option<Wiring>,
+    registry: Registry<'_>,
+) -> Result<Vec<Target>, Wrong> {
     let by_name = word != ALL && !is_pattern(word);
     let scenarios = match by_name {
-        true => vec![find(word)?],
-        false => matching(word)?,
+        true => vec![find(word, registry)?],
+        false => matching(word, registry)?,
     };
     // Of several, those for which the wiring that was asked for means something; of one, what was asked for.
     let fits = |v: &Variant| by_name || xcall.is_none_or(|x| v.wirings().contains(&x));
@@ -64,23 +71,19 @@ fn is_pattern(word: &str) -> bool {
     word.contains(['*', '?', '['])
 }
 
-/// Every scenario, and every breach of a contract.
-pub(super) fn every() -> impl Iterator<Item = &'static Scenario> {
-    let breaches = breach::all().map(|breach| &breach.scenario);
-    scenario::ALL.iter().copied().chain(breaches)
-}
-
 /// The scenarios of `all`, or those that match a pattern and can be simulated.
-fn matching(word: &str) -> Result<Vec<&'static Scenario>, Wrong> {
+fn matching(word: &str, registry: Registry<'_>) -> Result<Vec<&'static Scenario>, Wrong> {
     if word == ALL {
-        return Ok(every().filter(|s| s.kind.must_hold()).collect());
+        return Ok(registry.all().filter(|s| s.kind.must_hold()).collect());
     }
     let pattern = Pattern::new(word).map_err(|error| {
         Wrong(format!(
             "`{word}` is not a pattern: {error}\n  help: `*` stands for any text, `?` for a letter, `[ab]` for one of these"
         ))
     })?;
-    let matching = every().filter(|s| pattern.matches(s.name) && !s.kind.only_booted());
+    let matching = registry
+        .all()
+        .filter(|s| pattern.matches(s.name) && !s.kind.only_booted());
     let found = Vec::from_iter(matching);
     if found.is_empty() {
         return Err(Wrong(format!(
@@ -91,8 +94,8 @@ fn matching(word: &str) -> Result<Vec<&'static Scenario>, Wrong> {
 }
 
 /// The scenario with this name, for the simulated machine.
-fn find(name: &str) -> Result<&'static Scenario, Wrong> {
-    let found = known(name)?;
+fn find(name: &str, registry: Registry<'_>) -> Result<&'static Scenario, Wrong> {
+    let found = known(name, registry)?;
     if found.kind.only_booted() {
         let boot = format!("scripts/boot --scenario {name}");
         return Err(Wrong(format!(
@@ -103,9 +106,9 @@ fn find(name: &str) -> Result<&'static Scenario, Wrong> {
 }
 
 /// The scenario with this name.
-pub(super) fn known(name: &str) -> Result<&'static Scenario, Wrong> {
-    scenario::find(name).ok_or_else(|| {
-        let help = nearest(name, every().map(|s| s.name).chain([ALL])).help();
+pub(super) fn known(name: &str, registry: Registry<'_>) -> Result<&'static Scenario, Wrong> {
+    registry.find(name).ok_or_else(|| {
+        let help = nearest(name, registry.all().map(|s| s.name).chain([ALL])).help();
         Wrong(format!(
             "there is no scenario `{name}`\n  help: {help}; `rumplab list` has all of them"
         ))
@@ -141,7 +144,7 @@ mod tests {
 
     fn names(words: &[&str], variant: &str) -> Vec<String> {
         let words = Vec::from_iter(words.iter().map(|word| (*word).to_owned()));
-        let targets = targets(&words, variant, None).expect("they are known");
+        let targets = targets(&words, variant, None, Registry::kmod()).expect("they are known");
         let name = |(scenario, variant): &Target| format!("{} {}", scenario.name, variant.name);
         targets.iter().map(name).collect()
     }
@@ -163,7 +166,7 @@ mod tests {
     fn a_pattern_that_nothing_matches_is_refused() {
         for word in ["zzz*", "nic-loo?", "a[", "***"] {
             assert!(
-                targets(&[word.to_owned()], "fixed", None).is_err(),
+                targets(&[word.to_owned()], "fixed", None, Registry::kmod()).is_err(),
                 "{word}"
             );
         }

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
-use hostshim::report::{Role, Text};
 
 use super::args::{Form, Screen};
+use crate::report::{Role, Text};
 
 /// Whether progress and remarks are shown.
 static QUIET: AtomicBool = AtomicBool::new(false);

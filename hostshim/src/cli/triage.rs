@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hostshim::replay::{LIMITS, Parsed};
-use hostshim::report::{Role, Text};
-use hostshim::triage::{Finding, Findings, Symptom, needed};
-use hostshim::{Machine, Verdict};
 use kmod::history::History;
 use serde::Serialize;
 
 use super::args::TriageArgs;
 use super::results::{self, Size};
-use super::run::for_shell;
 use super::{Status, Wrong, progress, terminal};
+use crate::files::for_shell;
+use crate::registry::Registry;
+use crate::replay::{LIMITS, Parsed};
+use crate::report::{Role, Text};
+use crate::triage::{Finding, Findings, Symptom, needed};
+use crate::{Machine, Verdict};
 
 /// Groups the files of a directory by bug, and prints the groups.
-pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
+pub(super) fn triage(args: &TriageArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
     terminal::leave_to_document(args.form);
     let directory = &args.directory;
     let files = replay_files(directory)?;
@@ -33,7 +34,7 @@ pub(super) fn triage(args: &TriageArgs) -> Result<Status, Wrong> {
     let mut damaged = 0;
     let bar = progress::bar(files.len() as u64, "triage");
     for path in files {
-        match look(&path, args, &mut machine, &mut findings) {
+        match look(&path, args, registry, &mut machine, &mut findings) {
             Ok(true) => {}
             Ok(false) => {
                 others.insert(path, "passes".to_owned());
@@ -140,11 +141,12 @@ fn replay_files(directory: &Path) -> Result<Vec<PathBuf>, Wrong> {
 fn look(
     path: &Path,
     args: &TriageArgs,
+    registry: Registry<'_>,
     machine: &mut Machine,
     findings: &mut Findings,
 ) -> Result<bool, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let parsed = Parsed::read(&bytes).map_err(|wrong| wrong.to_string())?;
+    let parsed = Parsed::read(&bytes, registry).map_err(|wrong| wrong.to_string())?;
     let (outcome, _) = parsed
         .replay(machine, &LIMITS)
         .map_err(|error| error.to_string())?;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Error, FromArgMatches};
-use hostshim::suggest::nearest;
 
 use super::args::Args;
 use super::{WRONG, terminal};
+use crate::suggest::nearest;
 
 /// The command line, or the status after its help or complaint was printed.
 pub(super) fn parse() -> Result<Args, ExitCode> {

@@ -25,6 +25,13 @@ use super::side::{Host, in_guest};
 /// ```
 pub struct Heap;
 
+impl Heap {
+    /// Whether this object was allocated by it inside a run. If not, the program has another allocator.
+    pub fn gave<T>(object: &T) -> bool {
+        is_machines(std::ptr::from_ref(object).cast_mut().cast())
+    }
+}
+
 /// Whether this is memory of the machine that runs on this thread.
 fn is_machines(at: *mut u8) -> bool {
     current().is_some_and(|engine| engine.memory(|memory| memory.offset(at.addr())).is_some())

@@ -32,6 +32,12 @@ pub(crate) fn current() -> Option<&'static Engine> {
     unsafe { engine.as_ref() }
 }
 
+/// Whether a machine runs on this thread: whether the caller is part of a run.
+#[inline]
+pub fn is_running() -> bool {
+    current().is_some()
+}
+
 #[inline]
 fn engine() -> &'static Engine {
     match current() {
@@ -42,7 +48,9 @@ fn engine() -> &'static Engine {
 
 #[cold]
 fn outside() -> ! {
-    panic!("the kernel was entered although no machine runs on this thread")
+    panic!(
+        "a primitive or a cell of the kernel was used outside of a run: only what runs on a simulated machine can use it"
+    )
 }
 
 /// The name of what is at this address, for a text that the kernel makes.

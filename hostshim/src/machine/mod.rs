@@ -111,6 +111,7 @@ pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
 pub use heap::Heap;
+pub use host::is_running;
 pub(crate) use source::place;
 pub use trace::{Access, Act, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
@@ -520,11 +521,15 @@ fn names_two_sides(kind: FailureKind) -> bool {
 /// Runs `f` as the machine of this thread. Returns the failure if the kernel panicked; a run that ended on the host's
 /// stack has left its verdict in the engine.
 fn guarded(engine: &Engine, f: impl FnOnce()) -> Option<Failure> {
-    let result = host::enter(engine, || catch_unwind(AssertUnwindSafe(f)));
+    let halted = host::enter(engine, || match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(()) => None,
+        // It may have memory of the machine: it is freed while this is the machine of the thread.
+        Err(payload) => Some(payload.is::<Halted>()),
+    });
     side::leave_guest();
-    let payload = result.err()?;
+    let halted = halted?;
     engine.forget_stack();
-    if payload.is::<Halted>() {
+    if halted {
         return None;
     }
     let panic = panics::take();

@@ -73,7 +73,7 @@ pub(crate) fn place(at: At) -> String {
 
 /// The same of a file and a line.
 pub(crate) fn place_of(file: &str, line: u32) -> String {
-    let begin = ["kmod/", "hostshim/"]
+    let begin = ["kmod/", "hostshim/", "rumplab/src/"]
         .iter()
         .filter_map(|folder| file.rfind(folder))
         .max();

@@ -3,13 +3,13 @@
 use kmod::config::{Config, Wiring};
 use kmod::history::Bug;
 use kmod::scenario::ops::{Language, MAX_LWPS, MAX_OPS, Op, Program};
-use kmod::scenario::{self, Scenario, Variant};
+use kmod::scenario::{Scenario, Variant};
 
 use super::diagnostic::{Diagnostic, Position};
 use super::knobs::KNOBS;
 use super::token::{Line, Token};
 use super::{MAGIC, parse::Lines};
-use crate::c;
+use crate::registry::Registry;
 use crate::suggest::nearest;
 
 /// What the header says.
@@ -20,9 +20,9 @@ pub(super) struct Header {
     pub(super) cpus_at: Position,
 }
 
-pub(super) fn parse(lines: &mut Lines<'_>) -> Result<Header, Diagnostic> {
+pub(super) fn parse(lines: &mut Lines<'_>, registry: Registry<'_>) -> Result<Header, Diagnostic> {
     magic(lines)?;
-    let scenario = value(lines, "scenario", find_scenario)?;
+    let scenario = value(lines, "scenario", |token| find_scenario(registry, token))?;
     let variant = value(lines, "variant", |token| find_variant(scenario, token))?;
     let (cpus, cpus_at) = value(lines, "cpus", |token| {
         Ok((cpus(scenario, token)?, token.at))
@@ -93,11 +93,13 @@ pub(super) fn number(token: &Token<'_>) -> Result<u32, Diagnostic> {
     ))
 }
 
-fn find_scenario(token: &Token<'_>) -> Result<&'static Scenario, Diagnostic> {
-    let names = || scenario::ALL.iter().map(|s| s.name);
-    let Some(found) = c::find(&token.text).or_else(|| scenario::find(&token.text)) else {
+fn find_scenario(
+    registry: Registry<'_>,
+    token: &Token<'_>,
+) -> Result<&'static Scenario, Diagnostic> {
+    let Some(found) = registry.find(&token.text) else {
         let message = format!("there is no scenario `{}`", token.text);
-        let near = nearest(&token.text, names()).help();
+        let near = registry.nearest(&token.text).help();
         let help = format!(
             "{near}; for a scenario in C, name its files: --c {}.c",
             token.text

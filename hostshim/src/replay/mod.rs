@@ -43,6 +43,8 @@ use kmod::scenario::{Scenario, Variant};
 
 use crate::machine::{Failure, Limits, Machine, Outcome, Setup};
 use crate::names::{Departure, Follower, Miss, Reached};
+use crate::registry::Registry;
+use crate::report::title;
 use crate::wire::Wire;
 
 mod diagnostic;
@@ -131,6 +133,16 @@ impl ReplayFile {
         self.scenario.config(small, self.variant)
     }
 
+    /// The name of a file for it: what ran, and a number for the contents. The same run has the same name.
+    pub fn name(&self) -> String {
+        let title = title(self.scenario, self.variant);
+        let plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+        let words = title.split(|letter| !plain(letter));
+        let words = Vec::from_iter(words.filter(|word| !word.is_empty()));
+        let digest = digest(&self.to_string());
+        format!("{}-{digest:08x}.replay", words.join("-"))
+    }
+
     /// The settings that differ from the default, with their values.
     pub fn knobs(&self) -> impl Iterator<Item = (&'static str, u32)> + use<> {
         knobs::changed(&self.config, &self.usual())
@@ -165,13 +177,13 @@ impl ReplayFile {
 }
 
 impl Parsed {
-    /// Parses a file. See the [module](self) for the format.
+    /// Parses a file of one of these scenarios. See the [module](self) for the format.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong with it, with its place.
-    pub fn read(bytes: &[u8]) -> Result<Parsed, Diagnostic> {
-        parse::parse(bytes)
+    pub fn read(bytes: &[u8], registry: Registry<'_>) -> Result<Parsed, Diagnostic> {
+        parse::parse(bytes, registry)
     }
 
     /// Runs it on `machine`, which then has the trace. Also returns the point number of each departure.
@@ -205,6 +217,14 @@ impl Parsed {
             ),
         }
     }
+}
+
+/// FNV-1a, folded: a name for a content, the same for ever.
+fn digest(text: &str) -> u32 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash >> 32) as u32 ^ hash as u32
 }
 
 impl fmt::Display for ReplayFile {

@@ -7,6 +7,7 @@ use super::diagnostic::{Diagnostic, Position};
 use super::token::{Line, Token};
 use super::{Parsed, Places, ReplayFile, header, wire};
 use crate::names::{Action, Departure, PointName, SPIN, WAIT};
+use crate::registry::Registry;
 use crate::suggest::nearest;
 
 /// The lines of a file that are not blank.
@@ -51,9 +52,9 @@ impl<'a> Lines<'a> {
     }
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Diagnostic> {
+pub(super) fn parse(bytes: &[u8], registry: Registry<'_>) -> Result<Parsed, Diagnostic> {
     let text = str::from_utf8(bytes).map_err(|error| not_text(bytes, error.valid_up_to()))?;
-    parse_text(text).map_err(|diagnostic| suspect_cut(text, diagnostic))
+    parse_text(text, registry).map_err(|diagnostic| suspect_cut(text, diagnostic))
 }
 
 /// An error on the last line of a file without an end is caused by the missing rest.
@@ -69,9 +70,9 @@ fn suspect_cut(text: &str, mut diagnostic: Diagnostic) -> Diagnostic {
     diagnostic
 }
 
-fn parse_text(text: &str) -> Result<Parsed, Diagnostic> {
+fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> {
     let mut lines = Lines::new(text)?;
-    let header = header::parse(&mut lines)?;
+    let header = header::parse(&mut lines, registry)?;
     let program = header::program(&mut lines, header.scenario)?;
     let wire = wire::parse(&mut lines, &header.config)?;
     keyword(&mut lines, "schedule")?;

@@ -1,6 +1,7 @@
 //! Parsing and printing: round trips, each mistake with its position, and damaged files.
 
 use super::*;
+use crate::registry::Registry;
 use crate::strategy::Rng;
 
 const FILE: &str = "\
@@ -24,7 +25,7 @@ end
 ";
 
 fn read(text: &str) -> Result<Parsed, Diagnostic> {
-    Parsed::read(text.as_bytes())
+    Parsed::read(text.as_bytes(), Registry::kmod())
 }
 
 /// The position and message for what is wrong with `text`.
@@ -280,7 +281,7 @@ fn what_is_not_text_has_a_place_too() {
     let mut bytes = FILE.as_bytes().to_vec();
     let at = FILE.find("rump\n").unwrap_or(0);
     bytes[at] = 0xff;
-    let wrong = Parsed::read(&bytes)
+    let wrong = Parsed::read(&bytes, Registry::kmod())
         .err()
         .map(|wrong| (wrong.at.line, wrong.at.column));
     // The first `rump` is at the very beginning of the file.
@@ -314,7 +315,7 @@ fn damaged_files_never_do_worse_than_be_refused() {
     let (mut refused, mut read) = (0, 0);
     for number in 0..20_000 {
         let damaged = damage(FILE, &mut Rng::new(1, number));
-        match Parsed::read(&damaged) {
+        match Parsed::read(&damaged, Registry::kmod()) {
             Err(wrong) => {
                 let lines = damaged.iter().filter(|byte| **byte == b'\n').count() + 1;
                 assert!((1..=lines + 1).contains(&wrong.at.line), "{wrong}");
@@ -323,7 +324,8 @@ fn damaged_files_never_do_worse_than_be_refused() {
             }
             Ok(parsed) => {
                 let printed = parsed.file.to_string();
-                let again = Parsed::read(printed.as_bytes()).map(|again| again.file.to_string());
+                let again = Parsed::read(printed.as_bytes(), Registry::kmod())
+                    .map(|again| again.file.to_string());
                 assert_eq!(again.as_ref(), Ok(&printed));
                 read += 1;
             }
@@ -395,4 +397,11 @@ fn what_is_wrong_on_a_wire_is_said_with_its_place() {
     }
     let cardless = with_wire("  lost 1\n").replace("nics 2\n", "");
     assert!(wrong(&cardless).2.contains("no network cards"));
+}
+
+#[test]
+fn a_digest_never_changes() {
+    // FNV-1a of nothing is its offset basis, of "a" 0xaf63dc4c8601ec8c.
+    assert_eq!(digest(""), 0xcbf2_9ce4 ^ 0x8422_2325);
+    assert_eq!(digest("a"), 0xaf63_dc4c ^ 0x8601_ec8c);
 }

@@ -77,11 +77,11 @@ pub unsafe fn object<T>(at: *const T) -> &'static T {
 #[cfg(feature = "points")]
 const GLOBALS_END: usize = 0x6000_0000_0000;
 
-/// The cell to use in place of this one. A cell in a `static` has a copy in each machine, because a process can have
-/// many machines. Where the host sees an access before it is made, it says itself which cell that is
-/// ([`crate::machine::point_at`]).
+/// The object to use in place of this one: if it is a `static`, or a part of one, the copy of the machine that runs.
+///
+/// A process can have many machines, so each has its own. The cells of this module ask by themselves.
 #[inline(always)]
-fn own<T>(cell: &T) -> &T {
+pub fn own<T>(cell: &T) -> &T {
     #[cfg(feature = "points")]
     if core::ptr::from_ref(cell).addr() < GLOBALS_END {
         return crate::machine::own(cell);

@@ -26,12 +26,15 @@ impl Listener {
 ///
 /// An interrupt under way may still schedule the previous softint. A low-priority cross call runs after it.
 pub fn listen(softint: Option<&'static Softint>) {
-    curlwp().kernel().nic_listener.0.store(softint, Release);
+    super::of(curlwp().kernel())
+        .listener
+        .0
+        .store(softint, Release);
 }
 
 /// A card has interrupted.
 pub(crate) fn tell() {
-    if let Some(softint) = curlwp().kernel().nic_listener.0.load(Acquire) {
+    if let Some(softint) = super::of(curlwp().kernel()).listener.0.load(Acquire) {
         softint::schedule(*softint);
     }
 }

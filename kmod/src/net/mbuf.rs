@@ -298,7 +298,7 @@ pub(crate) fn drain_at_rest(kernel: &'static Kernel) {
     if kernel.config().mbuf_cache == 0 {
         return;
     }
-    let mbufs = &kernel.mbufs;
+    let mbufs = &super::of(kernel).mbufs;
     for cache in &mbufs.caches {
         while let Some(packet) = cache.pop() {
             // SAFETY: (1) it came from `get`; (2) it is free, and off the list now.
@@ -388,7 +388,7 @@ impl Mbuf {
     #[track_caller]
     pub fn get() -> Option<Mbuf> {
         let kernel = curlwp().kernel();
-        let mbufs = &kernel.mbufs;
+        let mbufs = &super::of(kernel).mbufs;
         let packet = match mbufs.take(kernel.config().mbuf_cache) {
             Some(packet) => {
                 packet.reset();
@@ -425,7 +425,7 @@ impl Mbuf {
     pub fn free(self, end: End) {
         let packet = ManuallyDrop::new(self).0;
         let kernel = curlwp().kernel();
-        let mbufs = &kernel.mbufs;
+        let mbufs = &super::of(kernel).mbufs;
         mbufs.ends[end as usize].fetch_add(1, Relaxed);
         if !mbufs.keep(packet, kernel.config().mbuf_cache) {
             // SAFETY: (1) it came from `get`; (2) the handle that owned it is gone.

@@ -61,14 +61,17 @@ use core::fmt;
 use smoltcp::wire::Ipv4Address;
 
 use crate::contract;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{boot_alloc, kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, Name, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::softint::{self, Softint};
 use crate::kern::spl::Ipl;
 use crate::kernel::Kernel;
-use crate::machine;
-use crate::mem::{Local, Release};
+use crate::machine::{self, Line};
+use crate::mem::{AtomicRef, Local, Release};
+
+use listener::Listener;
+use mbuf::Mbufs;
 
 pub mod arp;
 pub mod arp_wire;
@@ -287,6 +290,40 @@ pub fn up(ifp: &Ifnet) {
     ifp.unlock();
 }
 
+/// What the network has of a kernel, whether there is a stack or not.
+pub(crate) struct Network {
+    pub(crate) mbufs: Mbufs,
+    pub(crate) listener: Listener,
+    /// The stack, while a scenario has one.
+    pub(crate) stack: AtomicRef<Net>,
+}
+
+crate::fields!(Network { mbufs, stack });
+
+/// Attaches the network to a kernel, at boot: the buffers, and the handler of the cards' interrupts. `None`: there is no
+/// memory.
+pub(crate) fn attach(kernel: &'static Kernel) -> Option<()> {
+    let network = boot_alloc(
+        "network",
+        Network {
+            mbufs: Mbufs::new(),
+            listener: Listener::new(),
+            stack: AtomicRef::new(),
+        },
+    )?;
+    machine::label(network, format_args!("network"));
+    kernel.attach_network(Arg::of(network));
+    kernel.handle(Line::Net, nic::intr);
+    Some(())
+}
+
+/// What the network has of this kernel.
+#[inline]
+pub(crate) fn of(kernel: &Kernel) -> &'static Network {
+    // SAFETY: `attach` stored it at boot, and it lives as long as the kernel.
+    unsafe { kernel.network().get() }
+}
+
 /// Builds the stack of a kernel: the interface that leads back, with 127.0.0.1, and one for each network card, which is
 /// down.
 ///
@@ -299,7 +336,7 @@ pub fn init(kernel: &'static Kernel) -> &'static Net {
             format_args!("no memory for a network stack, or no room for its softints"),
         )
     };
-    kernel.net.store(Some(net), Release);
+    of(kernel).stack.store(Some(net), Release);
     net
 }
 
@@ -323,7 +360,7 @@ pub fn fini(net: &'static Net) {
         nic::stop(net, ifp);
         ifnet::if_detach(ifp);
     }
-    net.kernel.net.store(None, Release);
+    of(net.kernel).stack.store(None, Release);
     net.nics.fini();
     net.routes.fini();
     for pq in net.pktqueues() {

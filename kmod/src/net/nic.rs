@@ -53,7 +53,8 @@
 //!
 //! `sys/dev/pci/if_vioif.c`, `sys/dev/pci/ixgbe/ixgbe.c`.
 
-use crate::kern::lwp::{Arg, Name, curcpu, curlwp};
+use crate::kern::cpu::Cpu;
+use crate::kern::lwp::{Arg, Name, curcpu};
 use crate::kern::mutex::Kmutex;
 use crate::kern::psref::Psref;
 use crate::kern::softint::{self, Softint};
@@ -206,19 +207,19 @@ pub(crate) fn stop(net: &'static Net, ifp: &'static Ifnet) {
 #[track_caller]
 pub(crate) fn kick() {
     let s = spl::splraise(Ipl::Vm);
-    intr();
+    intr(curcpu());
     spl::splx(s);
 }
 
 /// A card has received something. Called in a hard interrupt, at [`Ipl::Vm`].
-pub(crate) fn intr() {
-    let Some(net) = curlwp().kernel().net.load(Acquire) else {
+pub(crate) fn intr(ci: &'static Cpu) {
+    let Some(net) = super::of(ci.kernel()).stack.load(Acquire) else {
         return listener::tell();
     };
     let mut wanted = false;
     for (unit, card) in net.nics.all() {
         for claim in card.claims.iter().take(machine::nic(unit).queues) {
-            wanted |= ask(claim, curcpu().index());
+            wanted |= ask(claim, ci.index());
         }
     }
     if wanted && let Some(si) = net.nics.si.get() {
@@ -283,7 +284,7 @@ fn softintr(net: Arg) {
 /// must not find the softint behind those. Their interrupt does not come between the look and the queue.
 fn go_on(net: &'static Net) {
     let s = spl::splhigh();
-    let lives = net.kernel.net.load(Acquire).is_some();
+    let lives = super::of(net.kernel).stack.load(Acquire).is_some();
     if lives && let Some(si) = net.nics.si.get() {
         softint::schedule(si);
     }

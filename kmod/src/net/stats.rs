@@ -162,7 +162,7 @@ const SUMS: &[(Count, &[Count])] = &[
 /// Stops the kernel (oracle `accounting`) if not.
 #[track_caller]
 pub fn accounting(net: &'static Net, kept: u64) {
-    let mbufs = &net.kernel.mbufs;
+    let mbufs = &super::of(net.kernel).mbufs;
     let (born, living) = (mbufs.born(), mbufs.living());
     if living != kept {
         broken(format_args!(
@@ -225,7 +225,7 @@ pub fn report(net: &'static Net) {
             machine::console(format_args!("# {value} {}\n", count.text()));
         }
     }
-    let mbufs = &net.kernel.mbufs;
+    let mbufs = &super::of(net.kernel).mbufs;
     for &end in End::ALL {
         let value = mbufs.ended(end);
         if value != 0 {

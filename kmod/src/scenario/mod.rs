@@ -21,6 +21,7 @@
 use core::fmt;
 
 use crate::config::{Config, Wiring};
+use crate::contract;
 use crate::history::{History, Own};
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Lwp, Stat, curlwp, pri};
@@ -31,8 +32,10 @@ use crate::kern::spl::Ipl;
 use crate::kern::{kmem, sched, xcall};
 use crate::kernel::Kernel;
 use crate::machine::{self, Occasion, Stop};
-use crate::mem::{AcqRel, Acquire, Relaxed};
+use crate::mem::{AcqRel, Acquire, AtomicU32, Relaxed};
 use crate::net::mbuf;
+
+use rounds::Rounds;
 
 pub mod alive;
 pub mod arp;
@@ -154,6 +157,8 @@ pub enum Kind {
     Ported,
     /// It is a broken program, for teaching and for benchmarks.
     Broken,
+    /// It breaks a contract on purpose.
+    Breach,
     /// It deliberately causes a processor fault, or never ends, to test the reports.
     Fault,
     /// It uses a network card: for the booted machine only.
@@ -217,7 +222,7 @@ impl Scenario {
     }
 }
 
-/// Every scenario.
+/// Every scenario, but for the breaches of contracts.
 pub static ALL: &[&Scenario] = &[
     &xcall_early_count::SCENARIO,
     &perform_vs_callout::SCENARIO,
@@ -310,14 +315,6 @@ pub static ALL: &[&Scenario] = &[
     &net::serve::SERVE,
 ];
 
-/// The scenario with this name: one of [`ALL`], or the breach of a contract.
-pub fn find(name: &str) -> Option<&'static Scenario> {
-    let found = ALL.iter().copied().find(|s| s.name == name);
-    #[cfg(feature = "contracts")]
-    let found = found.or_else(|| breach::find(name));
-    found
-}
-
 /// Allocates data that actors share. For `setup`.
 ///
 /// Panics (contract `scenario-memory`) if there is no memory.
@@ -370,7 +367,7 @@ pub fn actor_options() -> Options {
 pub fn actor_with(kernel: &'static Kernel, name: &str, options: Options, func: fn(Arg), arg: Arg) {
     // The thread runs a wrapper, which finds the actor's function in its record.
     let record = share("actor", Actor { func, arg });
-    kernel.actors.fetch_add(1, Relaxed);
+    of(kernel).actors.fetch_add(1, Relaxed);
     let created = kthread::kthread_create(
         kernel,
         &options,
@@ -429,9 +426,66 @@ fn run_actor(record: Arg) {
     func(arg);
     machine::happened(Occasion::ActorEnds);
     let kernel = curlwp().kernel();
-    if kernel.actors.fetch_sub(1, AcqRel) == 1 {
+    if of(kernel).actors.fetch_sub(1, AcqRel) == 1 {
         rounds::actors_ended(kernel);
     }
+}
+
+/// A scenario that a kernel runs.
+pub(crate) struct Running {
+    scenario: &'static Scenario,
+    /// Actors that have not finished.
+    actors: AtomicU32,
+    pub(crate) rounds: Rounds,
+}
+
+crate::fields!(Running { actors });
+
+/// Attaches a scenario to a kernel, at boot. `None`: there is no memory.
+pub(crate) fn attach(kernel: &'static Kernel, scenario: &'static Scenario) -> Option<()> {
+    let running = kmem::boot_alloc(
+        "scenario",
+        Running {
+            scenario,
+            actors: AtomicU32::new(0),
+            rounds: Rounds::new(),
+        },
+    )?;
+    machine::label(running, format_args!("scenario"));
+    kernel.attach_scenario(Arg::of(running));
+    Some(())
+}
+
+/// The scenario that this kernel runs, and its state.
+fn of(kernel: &Kernel) -> &'static Running {
+    // SAFETY: `attach` stored it at boot, and it lives as long as the kernel.
+    unsafe { kernel.scenario().get() }
+}
+
+/// The scenario that this kernel runs.
+pub fn scenario_of(kernel: &Kernel) -> &'static Scenario {
+    of(kernel).scenario
+}
+
+/// Creates the actors and their data, at boot. A separate function, with a current LWP: see
+/// [`machine::Machine::word`].
+///
+/// Panics: contract `scenario-cpus`.
+#[inline(never)]
+pub(crate) fn set_up(kernel: &'static Kernel) {
+    let scenario = of(kernel).scenario;
+    let ncpu = kernel.cpus().len();
+    contract!(
+        ncpu >= scenario.min_cpus,
+        "scenario-cpus",
+        "the scenario {} needs {} CPUs, and the machine has {ncpu}",
+        scenario.name,
+        scenario.min_cpus
+    );
+    crate::kern::softint::keep(kernel);
+    machine::happened(Occasion::SetUp);
+    (scenario.setup)(kernel);
+    machine::happened(Occasion::SetUpOver);
 }
 
 /// Starts the actors.
@@ -448,12 +502,12 @@ pub(crate) fn release(kernel: &'static Kernel) {
 
 /// Whether all actors have finished.
 pub(crate) fn finished(kernel: &'static Kernel) -> bool {
-    kernel.actors.load_fused(Acquire) == 0
+    of(kernel).actors.load_fused(Acquire) == 0
 }
 
 /// Runs the scenario's check and its teardown, and checks that it has freed everything.
 pub(crate) fn verify(kernel: &'static Kernel) {
-    let scenario = kernel.scenario();
+    let scenario = of(kernel).scenario;
     (scenario.verify)(kernel);
     (scenario.teardown)(kernel);
     // Freed packets are cached for reuse; they are not leaks.

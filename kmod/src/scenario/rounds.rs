@@ -36,8 +36,8 @@ impl Rounds {
 /// See [`crate::entry::rounds`]. A separate function: see [`machine::Machine::word`].
 #[inline(never)]
 pub(crate) fn start(kernel: &'static Kernel, again: Again) {
-    kernel.rounds.again.set(Some(again));
-    kernel.rounds.on.store(true, Relaxed);
+    super::of(kernel).rounds.again.set(Some(again));
+    super::of(kernel).rounds.on.store(true, Relaxed);
     let options = Options {
         cpu: Some(0),
         ..Options::default()
@@ -53,27 +53,32 @@ pub(crate) fn start(kernel: &'static Kernel, again: Again) {
 
 /// Whether this kernel runs repeated rounds, as a booted one does.
 pub(crate) fn are_repeated(kernel: &'static Kernel) -> bool {
-    kernel.rounds.on.load_fused(Relaxed)
+    super::of(kernel).rounds.on.load_fused(Relaxed)
 }
 
 /// Whether to continue, for a scenario with one long round. On the simulated machine: no.
 pub(crate) fn time_is_left(kernel: &'static Kernel) -> bool {
-    are_repeated(kernel) && kernel.rounds.again.get().is_some_and(|again| again(0))
+    are_repeated(kernel)
+        && super::of(kernel)
+            .rounds
+            .again
+            .get()
+            .is_some_and(|again| again(0))
 }
 
 /// The last actor of a round has finished.
 pub(crate) fn actors_ended(kernel: &'static Kernel) {
     // On the simulated machine no thread waits for it.
     if are_repeated(kernel) {
-        kernel.rounds.lock.enter();
-        kernel.rounds.ended.broadcast();
-        kernel.rounds.lock.exit();
+        super::of(kernel).rounds.lock.enter();
+        super::of(kernel).rounds.ended.broadcast();
+        super::of(kernel).rounds.lock.exit();
     }
 }
 
 fn run(_: Arg) {
     let kernel = curlwp().kernel();
-    let rounds = &kernel.rounds;
+    let rounds = &super::of(kernel).rounds;
     let mut number = 0;
     loop {
         super::release(kernel);
@@ -89,6 +94,6 @@ fn run(_: Arg) {
         if !rounds.again.get().is_some_and(|again| again(number)) {
             machine::stop(Stop::Passed, format_args!("{number} rounds"));
         }
-        (kernel.scenario().setup)(kernel);
+        (super::of(kernel).scenario.setup)(kernel);
     }
 }

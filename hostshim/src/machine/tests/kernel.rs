@@ -1,5 +1,6 @@
 //! The machine with the kernel in it.
 
+use crate::registry::Registry;
 use kmod::config::Config;
 use kmod::scenario::{self, Scenario};
 
@@ -8,7 +9,7 @@ use super::*;
 use crate::strategy::{Portfolio, Replay};
 
 fn setup(name: &str, variant: &str, ncpu: usize, trace: bool) -> Setup {
-    let scenario: &'static Scenario = scenario::find(name).expect("a scenario");
+    let scenario: &'static Scenario = Registry::kmod().find(name).expect("a scenario");
     let variant = scenario.variant(variant).expect("a variant");
     let config = scenario.config(Config::small(ncpu), variant);
     Setup {

@@ -1,10 +1,10 @@
 //! Accounts of hand-written traces.
 
+use crate::registry::Registry;
 use kmod::config::Config;
 use kmod::kern::spl::Ipl;
 use kmod::machine::{Kind, Line};
 use kmod::mem::Ordering as Order;
-use kmod::scenario;
 
 use super::*;
 use crate::machine::{Access, FailureKind, Hold, Layer, Outcome, Side, Sides};
@@ -12,7 +12,9 @@ use crate::report::explain::ordering_sentences;
 use crate::wire::Wire;
 
 fn file() -> ReplayFile {
-    let scenario = scenario::find("abba").unwrap_or_else(|| panic!("no abba"));
+    let scenario = Registry::kmod()
+        .find("abba")
+        .unwrap_or_else(|| panic!("no abba"));
     let variant = &scenario.variants[0];
     ReplayFile {
         scenario,

@@ -64,7 +64,7 @@ pub(crate) use raised::{AFTERWARDS, lower_to_then, raise_from_none, raise_furthe
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{curcpu, curlwp};
-use crate::kern::{clock, intr, ipi, softint, synch};
+use crate::kern::{intr, softint, synch};
 use crate::machine::{self, Kind, Line, Mark};
 use crate::mem::{Relaxed, SeqCst};
 
@@ -479,9 +479,11 @@ fn handle(ci: &'static Cpu, hard: Hard) {
     machine::mark(hard.begins());
     machine::interrupts_on();
     match hard {
-        Hard::Line(Line::Clock) => clock::hardclock(ci),
-        Hard::Line(Line::Ipi) => ipi::intr(ci),
-        Hard::Line(Line::Net) => crate::net::nic::intr(),
+        Hard::Line(line) => {
+            if let Some(handler) = ci.kernel().handler(line) {
+                handler(ci);
+            }
+        }
         Hard::Device(level) => intr::run(ci, level),
     }
     check_after_interrupt(ci, hard, before);

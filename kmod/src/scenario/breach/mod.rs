@@ -133,13 +133,6 @@ pub fn all() -> impl Iterator<Item = &'static Breach> {
     ALL.iter().copied().flatten()
 }
 
-/// The breach whose scenario has this name.
-pub fn find(name: &str) -> Option<&'static Scenario> {
-    all()
-        .map(|breach| &breach.scenario)
-        .find(|s| s.name == name)
-}
-
 /// A line of a table of breaches: see the header of this module. Fields of the scenario may follow.
 macro_rules! breach {
     ($contract:literal $(, $which:literal)?: $what:literal, $run:expr $(, $field:ident: $value:expr)*) => {
@@ -171,7 +164,7 @@ const fn scenario(
         variants: &[FIXED],
         min_cpus: 1,
         default_cpus: 2,
-        kind: Kind::Broken,
+        kind: Kind::Breach,
         configure: |_: &mut Config| {},
         setup,
         verify: |_| {},

@@ -90,7 +90,7 @@ pub(super) static BREACHES: &[Breach] = &[
         let net = stack();
         let socket = socket(net);
         let receive = |socket| {
-            let net = curlwp().kernel().net.load(Acquire);
+            let net = crate::net::of(curlwp().kernel()).stack.load(Acquire);
             let datagram = net.and_then(|net| udp::recvfrom(net, shared(socket), 0));
             if let Some(datagram) = datagram {
                 datagram.m.free(End::Delivered);

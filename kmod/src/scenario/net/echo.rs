@@ -340,7 +340,7 @@ fn verify(kernel: &'static Kernel) {
             format_args!("{sent} were sent to an address that goes, and {answers} came back"),
         );
     }
-    let fragments = kernel.mbufs.ended(End::Fragment);
+    let fragments = crate::net::of(kernel).mbufs.ended(End::Fragment);
     let repeat = u64::from(kernel.config().repeat);
     if !fragments.is_multiple_of(repeat) || fragments == 0 {
         broken_promise(

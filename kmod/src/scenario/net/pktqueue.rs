@@ -196,7 +196,7 @@ fn verify(kernel: &'static Kernel) {
             ),
         );
     }
-    let living = kernel.mbufs.living();
+    let living = crate::net::of(kernel).mbufs.living();
     if living != 0 {
         broken_promise(
             "accounting",

@@ -70,7 +70,7 @@ fn net() -> &'static Net {
 
 /// The stack of this kernel, for its servers.
 fn stack() -> &'static Net {
-    match curlwp().kernel().net.load(Acquire) {
+    match crate::net::of(curlwp().kernel()).stack.load(Acquire) {
         Some(net) => net,
         None => unreachable!("servers end before their stack"),
     }

@@ -24,7 +24,7 @@ use crate::history::{Bug, History};
 use crate::kern::lwp::Arg;
 use crate::kernel::Kernel;
 use crate::scenario::classics::shared;
-use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, share, softnet};
+use crate::scenario::{FIXED, Kind, Scenario, Variant, actor, scenario_of, share, softnet};
 
 mod arp;
 pub(crate) mod form;
@@ -58,10 +58,10 @@ pub const MAX_CPUS: usize = 4;
 ///
 /// Context: the host, before the actors run.
 pub fn load(kernel: &'static Kernel, program: &Program) {
-    match Language::of(kernel.scenario()) {
+    match Language::of(scenario_of(kernel)) {
         Some(Language::Ops) => shared::<World>(kernel.data()).scripts.load(program),
         Some(Language::Softnet) => softnet::load(kernel, program),
-        None => unreachable!("{} runs no programs", kernel.scenario().name),
+        None => unreachable!("{} runs no programs", scenario_of(kernel).name),
     }
 }
 

@@ -21,35 +21,35 @@ const UNITS: [(&str, u128); 5] = [
 const YEAR: u64 = 31_536_000;
 
 /// A number that can be 0.
-pub(super) fn count(text: &str) -> Result<u64, String> {
+pub fn count(text: &str) -> Result<u64, String> {
     within(text, 0..=u64::MAX)
 }
 
 /// A number of things of which there must be one at least.
-pub(super) fn some(text: &str) -> Result<u64, String> {
+pub fn some(text: &str) -> Result<u64, String> {
     within(text, 1..=u64::MAX)
 }
 
 /// A number of runs.
-pub(super) fn runs(text: &str) -> Result<u32, String> {
+pub fn runs(text: &str) -> Result<u32, String> {
     let runs = within(text, 1..=u64::from(u32::MAX))?;
     u32::try_from(runs).map_err(|error| error.to_string())
 }
 
 /// A number of host threads.
-pub(super) fn jobs(text: &str) -> Result<usize, String> {
+pub fn jobs(text: &str) -> Result<usize, String> {
     Ok(within(text, 1..=256)? as usize)
 }
 
 /// A number of CPUs.
-pub(super) fn cpus(text: &str) -> Result<usize, String> {
+pub fn cpus(text: &str) -> Result<usize, String> {
     let cpus = text.parse().ok();
     let cpus = cpus.filter(|cpus| (1..=Config::MAXCPUS).contains(cpus));
     cpus.ok_or_else(|| format!("a machine has 1 to {} CPUs", Config::MAXCPUS))
 }
 
 /// A duration that is not 0.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let help = "it is not a duration: write seconds, as in 30 or 1.5, or 500ms, 90s, 2m, 1h";
     let (number, unit) = split(text);
     let unit = UNITS.iter().find(|(name, _)| *name == unit);
