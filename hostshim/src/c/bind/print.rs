@@ -61,7 +61,7 @@ impl Arguments {
         let mut bytes = Vec::new();
         while most.is_none_or(|most| bytes.len() < most) {
             // SAFETY: C passes a string for %s, or at least as many bytes as the precision says.
-            match unsafe { at.add(bytes.len()).read() } {
+            match unsafe { *at.wrapping_add(bytes.len()) } {
                 0 => break,
                 byte => bytes.push(byte),
             }
