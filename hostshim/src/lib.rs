@@ -7,6 +7,7 @@
 //! [`capture`], which does all of this for one failing run; [`triage`], which groups many; and `cli` (a feature), the command line. [`contracts`] explains
 //! the kernel's contracts, and [`example`] runs the examples of the kernel's documentation.
 
+pub mod c;
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -143,7 +143,7 @@ impl Kernel {
 
     /// Whether all CPUs run (`mp_online`).
     #[inline]
-    pub(crate) fn mp_online(&self) -> bool {
+    pub fn mp_online(&self) -> bool {
         self.mp_online.load_fused(Relaxed)
     }
 

@@ -92,6 +92,8 @@ pub(super) enum Command {
     Describe(DescribeArgs),
     /// Runs scenarios under many schedules until something breaks
     Run(RunArgs),
+    /// Runs C files of a kernel under many schedules until something breaks
+    C(CArgs),
     /// Runs scenarios in every variant and prints a table: old code must fail, today's must hold
     Hunt(HuntArgs),
     /// Predicts deadlocks and races from runs that did not fail
@@ -214,6 +216,85 @@ pub(super) struct RunArgs {
     /// Also write the results to this file as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
+    /// What the commands for a replay file need besides it: ` --c FILE.c`.
+    #[arg(skip)]
+    pub(super) sources: String,
+}
+
+const C_HELP: &str = "\
+Examples:
+  rumplab c examples/c/table.c --scenario examples/c/table-scenario.c
+  rumplab c queue.c --scenario stress.c -I include -D DEBUG --schedules 1m
+  rumplab c table.c --scenario stress.c --cc gcc-12
+
+The files are compiled with the hooks of the thread sanitizer, by clang-19 unless --cc says otherwise, and loaded into the \
+simulated kernel. Every access to memory that the compiler announces is a step, and is checked. The kernel's functions that \
+the files call (mutex_enter, cv_wait, callout_schedule, kmem_alloc) are the simulated kernel's. One file is the scenario: \
+it defines rumplab_setup. docs/c.md is a guide.
+
+Exit status:
+  0    nothing found
+  1    a failure found
+  2    wrong usage or input, a file that does not compile, or output that could not be written
+  130  stopped by Ctrl-C; 143 by SIGTERM";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = C_HELP)]
+pub(super) struct CArgs {
+    /// The C files under test; the last is the scenario unless --scenario names one
+    #[arg(required = true, value_name = "FILE.c")]
+    pub(super) files: Vec<PathBuf>,
+    /// The C file that defines rumplab_setup
+    #[arg(long, value_name = "FILE.c")]
+    pub(super) scenario: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) compiling: Compiling,
+    /// Execute this replay file and print every step, instead of looking for a failure
+    #[arg(long, value_name = "FILE")]
+    pub(super) replay: Option<PathBuf>,
+    /// How schedules are chosen: portfolio, random, pct, or pct:DEPTH
+    #[arg(long, default_value_t = Plan::Portfolio)]
+    pub(super) strategy: Plan,
+    /// Random seed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::count, allow_negative_numbers = true)]
+    pub(super) seed: u64,
+    /// CPUs of the simulated machine [default: 2]
+    #[arg(long, value_name = "N", value_parser = numbers::cpus, allow_negative_numbers = true)]
+    pub(super) cpus: Option<usize>,
+    /// Host threads to use
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::jobs, allow_negative_numbers = true)]
+    pub(super) jobs: usize,
+    /// Maximum number of schedules; stops at the first failure [default: 100000]
+    #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = numbers::some, allow_negative_numbers = true)]
+    pub(super) schedules: Option<u64>,
+    /// Maximum time; stops at the first failure
+    #[arg(long, value_name = "TIME", value_parser = numbers::duration, allow_negative_numbers = true)]
+    pub(super) seconds: Option<Duration>,
+    /// Keep a failure as it was found; `rumplab minimize` can shorten it later
+    #[arg(long)]
+    pub(super) as_found: bool,
+    /// Directory for replay files, created if needed [default: rumplab in CARGO_TARGET_DIR or target]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) form: Form,
+}
+
+/// How C files are compiled.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Compiling {
+    /// The compiler for C files: a clang or a gcc [default: clang-19, or clang]
+    #[arg(long, value_name = "COMPILER")]
+    pub(super) cc: Option<String>,
+    /// Directory in which C files look for headers; may be repeated
+    #[arg(short = 'I', value_name = "DIR")]
+    pub(super) include: Vec<PathBuf>,
+    /// Macro for C files; may be repeated
+    #[arg(short = 'D', value_name = "NAME[=VALUE]")]
+    pub(super) define: Vec<String>,
+    /// One more argument for the C compiler; may be repeated
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    pub(super) cflag: Vec<String>,
 }
 
 const HUNT_HELP: &str = "\
@@ -308,6 +389,11 @@ pub(super) struct FileArgs {
     /// Also write the frames that the network cards send to this file, in pcap form
     #[arg(long, value_name = "PCAP")]
     pub(super) pcap: Option<PathBuf>,
+    /// C file of the program that the replay file is for; once for each, in the order of `rumplab c`
+    #[arg(long = "c", value_name = "FILE.c")]
+    pub(super) sources: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) compiling: Compiling,
 }
 
 impl FileArgs {
@@ -317,6 +403,8 @@ impl FileArgs {
             file: path.to_owned(),
             cpus: None,
             pcap: None,
+            sources: Vec::new(),
+            compiling: Compiling::default(),
         }
     }
 }

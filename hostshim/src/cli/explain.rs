@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::args::{AccountForm, ExplainArgs, FileArgs};
-use super::{Status, Wrong, save, terminal};
+use super::{Status, Wrong, c, save, terminal};
 use crate::contracts;
 use crate::files::for_shell;
 use crate::pcap;
@@ -93,6 +93,12 @@ impl Replayed {
     /// Reads it and runs it.
     pub(super) fn new(args: &FileArgs, registry: Registry<'_>) -> Result<Replayed, Wrong> {
         let path = &args.file;
+        // With the program in C that the command names.
+        let mut scenarios = Vec::from_iter(registry.all());
+        if !args.sources.is_empty() {
+            scenarios.push(c::build(&args.sources, &args.compiling, registry)?.scenario());
+        }
+        let registry = Registry::of(&scenarios);
         let located = |wrong: Diagnostic| Wrong(format!("{}:{wrong}", path.display()));
         let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
         let parsed = Parsed::read(&bytes, registry).map_err(located)?;

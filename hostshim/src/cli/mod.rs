@@ -6,6 +6,7 @@
 
 mod args;
 mod boots;
+mod c;
 mod explain;
 mod hunt;
 mod interrupt;
@@ -92,6 +93,7 @@ pub fn main(scenarios: &[&'static Scenario]) -> ExitCode {
         Command::List(args) => Ok(list::list(&args, registry)),
         Command::Describe(args) => list::describe(&args, registry),
         Command::Run(args) => run::run(&args, registry),
+        Command::C(args) => c::run(&args, registry),
         Command::Hunt(args) => hunt::hunt(&args, registry),
         Command::Predict(args) => predict::predict(&args, registry),
         Command::Replay(args) => explain::replay(&args.of, registry),

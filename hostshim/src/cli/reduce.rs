@@ -2,7 +2,7 @@
 
 use super::args::MinimizeArgs;
 use super::explain::Replayed;
-use super::{Status, Wrong, save, terminal};
+use super::{Status, Wrong, c, save, terminal};
 use crate::minimize::Effort;
 use crate::registry::Registry;
 use crate::replay::LIMITS;
@@ -39,7 +39,7 @@ pub(super) fn minimize(args: &MinimizeArgs, registry: Registry<'_>) -> Result<St
     terminal::say(Role::Heading, format!("{path}: {was}; minimized to {size}"));
     terminal::print(&capture.report);
     if save::write_replay(out, &text) {
-        super::run::say_next_steps(out);
+        super::run::say_next_steps(out, &c::sources(&args.of.sources, &args.of.compiling));
     }
     Ok(Status::Found)
 }

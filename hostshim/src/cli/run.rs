@@ -49,8 +49,12 @@ struct Ran {
 
 /// Hunts in every scenario and variant that was asked for.
 pub(super) fn run(args: &RunArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
+    run_targets(args, &args.campaign.targets(registry)?)
+}
+
+/// Hunts in these, each on a machine that it can have.
+pub(super) fn run_targets(args: &RunArgs, targets: &[Target]) -> Result<Status, Wrong> {
     let campaign = &args.campaign;
-    let targets = campaign.targets(registry)?;
     let hunts = targets.iter().map(|target| hunt_of(*target, args));
     let hunts = hunts.collect::<Result<Vec<Hunt>, Wrong>>()?;
     let out = save::directory(campaign.out.as_deref())?;
@@ -256,16 +260,16 @@ fn keep(hunt: &Hunt, found: &Found, args: &RunArgs, out: &Path) -> Result<Kept, 
     terminal::print(&told);
     let path = save::save(&file, out);
     if let Some(path) = &path {
-        say_next_steps(path);
+        say_next_steps(path, &args.sources);
     }
     let failure = &found.failure;
     Ok(Kept::new(number, failure, &file, path.as_deref(), &report))
 }
 
-/// What to do with a replay file: the shortest account first.
-pub(super) fn say_next_steps(file: &Path) {
+/// What to do with a replay file, for which a command also needs these `sources`: the shortest account first.
+pub(super) fn say_next_steps(file: &Path, sources: &str) {
     let page = for_shell(&file.with_extension("html"));
-    let file = for_shell(file);
+    let file = format!("{}{sources}", for_shell(file));
     terminal::say(
         Role::Plain,
         format!(

@@ -303,7 +303,7 @@ impl Engine {
 
     #[cold]
     #[inline(never)]
-    fn wrong(&self, wrong: Wrong, op: Op, at: At) {
+    pub(super) fn wrong(&self, wrong: Wrong, op: Op, at: At) {
         let _host = Host::begin();
         if !self.failing.get() {
             // The stack is abandoned: nothing on it may need to be dropped.
@@ -479,7 +479,9 @@ impl Engine {
     fn lasting_object_at(&self, offset: usize, kind: Kind) -> Option<String> {
         let gone = self.memory(|memory| memory.dropped(offset).is_some());
         let labelled = self.recorder.borrow().labels.resolve(offset, kind, gone);
-        labelled.or_else(|| self.memory(|memory| memory.describe(offset)))
+        labelled
+            .or_else(|| self.describe_structure(offset))
+            .or_else(|| self.memory(|memory| memory.describe(offset)))
     }
 
     /// A name for the object of an operation, as a word.

@@ -84,6 +84,8 @@ pub(crate) struct Slot {
     left_at: Cell<usize>,
     /// The CPU that it is on, if any.
     cpu: Cell<Option<usize>>,
+    /// The instruction of foreign code after the call of the kernel that it is in; 0 if it is in none.
+    caller: Cell<usize>,
     alive: Cell<bool>,
     guarded: Cell<bool>,
     name: Cell<Name>,
@@ -98,12 +100,18 @@ impl Slot {
             yielder: Cell::new(ptr::null()),
             left_at: Cell::new(NEVER),
             cpu: Cell::new(None),
+            caller: Cell::new(0),
             alive: Cell::new(false),
             guarded: Cell::new(false),
             name: Cell::new(Name::default()),
             word: Cell::new(None),
             body: UnsafeCell::new(MaybeUninit::uninit()),
         }
+    }
+
+    /// The instruction of foreign code after the call of the kernel that the context is in; 0 if it is in none.
+    pub(crate) fn caller(&self) -> &Cell<usize> {
+        &self.caller
     }
 
     /// Leaves this context, which is the caller. Returns when the machine resumes it.
@@ -124,6 +132,7 @@ struct Picture {
     yielder: *const Yielder<(), ()>,
     left_at: usize,
     cpu: Option<usize>,
+    caller: usize,
     name: Name,
     body: MaybeUninit<Body>,
     /// Bytes of the stack, down from its top.
@@ -329,6 +338,7 @@ impl Contexts {
         self.touch(index);
         slot.alive.set(true);
         slot.cpu.set(None);
+        slot.caller.set(0);
         slot.name.set(Name::new(name));
         slot.word.set(None);
         let stack = self.stack(index);
@@ -422,6 +432,7 @@ impl Contexts {
             yielder: slot.yielder.get(),
             left_at: slot.left_at.get(),
             cpu: slot.cpu.get(),
+            caller: slot.caller.get(),
             name: slot.name.get(),
             body: self.copy_of_body(slot),
             stack: self.copy_of_stack(index, slot),
@@ -472,6 +483,7 @@ impl Contexts {
         slot.yielder.set(picture.yielder);
         self.unpoison(index, slot.left_at.replace(picture.left_at));
         slot.cpu.set(picture.cpu);
+        slot.caller.set(picture.caller);
         slot.name.set(picture.name);
         slot.word.set(None);
         // SAFETY: (1) no context runs; (2) what is overwritten is abandoned and needs no drop; (3) the bits are those

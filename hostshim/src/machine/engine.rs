@@ -30,6 +30,7 @@ use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
 use super::globals::Copies;
 use super::lines::{Lines, Sets};
 use super::memory::{Memory, region};
+use super::module::Loaded;
 use super::source::place;
 use super::trace::{Recorder, Recording};
 use crate::schedule::Deviation;
@@ -120,6 +121,8 @@ pub(crate) struct Engine {
     pub(crate) deviations: RefCell<Vec<Deviation>>,
     pub(crate) verdict: RefCell<Option<Verdict>>,
     pub(crate) recorder: RefCell<Recorder>,
+    /// The modules that the kernels have loaded.
+    pub(crate) modules: RefCell<Vec<Loaded>>,
     /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
     /// Whether the kernel passes its labels: while it boots, or when traces are kept.
@@ -164,6 +167,7 @@ impl Engine {
             deviations: RefCell::default(),
             verdict: RefCell::default(),
             recorder: RefCell::default(),
+            modules: RefCell::default(),
             copies: RefCell::default(),
             listening: Cell::new(false),
             tracing: Cell::new(false),
@@ -282,7 +286,12 @@ impl Engine {
             return self.on_host(cpu, work);
         };
         self.aside.set(self.contexts.slot(index));
+        // While a kernel boots, its host makes no decision after this, either.
+        let attention = self.attention.get();
         self.on_host(cpu, || self.contexts.resume(index));
+        if attention == u64::MAX {
+            self.attention.set(attention);
+        }
         self.aside.set(ptr::null());
         self.contexts.destroy(index);
     }
@@ -320,6 +329,13 @@ impl Engine {
     pub(crate) fn end(&self, verdict: Verdict) -> ! {
         self.verdict.replace(Some(verdict));
         self.halt()
+    }
+
+    /// Ends the run here if it has ended on another stack ([`Engine::aside`]).
+    pub(crate) fn go_on(&self) {
+        if self.verdict.borrow().is_some() {
+            self.halt();
+        }
     }
 
     fn halt(&self) -> ! {
@@ -427,6 +443,7 @@ impl Engine {
         self.contexts.clear();
         self.recorder.borrow_mut().clear();
         self.copies.take();
+        self.modules.borrow_mut().clear();
         self.lines.set(Sets::default());
         self.runnable.set(0);
         self.ncpu.set(kernels * ncpu);
@@ -499,10 +516,15 @@ impl Engine {
 
     /// The stack of the running context, or of [`Engine::aside`]. `None` on the host's own stack.
     pub(crate) fn stack_in_use(&self) -> Option<Range<usize>> {
+        let slot = self.slot_in_use()?;
+        Some(self.contexts.stack_of(slot))
+    }
+
+    /// The running context, or that of [`Engine::aside`]. `None` on the host's own stack.
+    pub(crate) fn slot_in_use(&self) -> Option<&Slot> {
         // SAFETY: null, or a slot of `contexts`, which lives as long as the engine and is not moved.
         let aside = unsafe { self.aside.get().as_ref() };
-        let slot = self.running().or(aside)?;
-        Some(self.contexts.stack_of(slot))
+        self.running().or(aside)
     }
 
     /// Whether the host's own stack is in use, or that of [`Engine::aside`].

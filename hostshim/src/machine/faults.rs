@@ -26,7 +26,12 @@
 
 use std::cell::Cell;
 
+use kmod::machine::At;
+
+use super::engine::Engine;
 use super::failure::FailureKind;
+use super::module;
+use super::side::Host;
 use super::source::{self, Line};
 
 /// Seconds of CPU time without a point after which a run ends.
@@ -113,11 +118,27 @@ pub(crate) fn watch() {
     signals::watch();
 }
 
+/// Ends the run, because the stack of the running context is nearly used up.
+pub(crate) fn overflow(engine: &Engine, at: At) -> ! {
+    let _host = Host::begin();
+    let context = engine.context_name(engine.cpu.get());
+    let cause = Cause::Overflow;
+    engine.fail(
+        cause.kind(),
+        cause.rule(),
+        cause.message(&context),
+        Some(at),
+    )
+}
+
 /// The line of the fault that ended the last run of this thread, if one did: in code of the program, not of a library.
 pub(crate) fn take_line() -> Option<Line> {
     let at = FAULTED_AT.replace(0);
     if at == 0 {
         return None;
+    }
+    if let Some(line) = module::line_of(at) {
+        return Some(line);
     }
     let lines = source::lines_of(at);
     lines.iter().find(|line| line.is_ours()).cloned()
@@ -270,6 +291,19 @@ mod signals {
             (stack.start <= at && at <= stack.end).then_some(stack)
         }
 
+        /// The instruction that a fault at `address` is to be laid to: that which was interrupted or, if the jump to it is the fault, the
+        /// call of it.
+        fn place(&self, stack: &Range<usize>, address: usize) -> usize {
+            let (at, top) = (self.get(libc::REG_RIP), self.get(libc::REG_RSP));
+            let is_jump = at == address && top % 8 == 0;
+            if !is_jump || !(stack.start..stack.end - 7).contains(&top) {
+                return at;
+            }
+            // SAFETY: a word of the stack that is in use.
+            let back = unsafe { ptr::with_exposed_provenance::<usize>(top).read() };
+            back.saturating_sub(1)
+        }
+
         /// Makes the context end the run instead of continuing.
         fn divert(&self, stack: &Range<usize>, cause: Cause) {
             CAUSE.set(Some(cause));
@@ -336,11 +370,11 @@ mod signals {
             }
             return;
         };
-        FAULTED_AT.set(interrupted.get(libc::REG_RIP));
         // SAFETY: what the system gave a handler that asked for it.
         let info = unsafe { &*info };
         // SAFETY: it tells of a fault, and so it has an address.
         let (code, address) = (info.si_code, unsafe { info.si_addr() }.addr());
+        FAULTED_AT.set(interrupted.place(&stack, address));
         let guard = stack.start..stack.start + GUARD_BYTES;
         let cause = match signal {
             libc::SIGFPE => Cause::Arithmetic,

@@ -16,7 +16,7 @@ use super::engine::Engine;
 use super::failure::{FailureKind, Verdict};
 use super::memory::Memory;
 use super::side::Host;
-use super::source::place;
+use super::source::{of_program, place};
 
 thread_local! {
     /// The machine that runs on this thread.
@@ -51,6 +51,16 @@ fn outside() -> ! {
     panic!(
         "a primitive or a cell of the kernel was used outside of a run: only what runs on a simulated machine can use it"
     )
+}
+
+/// The name of what is at this address, for a text that the kernel makes.
+pub(crate) fn name_at(address: usize) -> String {
+    let known = current().filter(|engine| engine.memory(|memory| memory.offset(address)).is_some());
+    match (known, address) {
+        (Some(engine), _) => engine.object_of(address),
+        (None, 0) => "NULL".to_owned(),
+        (None, _) => "an address outside of the kernel".to_owned(),
+    }
 }
 
 /// Makes `engine` the current machine of this thread while `f` runs.
@@ -257,6 +267,10 @@ unsafe impl machine::Machine for Simulated {
     fn place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         let _host = Host::begin();
         out.write_str(&place(At::code(address)))
+    }
+
+    fn lasting(at: At) -> At {
+        of_program(at)
     }
 
     fn own(addr: usize) -> usize {

@@ -85,7 +85,7 @@ impl Labels {
 }
 
 /// Appends the fields that lead to `offset`.
-fn descend(name: &mut String, fields: &'static [Field], offset: usize) {
+pub(super) fn descend(name: &mut String, fields: &'static [Field], offset: usize) {
     let holds = |f: &&Field| (f.offset..f.offset + f.size).contains(&offset);
     let Some(field) = fields.iter().find(holds) else {
         return;

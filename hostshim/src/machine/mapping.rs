@@ -69,18 +69,36 @@ impl Mapping {
         );
     }
 
+    /// Makes everything read-only, and the first `executable` bytes, which are whole pages, executable.
+    pub(crate) fn seal(&self, executable: usize) {
+        self.protect(0, executable, libc::PROT_READ | libc::PROT_EXEC);
+        self.protect(executable, self.length - executable, libc::PROT_READ);
+    }
+
     /// Makes the `length` bytes at `offset`, which are whole pages, trap on access.
     pub(crate) fn guard(&self, offset: usize, length: usize) {
+        self.protect(offset, length, libc::PROT_NONE);
+    }
+
+    /// Allows this access, and no other, to the `length` bytes at `offset`, which are whole pages.
+    fn protect(&self, offset: usize, length: usize, access: libc::c_int) {
+        if length == 0 {
+            return;
+        }
         assert!(
-            offset + length <= self.length,
-            "a guard at {offset} outside of {}",
+            offset <= self.length && length <= self.length - offset,
+            "{length} bytes at {offset} are outside of {}",
             self.length
         );
         // SAFETY: inside the mapping, as was just checked.
         let at = unsafe { self.base.byte_add(offset) };
-        // SAFETY: pages of our own mapping that hold nothing.
-        let error = unsafe { libc::mprotect(at.as_ptr().cast(), length, libc::PROT_NONE) };
-        assert!(error == 0, "cannot guard {length} bytes: {}", last_error());
+        // SAFETY: pages of our own mapping. Who makes them inaccessible or read-only has no reference to them.
+        let error = unsafe { libc::mprotect(at.as_ptr().cast(), length, access) };
+        assert!(
+            error == 0,
+            "cannot protect {length} bytes: {}",
+            last_error()
+        );
     }
 }
 

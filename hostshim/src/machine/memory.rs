@@ -23,7 +23,7 @@ use kmod::mem::Ordering;
 use super::clock::Clocks;
 use super::context::Contexts;
 use super::mapping::Mapping;
-use super::shadow::{Birth, Conflict, Dropped, Shadow, Slot};
+use super::shadow::{Birth, Conflict, Dropped, GRANULE, Shadow, Slot, Starts};
 
 /// Bytes that a kernel can allocate.
 pub(crate) const ARENA_BYTES: usize = 16 << 20;
@@ -234,6 +234,60 @@ impl Memory {
         self.shadow.replace_cell(cpu, offset);
     }
 
+    /// Foreign code is going to run.
+    pub(crate) fn expect_foreign(&mut self) {
+        self.shadow.expect_foreign();
+    }
+
+    /// Whether the address belongs to a null pointer, with an offset.
+    pub(crate) fn is_null(&self, address: usize) -> bool {
+        address < NULL_BYTES
+    }
+
+    /// Whether a foreign access of `size` bytes is one of a cell, in one granule.
+    #[inline(always)]
+    pub(crate) fn is_cell(&self, address: usize, size: usize) -> bool {
+        let offset = address.wrapping_sub(self.base);
+        offset < REGION_BYTES
+            && offset % GRANULE + size <= GRANULE
+            && self.shadow.is_cell(offset, size)
+    }
+
+    /// Divides cells for a foreign access in one granule of the region ([`Shadow::divide`]).
+    pub(crate) fn divide(
+        &mut self,
+        address: usize,
+        size: usize,
+        mut copied: impl FnMut(usize, usize),
+    ) -> Starts {
+        let offset = address.wrapping_sub(self.base);
+        let (fresh, allocations) = (self.fresh, &mut self.allocations);
+        self.shadow.divide(offset, size, |to, from| {
+            if (fresh..ARENA_BYTES).contains(&to)
+                && let Some(allocation) = holder(allocations, to)
+            {
+                allocation.touch(to);
+            }
+            copied(to, from);
+        })
+    }
+
+    /// The local variables in `size` bytes at `offset` are dropped by `cpu`, as far as foreign code has accessed them. Returns
+    /// whether it has.
+    pub(crate) fn drop_frame(&mut self, cpu: usize, offset: usize, size: usize) -> bool {
+        let mut is_used = false;
+        let mut at = offset;
+        while let Some(cell) = self.shadow.foreign_cell(at, offset + size - at) {
+            self.shadow.drop_cell(cpu, cell);
+            is_used = true;
+            at = cell + 1;
+        }
+        if is_used {
+            self.shadow.forget_cells(offset, size);
+        }
+        is_used
+    }
+
     /// Offset in the region, if the address is in a stack or in an allocated part of the arena.
     #[inline(always)]
     fn given_out(&self, address: usize) -> Option<usize> {
@@ -294,11 +348,9 @@ impl Memory {
     /// The first access to a cell of memory that was allocated in this run.
     #[cold]
     fn begin(&mut self, offset: usize) -> Result<(), Wrong> {
-        let after = self.allocations.partition_point(|a| a.offset <= offset);
-        let allocation = match self.allocations[..after].last_mut() {
-            Some(last) if offset < last.offset + last.size => last,
+        let Some(allocation) = holder(&mut self.allocations, offset) else {
             // Between two allocations.
-            _ => return Err(Wrong::Never(offset)),
+            return Err(Wrong::Never(offset));
         };
         if allocation.freed {
             return Err(Wrong::Freed(offset));
@@ -480,6 +532,14 @@ impl Memory {
         self.order_all();
     }
 
+    /// What the memory at this offset was allocated for, its size, and how far inside the offset is.
+    pub(crate) fn what_is_at(&self, offset: usize) -> Option<(&'static str, usize, usize)> {
+        let after = self.allocations.partition_point(|a| a.offset <= offset);
+        let this = self.allocations[..after].last()?;
+        let inside = offset - this.offset;
+        (inside < this.size).then_some((this.what, this.size, inside))
+    }
+
     /// A name for memory that has no label: `what#n`, or `what#n+offset`.
     pub(crate) fn describe(&self, offset: usize) -> Option<String> {
         let after = self.allocations.partition_point(|a| a.offset <= offset);
@@ -504,6 +564,13 @@ impl Memory {
         }
         live
     }
+}
+
+/// The allocation that contains `offset`.
+fn holder(allocations: &mut [Allocation], offset: usize) -> Option<&mut Allocation> {
+    let after = allocations.partition_point(|a| a.offset <= offset);
+    let last = allocations[..after].last_mut()?;
+    (offset < last.offset + last.size).then_some(last)
 }
 
 fn wrong(offset: usize, conflict: Conflict) -> Wrong {

@@ -19,6 +19,7 @@
 //! | `guest`, `side` | the entry points of the guest; whether a thread executes guest or machine code |
 //! | `globals` | global variables of the guest |
 //! | `heap` | Rust's heap inside a run |
+//! | `module`, `foreign` | code that is loaded at run time, and the accesses of code that has no cells |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
 //! | `census` | what ever happened in the runs of a machine |
@@ -65,19 +66,21 @@ mod decide;
 mod engine;
 mod failure;
 mod faults;
+pub(crate) mod foreign;
 mod globals;
 mod guest;
 mod heap;
-mod host;
+pub(crate) mod host;
 mod label;
 mod lines;
 mod locals;
 mod mapping;
 mod memory;
+pub(crate) mod module;
 mod panics;
 mod record;
 mod shadow;
-mod side;
+pub(crate) mod side;
 mod source;
 mod spins;
 #[cfg(test)]

@@ -139,7 +139,7 @@ impl Engine {
         recorder.count(context, what, Word::NOTHING)
     }
 
-    fn site(&self, kind: Kind, at: At) -> Site {
+    pub(super) fn site(&self, kind: Kind, at: At) -> Site {
         let cpu = self.cpu.get();
         Site {
             kind,

@@ -25,6 +25,8 @@
 //!
 //! A slot contains the number of the run that used it last. So forgetting everything between two runs costs nothing:
 //! the next run has another number.
+//!
+//! Foreign code, which has no cells, may access a part of what it has accessed before as a whole: see `shapes`.
 
 use std::ptr::NonNull;
 
@@ -35,6 +37,11 @@ use super::clock::{Clock, Clocks, Epoch};
 use super::failure::Limits;
 use super::mapping::Mapping;
 use super::memory::REGION_BYTES;
+
+mod shapes;
+
+use shapes::Shapes;
+pub(crate) use shapes::{GRANULE, Starts};
 
 /// The shadow of one address.
 #[derive(Clone, Copy)]
@@ -152,6 +159,8 @@ pub(crate) struct Shadow {
     quick_run: u32,
     slots: Slots,
     clocks: Clocks,
+    /// What foreign code accesses, if there is any.
+    shapes: Option<Shapes>,
 }
 
 impl Shadow {
@@ -163,6 +172,7 @@ impl Shadow {
             quick_run: 1,
             slots,
             clocks: Clocks::new(),
+            shapes: None,
         }
     }
 
@@ -200,6 +210,9 @@ impl Shadow {
         let wrapped = self.run == NO_RUN;
         if wrapped {
             self.slots.0.clear();
+            if let Some(shapes) = &mut self.shapes {
+                shapes.clear();
+            }
             self.run = 1;
         }
         if self.quick_run != NO_RUN {

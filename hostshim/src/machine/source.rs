@@ -7,6 +7,11 @@ use std::thread;
 
 use kmod::machine::At;
 
+use super::{foreign, module};
+
+/// Where functions of the kernel are called for foreign code: a place there is that of the call in foreign code.
+const BINDING: &str = "src/c/bind";
+
 /// A line of a file, as line tables name it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Line {
@@ -39,14 +44,27 @@ impl From<&Location<'_>> for Line {
 
 /// The line of a place, if it is known.
 pub(crate) fn line(at: At) -> Option<Line> {
+    let at = of_program(at);
     if let Some(location) = at.location() {
         return Some(Line::from(location));
     }
     lines_of(at.address()?).first().cloned()
 }
 
+/// The place in the program under test: that of its call, for a call of the kernel that foreign code has made.
+pub(crate) fn of_program(at: At) -> At {
+    let is_binding = at
+        .location()
+        .is_some_and(|location| location.file().contains(BINDING));
+    match is_binding {
+        true => foreign::caller().unwrap_or(at),
+        false => at,
+    }
+}
+
 /// A place in the source as text: without a column, and as a path from the crate's folder, wherever it was built.
 pub(crate) fn place(at: At) -> String {
+    let at = of_program(at);
     match at.location() {
         Some(location) => place_of(location.file(), location.line()),
         None => line(at).map_or_else(|| "an unknown place".to_owned(), |line| line.place()),
@@ -66,6 +84,10 @@ pub(crate) fn place_of(file: &str, line: u32) -> String {
 ///
 /// Each address is looked up once.
 pub(crate) fn lines_of(address: usize) -> Arc<[Line]> {
+    // A module is not always at the same address.
+    if let Some(line) = module::line_of(address) {
+        return Arc::new([line]);
+    }
     static KNOWN: Mutex<BTreeMap<usize, Arc<[Line]>>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let lines = known.entry(address).or_insert_with(|| {

@@ -314,6 +314,15 @@ impl Recorder {
             .insert((offset, site.cpu, site.kind.writes()), site);
     }
 
+    /// The cell at `to` was a part of that at `from`.
+    pub(crate) fn copy_sites(&mut self, from: usize, to: usize) {
+        let sites = self.sites.range((from, 0, false)..(from + 1, 0, false));
+        let copies: Vec<_> = sites
+            .map(|(&(_, cpu, wrote), site)| ((to, cpu, wrote), site.clone()))
+            .collect();
+        self.sites.extend(copies);
+    }
+
     /// Records the writer of the atomic cell at `offset`.
     pub(crate) fn stored(&mut self, offset: usize, site: Site) {
         self.stores.insert(offset, site);

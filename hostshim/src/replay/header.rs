@@ -99,7 +99,12 @@ fn find_scenario(
 ) -> Result<&'static Scenario, Diagnostic> {
     let Some(found) = registry.find(&token.text) else {
         let message = format!("there is no scenario `{}`", token.text);
-        return Err(token.error(message, registry.nearest(&token.text).help()));
+        let near = registry.nearest(&token.text).help();
+        let help = format!(
+            "{near}; for a scenario in C, name its files: --c {}.c",
+            token.text
+        );
+        return Err(token.error(message, help));
     };
     if found.kind.only_booted() {
         let message = format!(

@@ -206,7 +206,7 @@ pub fn disestablish(ih: Intrhand) {
 }
 
 /// The end of [`disestablish`]: the interrupt is not raised any more, and its handler does not run.
-pub(crate) fn disestablish_at_rest(kernel: &Kernel, ih: Intrhand) {
+pub fn disestablish_at_rest(kernel: &Kernel, ih: Intrhand) {
     let intrs = &kernel.intrs;
     intrs.intr_lock.spin_enter();
     intrs.intr_places[ih.0].ih_func.set(None);

@@ -139,6 +139,48 @@ pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
     unsafe { machine::free(at.cast(), Layout::for_value(objects)) }
 }
 
+/// Allocates zeroed memory of `layout`; null if there is none. For code that has no Rust types; free it with
+/// [`raw_free`]. `what` names the object in reports.
+///
+/// Context, panics: as [`kmem_alloc`].
+#[track_caller]
+pub fn raw_alloc(what: &'static str, layout: Layout) -> *mut u8 {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_alloc({what}) was called in a hard interrupt on {}",
+        curlwp().name()
+    );
+    let at = machine::alloc(layout, what);
+    if !at.is_null() {
+        curcpu().kernel().kmem.count();
+    }
+    at
+}
+
+/// Frees memory of [`raw_alloc`]. `what` names the object if a callout in it is pending.
+///
+/// Context, panics: as [`kmem_free`].
+///
+/// # Safety
+///
+/// 1. `at` came from [`raw_alloc`] with this layout. 2. It is not used any more. The simulated machine checks this.
+#[track_caller]
+pub unsafe fn raw_free(what: &'static str, at: *mut u8, layout: Layout) {
+    contract!(
+        !spl::cpu_intr_p(),
+        "kmem-context",
+        "kmem_free was called in a hard interrupt on {}",
+        curlwp().name()
+    );
+    curcpu().kernel().kmem.km_live.fetch_sub(1, Relaxed);
+    machine::decide(at as usize, Kind::Free, mem::Relaxed);
+    order::forgets(at as usize, layout.size());
+    callout::assert_none_pending(at as usize, layout.size(), what);
+    // SAFETY: the caller's promise.
+    unsafe { machine::free(at, layout) }
+}
+
 /// Moves `value` into memory that is never freed: for objects that live as long as their kernel.
 #[track_caller]
 pub(crate) fn boot_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {

@@ -197,7 +197,7 @@ impl Localcount {
     ///
     /// Panics (contract `localcount-fini`) if there are references.
     #[track_caller]
-    pub(crate) fn fini_at_rest(&self) {
+    pub fn fini_at_rest(&self) {
         let references = self.total(curlwp().kernel());
         contract!(
             references == 0,

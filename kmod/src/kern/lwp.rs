@@ -294,6 +294,22 @@ crate::fields!(Lwp as Kernel {
     l_context,
 });
 
+/// Where fields of an [`Lwp`] are, in bytes: for code of another language that reads them.
+pub mod layout {
+    use core::mem::offset_of;
+
+    use super::Lwp;
+
+    /// `l_cpu`, a pointer.
+    pub const L_CPU: usize = offset_of!(Lwp, l_cpu);
+    /// `l_pflag`, a word of 32 bits.
+    pub const L_PFLAG: usize = offset_of!(Lwp, l_pflag);
+    /// `l_psrefs`, a signed word of 32 bits.
+    pub const L_PSREFS: usize = offset_of!(Lwp, l_psrefs);
+    /// `l_nopreempt`, a signed word of 32 bits.
+    pub const L_NOPREEMPT: usize = offset_of!(Lwp, l_nopreempt);
+}
+
 /// The links of an LWP on one queue, under the lock of that queue.
 #[derive(Default)]
 pub struct Chain {
@@ -331,6 +347,11 @@ impl Lwp {
             // SAFETY: `prepare` gives an LWP its CPU before anybody knows the LWP, and it always has one from then on.
             None => unsafe { core::hint::unreachable_unchecked() },
         }
+    }
+
+    /// Number of context switches of the running LWP (`lwp_pctr`).
+    pub fn pctr(&self) -> u64 {
+        self.l_ncsw.get()
     }
 
     /// The operations that it is inside of: for reports.

@@ -245,7 +245,7 @@ fn establish_locked(
 }
 
 /// [`establish`] during boot, when nothing runs.
-pub(crate) fn establish_at_boot(
+pub fn establish_at_boot(
     cpus: &'static [Cpu],
     level: Ipl,
     func: fn(Arg),
@@ -322,7 +322,7 @@ pub fn disestablish(softint: Softint) {
 }
 
 /// The end of [`disestablish`]: nothing schedules or runs the softint any more, and the caller excludes others.
-pub(crate) fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
+pub fn disestablish_at_rest(kernel: &'static Kernel, softint: Softint) {
     for ci in kernel.cpus() {
         ci.ci_softcpu.hand(softint).sh_func.set(None);
     }
@@ -427,7 +427,7 @@ pub(crate) fn dispatch(ci: &'static Cpu, level: Ipl) {
 }
 
 /// Whether the handler that runs, of a softint or an interrupt, is on top of an LWP that had something to do.
-pub(crate) fn is_on_top() -> bool {
+pub fn is_on_top() -> bool {
     let l = curlwp();
     let below = match l.is_softint() && !spl::cpu_intr_p() {
         true => l.l_switchto.peek(),

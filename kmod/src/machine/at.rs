@@ -30,6 +30,15 @@ impl At {
         }
     }
 
+    /// The same place, to be kept: a call that code of another language has made is at its place there, which the host
+    /// knows during the call.
+    pub fn lasting(self) -> At {
+        #[cfg(feature = "points")]
+        return bound::kmod_machine_lasting(self);
+        #[cfg(not(feature = "points"))]
+        self
+    }
+
     /// The location, if it is one.
     #[inline]
     pub fn location(self) -> Option<&'static Location<'static>> {

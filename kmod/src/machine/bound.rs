@@ -56,6 +56,8 @@ unsafe extern "Rust" {
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_own(addr: usize) -> usize;
     #[cfg(feature = "points")]
+    pub(super) safe fn kmod_machine_lasting(at: At) -> At;
+    #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_dropped(addr: usize, size: usize);
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_takes_turns() -> bool;
@@ -220,6 +222,10 @@ macro_rules! bind_machine {
             #[unsafe(no_mangle)]
             fn kmod_machine_own(addr: usize) -> usize {
                 <Host as Machine>::own(addr)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_lasting(at: $crate::machine::At) -> $crate::machine::At {
+                <Host as Machine>::lasting(at)
             }
             #[unsafe(no_mangle)]
             fn kmod_machine_dropped(addr: usize, size: usize) {

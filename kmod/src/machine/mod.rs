@@ -249,6 +249,10 @@ pub unsafe trait Machine {
     fn own(addr: usize) -> usize {
         addr
     }
+    /// The place in the program for a place in a function that code of another language has called: [`At::lasting`].
+    fn lasting(at: At) -> At {
+        at
+    }
     /// Writes the text of a [place](At): that of the instruction at `address`.
     fn place(address: usize, out: &mut dyn fmt::Write) -> fmt::Result {
         write!(out, "code at {address:#x}")
@@ -564,6 +568,21 @@ pub fn label<T: Described>(at: &T, name: fmt::Arguments<'_>) {
             T::FIELDS,
             T::SORT,
         );
+    }
+}
+
+/// Names the `size` bytes at `addr`, which have no Rust type.
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub fn label_bytes(
+    addr: usize,
+    size: usize,
+    name: fmt::Arguments<'_>,
+    fields: &'static [Field],
+    sort: ObjectKind,
+) {
+    #[cfg(feature = "points")]
+    if tracing() {
+        bound::kmod_machine_label(addr, size, name, fields, sort);
     }
 }
 

@@ -356,7 +356,7 @@ impl Callout {
             i32::MAX
         );
         if cfg!(feature = "contracts") {
-            self.c_scheduled.set(Some(At::caller()));
+            self.c_scheduled.set(Some(At::caller().lasting()));
         }
         let mut ci = ci;
         let flags = self.c_flags.get() & !(FIRED | INVOKING);

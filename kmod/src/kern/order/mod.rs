@@ -162,7 +162,7 @@ macro_rules! hooks {
                 fn recorded($order: &Order, $l: &'static Lwp, $at: At, $($arg: $type),*) {
                     $body;
                 }
-                recorded(order, l, At::caller(), $($arg),*);
+                recorded(order, l, At::caller().lasting(), $($arg),*);
             }
         }
     )*};

@@ -462,7 +462,7 @@ impl<T: PercpuData> Percpu<T> {
 
     /// [`free`](Self::free) without a context check. For teardown, when nothing runs.
     #[track_caller]
-    pub(crate) fn free_at_rest(self) {
+    pub fn free_at_rest(self) {
         if let Some(dtor) = self.pc_dtor {
             let kernel = curlwp().kernel();
             kernel.percpu.enter_busy();

@@ -209,7 +209,7 @@ impl PsrefClass {
     ///
     /// As [`destroy`](Self::destroy).
     #[track_caller]
-    pub(crate) unsafe fn destroy_at_rest(self) {
+    pub unsafe fn destroy_at_rest(self) {
         for ci in curlwp().kernel().cpus() {
             contract!(
                 self.prc_data.prc_percpu.peek(ci).pcpu_head.peek().is_null(),

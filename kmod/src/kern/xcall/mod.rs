@@ -113,6 +113,19 @@ impl Ticket {
     pub fn number(self) -> u64 {
         self.number
     }
+
+    /// The ticket as the word that NetBSD has for it: the number, and bit 63 if the priority is high.
+    pub fn to_word(self) -> u64 {
+        self.number | u64::from(self.high) << 63
+    }
+
+    /// The ticket of a word that [`to_word`](Self::to_word) has made.
+    pub fn from_word(word: u64) -> Ticket {
+        Ticket {
+            number: word & !(1 << 63),
+            high: word >> 63 != 0,
+        }
+    }
 }
 
 /// A box (`xc_state_t`): the request in flight.

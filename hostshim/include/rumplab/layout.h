@@ -1,0 +1,21 @@
+/*
+ * The sizes of the kernel's objects, in bytes. A test writes this file: UPDATE_LAYOUT=1 cargo test -p hostshim layout
+ */
+#ifndef _RUMPLAB_RUMPLAB_LAYOUT_H_
+#define _RUMPLAB_RUMPLAB_LAYOUT_H_
+
+#define RUMPLAB_SIZEOF_KMUTEX	32
+#define RUMPLAB_SIZEOF_KRWLOCK	24
+#define RUMPLAB_SIZEOF_KCONDVAR	24
+#define RUMPLAB_SIZEOF_CALLOUT	64
+#define RUMPLAB_SIZEOF_PSREF	32
+#define RUMPLAB_SIZEOF_PSREF_TARGET	24
+#define RUMPLAB_SIZEOF_LOCALCOUNT	56
+#define RUMPLAB_SIZEOF_WORK	24
+#define RUMPLAB_SIZEOF_LWP	480
+#define RUMPLAB_LWP_CPU	32
+#define RUMPLAB_LWP_PFLAG	440
+#define RUMPLAB_LWP_PSREFS	460
+#define RUMPLAB_LWP_NOPREEMPT	444
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * lwp(9): the threads of the kernel, and curlwp_bind(9).
+ *
+ * The fields are those of the kernel's own structure, where it has them.
+ */
+#ifndef _RUMPLAB_SYS_LWP_H_
+#define _RUMPLAB_SYS_LWP_H_
+
+#include <sys/types.h>
+#include <sys/param.h>
+#include <sys/condvar.h>
+#include <rumplab/layout.h>
+
+#define LP_BOUND		0x00000001
+#define LP_INTR			0x00000002
+
+struct lwp {
+	union {
+		struct {
+			uint8_t l_before_cpu[RUMPLAB_LWP_CPU];
+			struct cpu_info *volatile l_cpu;
+		};
+		struct {
+			uint8_t l_before_pflag[RUMPLAB_LWP_PFLAG];
+			u_int l_pflag;
+		};
+		struct {
+			uint8_t l_before_psrefs[RUMPLAB_LWP_PSREFS];
+			int l_psrefs;
+		};
+		struct {
+			uint8_t l_before_nopreempt[RUMPLAB_LWP_NOPREEMPT];
+			int l_nopreempt;
+		};
+		uint8_t l_all[RUMPLAB_SIZEOF_LWP];
+	};
+} __aligned(16);
+
+typedef struct lwp lwp_t;
+
+/* The thread that runs: the same one however often a function asks. */
+struct lwp *rumplab_curlwp(void) __attribute__((__const__));
+#define curlwp			rumplab_curlwp()
+
+int curlwp_bind(void);
+void curlwp_bindx(int bound);
+long lwp_pctr(void);
+
+#endif

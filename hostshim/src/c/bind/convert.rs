@@ -1,0 +1,232 @@
+//! How arguments and results pass between C and Rust.
+
+use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
+
+use kmod::kern::spl::Ipl;
+use kmod::machine::{self, Described};
+
+use super::{intern, level, refused};
+
+/// An argument, as C passes it.
+pub(super) trait FromC: Sized {
+    /// What C passes.
+    type Word;
+
+    /// Converts it.
+    ///
+    /// # Safety
+    ///
+    /// The word is what the header declares: a pointer is null, or points to such an object or function.
+    unsafe fn from_c(word: Self::Word) -> Self;
+}
+
+/// A result, as C gets it.
+pub(super) trait IntoC {
+    /// What C gets.
+    type Word;
+
+    /// Converts it.
+    fn into_c(self) -> Self::Word;
+}
+
+macro_rules! numbers {
+    ($($type:ty),*) => {$(
+        impl FromC for $type {
+            type Word = $type;
+
+            unsafe fn from_c(word: $type) -> $type {
+                word
+            }
+        }
+
+        impl IntoC for $type {
+            type Word = $type;
+
+            fn into_c(self) -> $type {
+                self
+            }
+        }
+    )*};
+}
+numbers!(
+    c_int,
+    c_uint,
+    i64,
+    u64,
+    usize,
+    *mut u8,
+    *mut c_void,
+    *const c_void
+);
+
+impl IntoC for () {
+    type Word = ();
+
+    fn into_c(self) {}
+}
+
+/// A truth value: C declares it as `int` or as `bool`, and either reads it.
+impl IntoC for bool {
+    type Word = c_int;
+
+    fn into_c(self) -> c_int {
+        c_int::from(self)
+    }
+}
+
+impl FromC for bool {
+    type Word = u8;
+
+    unsafe fn from_c(word: u8) -> bool {
+        word != 0
+    }
+}
+
+/// A level of interrupts.
+impl FromC for Ipl {
+    type Word = c_int;
+
+    unsafe fn from_c(word: c_int) -> Ipl {
+        level(word)
+    }
+}
+
+impl IntoC for Ipl {
+    type Word = c_int;
+
+    fn into_c(self) -> c_int {
+        c_int::from(self as u8)
+    }
+}
+
+/// The object at `at`.
+///
+/// # Safety
+///
+/// `at` is null, or a `T` is there and stays while C uses it. The machine checks the latter at every access.
+pub(super) unsafe fn object<T>(at: *const T) -> &'static T {
+    // SAFETY: the caller's promise.
+    match unsafe { at.as_ref() } {
+        Some(object) => object,
+        None => {
+            let what = core::any::type_name::<T>();
+            let what = what.rsplit("::").next().unwrap_or(what);
+            refused(format_args!("a null pointer is no {what}"))
+        }
+    }
+}
+
+impl<T> FromC for &'static T {
+    type Word = *const T;
+
+    unsafe fn from_c(word: *const T) -> &'static T {
+        // SAFETY: the caller's promise.
+        unsafe { object(word) }
+    }
+}
+
+impl<T> FromC for Option<&'static T> {
+    type Word = *const T;
+
+    unsafe fn from_c(word: *const T) -> Option<&'static T> {
+        // SAFETY: the caller's promise.
+        unsafe { word.as_ref() }
+    }
+}
+
+impl<T> IntoC for &'static T {
+    type Word = *const T;
+
+    fn into_c(self) -> *const T {
+        self
+    }
+}
+
+impl<T> IntoC for Option<&'static T> {
+    type Word = *const T;
+
+    fn into_c(self) -> *const T {
+        self.map_or(core::ptr::null(), core::ptr::from_ref)
+    }
+}
+
+/// Memory of C for a `T`.
+pub(super) struct Raw<T>(*mut T);
+
+impl<T> FromC for Raw<T> {
+    type Word = *mut T;
+
+    unsafe fn from_c(word: *mut T) -> Raw<T> {
+        Raw(word)
+    }
+}
+
+impl<T: 'static> Raw<T> {
+    /// Makes the object.
+    pub(super) fn make(self, value: T) -> &'static T {
+        if !self.0.is_aligned() || self.0.is_null() {
+            refused(format_args!(
+                "an object is initialized at {:?}, where none can be",
+                self.0
+            ));
+        }
+        // SAFETY: C has memory for a `T` there: the header declares its size and its alignment. What was there needs no
+        // drop.
+        unsafe { self.0.write(value) };
+        // SAFETY: it was written just now.
+        unsafe { object(self.0) }
+    }
+
+    /// Makes the object, and names it in traces and reports.
+    pub(super) fn make_named(self, value: T, name: &str) -> &'static T
+    where
+        T: Described,
+    {
+        let made = self.make(value);
+        machine::label(made, format_args!("{name}"));
+        made
+    }
+}
+
+/// A string of C that is kept.
+pub(super) struct Text(pub(super) &'static str);
+
+impl FromC for Text {
+    type Word = *const c_char;
+
+    unsafe fn from_c(word: *const c_char) -> Text {
+        if word.is_null() {
+            return Text("?");
+        }
+        // SAFETY: the caller's promise: it is a string.
+        let text = unsafe { CStr::from_ptr(word) };
+        Text(intern::text(text))
+    }
+}
+
+/// An expression of C that names an object: `table->lock` for `&table->lock`.
+pub(super) struct Expression(pub(super) &'static str);
+
+impl FromC for Expression {
+    type Word = *const c_char;
+
+    unsafe fn from_c(word: *const c_char) -> Expression {
+        // SAFETY: the caller's promise.
+        let Text(text) = unsafe { Text::from_c(word) };
+        Expression(
+            text.trim_start_matches(['&', ' ', '('])
+                .trim_end_matches(')'),
+        )
+    }
+}
+
+/// The address of a function of C; null if there is none.
+pub(super) struct Func(pub(super) usize);
+
+impl FromC for Func {
+    type Word = *const c_void;
+
+    unsafe fn from_c(word: *const c_void) -> Func {
+        Func(word.expose_provenance())
+    }
+}

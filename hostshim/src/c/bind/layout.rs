@@ -1,0 +1,57 @@
+//! `rumplab/layout.h`: the sizes of the kernel's objects, for the headers of the C interface.
+
+#[cfg(test)]
+mod tests {
+    use core::fmt::Write as _;
+    use std::path::Path;
+
+    use kmod::kern::callout::Callout;
+    use kmod::kern::condvar::Kcondvar;
+    use kmod::kern::localcount::Localcount;
+    use kmod::kern::lwp::{Lwp, layout};
+    use kmod::kern::mutex::Kmutex;
+    use kmod::kern::psref::{Psref, PsrefTarget};
+    use kmod::kern::rwlock::Krwlock;
+    use kmod::kern::workqueue::Work;
+
+    fn header() -> String {
+        let mut text = String::from(
+            "/*\n * The sizes of the kernel's objects, in bytes. A test writes this file: UPDATE_LAYOUT=1 cargo test -p hostshim layout\n */\n\
+             #ifndef _RUMPLAB_RUMPLAB_LAYOUT_H_\n#define _RUMPLAB_RUMPLAB_LAYOUT_H_\n\n",
+        );
+        let lines = [
+            ("SIZEOF_KMUTEX", size_of::<Kmutex>()),
+            ("SIZEOF_KRWLOCK", size_of::<Krwlock>()),
+            ("SIZEOF_KCONDVAR", size_of::<Kcondvar>()),
+            ("SIZEOF_CALLOUT", size_of::<Callout>()),
+            ("SIZEOF_PSREF", size_of::<Psref>()),
+            ("SIZEOF_PSREF_TARGET", size_of::<PsrefTarget>()),
+            ("SIZEOF_LOCALCOUNT", size_of::<Localcount>()),
+            ("SIZEOF_WORK", size_of::<Work>()),
+            ("SIZEOF_LWP", size_of::<Lwp>()),
+            ("LWP_CPU", layout::L_CPU),
+            ("LWP_PFLAG", layout::L_PFLAG),
+            ("LWP_PSREFS", layout::L_PSREFS),
+            ("LWP_NOPREEMPT", layout::L_NOPREEMPT),
+        ];
+        for (name, value) in lines {
+            let _ = writeln!(text, "#define RUMPLAB_{name}\t{value}");
+        }
+        text + "\n#endif\n"
+    }
+
+    #[test]
+    fn the_headers_know_the_sizes() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/rumplab/layout.h");
+        let header = header();
+        if std::env::var_os("UPDATE_LAYOUT").is_some() {
+            std::fs::write(&path, &header).expect("a file that can be written");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == header,
+            "{} is out of date: run this test with UPDATE_LAYOUT=1, and read the difference",
+            path.display()
+        );
+    }
+}

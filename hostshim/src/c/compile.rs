@@ -1,0 +1,197 @@
+//! The compiler: which one it is, and how it compiles a file for the simulated machine.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::assembly;
+use super::object::Input;
+
+/// Compilers that are tried if none is named.
+const USUAL: [&str; 2] = ["clang-19", "clang"];
+
+/// What each file is compiled with.
+///
+/// The code is loaded anywhere, so addresses have 8 bytes. Frames are found by their frame pointers, and no call takes the
+/// place of a return. A vector is several cells, and not every compiler announces it.
+const FLAGS: [&str; 17] = [
+    "-S",
+    "-g",
+    "-O2",
+    "-std=gnu11",
+    "-ffreestanding",
+    "-fsanitize=thread",
+    "-mcmodel=large",
+    "-fno-pic",
+    "-fno-common",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-omit-frame-pointer",
+    "-fno-optimize-sibling-calls",
+    "-fcf-protection=none",
+    "-fno-strict-aliasing",
+    "-mno-avx",
+    "-Wno-unused-command-line-argument",
+];
+/// clang announces the read of `x++` and tells volatile accesses apart only if asked.
+const CLANG: [&str; 8] = [
+    "-nostdlibinc",
+    "-fno-vectorize",
+    "-fno-slp-vectorize",
+    "-fdebug-default-version=5",
+    "-mllvm",
+    "-tsan-instrument-read-before-write=1",
+    "-mllvm",
+    "-tsan-distinguish-volatile=1",
+];
+const GCC: [&str; 5] = [
+    "-nostdinc",
+    "-fno-tree-vectorize",
+    "-fno-tree-slp-vectorize",
+    "--param",
+    "tsan-distinguish-volatile=1",
+];
+
+/// How the directory of our headers is called in reports.
+const SHOWN: &str = "rumplab";
+
+/// What the user says about compiling.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The compiler; the first of the usual ones that is there if none is named.
+    pub compiler: Option<String>,
+    /// Directories for `#include`.
+    pub include: Vec<PathBuf>,
+    /// Macros, as `NAME` or `NAME=VALUE`.
+    pub define: Vec<String>,
+    /// More arguments for the compiler.
+    pub more: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Family {
+    Clang,
+    Gcc,
+}
+
+/// A compiler that is there.
+pub(super) struct Compiler {
+    name: String,
+    family: Family,
+}
+
+impl Compiler {
+    /// The compiler that is asked for, or the first of the usual ones.
+    pub(super) fn find(options: &Options) -> Result<Compiler, String> {
+        if let Some(name) = &options.compiler {
+            return Compiler::of(name).map_err(|why| {
+                format!("the compiler `{name}` {why}\n  help: install it, as with `apt-get install {name}`, or leave --cc away")
+            });
+        }
+        let mut usual = USUAL.iter().map(|name| Compiler::of(name));
+        usual.find_map(Result::ok).ok_or_else(|| {
+            "there is no clang to compile C files with\n  help: `apt-get install clang-19`, or name another one with --cc: gcc-12".to_owned()
+        })
+    }
+
+    fn of(name: &str) -> Result<Compiler, String> {
+        let mut command = Command::new(name);
+        command.args(["-dM", "-E", "-x", "c", "/dev/null"]);
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.map_err(|error| format!("cannot be run: {error}"))?;
+        let macros = String::from_utf8_lossy(&output.stdout);
+        let family = if macros.contains("__clang__") {
+            Family::Clang
+        } else if macros.contains("__GNUC__") {
+            Family::Gcc
+        } else {
+            return Err("is neither clang nor gcc".to_owned());
+        };
+        Ok(Compiler {
+            name: name.to_owned(),
+            family,
+        })
+    }
+
+    /// Compiles a file into `directory`. The compiler's own complaints go to the standard error.
+    pub(super) fn compile(
+        &self,
+        source: &Path,
+        options: &Options,
+        headers: &Path,
+        directory: &Path,
+    ) -> Result<Input, String> {
+        let name = source.display().to_string();
+        if !source.is_file() {
+            return Err(format!(
+                "there is no file {name}\n  help: give the path of a C file"
+            ));
+        }
+        let (text, object) = (directory.join("module.s"), directory.join("module.o"));
+        let mut command = Command::new(&self.name);
+        command.args(FLAGS);
+        match self.family {
+            Family::Clang => command.args(CLANG),
+            Family::Gcc => command.args(GCC).arg("-isystem").arg(self.own_headers()?),
+        };
+        command.args(options.define.iter().map(|define| format!("-D{define}")));
+        for directory in &options.include {
+            command.arg("-I").arg(directory);
+        }
+        command.arg("-isystem").arg(headers);
+        // Lines in reports are the same wherever this is built, and wherever it runs.
+        command.arg(prefix(headers, SHOWN));
+        if let Ok(here) = std::env::current_dir() {
+            command.arg(prefix(&here, "."));
+        }
+        command.args(&options.more);
+        command.arg(source).arg("-o").arg(&text);
+        // Its assembly text shows what no hook announces.
+        let mut assembler = Command::new(&self.name);
+        assembler.arg("-c").arg(&text).arg("-o").arg(&object);
+        if !self.succeeds(command)? || !self.succeeds(assembler)? {
+            return Err(format!(
+                "{name} does not compile\n  help: mend what {} complains about; -I DIR adds a directory of headers, -D NAME a macro",
+                self.name
+            ));
+        }
+        let unread = |error| format!("cannot read what {} made of {name}: {error}", self.name);
+        let bytes = std::fs::read(&object).map_err(unread)?;
+        let text = std::fs::read(&text).map_err(unread)?;
+        let unwatched = assembly::unwatched(&String::from_utf8_lossy(&text), SHOWN);
+        Ok(Input {
+            name,
+            bytes,
+            unwatched,
+        })
+    }
+
+    fn succeeds(&self, mut command: Command) -> Result<bool, String> {
+        match command.stdin(Stdio::null()).status() {
+            Ok(status) => Ok(status.success()),
+            Err(error) => Err(format!(
+                "the compiler `{}` cannot be run: {error}",
+                self.name
+            )),
+        }
+    }
+
+    /// The directory of the compiler's own headers, which has those of the language.
+    fn own_headers(&self) -> Result<OsString, String> {
+        let output = Command::new(&self.name)
+            .arg("-print-file-name=include")
+            .output();
+        let output = output
+            .map_err(|error| format!("the compiler `{}` cannot be run: {error}", self.name))?;
+        let path = String::from_utf8_lossy(&output.stdout);
+        Ok(path.trim().into())
+    }
+}
+
+fn prefix(from: &Path, to: &str) -> OsString {
+    let mut argument = OsString::from("-ffile-prefix-map=");
+    argument.push(from);
+    argument.push("=");
+    argument.push(to);
+    argument
+}

@@ -1,0 +1,124 @@
+//! C on the simulated machine: files of a kernel's tree as they are, and scenarios that are written in C.
+//!
+//! # Overview
+//!
+//! [`Program::build`] compiles C files with the hooks of the thread sanitizer and links them into a
+//! [module](crate::machine). The module is loaded into each kernel that boots with the program's scenario. Its accesses
+//! are steps of the machine, and are checked, as those of the kernel's cells are; the kernel's functions that it calls
+//! are those of `kmod`.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `compile`, `assembly` | the compiler and its flags; what it announces nothing of |
+//! | `object`, `debug` | the linker; source lines and names from debugging information |
+//! | `hooks` | what the compiler calls at each access |
+//! | `bind`, `names` | the kernel's functions under their names in C |
+//! | `scenario` | a scenario whose functions are in the module |
+//!
+//! `docs/c.md` is for those who write C.
+
+mod assembly;
+mod bind;
+mod compile;
+mod debug;
+mod hooks;
+mod names;
+mod object;
+mod scenario;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use kmod::scenario::Scenario;
+
+pub use compile::Options;
+
+use assembly::Unwatched;
+use compile::Compiler;
+use object::Input;
+
+/// The headers that C files are compiled with.
+const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
+
+/// A C program.
+pub struct Program {
+    scenario: &'static Scenario,
+    unwatched: Vec<String>,
+}
+
+impl Program {
+    /// Compiles and links C files. One of them, or several together, defines the functions of a scenario.
+    ///
+    /// `name` is the scenario's. A scenario of that name is replaced.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong and what to do, in words.
+    pub fn build(name: &str, files: &[PathBuf], options: &Options) -> Result<Program, String> {
+        let compiler = Compiler::find(options)?;
+        let headers = Path::new(HEADERS);
+        if !headers.is_dir() {
+            return Err(
+                "the headers for C are not where rumplab was built\n  help: build it again in its source directory"
+                    .to_owned(),
+            );
+        }
+        let directory = tempfile::tempdir()
+            .map_err(|error| format!("there is no place for temporary files: {error}"))?;
+        let mut inputs = Vec::new();
+        for file in files {
+            inputs.push(compiler.compile(file, options, headers, directory.path())?);
+        }
+        let linked = object::link(&inputs)?;
+        let unwatched = inputs.iter().flat_map(unwatched).collect();
+        let scenario = scenario::add(name, linked)?;
+        Ok(Program {
+            scenario,
+            unwatched,
+        })
+    }
+
+    /// The scenario.
+    pub fn scenario(&self) -> &'static Scenario {
+        self.scenario
+    }
+
+    /// What of the program was not watched: a line for each kind of thing in a file.
+    pub fn unwatched(&self) -> &[String] {
+        &self.unwatched
+    }
+}
+
+/// Names and places that are listed in a line.
+const LISTED: usize = 6;
+
+/// A line for each thing that is not watched in a file.
+fn unwatched(input: &Input) -> Vec<String> {
+    let Unwatched {
+        assembly,
+        functions,
+    } = &input.unwatched;
+    let mut lines = Vec::new();
+    if !assembly.is_empty() {
+        let places = assembly.iter().map(|(file, line)| format!("{file}:{line}"));
+        lines.push(format!("inline assembly at {}", listed(places)));
+    }
+    if !functions.is_empty() {
+        let functions = listed(functions.iter().cloned());
+        lines.push(format!(
+            "accesses in functions of {} that were compiled without hooks: {functions}",
+            input.name
+        ));
+    }
+    lines
+}
+
+fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    let rest = items.len().saturating_sub(LISTED);
+    let mut text = Vec::from_iter(items.take(LISTED)).join(", ");
+    if rest > 0 {
+        text += &format!(" and {rest} more");
+    }
+    text
+}

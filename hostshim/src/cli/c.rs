@@ -1,0 +1,105 @@
+//! `rumplab c`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::args::{CArgs, Campaign, Compiling, FileArgs, RunArgs};
+use super::run::run_targets;
+use super::targets::check_cpus;
+use super::{Status, Wrong, explain, terminal};
+use crate::c::{Options, Program};
+use crate::files::for_shell;
+use crate::registry::Registry;
+use crate::report::Role;
+
+/// Compiles the files and looks for a failure, or replays one.
+pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
+    let files = Vec::from_iter(args.files.iter().chain(&args.scenario).cloned());
+    if let Some(file) = &args.replay {
+        let of = FileArgs {
+            cpus: args.cpus,
+            sources: files,
+            compiling: args.compiling.clone(),
+            ..FileArgs::of(file)
+        };
+        return explain::replay(&of, registry);
+    }
+    let program = build(&files, &args.compiling, registry)?;
+    let scenario = program.scenario();
+    check_cpus(scenario, args.cpus)?;
+    let run = RunArgs {
+        campaign: Campaign {
+            scenarios: vec![scenario.name.to_owned()],
+            variant: scenario.variants[0].name.to_owned(),
+            strategy: args.strategy,
+            seed: args.seed,
+            cpus: args.cpus,
+            jobs: args.jobs,
+            xcall: None,
+            history: Vec::new(),
+            out: args.out.clone(),
+            form: args.form,
+        },
+        schedules: args.schedules,
+        seconds: args.seconds,
+        net_mpsafe: None,
+        frames: None,
+        as_found: args.as_found,
+        junit: None,
+        sources: sources(&files, &args.compiling),
+    };
+    let status = run_targets(&run, &[(scenario, &scenario.variants[0])])?;
+    for line in program.unwatched() {
+        terminal::say(Role::Aside, format!("not watched: {line}"));
+    }
+    Ok(status)
+}
+
+/// Compiles and links the files. The last of them gives the scenario its name.
+///
+/// It must be none that a scenario of the registry has: a replay file names its scenario.
+pub(super) fn build(
+    files: &[PathBuf],
+    compiling: &Compiling,
+    registry: Registry<'_>,
+) -> Result<Program, Wrong> {
+    let options = Options {
+        compiler: compiling.cc.clone(),
+        include: compiling.include.clone(),
+        define: compiling.define.clone(),
+        more: compiling.cflag.clone(),
+    };
+    let stem = files.last().and_then(|file| file.file_stem());
+    let name = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    if registry.find(&name).is_some() {
+        return Err(Wrong(format!(
+            "there is a scenario `{name}` already, which is not written in C\n  help: give the file another name"
+        )));
+    }
+    Program::build(&name, files, &options).map_err(Wrong)
+}
+
+/// The arguments with which other commands compile the same program.
+pub(super) fn sources(files: &[PathBuf], compiling: &Compiling) -> String {
+    let mut text = String::new();
+    let mut add = |option: &str, value: &str| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " {option}{}", for_shell(value.as_ref()));
+    };
+    for file in files {
+        add("--c ", &file.to_string_lossy());
+    }
+    if let Some(cc) = &compiling.cc {
+        add("--cc ", cc);
+    }
+    for directory in &compiling.include {
+        add("-I ", &directory.to_string_lossy());
+    }
+    for define in &compiling.define {
+        add("-D ", define);
+    }
+    for flag in &compiling.cflag {
+        add("--cflag=", flag);
+    }
+    text
+}

@@ -1,0 +1,254 @@
+//! Accesses of foreign code: code that does not use the kernel's cells, and whose compiler announces its accesses.
+//!
+//! # Overview
+//!
+//! A foreign access has a size, and may begin anywhere. It is a step, as an access of a cell is. It is checked against
+//! every [cell](super::shadow) that it covers: usually one.
+//!
+//! Memory outside of the machine may be read, as constants of a module are. It is not checked. A write there ends the
+//! run before it is made.
+//!
+//! # The end of a function
+//!
+//! When a foreign function returns, its local variables are gone: those that were accessed are dropped, as cells of
+//! Rust are ([`super::locals`]).
+
+use kmod::machine::{At, Kind, Op};
+use kmod::mem::Ordering;
+
+use super::engine::Engine;
+use super::failure::FailureKind;
+use super::faults;
+use super::host::current;
+use super::memory::{ARENA_BYTES, STACK_BYTES, Wrong};
+use super::shadow::GRANULE;
+use super::side::Host;
+
+/// Bytes of a stack that foreign code leaves to the machine.
+const RESERVE: usize = STACK_BYTES / 4;
+
+impl Engine {
+    /// Foreign code is about to make this access of `size` bytes: a step.
+    #[inline(always)]
+    pub(crate) fn foreign(&self, op: Op, size: usize, at: At) {
+        self.decide_foreign(op, at);
+        self.made_foreign(op, size, at);
+    }
+
+    /// The same, for an access whose outcome follows with [`Engine::made_foreign`].
+    #[inline(always)]
+    pub(crate) fn decide_foreign(&self, op: Op, at: At) {
+        self.decide(op, at);
+        if self.recording.get() {
+            self.record_op(op.addr, op.kind, op.order, at);
+        }
+    }
+
+    /// Checks the access that announced the step.
+    #[inline(always)]
+    pub(crate) fn made_foreign(&self, op: Op, size: usize, at: At) {
+        if self.memory(|memory| memory.is_cell(op.addr, size)) {
+            self.announced(op, at);
+        } else {
+            self.check_cells(op, size, at);
+        }
+    }
+
+    /// Foreign code is about to access `size` bytes at once: one step.
+    pub(crate) fn foreign_range(&self, addr: usize, size: usize, kind: Kind, at: At) {
+        if size > 0 {
+            let op = Op {
+                addr,
+                kind,
+                order: Ordering::Relaxed,
+            };
+            self.decide_foreign(op, at);
+            self.check_cells(op, size, at);
+        }
+    }
+
+    /// Checks an access against each of its cells.
+    #[inline(never)]
+    fn check_cells(&self, op: Op, size: usize, at: At) {
+        let end = op.addr.saturating_add(size);
+        let mut addr = op.addr;
+        while addr < end {
+            let granule_end = (addr - addr % GRANULE).saturating_add(GRANULE);
+            let part = granule_end.min(end) - addr;
+            let part_op = Op { addr, ..op };
+            match self.memory(|memory| memory.offset(addr)) {
+                Some(_) => self.check_part(part_op, part, at),
+                None => return self.check_outside(part_op, at),
+            }
+            addr += part;
+        }
+    }
+
+    fn check_part(&self, op: Op, size: usize, at: At) {
+        let mut copies = [(0, 0); GRANULE];
+        let mut count = 0;
+        let starts = self.memory(|memory| {
+            memory.divide(op.addr, size, |to, from| {
+                copies[count % GRANULE] = (to, from);
+                count += 1;
+            })
+        });
+        if self.siting.get() && count > 0 {
+            let _host = Host::begin();
+            let mut recorder = self.recorder.borrow_mut();
+            for &(to, from) in &copies[..count] {
+                recorder.copy_sites(from, to);
+            }
+        }
+        let first = op.addr % GRANULE;
+        for start in (first..first + size).filter(|start| starts >> start & 1 != 0) {
+            let addr = op.addr - first + start;
+            self.announced(Op { addr, ..op }, at);
+        }
+    }
+
+    /// Checks an access to memory that is not the machine's.
+    #[cold]
+    fn check_outside(&self, op: Op, at: At) {
+        let _host = Host::begin();
+        let address = op.addr;
+        if self.memory(|memory| memory.is_null(address)) {
+            self.wrong(Wrong::Null, op, at);
+        } else if op.kind.writes() && !self.failing.get() {
+            let what = match self.is_in_module(address) {
+                true => "a constant, or code",
+                false => "memory that is not the kernel's",
+            };
+            self.fail(
+                FailureKind::UseAfterFree,
+                "wild-access",
+                format!("{} of {what}", op.kind.name()),
+                Some(at),
+            );
+        }
+    }
+
+    /// Whether the stack that runs has no room for the machine's own code.
+    #[inline(always)]
+    fn is_low(&self) -> bool {
+        let here = 0_u8;
+        let here = std::ptr::from_ref(&here).addr();
+        let offset = self.memory(|memory| memory.offset(here));
+        let inside = offset.and_then(|offset| offset.checked_sub(ARENA_BYTES));
+        inside.is_some_and(|inside| inside % STACK_BYTES < RESERVE)
+    }
+
+    /// A foreign function is about to return, whose frame has these bytes. Its local variables are gone.
+    fn frame_ends(&self, begin: usize, end: usize, at: At) {
+        if self.failing.get() || begin >= end {
+            return;
+        }
+        let (Some(stack), Some(offset)) = (
+            self.memory(|memory| memory.stack_of(begin)),
+            self.memory(|memory| memory.offset(begin)),
+        ) else {
+            return;
+        };
+        // A frame that reaches into another stack is none.
+        if !self.contexts.stack_range(stack).contains(&(end - 1)) {
+            return;
+        }
+        let size = end - begin;
+        let cpu = self.cpu.get();
+        let is_used = self.memory(|memory| memory.drop_frame(cpu, offset, size));
+        if is_used && self.recording.get() {
+            self.record_frame_end(offset, size, at);
+        }
+    }
+
+    #[cold]
+    fn record_frame_end(&self, offset: usize, size: usize, at: At) {
+        let _host = Host::begin();
+        let site = self.siting.get().then(|| self.site(Kind::Free, at));
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.forget_objects(offset, size);
+        if let Some(site) = site {
+            recorder.freed(offset, size, site);
+        }
+    }
+}
+
+/// Calls `f`, which is what foreign code has called of the kernel. The call returns to `caller`: what the kernel does in it is at
+/// that place of the source.
+#[inline(always)]
+pub(crate) fn placed<R>(caller: usize, f: impl FnOnce() -> R) -> R {
+    let Some(slot) = current().and_then(Engine::slot_in_use) else {
+        return f();
+    };
+    let before = slot.caller().replace(caller);
+    let result = f();
+    slot.caller().set(before);
+    result
+}
+
+/// The place of the call of the kernel that the running context is in, if foreign code has made one.
+pub(super) fn caller() -> Option<At> {
+    let caller = current()?.slot_in_use()?.caller().get();
+    (caller != 0).then(|| At::code(caller - 1))
+}
+
+/// Foreign code is about to make this access of `size` bytes: a step.
+#[inline(always)]
+pub(crate) fn access(op: Op, size: usize, at: At) {
+    if let Some(engine) = current() {
+        engine.foreign(op, size, at);
+    }
+}
+
+/// Foreign code is about to access `size` bytes at once: a step.
+pub(crate) fn range(addr: usize, size: usize, kind: Kind, at: At) {
+    if let Some(engine) = current() {
+        engine.foreign_range(addr, size, kind, at);
+    }
+}
+
+/// Foreign code makes a read-modify-write of `size` bytes: a step. `modify` makes it, and returns its outcome and the operation that
+/// it was.
+#[inline(always)]
+pub(crate) fn modify<R>(op: Op, size: usize, at: At, modify: impl FnOnce() -> (R, Op)) -> R {
+    let Some(engine) = current() else {
+        return modify().0;
+    };
+    engine.decide_foreign(op, at);
+    if engine.memory(|memory| memory.offset(op.addr)).is_none() {
+        // This ends the run, unless it is over.
+        engine.check_outside(op, at);
+    }
+    let (outcome, made) = modify();
+    engine.made_foreign(made, size, at);
+    outcome
+}
+
+/// Foreign code makes a fence.
+pub(crate) fn fence(order: Ordering, at: At) {
+    if let Some(engine) = current() {
+        let op = Op {
+            addr: 0,
+            kind: Kind::Fence,
+            order,
+        };
+        engine.fused(op, at);
+    }
+}
+
+/// A foreign function has begun. The machine's own code runs on the same stack, so it must not be used up there.
+#[inline(always)]
+pub(crate) fn frame_begins(at: At) {
+    if let Some(engine) = current()
+        && engine.is_low()
+    {
+        faults::overflow(engine, at);
+    }
+}
+
+/// A foreign function is about to return, whose frame has these bytes.
+pub(crate) fn frame_ends(begin: usize, end: usize, at: At) {
+    if let Some(engine) = current() {
+        engine.frame_ends(begin, end, at);
+    }
+}
