@@ -204,7 +204,7 @@ fn set_up(kernel: &'static Kernel) {
         "the allocator of this program is not rumplab's, and a run would spoil the memory of the program: leave the feature \
          `allocator` of rumplab on, or write `#[global_allocator] static HEAP: rumplab::Heap = rumplab::Heap;`"
     );
-    let Some(entry) = entry_of(kernel.scenario()) else {
+    let Some(entry) = entry_of(kmod::scenario::scenario_of(kernel)) else {
         unreachable!("a scenario that `Test::new` has not made")
     };
     let mut program = Program::new(kernel);

@@ -529,7 +529,6 @@ fn guarded(engine: &Engine, f: impl FnOnce()) -> Option<Failure> {
     if halted {
         return None;
     }
-    panics::forget(payload);
     let panic = panics::take();
     let (message, location) = match panic {
         Some(panic) => (panic.message, panic.location),

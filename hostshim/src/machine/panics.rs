@@ -4,9 +4,7 @@
 //! is printed. The hook for this is installed once per process, in front of the previous one; panics outside a run go
 //! to that one.
 
-use std::any::Any;
 use std::cell::RefCell;
-use std::mem;
 use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 
@@ -57,14 +55,4 @@ fn of(info: &PanicHookInfo<'_>) -> Panic {
 /// The last panic that was caught on this thread.
 pub(crate) fn take() -> Option<Panic> {
     LAST.take()
-}
-
-/// Gives up the payload of a panic, whose message was kept.
-///
-/// The guest has allocated the text, or whatever it is, in the memory of the machine, where the next run begins anew.
-pub(crate) fn forget(payload: Box<dyn Any + Send>) {
-    match payload.downcast::<String>() {
-        Ok(text) => mem::forget(*text),
-        Err(other) => mem::forget(other),
-    }
 }
