@@ -1,6 +1,6 @@
 //! `loom::cell`: cells whose accesses are checked for data races.
 
-use std::cell::UnsafeCell as Bare;
+use std::cell;
 use std::fmt;
 
 use kmod::machine::{self, Kind};
@@ -13,7 +13,7 @@ pub use std::cell::{Cell, OnceCell, RefCell};
 /// An access is a step. It must be ordered after each write by another thread, and a write after each access.
 #[repr(transparent)]
 #[derive(Default)]
-pub struct UnsafeCell<T: ?Sized>(Bare<T>);
+pub struct UnsafeCell<T: ?Sized>(cell::UnsafeCell<T>);
 
 // SAFETY: as `core::cell::UnsafeCell`; the methods give raw pointers only.
 unsafe impl<T: ?Sized + Send> Send for UnsafeCell<T> {}
@@ -21,7 +21,7 @@ unsafe impl<T: ?Sized + Send> Send for UnsafeCell<T> {}
 impl<T> UnsafeCell<T> {
     /// A cell that holds `value`.
     pub const fn new(value: T) -> Self {
-        UnsafeCell(Bare::new(value))
+        UnsafeCell(cell::UnsafeCell::new(value))
     }
 
     /// The value, without its cell.

@@ -261,7 +261,7 @@ fn closure(work: Box<dyn Fn()>) -> Arg {
 
 fn call(work: Arg) {
     // SAFETY: `closure` has made it, for ever.
-    let work: &Box<dyn Fn()> = unsafe { work.get() };
+    let work = unsafe { work.get::<Box<dyn Fn()>>() };
     work();
 }
 

@@ -1,7 +1,7 @@
 //! What of a file is not watched, as the compiler's assembly text shows it: inline assembly, and functions that access
 //! memory without calling any hook.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What of a file is not watched.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,7 +24,7 @@ struct Function<'a> {
 /// Reads the assembly text of a file. Functions in files below `headers`, which only pass arguments on, are left out.
 pub(super) fn unwatched(text: &str, headers: &str) -> Unwatched {
     let mut unwatched = Unwatched::default();
-    let mut files: HashMap<u32, String> = HashMap::new();
+    let mut files: BTreeMap<u32, String> = BTreeMap::new();
     let mut functions = BTreeSet::new();
     let mut at = (0, 0);
     let mut function: Option<Function<'_>> = None;
