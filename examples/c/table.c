@@ -11,7 +11,7 @@
 struct table *
 table_create(void)
 {
-	struct table *t = kmem_zalloc(sizeof(*t), KM_SLEEP);
+	struct table *t = kmem_zalloc(sizeof(struct table), KM_SLEEP);
 
 	mutex_init(&t->t_lock, MUTEX_DEFAULT, IPL_SOFTCLOCK);
 	cv_init(&t->t_work, "work");
@@ -33,7 +33,7 @@ table_destroy(struct table *t)
 	cv_destroy(&t->t_empty);
 	cv_destroy(&t->t_work);
 	mutex_destroy(&t->t_lock);
-	kmem_free(t, sizeof(*t));
+	kmem_free(t, sizeof(struct table));
 }
 
 /* Takes an entry off the list. The lock is held; readers may be at the entry still. */
@@ -59,7 +59,7 @@ entry_free(struct entry *e)
 	callout_halt(&e->e_timer, NULL);
 	callout_destroy(&e->e_timer);
 	PSLIST_ENTRY_DESTROY(e, e_link);
-	kmem_free(e, sizeof(*e));
+	kmem_free(e, sizeof(struct entry));
 }
 
 /* The time of an entry is over. Called by softclock. */
@@ -94,7 +94,7 @@ entry_expire(void *arg)
 void
 table_insert(struct table *t, unsigned key, unsigned value, int ticks)
 {
-	struct entry *e = kmem_zalloc(sizeof(*e), KM_SLEEP);
+	struct entry *e = kmem_zalloc(sizeof(struct entry), KM_SLEEP);
 
 	PSLIST_ENTRY_INIT(e, e_link);
 	psref_target_init(&e->e_target, t->t_class);

@@ -550,6 +550,21 @@ index! {
         "The reference count of an entry equals the number of its holders whenever its lock is released."
         "The message lists each reference, with who took it and why nothing will release it. Release it where that is said, or take the missing one."
 }
+"KASSERT(9)" {
+    "kassert":
+        "What a KASSERT or KASSERTMSG of C code states is true."
+        "Look at what the report says happened before: either the assertion is wrong about its callers, or another thread came in between."
+}
+"panic(9)" {
+    "panic":
+        "C code does not call panic."
+        "The message is that of the code. The report says how it came to that."
+}
+"kmod::kern::contract" {
+    "c-argument":
+        "C code calls the kernel's functions with arguments that they take: no null pointer, no level or flag that does not exist."
+        "Look at the call in the report's first place. A pointer that is null there was perhaps never set, or was cleared by another thread."
+}
 "kmod::kernel" {
     "boot-memory":
         "The kernel has enough memory to boot."

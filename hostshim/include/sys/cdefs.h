@@ -72,8 +72,9 @@
 #define __weak_alias(a, b)
 #define __insn_barrier()	__atomic_signal_fence(__ATOMIC_SEQ_CST)
 
-/* The functions of these headers that only pass arguments on are no part of the program that is watched. */
-#define __rumplab_glue		static __unused __attribute__((__no_sanitize__("thread")))
+/* The functions of these headers that only pass arguments on are no part of the program that is watched: they have a section. */
+#define __rumplab_glue								\
+	static __unused __noinline __section(".text.rumplab") __attribute__((__no_sanitize__("thread")))
 
 /* gcc says that fences are not supported. The machine knows them. */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11

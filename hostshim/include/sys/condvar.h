@@ -16,7 +16,7 @@ typedef struct kcondvar {
 } kcondvar_t;
 #else
 typedef struct kcondvar {
-	void *cv_opaque[3];
+	void *cv_words[3];
 } kcondvar_t;
 #endif
 

@@ -14,18 +14,33 @@
 #define SPCF_OFFLINE		0x0004
 
 struct schedstate_percpu {
-	volatile int spc_flags;
+	volatile int spc_flags;		/* SPCF_RUNNING: no CPU of the machine is ever offline */
 };
 
-/* What C files of the kernel keep for each CPU. */
+/* What files of the kernel keep for each CPU. Zero at first. */
 struct cpu_data {
 	struct schedstate_percpu cpu_schedstate;
+	u_int cpu_index;
 	kcondvar_t cpu_xcall;
 	bool cpu_xcall_pending;
 	u_int cpu_psz_read_depth;
+	uint64_t cpu_nswtch;
 	void *cpu_softcpu;
 	void *cpu_callout;
+	struct { void *pcc_data; size_t pcc_size; } cpu_percpu;
 };
+
+/* A CPU. Each kernel of a machine has an array of them, for C files alone. */
+struct cpu_info {
+	const void *ci_self_opaque;	/* the kernel's own structure */
+	struct cpu_data ci_data;
+} __aligned(COHERENCY_UNIT);
+
+_Static_assert(sizeof(struct cpu_info) == RUMPLAB_SIZEOF_CPU_INFO, "the machine makes them of this size");
+
+#define ci_schedstate		ci_data.cpu_schedstate
+#define ci_index		ci_data.cpu_index
+#define ci_psz_read_depth	ci_data.cpu_psz_read_depth
 
 struct cpu_info *rumplab_curcpu(void);
 struct cpu_info *cpu_lookup(u_int index);

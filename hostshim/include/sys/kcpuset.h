@@ -12,6 +12,17 @@ typedef struct kcpuset {
 	uint32_t kcs_bits;
 } kcpuset_t;
 
+/* Not by a builtin: gcc would call a function of its library. */
+static inline int
+kcpuset_count_bits(uint32_t bits)
+{
+	int count = 0;
+
+	for (int i = 0; i < 32; i++)
+		count += (int)((bits >> i) & 1);
+	return count;
+}
+
 #define kcpuset_create(kcsp, zero)							\
 	(*(kcsp) = kmem_zalloc(sizeof(kcpuset_t), KM_SLEEP), (void)(zero))
 #define kcpuset_destroy(kcs)			kmem_free((kcs), sizeof(kcpuset_t))
@@ -26,7 +37,7 @@ typedef struct kcpuset {
 #define kcpuset_merge(to, from)			((to)->kcs_bits |= (from)->kcs_bits)
 #define kcpuset_remove(to, from)		((to)->kcs_bits &= ~(from)->kcs_bits)
 #define kcpuset_intersect(to, from)		((to)->kcs_bits &= (from)->kcs_bits)
-#define kcpuset_countset(kcs)			__builtin_popcount((kcs)->kcs_bits)
+#define kcpuset_countset(kcs)			kcpuset_count_bits((kcs)->kcs_bits)
 #define kcpuset_ffs(kcs)			__builtin_ffs((int)(kcs)->kcs_bits)
 #define kcpuset_atomic_set(kcs, i)		atomic_or_32(&(kcs)->kcs_bits, 1u << (i))
 #define kcpuset_atomic_clear(kcs, i)		atomic_and_32(&(kcs)->kcs_bits, ~(1u << (i)))

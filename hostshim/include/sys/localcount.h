@@ -14,7 +14,7 @@ struct localcount {
 	int64_t *lc_totalp;
 	percpu_t *lc_percpu;
 	volatile unsigned lc_refcnt;
-	uint8_t lc_room[RUMPLAB_SIZEOF_LOCALCOUNT - 20];
+	uint8_t lc_opaque[RUMPLAB_SIZEOF_LOCALCOUNT - 20];
 } __aligned(8);
 
 void localcount_init(struct localcount *lc);

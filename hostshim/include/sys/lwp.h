@@ -17,22 +17,18 @@
 struct lwp {
 	union {
 		struct {
-			uint8_t l_before_cpu[RUMPLAB_LWP_CPU];
-			struct cpu_info *volatile l_cpu;
-		};
-		struct {
-			uint8_t l_before_pflag[RUMPLAB_LWP_PFLAG];
+			uint8_t l_pflag_opaque[RUMPLAB_LWP_PFLAG];
 			u_int l_pflag;
 		};
 		struct {
-			uint8_t l_before_psrefs[RUMPLAB_LWP_PSREFS];
+			uint8_t l_psrefs_opaque[RUMPLAB_LWP_PSREFS];
 			int l_psrefs;
 		};
 		struct {
-			uint8_t l_before_nopreempt[RUMPLAB_LWP_NOPREEMPT];
+			uint8_t l_nopreempt_opaque[RUMPLAB_LWP_NOPREEMPT];
 			int l_nopreempt;
 		};
-		uint8_t l_all[RUMPLAB_SIZEOF_LWP];
+		uint8_t l_opaque[RUMPLAB_SIZEOF_LWP];
 	};
 } __aligned(16);
 

@@ -23,112 +23,58 @@ struct pslist_entry {
 #define PSLIST_INITIALIZER	{ .plh_first = NULL }
 #define PSLIST_ENTRY_INITIALIZER { .ple_next = NULL, .ple_prevp = NULL }
 
-static inline void
-pslist_init(struct pslist_head *head)
-{
-	head->plh_first = NULL;
-}
-
-static inline void
-pslist_destroy(struct pslist_head *head)
-{
-	KASSERT(head->plh_first == NULL);
-}
-
-static inline void
-pslist_entry_init(struct pslist_entry *entry)
-{
-	entry->ple_next = NULL;
-	entry->ple_prevp = NULL;
-}
-
-static inline void
-pslist_entry_destroy(struct pslist_entry *entry)
-{
-	KASSERT(entry->ple_prevp == NULL);
-	atomic_store_relaxed(&entry->ple_next, _PSLIST_POISON);
-}
+/*
+ * Each of these is a macro: the line that a report shows is the caller's. An entry that is removed keeps its own link, so that a reader
+ * at it goes on.
+ */
+#define pslist_init(head)		((void)((head)->plh_first = NULL))
+#define pslist_destroy(head)		KASSERT((head)->plh_first == NULL)
+#define pslist_entry_init(entry)	((void)((entry)->ple_next = NULL, (entry)->ple_prevp = NULL))
+#define pslist_entry_destroy(entry)	__extension__ ({					\
+	struct pslist_entry *entry_ = (entry);							\
+	KASSERT(entry_->ple_prevp == NULL);							\
+	atomic_store_relaxed(&entry_->ple_next, _PSLIST_POISON);				\
+})
 
 /* Links the entry where prevp points, and publishes it. */
-static inline void
-_pslist_insert(struct pslist_entry *volatile *prevp, struct pslist_entry *entry)
-{
-	struct pslist_entry *next = *prevp;
-
-	KASSERT(entry->ple_prevp == NULL && entry->ple_next == NULL);
-	if (next != NULL) {
-		KASSERT(next->ple_prevp == prevp);
-		next->ple_prevp = &entry->ple_next;
-	}
-	entry->ple_next = next;
-	entry->ple_prevp = prevp;
-	atomic_store_release(prevp, entry);
-}
-
-static inline void
-pslist_writer_insert_head(struct pslist_head *head, struct pslist_entry *entry)
-{
-	_pslist_insert(&head->plh_first, entry);
-}
-
-static inline void
-pslist_writer_insert_after(struct pslist_entry *before, struct pslist_entry *entry)
-{
-	KASSERT(before->ple_prevp != NULL);
-	_pslist_insert(&before->ple_next, entry);
-}
-
-static inline void
-pslist_writer_insert_before(struct pslist_entry *after, struct pslist_entry *entry)
-{
-	KASSERT(after->ple_prevp != NULL);
-	_pslist_insert(after->ple_prevp, entry);
-}
-
-/* The entry keeps its own link: a reader at it goes on. */
-static inline void
-pslist_writer_remove(struct pslist_entry *entry)
-{
-	struct pslist_entry *next = entry->ple_next;
-
-	KASSERT(entry->ple_prevp != NULL && next != _PSLIST_POISON);
-	if (next != NULL)
-		next->ple_prevp = entry->ple_prevp;
-	atomic_store_release(entry->ple_prevp, next);
-	entry->ple_prevp = NULL;
-}
-
-static inline struct pslist_entry *
-pslist_writer_first(const struct pslist_head *head)
-{
-	return head->plh_first;
-}
-
-static inline struct pslist_entry *
-pslist_writer_next(const struct pslist_entry *entry)
-{
-	KASSERT(entry->ple_next != _PSLIST_POISON);
-	return entry->ple_next;
-}
-
-static inline struct pslist_entry *
-pslist_reader_first(const struct pslist_head *head)
-{
-	return atomic_load_acquire(&head->plh_first);
-}
-
-static inline struct pslist_entry *
-pslist_reader_next(const struct pslist_entry *entry)
-{
-	struct pslist_entry *next = atomic_load_acquire(&entry->ple_next);
-
-	KASSERT(next != _PSLIST_POISON);
-	return next;
-}
+#define _PSLIST_INSERT(prevp, entry)	__extension__ ({					\
+	struct pslist_entry *volatile *prevp_ = (prevp), *entry_ = (entry), *next_ = *prevp_;	\
+	KASSERT(entry_->ple_prevp == NULL && entry_->ple_next == NULL);				\
+	if (next_ != NULL) {									\
+		KASSERT(next_->ple_prevp == prevp_);						\
+		next_->ple_prevp = &entry_->ple_next;						\
+	}											\
+	entry_->ple_next = next_;								\
+	entry_->ple_prevp = prevp_;								\
+	atomic_store_release(prevp_, entry_);							\
+})
+#define pslist_writer_insert_head(head, entry)		_PSLIST_INSERT(&(head)->plh_first, (entry))
+#define pslist_writer_insert_after(before, entry)	_PSLIST_INSERT(&(before)->ple_next, (entry))
+#define pslist_writer_insert_before(after, entry)	_PSLIST_INSERT((after)->ple_prevp, (entry))
+#define pslist_writer_remove(entry)	__extension__ ({					\
+	struct pslist_entry *entry_ = (entry), *next_ = entry_->ple_next;			\
+	KASSERT(entry_->ple_prevp != NULL && next_ != _PSLIST_POISON);				\
+	if (next_ != NULL)									\
+		next_->ple_prevp = entry_->ple_prevp;						\
+	atomic_store_release(entry_->ple_prevp, next_);						\
+	entry_->ple_prevp = NULL;								\
+})
+#define pslist_writer_first(head)	((head)->plh_first)
+#define pslist_writer_next(entry)	__extension__ ({					\
+	struct pslist_entry *next_ = (entry)->ple_next;						\
+	KASSERT(next_ != _PSLIST_POISON);							\
+	next_;											\
+})
+#define pslist_reader_first(head)	atomic_load_acquire(&(head)->plh_first)
+#define pslist_reader_next(entry)	__extension__ ({					\
+	struct pslist_entry *next_ = atomic_load_acquire(&(entry)->ple_next);			\
+	KASSERT(next_ != _PSLIST_POISON);							\
+	next_;											\
+})
 
 #define _PSLIST_CONTAINER(entry, type, field)	__extension__ ({				\
-	struct pslist_entry *entry_ = (entry);							\
-	entry_ == NULL ? NULL : (type *)(void *)((char *)entry_ - offsetof(type, field));	\
+	struct pslist_entry *found_ = (entry);							\
+	found_ == NULL ? NULL : (type *)(void *)((char *)found_ - offsetof(type, field));	\
 })
 
 #define PSLIST_INIT(head)			pslist_init(head)

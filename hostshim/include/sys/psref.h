@@ -14,7 +14,7 @@ struct psref_class;
 struct psref_target {
 	struct psref_class *prt_class;
 	bool prt_draining;
-	uint8_t prt_room[RUMPLAB_SIZEOF_PSREF_TARGET - 9];
+	uint8_t prt_opaque[RUMPLAB_SIZEOF_PSREF_TARGET - 9];
 } __aligned(8);
 
 /* A reference: memory of its holder, from psref_acquire to psref_release. */

@@ -39,7 +39,7 @@ snprintf(char *buf, size_t size, const char *fmt, ...)
 	return length;
 }
 
-__rumplab_glue __noinline __dead __printflike(1, 2) void
+__rumplab_glue __dead __printflike(1, 2) void
 panic(const char *fmt, ...)
 {
 	__builtin_va_list ap;
@@ -48,7 +48,7 @@ panic(const char *fmt, ...)
 	rumplab_vpanic(__builtin_return_address(0), fmt, ap);
 }
 
-__rumplab_glue __noinline __dead __printflike(3, 4) void
+__rumplab_glue __dead __printflike(3, 4) void
 kern_assert(const char *kind, const char *condition, const char *fmt, ...)
 {
 	__builtin_va_list ap;

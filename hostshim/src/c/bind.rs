@@ -21,11 +21,12 @@
 //! The entry of a function passes the address that it returns to. What the kernel does meanwhile is at the line of the
 //! call: [`placed`].
 
+use kmod::kern::contract::argument_refused;
 use kmod::kern::lwp::curlwp;
 use kmod::kern::spl::{self, Ipl};
-use kmod::machine::{self, Stop};
 
 mod convert;
+mod cpus;
 mod intern;
 mod later;
 mod layout;
@@ -37,6 +38,8 @@ mod scenario;
 mod thread;
 
 use crate::machine::foreign::placed;
+pub(crate) use cpus::boot;
+
 use convert::{FromC, Func, IntoC, Raw, Text};
 
 /// A function of the C interface.
@@ -73,11 +76,9 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Ends the run: C has called a function with an argument that it does not take.
 #[cold]
+#[track_caller]
 fn refused(what: core::fmt::Arguments<'_>) -> ! {
-    machine::stop(
-        Stop::Contract("c-argument"),
-        format_args!("{what}, by {}", curlwp().name()),
-    )
+    argument_refused(format_args!("{what} (in {})", curlwp().name()))
 }
 
 /// Whether nothing of the kernel runs: it boots, or every actor has ended. The machine calls C on an idle LWP then.

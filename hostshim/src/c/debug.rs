@@ -1,6 +1,6 @@
 //! What the debugging information of an object file says: source lines of the code, and names in its variables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use gimli::{
     AttributeValue, DebuggingInformationEntry, EndianSlice, LittleEndian, Operation, Unit,
@@ -23,6 +23,9 @@ const DATA: u64 = 1 << 41;
 const DEPTH: usize = 16;
 /// Elements of a global array that have names of their own.
 const ELEMENTS: usize = 64;
+
+/// The end of the names of members that are memory for the kernel's own objects, in its headers.
+const OPAQUE: &str = "_opaque";
 
 /// A pointer of this name, in <rumplab.h>, stands for the type of what it points to.
 const TYPE: &str = "rumplab_type";
@@ -50,10 +53,10 @@ pub(super) struct Debug {
 /// If it cannot be read.
 pub(super) fn read(
     file: &object::File<'_>,
-    layout: &HashMap<SectionIndex, Place>,
+    layout: &BTreeMap<usize, Place>,
     data_size: usize,
 ) -> Result<Debug, String> {
-    let mut sections = HashMap::new();
+    let mut sections = BTreeMap::new();
     for section in file.sections() {
         if let Ok(name) = section.name()
             && name.starts_with(".debug")
@@ -84,11 +87,11 @@ pub(super) fn read(
 fn relocated<'data>(
     file: &object::File<'_>,
     section: &impl ObjectSection<'data>,
-    layout: &HashMap<SectionIndex, Place>,
+    layout: &BTreeMap<usize, Place>,
 ) -> Result<Vec<u8>, String> {
     let bytes = section.data().map_err(|error| error.to_string())?;
     let mut bytes = bytes.to_vec();
-    let address = |section: SectionIndex| match layout.get(&section) {
+    let address = |section: SectionIndex| match layout.get(&section.0) {
         Some(Place {
             area: Area::Code,
             offset,
@@ -156,7 +159,7 @@ impl Shape {
 }
 
 /// The shapes of types that were read. Fields are kept for as long as the program runs, so each type is read once.
-type Shapes = HashMap<UnitOffset, Shape>;
+type Shapes = BTreeMap<usize, Shape>;
 
 impl<'a> Reader<'a> {
     fn read(&mut self) -> gimli::Result<()> {
@@ -177,7 +180,7 @@ impl<'a> Reader<'a> {
         };
         let first = self.debug.files.len();
         // By the number that the table gives a file.
-        let mut known: HashMap<u64, usize> = HashMap::new();
+        let mut known: BTreeMap<u64, usize> = BTreeMap::new();
         let mut before: Option<(usize, usize, u32)> = None;
         let mut rows = program.rows();
         while let Some((header, row)) = rows.next_row()? {
@@ -408,7 +411,7 @@ impl<'a> Reader<'a> {
         let Some(at) = of.filter(|_| depth < DEPTH) else {
             return Ok(Shape::WORD);
         };
-        if let Some(shape) = shapes.get(&at) {
+        if let Some(shape) = shapes.get(&at.0) {
             return Ok(*shape);
         }
         let entry = unit.entry(at)?;
@@ -453,7 +456,7 @@ impl<'a> Reader<'a> {
                 ..Shape::WORD
             },
         };
-        shapes.insert(at, shape);
+        shapes.insert(at.0, shape);
         Ok(shape)
     }
 
@@ -500,6 +503,8 @@ impl<'a> Reader<'a> {
                 None => shape.size,
             };
             match self.name(unit, entry)? {
+                // What is inside is the kernel's.
+                Some(name) if name.ends_with(OPAQUE) => {}
                 Some(name) => fields.push(Field {
                     name: name.leak(),
                     offset,

@@ -50,7 +50,7 @@ pub struct Program {
 impl Program {
     /// Compiles and links C files. One of them, or several together, defines the functions of a scenario.
     ///
-    /// `name` is the scenario's. A scenario of that name is replaced.
+    /// `name` is the scenario's.
     ///
     /// # Errors
     ///

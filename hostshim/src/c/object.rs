@@ -3,7 +3,7 @@
 //! This is what kobj(9) does: it lays out the sections, resolves names, and checks every relocation. What it does not
 //! know is refused in words. An object file is not trusted: offsets and sizes in it are checked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use object::elf::{
@@ -13,7 +13,7 @@ use object::elf::{
 };
 use object::{
     Architecture, BinaryFormat, Object, ObjectKind, ObjectSection, ObjectSymbol, RelocationFlags,
-    RelocationTarget, SectionFlags, SectionIndex, SymbolIndex, SymbolKind, SymbolSection,
+    RelocationTarget, SectionFlags, SymbolKind, SymbolSection,
 };
 
 use super::assembly::Unwatched;
@@ -64,7 +64,7 @@ enum Kind {
 }
 
 /// Where the sections of one file begin.
-type Layout = HashMap<SectionIndex, Place>;
+type Layout = BTreeMap<usize, Place>;
 
 /// Code of all files, then constants of all files, then variables: each grows as files are added.
 #[derive(Default)]
@@ -106,7 +106,7 @@ struct Loose {
 struct Piece {
     name: String,
     loose: Vec<Loose>,
-    sections: HashMap<SectionIndex, Spot>,
+    sections: BTreeMap<usize, Spot>,
     bytes: Vec<u8>,
 }
 
@@ -114,13 +114,13 @@ impl Linker {
     fn add(&mut self, input: &Input) -> Result<(), String> {
         let file = parse(&input.bytes)?;
         let sections = self.lay_out(&file)?;
-        let mut own = HashMap::new();
+        let mut own = BTreeMap::new();
         for symbol in file.symbols() {
             self.define(&symbol, &sections, &input.name, &mut own)?;
         }
         let mut loose = Vec::new();
         for section in file.sections() {
-            let Some(&spot) = sections.get(&section.index()) else {
+            let Some(&spot) = sections.get(&section.index().0) else {
                 continue;
             };
             for (offset, relocation) in section.relocations() {
@@ -172,8 +172,8 @@ impl Linker {
     }
 
     /// Appends the sections that are loaded.
-    fn lay_out(&mut self, file: &object::File<'_>) -> Result<HashMap<SectionIndex, Spot>, String> {
-        let mut spots = HashMap::new();
+    fn lay_out(&mut self, file: &object::File<'_>) -> Result<BTreeMap<usize, Spot>, String> {
+        let mut spots = BTreeMap::new();
         for section in file.sections() {
             let name = section.name().unwrap_or("?").to_owned();
             let Some(kind) = kind(&section, &name)? else {
@@ -214,7 +214,7 @@ impl Linker {
                 Kind::Constants => Spot::Constants(begin),
                 Kind::Data => Spot::Data(begin),
             };
-            spots.insert(section.index(), spot);
+            spots.insert(section.index().0, spot);
         }
         Ok(spots)
     }
@@ -223,15 +223,15 @@ impl Linker {
     fn define<'data>(
         &mut self,
         symbol: &impl ObjectSymbol<'data>,
-        sections: &HashMap<SectionIndex, Spot>,
+        sections: &BTreeMap<usize, Spot>,
         file: &str,
-        own: &mut HashMap<SymbolIndex, Aim>,
+        own: &mut BTreeMap<usize, Aim>,
     ) -> Result<(), String> {
         let Ok(name) = symbol.name() else {
             return Err("a name that is not text: the file is damaged".to_owned());
         };
         let aim = match symbol.section() {
-            SymbolSection::Section(index) => match sections.get(&index) {
+            SymbolSection::Section(index) => match sections.get(&index.0) {
                 Some(spot) => Aim::Spot(spot.after(symbol.address() as usize)),
                 // In a section that is not loaded, as debugging information.
                 None => return Ok(()),
@@ -258,7 +258,7 @@ impl Linker {
                 ));
             }
         }
-        own.insert(symbol.index(), aim);
+        own.insert(symbol.index().0, aim);
         Ok(())
     }
 
@@ -474,22 +474,22 @@ fn form(r_type: object::elf::RelocationType, section: &str) -> Result<Option<For
 fn aim(
     file: &object::File<'_>,
     target: RelocationTarget,
-    sections: &HashMap<SectionIndex, Spot>,
-    own: &HashMap<SymbolIndex, Aim>,
+    sections: &BTreeMap<usize, Spot>,
+    own: &BTreeMap<usize, Aim>,
 ) -> Result<Aim, String> {
     let lost = || "a relocation refers to nothing that is loaded: the file is damaged".to_owned();
     match target {
         RelocationTarget::Symbol(index) => {
-            let known = own.get(&index).cloned();
+            let known = own.get(&index.0).cloned();
             known
                 .or_else(|| {
                     let symbol = file.symbol_by_index(index).ok()?;
-                    let spot = sections.get(&symbol.section_index()?)?;
+                    let spot = sections.get(&symbol.section_index()?.0)?;
                     Some(Aim::Spot(spot.after(symbol.address() as usize)))
                 })
                 .ok_or_else(lost)
         }
-        RelocationTarget::Section(index) => match sections.get(&index) {
+        RelocationTarget::Section(index) => match sections.get(&index.0) {
             Some(spot) => Ok(Aim::Spot(*spot)),
             None => Err(lost()),
         },

@@ -9,6 +9,7 @@ use kmod::kernel::Kernel;
 use kmod::machine::Stop;
 use kmod::scenario::{FIXED, Kind, Scenario, scenario_of};
 
+use super::bind;
 use super::object::Linked;
 use crate::machine::host::current;
 use crate::machine::module::{Module, Place};
@@ -83,6 +84,7 @@ fn run_setup(kernel: &'static Kernel) {
             format_args!("no memory for the variables of {}", entry.scenario.name),
         );
     }
+    bind::boot(kernel);
     // On a stack that can be abandoned: that of C cannot be unwound.
     engine.aside(engine.cpu.get(), &|| call(entry.setup));
     engine.go_on();

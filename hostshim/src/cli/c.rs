@@ -73,7 +73,7 @@ pub(super) fn build(
     let name = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     if registry.find(&name).is_some() {
         return Err(Wrong(format!(
-            "there is a scenario `{name}` already, which is not written in C\n  help: give the file another name"
+            "there is a scenario `{name}` already, which is not in these files\n  help: give the last file another name"
         )));
     }
     Program::build(&name, files, &options).map_err(Wrong)

@@ -63,6 +63,23 @@ pub(crate) fn name_at(address: usize) -> String {
     }
 }
 
+/// The name of the member of a structure that begins at this address, if the structure's type is known.
+pub(crate) fn member_at(address: usize) -> Option<String> {
+    let _host = Host::begin();
+    let name = name_at(address);
+    (name.contains('.') && !name.contains('+')).then_some(name)
+}
+
+/// What is in the `size` bytes at this address has no names of its own any more.
+pub(crate) fn forget_names(address: usize, size: usize) {
+    let _host = Host::begin();
+    if let Some(engine) = current()
+        && let Some(offset) = engine.memory(|memory| memory.offset(address))
+    {
+        engine.recorder.borrow_mut().forget_names(offset, size);
+    }
+}
+
 /// Makes `engine` the current machine of this thread while `f` runs.
 pub(crate) fn enter<R>(engine: &Engine, f: impl FnOnce() -> R) -> R {
     /// Restores the previous machine, also if `f` unwinds.

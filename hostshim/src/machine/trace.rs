@@ -242,6 +242,12 @@ impl Recorder {
         self.forget_objects(offset, size);
     }
 
+    /// Nothing in the `size` bytes at `offset` has a name of its own any more.
+    pub(crate) fn forget_names(&mut self, offset: usize, size: usize) {
+        self.labels.remove(offset, size);
+        self.forget_objects(offset, size);
+    }
+
     /// The object in the `size` bytes at `offset` was freed. Points are no longer named after it, but messages are.
     pub(crate) fn bury_labels(&mut self, offset: usize, size: usize) {
         let gone = self.labels.within(offset, size);

@@ -16,9 +16,31 @@ macro_rules! contract {
     };
 }
 
+use core::fmt;
+
 use crate::kern::lwp::curlwp;
 use crate::kern::pserialize;
 use crate::kern::spl;
+use crate::machine::{self, Stop};
+
+/// Stops the kernel: an assertion of code in another language is false. Contract `kassert`.
+#[track_caller]
+pub fn kassert_failed(message: fmt::Arguments<'_>) -> ! {
+    machine::stop(Stop::Contract("kassert"), message)
+}
+
+/// Stops the kernel: code in another language has called panic(9). Contract `panic`.
+#[track_caller]
+pub fn panic_called(message: fmt::Arguments<'_>) -> ! {
+    machine::stop(Stop::Contract("panic"), message)
+}
+
+/// Stops the kernel: code in another language has called a function with an argument that it does not take. Contract
+/// `c-argument`.
+#[track_caller]
+pub fn argument_refused(message: fmt::Arguments<'_>) -> ! {
+    machine::stop(Stop::Contract("c-argument"), message)
+}
 
 /// `ASSERT_SLEEPABLE`: the caller may sleep here.
 ///

@@ -300,8 +300,6 @@ pub mod layout {
 
     use super::Lwp;
 
-    /// `l_cpu`, a pointer.
-    pub const L_CPU: usize = offset_of!(Lwp, l_cpu);
     /// `l_pflag`, a word of 32 bits.
     pub const L_PFLAG: usize = offset_of!(Lwp, l_pflag);
     /// `l_psrefs`, a signed word of 32 bits.

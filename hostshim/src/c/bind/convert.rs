@@ -6,6 +6,7 @@ use kmod::kern::spl::Ipl;
 use kmod::machine::{self, Described};
 
 use super::{intern, level, refused};
+use crate::machine::host::member_at;
 
 /// An argument, as C passes it.
 pub(super) trait FromC: Sized {
@@ -111,7 +112,7 @@ pub(super) unsafe fn object<T>(at: *const T) -> &'static T {
         None => {
             let what = core::any::type_name::<T>();
             let what = what.rsplit("::").next().unwrap_or(what);
-            refused(format_args!("a null pointer is no {what}"))
+            refused(format_args!("a null pointer is passed for a {what}"))
         }
     }
 }
@@ -177,13 +178,19 @@ impl<T: 'static> Raw<T> {
         unsafe { object(self.0) }
     }
 
-    /// Makes the object, and names it in traces and reports.
+    /// Makes the object, and names it in traces and reports: after the structure that it is in, or else by `name`.
     pub(super) fn make_named(self, value: T, name: &str) -> &'static T
     where
         T: Described,
     {
+        let address = self.0.addr();
         let made = self.make(value);
-        machine::label(made, format_args!("{name}"));
+        if machine::tracing() {
+            match member_at(address) {
+                Some(member) => machine::label(made, format_args!("{member}")),
+                None => machine::label(made, format_args!("{name}")),
+            }
+        }
         made
     }
 }

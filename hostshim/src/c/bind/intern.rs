@@ -39,7 +39,7 @@ struct Closure {
 /// The argument with which [`call`] and its like call the function `func` of C with `args`.
 pub(super) fn closure(Func(func): Func, args: [usize; 2]) -> Arg {
     if func == 0 {
-        refused(format_args!("a null pointer is no function to call"));
+        refused(format_args!("a null pointer is passed for a function"));
     }
     let _host = Host::begin();
     let closure = Closure { func, args };

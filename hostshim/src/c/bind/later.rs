@@ -3,7 +3,6 @@
 use core::ffi::{c_int, c_uint, c_void};
 
 use kmod::kern::callout::Callout;
-use kmod::kern::cpu::Cpu;
 use kmod::kern::intr::{self, Intrhand};
 use kmod::kern::kmem;
 use kmod::kern::lwp::{Arg, curcpu, curlwp};
@@ -15,6 +14,7 @@ use kmod::kern::xcall::{self, Priority, Ticket};
 use kmod::machine::{self, Described, Field, ObjectKind, Occasion};
 
 use super::convert::Expression;
+use super::cpus::Ci;
 use super::intern::{call, call_after, call_with_both, closure};
 use super::locks::ticks;
 use super::thread::priority;
@@ -180,8 +180,8 @@ bound! {
     fn softint_schedule(softint: &'static Handler<Softint>) {
         softint::schedule(softint.of);
     }
-    fn softint_schedule_cpu(softint: &'static Handler<Softint>, ci: &'static Cpu) {
-        softint::schedule_cpu(softint.of, ci);
+    fn softint_schedule_cpu(softint: &'static Handler<Softint>, ci: Ci) {
+        softint::schedule_cpu(softint.of, ci.0);
     }
 
     fn rumplab_intr_establish(
@@ -222,9 +222,9 @@ bound! {
         let args = (closure(func, [first, second]), Arg::NONE);
         xcall::broadcast(cross_call(flags), call_with_both, args).to_word()
     }
-    fn xc_unicast(flags: c_uint, func: Func, first: usize, second: usize, ci: &'static Cpu) -> u64 {
+    fn xc_unicast(flags: c_uint, func: Func, first: usize, second: usize, ci: Ci) -> u64 {
         let args = (closure(func, [first, second]), Arg::NONE);
-        xcall::unicast(cross_call(flags), call_with_both, args, ci).to_word()
+        xcall::unicast(cross_call(flags), call_with_both, args, ci.0).to_word()
     }
     fn xc_wait(ticket: u64) {
         xcall::wait(Ticket::from_word(ticket));
@@ -265,8 +265,8 @@ bound! {
     fn workqueue_destroy(queue: &'static Workqueue) {
         queue.destroy();
     }
-    fn workqueue_enqueue(queue: &'static Workqueue, work: &'static Work, ci: Option<&'static Cpu>) {
-        queue.enqueue(work, ci);
+    fn workqueue_enqueue(queue: &'static Workqueue, work: &'static Work, ci: Option<Ci>) {
+        queue.enqueue(work, ci.map(|ci| ci.0));
     }
     fn workqueue_wait(queue: &'static Workqueue, work: &'static Work) {
         queue.wait(work);

@@ -14,6 +14,8 @@ mod tests {
     use kmod::kern::rwlock::Krwlock;
     use kmod::kern::workqueue::Work;
 
+    use crate::c::bind::cpus::CpuInfo;
+
     fn header() -> String {
         let mut text = String::from(
             "/*\n * The sizes of the kernel's objects, in bytes. A test writes this file: UPDATE_LAYOUT=1 cargo test -p hostshim layout\n */\n\
@@ -29,7 +31,7 @@ mod tests {
             ("SIZEOF_LOCALCOUNT", size_of::<Localcount>()),
             ("SIZEOF_WORK", size_of::<Work>()),
             ("SIZEOF_LWP", size_of::<Lwp>()),
-            ("LWP_CPU", layout::L_CPU),
+            ("SIZEOF_CPU_INFO", size_of::<CpuInfo>()),
             ("LWP_PFLAG", layout::L_PFLAG),
             ("LWP_PSREFS", layout::L_PSREFS),
             ("LWP_NOPREEMPT", layout::L_NOPREEMPT),

@@ -5,8 +5,9 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt::Write;
 
+use kmod::kern::contract::{kassert_failed, panic_called};
 use kmod::kern::lwp::curlwp;
-use kmod::machine::{self, Stop};
+use kmod::machine;
 
 use super::{FromC, Text, bound, placed};
 use crate::machine::side::Host;
@@ -281,10 +282,7 @@ bound! {
     fn rumplab_vpanic(place: usize, text: Format, arguments: Arguments) {
         let text = formatted(text.0, arguments);
         placed(place, || -> () {
-            machine::stop(
-                Stop::Contract("panic"),
-                format_args!("panic: {} (in {})", text.trim_end(), curlwp().name()),
-            )
+            panic_called(format_args!("panic: {} (in {})", text.trim_end(), curlwp().name()))
         })
     }
     fn rumplab_vassert(place: usize, kind: Text, condition: Text, text: Format, arguments: Arguments) {
@@ -294,10 +292,12 @@ bound! {
             text => (": ", text),
         };
         placed(place, || -> () {
-            machine::stop(
-                Stop::Contract("kassert"),
-                format_args!("{}({}) is false in {}{colon}{text}", kind.0, condition.0, curlwp().name()),
-            )
+            kassert_failed(format_args!(
+                "{}({}) is false in {}{colon}{text}",
+                kind.0,
+                condition.0,
+                curlwp().name()
+            ))
         })
     }
 }

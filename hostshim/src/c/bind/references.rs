@@ -43,7 +43,7 @@ bound! {
         unsafe { kmem_free(class) };
     }
     fn psref_target_init(target: Raw<PsrefTarget>, class: &'static PsrefClass) {
-        target.make(PsrefTarget::new()).init(*class);
+        target.make_named(PsrefTarget::new(), "psref target").init(*class);
     }
     fn psref_target_destroy(target: &'static PsrefTarget, class: &'static PsrefClass) {
         target.destroy(*class);
@@ -62,7 +62,7 @@ bound! {
     }
 
     fn localcount_init(count: Raw<Localcount>) {
-        if count.make(Localcount::new()).init().is_none() {
+        if count.make_named(Localcount::new(), "localcount").init().is_none() {
             no_memory("a localcount");
         }
     }

@@ -10,7 +10,7 @@ use kmod::scenario;
 
 use super::intern::{call, closure};
 use super::{Func, Text, boots, bound, refused};
-use crate::machine::host::current;
+use crate::machine::host::{current, forget_names};
 
 bound! {
     fn rumplab_actor(name: Text, cpu: c_uint, func: Func, arg: usize) {
@@ -30,6 +30,7 @@ bound! {
         scenario::broken_promise(promise.0, format_args!("{} is false", condition.0));
     }
     fn rumplab_label_typed(object: usize, size: usize, name: Text, kind: usize) {
+        forget_names(object, size);
         let fields = current().and_then(|engine| engine.type_at(kind)).unwrap_or_default();
         machine::label_bytes(object, size, format_args!("{}", name.0), fields, ObjectKind::Other);
     }

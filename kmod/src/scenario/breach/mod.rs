@@ -91,12 +91,24 @@ static ALL: &[&[Breach]] = &[
 /// Contracts that no call can break, and why.
 pub const EXCEPTIONS: &[(&str, &str)] = &[
     (
+        "c-argument",
+        "only code in another language can pass such an argument: the types of Rust rule it out",
+    ),
+    (
+        "kassert",
+        "only code in another language has such assertions",
+    ),
+    (
         "localcount-overflow",
         "it takes 4294967295 references, each made by localcount_acquire",
     ),
     (
         "pktq-barrier",
         "a barrier counts the markers and removes them with pq_lock held, and returns when it has removed all of its own",
+    ),
+    (
+        "panic",
+        "only code in another language calls it: a panic of Rust is reported as one",
     ),
     (
         "percpu-range",
