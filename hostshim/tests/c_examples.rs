@@ -163,29 +163,29 @@ fn every_part_of_the_interface_answers() {
 
 #[test]
 fn what_ends_a_run_is_told_at_its_line() {
-    const ENDS: [(&str, &[&str]); 7] = [
+    const ENDS: [(&str, &[&str]); 8] = [
         (
             "ASSERTS",
             &[
                 "kassert",
                 "KASSERT(three == 4) is false in actor: there are 3 in lock",
-                "stops.c:18",
+                "stops.c:22",
             ],
         ),
         (
             "PANICS",
-            &["panic: no way to go on: -1 (in actor)", "stops.c:20"],
+            &["panic: no way to go on: -1 (in actor)", "stops.c:24"],
         ),
         (
             "BREAKS_A_PROMISE",
-            &["four", "three == 4 is false", "stops.c:22"],
+            &["four", "three == 4 is false", "stops.c:26"],
         ),
         (
             "LEVEL",
             &[
                 "c-argument",
                 "there is no interrupt priority level 12",
-                "stops.c:24",
+                "stops.c:28",
             ],
         ),
         (
@@ -193,7 +193,7 @@ fn what_ends_a_run_is_told_at_its_line() {
             &[
                 "c-argument",
                 "a null pointer is passed for a Kmutex",
-                "stops.c:26",
+                "stops.c:30",
             ],
         ),
         (
@@ -201,9 +201,10 @@ fn what_ends_a_run_is_told_at_its_line() {
             &[
                 "c-argument",
                 "a null pointer is passed for a function",
-                "stops.c:28",
+                "stops.c:32",
             ],
         ),
+        ("TWICE", &["psref-twice", "stops.c:38"]),
         ("LEAKS", &["LEAK", "1 of timer"]),
     ];
     let file = format!("{FOLDER}/stops.c");

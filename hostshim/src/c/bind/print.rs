@@ -268,7 +268,7 @@ bound! {
     fn rumplab_vprintf(text: Format, arguments: Arguments) {
         if machine::tracing() {
             let text = formatted(text.0, arguments);
-            machine::note(format_args!("{}: {}", curlwp().name(), text.trim_end()));
+            machine::note(format_args!("{}", text.trim_end()));
         }
     }
     fn vsnprintf(buffer: Buffer, size: usize, text: Format, arguments: Arguments) -> c_int {
