@@ -1,7 +1,6 @@
 //! `loom::cell`: cells whose accesses are checked for data races.
 
-use std::cell;
-use std::fmt;
+use std::{cell, fmt};
 
 use kmod::machine::{self, Kind};
 use kmod::mem::{Relaxed, own};
@@ -62,9 +61,9 @@ impl<T> UnsafeCell<T> {
     #[inline]
     #[track_caller]
     fn access(&self, kind: Kind) -> *mut T {
-        let cell = own(&self.0);
-        machine::point(std::ptr::from_ref(cell).addr(), kind, Relaxed);
-        cell.get()
+        let own = own(&self.0);
+        machine::point(std::ptr::from_ref(own).addr(), kind, Relaxed);
+        own.get()
     }
 }
 

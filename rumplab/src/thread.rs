@@ -16,7 +16,7 @@ use kmod::kern::lwp::curlwp;
 use kmod::kern::mutex::Kmutex;
 use kmod::kern::spl::Ipl;
 use kmod::kern::synch;
-use kmod::mem::Plain;
+use kmod::mem::Guarded;
 
 use crate::program::start;
 use crate::sync::ticks_of;
@@ -41,8 +41,8 @@ struct Parker {
     id: usize,
     lock: Kmutex,
     unparked: Kcondvar,
-    /// Whether it may go on. Protected by the lock.
-    token: Plain<bool>,
+    /// Whether it may go on.
+    token: Guarded<bool>,
 }
 
 impl Parker {
@@ -51,26 +51,16 @@ impl Parker {
         self.lock.enter();
         match ticks {
             // It may return without a reason.
-            Some(ticks) => {
-                if !self.token.get() {
-                    self.unparked.timedwait(&self.lock, ticks);
-                }
+            Some(ticks) if !self.token.get() => {
+                self.unparked.timedwait(&self.lock, ticks);
             }
-            None => {
+            _ => {
                 while !self.token.get() {
                     self.unparked.wait(&self.lock);
                 }
             }
         }
         self.token.set(false);
-        self.lock.exit();
-    }
-
-    #[track_caller]
-    fn unpark(&self) {
-        self.lock.enter();
-        self.token.set(true);
-        self.unparked.signal();
         self.lock.exit();
     }
 }
@@ -82,7 +72,7 @@ impl Thread {
             id,
             lock: Kmutex::new("park", Ipl::None),
             unparked: Kcondvar::new("park"),
-            token: Plain::new(false),
+            token: Guarded::new(false),
         }))
     }
 
@@ -99,7 +89,10 @@ impl Thread {
     /// Lets it go on from [`park`], now or the next time.
     #[track_caller]
     pub fn unpark(&self) {
-        self.0.unpark();
+        self.0.lock.enter();
+        self.0.token.set(true);
+        self.0.unparked.signal();
+        self.0.lock.exit();
     }
 }
 
