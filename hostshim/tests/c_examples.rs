@@ -221,3 +221,33 @@ fn what_ends_a_run_is_told_at_its_line() {
         }
     }
 }
+
+/// The first piece of C in the guide.
+fn example_of_the_guide() -> String {
+    let guide = std::fs::read_to_string(root().join("docs/c.md")).expect("the guide");
+    let (_, rest) = guide.split_once("```c\n").expect("an example in C");
+    let (example, _) = rest.split_once("```").expect("its end");
+    example.to_owned()
+}
+
+#[test]
+fn the_guide_says_what_happens() {
+    const SIGNAL: &str = "\tcv_signal(&arrived);\n";
+    const TOP: &str = "\tmutex_enter(&lock);\n\tmail = 1;\n";
+    let scratch = Scratch::new("c-guide");
+    let example = example_of_the_guide();
+    let early = example
+        .replace(SIGNAL, "")
+        .replace(TOP, &format!("{SIGNAL}{TOP}"));
+    assert_eq!(early.matches(SIGNAL).count(), 1);
+    let sound = scratch.file("mail.c", &example);
+    let early = scratch.file("early.c", &early);
+    for compiler in compilers() {
+        let (status, report) = run(compiler, HOLDS, &[&sound], &[]);
+        assert_eq!(status, Some(0), "{compiler}:\n{report}");
+        let (status, report) = run(compiler, FOUND, &[&early], &[]);
+        assert_eq!(status, Some(1), "{compiler}:\n{report}");
+        assert!(report.contains("LOST WAKE-UP"), "{compiler}:\n{report}");
+        assert!(report.contains("consumer"), "{compiler}:\n{report}");
+    }
+}
