@@ -163,29 +163,29 @@ fn every_part_of_the_interface_answers() {
 
 #[test]
 fn what_ends_a_run_is_told_at_its_line() {
-    const ENDS: [(&str, &[&str]); 7] = [
+    const ENDS: [(&str, &[&str]); 8] = [
         (
             "ASSERTS",
             &[
                 "kassert",
                 "KASSERT(three == 4) is false in actor: there are 3 in lock",
-                "stops.c:18",
+                "stops.c:22",
             ],
         ),
         (
             "PANICS",
-            &["panic: no way to go on: -1 (in actor)", "stops.c:20"],
+            &["panic: no way to go on: -1 (in actor)", "stops.c:24"],
         ),
         (
             "BREAKS_A_PROMISE",
-            &["four", "three == 4 is false", "stops.c:22"],
+            &["four", "three == 4 is false", "stops.c:26"],
         ),
         (
             "LEVEL",
             &[
                 "c-argument",
                 "there is no interrupt priority level 12",
-                "stops.c:24",
+                "stops.c:28",
             ],
         ),
         (
@@ -193,7 +193,7 @@ fn what_ends_a_run_is_told_at_its_line() {
             &[
                 "c-argument",
                 "a null pointer is passed for a Kmutex",
-                "stops.c:26",
+                "stops.c:30",
             ],
         ),
         (
@@ -201,9 +201,10 @@ fn what_ends_a_run_is_told_at_its_line() {
             &[
                 "c-argument",
                 "a null pointer is passed for a function",
-                "stops.c:28",
+                "stops.c:32",
             ],
         ),
+        ("TWICE", &["psref-twice", "stops.c:38"]),
         ("LEAKS", &["LEAK", "1 of timer"]),
     ];
     let file = format!("{FOLDER}/stops.c");
@@ -218,5 +219,35 @@ fn what_ends_a_run_is_told_at_its_line() {
                 );
             }
         }
+    }
+}
+
+/// The first piece of C in the guide.
+fn example_of_the_guide() -> String {
+    let guide = std::fs::read_to_string(root().join("docs/c.md")).expect("the guide");
+    let (_, rest) = guide.split_once("```c\n").expect("an example in C");
+    let (example, _) = rest.split_once("```").expect("its end");
+    example.to_owned()
+}
+
+#[test]
+fn the_guide_says_what_happens() {
+    const SIGNAL: &str = "\tcv_signal(&arrived);\n";
+    const TOP: &str = "\tmutex_enter(&lock);\n\tmail = 1;\n";
+    let scratch = Scratch::new("c-guide");
+    let example = example_of_the_guide();
+    let early = example
+        .replace(SIGNAL, "")
+        .replace(TOP, &format!("{SIGNAL}{TOP}"));
+    assert_eq!(early.matches(SIGNAL).count(), 1);
+    let sound = scratch.file("mail.c", &example);
+    let early = scratch.file("early.c", &early);
+    for compiler in compilers() {
+        let (status, report) = run(compiler, HOLDS, &[&sound], &[]);
+        assert_eq!(status, Some(0), "{compiler}:\n{report}");
+        let (status, report) = run(compiler, FOUND, &[&early], &[]);
+        assert_eq!(status, Some(1), "{compiler}:\n{report}");
+        assert!(report.contains("LOST WAKE-UP"), "{compiler}:\n{report}");
+        assert!(report.contains("consumer"), "{compiler}:\n{report}");
     }
 }

@@ -1,7 +1,6 @@
 //! `loom::cell`: cells whose accesses are checked for data races.
 
-use std::cell::UnsafeCell as Bare;
-use std::fmt;
+use std::{cell, fmt};
 
 use kmod::machine::{self, Kind};
 use kmod::mem::{Relaxed, own};
@@ -13,7 +12,7 @@ pub use std::cell::{Cell, OnceCell, RefCell};
 /// An access is a step. It must be ordered after each write by another thread, and a write after each access.
 #[repr(transparent)]
 #[derive(Default)]
-pub struct UnsafeCell<T: ?Sized>(Bare<T>);
+pub struct UnsafeCell<T: ?Sized>(cell::UnsafeCell<T>);
 
 // SAFETY: as `core::cell::UnsafeCell`; the methods give raw pointers only.
 unsafe impl<T: ?Sized + Send> Send for UnsafeCell<T> {}
@@ -21,7 +20,7 @@ unsafe impl<T: ?Sized + Send> Send for UnsafeCell<T> {}
 impl<T> UnsafeCell<T> {
     /// A cell that holds `value`.
     pub const fn new(value: T) -> Self {
-        UnsafeCell(Bare::new(value))
+        UnsafeCell(cell::UnsafeCell::new(value))
     }
 
     /// The value, without its cell.
@@ -62,9 +61,9 @@ impl<T> UnsafeCell<T> {
     #[inline]
     #[track_caller]
     fn access(&self, kind: Kind) -> *mut T {
-        let cell = own(&self.0);
-        machine::point(std::ptr::from_ref(cell).addr(), kind, Relaxed);
-        cell.get()
+        let own = own(&self.0);
+        machine::point(std::ptr::from_ref(own).addr(), kind, Relaxed);
+        own.get()
     }
 }
 

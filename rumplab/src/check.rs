@@ -324,7 +324,7 @@ impl Test {
         let made = fs::create_dir_all(folder());
         match made.and_then(|()| write_whole(&path, text.as_bytes())) {
             Ok(()) => eprintln!(
-                "the schedule is in {}\nrun it again: {}",
+                "the schedule is in {}\nrun it again (with the same options): {}",
                 path.display(),
                 self.command(&path)
             ),

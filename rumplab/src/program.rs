@@ -254,15 +254,18 @@ pub(crate) fn start(
     actor_with(kernel, name, options, run, Arg(work));
 }
 
+/// What a handler does.
+struct Work(Box<dyn Fn()>);
+
 /// The argument that makes [`call`] call this, again and again.
 fn closure(work: Box<dyn Fn()>) -> Arg {
-    Arg::of(Box::leak(Box::new(work)))
+    Arg::of(Box::leak(Box::new(Work(work))))
 }
 
 fn call(work: Arg) {
     // SAFETY: `closure` has made it, for ever.
-    let work: &Box<dyn Fn()> = unsafe { work.get() };
-    work();
+    let work: &Work = unsafe { work.get() };
+    (work.0)();
 }
 
 /// A softint of the program.

@@ -16,6 +16,7 @@ use kmod::kern::lwp::curlwp;
 use kmod::kern::mutex::Kmutex;
 use kmod::kern::spl::Ipl;
 use kmod::kern::synch;
+use kmod::mem::Guarded;
 
 use crate::program::start;
 use crate::sync::ticks_of;
@@ -40,40 +41,27 @@ struct Parker {
     id: usize,
     lock: Kmutex,
     unparked: Kcondvar,
-    /// Whether it may go on. Protected by the lock.
-    token: UnsafeCell<bool>,
+    /// Whether it may go on.
+    token: Guarded<bool>,
 }
 
-// SAFETY: the token is accessed with the lock held only.
-unsafe impl Sync for Parker {}
-
 impl Parker {
-    /// Calls `f` with the token, with the lock held.
-    #[track_caller]
-    fn with<R>(&self, f: impl FnOnce(&mut bool) -> R) -> R {
-        self.lock.enter();
-        // SAFETY: the lock is held.
-        let result = f(unsafe { &mut *self.token.get() });
-        self.lock.exit();
-        result
-    }
-
     #[track_caller]
     fn park(&self, ticks: Option<u32>) {
-        self.with(|token| {
-            if !*token {
-                match ticks {
-                    // It may return without a reason.
-                    Some(ticks) => drop(self.unparked.timedwait(&self.lock, ticks)),
-                    None => {
-                        while !*token {
-                            self.unparked.wait(&self.lock);
-                        }
-                    }
+        self.lock.enter();
+        match ticks {
+            // It may return without a reason.
+            Some(ticks) if !self.token.get() => {
+                self.unparked.timedwait(&self.lock, ticks);
+            }
+            _ => {
+                while !self.token.get() {
+                    self.unparked.wait(&self.lock);
                 }
             }
-            *token = false;
-        });
+        }
+        self.token.set(false);
+        self.lock.exit();
     }
 }
 
@@ -84,7 +72,7 @@ impl Thread {
             id,
             lock: Kmutex::new("park", Ipl::None),
             unparked: Kcondvar::new("park"),
-            token: UnsafeCell::new(false),
+            token: Guarded::new(false),
         }))
     }
 
@@ -101,10 +89,10 @@ impl Thread {
     /// Lets it go on from [`park`], now or the next time.
     #[track_caller]
     pub fn unpark(&self) {
-        self.0.with(|token| {
-            *token = true;
-            self.0.unparked.signal();
-        });
+        self.0.lock.enter();
+        self.0.token.set(true);
+        self.0.unparked.signal();
+        self.0.lock.exit();
     }
 }
 

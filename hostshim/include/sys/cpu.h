@@ -8,6 +8,7 @@
 #include <sys/param.h>
 #include <sys/condvar.h>
 #include <sys/lwp.h>
+#include <sys/percpu_types.h>
 
 #define SPCF_RUNNING		0x0001
 #define SPCF_IDLE		0x0002
@@ -27,7 +28,7 @@ struct cpu_data {
 	uint64_t cpu_nswtch;
 	void *cpu_softcpu;
 	void *cpu_callout;
-	struct { void *pcc_data; size_t pcc_size; } cpu_percpu;
+	percpu_cpu_t cpu_percpu;
 };
 
 /* A CPU. Each kernel of a machine has an array of them, for C files alone. */

@@ -8,6 +8,8 @@
 #include <sys/atomic.h>
 #include <sys/kmem.h>
 
+u_int rumplab_ncpu(void);
+
 typedef struct kcpuset {
 	uint32_t kcs_bits;
 } kcpuset_t;
@@ -39,6 +41,10 @@ kcpuset_count_bits(uint32_t bits)
 #define kcpuset_intersect(to, from)		((to)->kcs_bits &= (from)->kcs_bits)
 #define kcpuset_countset(kcs)			kcpuset_count_bits((kcs)->kcs_bits)
 #define kcpuset_ffs(kcs)			__builtin_ffs((int)(kcs)->kcs_bits)
+/* The CPUs that run: all. */
+#define kcpuset_running				\
+	(&(kcpuset_t){ .kcs_bits = (uint32_t)((1ull << rumplab_ncpu()) - 1) })
+#define kcpuset_attached			kcpuset_running
 #define kcpuset_atomic_set(kcs, i)		atomic_or_32(&(kcs)->kcs_bits, 1u << (i))
 #define kcpuset_atomic_clear(kcs, i)		atomic_and_32(&(kcs)->kcs_bits, ~(1u << (i)))
 

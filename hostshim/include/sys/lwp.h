@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <sys/param.h>
 #include <sys/condvar.h>
+#include <sys/kcpuset.h>
 #include <rumplab/layout.h>
 
 #define LP_BOUND		0x00000001

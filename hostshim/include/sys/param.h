@@ -30,6 +30,8 @@
 #define roundup2(x, m)		(((x) + ((m) - 1)) & ~((__typeof__(x))(m) - 1))
 #define rounddown(x, y)		((x) / (y) * (y))
 #define powerof2(x)		((((x) - 1) & (x)) == 0)
+#define ALIGNBYTES		15
+#define coherency_unit		COHERENCY_UNIT
 #define ALIGN(p)		(((uintptr_t)(p) + 15) & ~(uintptr_t)15)
 
 #define SET(t, f)		((t) |= (f))

@@ -9,6 +9,9 @@
 
 typedef struct pcq pcq_t;
 
+/* The most slots of a queue. */
+#define PCQ_MAXLEN	0xffffu
+
 pcq_t *pcq_create(size_t nitems, km_flag_t flags);
 void pcq_destroy(pcq_t *pcq);
 void *pcq_get(pcq_t *pcq);

@@ -6,6 +6,10 @@
 
 #include <sys/percpu_types.h>
 
+/* For a file that is percpu(9) itself. */
+void percpu_init(void);
+void percpu_init_cpu(struct cpu_info *ci);
+
 percpu_t *percpu_alloc(size_t size);
 void percpu_free(percpu_t *pc, size_t size);
 void *percpu_getref(percpu_t *pc);

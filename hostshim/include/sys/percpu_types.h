@@ -7,6 +7,10 @@
 #include <sys/types.h>
 
 typedef struct percpu percpu_t;
+typedef struct percpu_cpu {
+	void *pcc_data;
+	size_t pcc_size;
+} percpu_cpu_t;
 typedef void (*percpu_callback_t)(void *, void *, struct cpu_info *);
 
 #endif

@@ -13,6 +13,10 @@ void pserialize_destroy(pserialize_t psz);
 void pserialize_perform(pserialize_t psz);
 int pserialize_read_enter(void);
 void pserialize_read_exit(int s);
+/* For a file that is pserialize(9) itself. */
+void pserialize_init(void);
+void pserialize_switchpoint(void);
+
 bool pserialize_in_read_section(void);
 bool pserialize_not_in_read_section(void);
 

@@ -8,6 +8,7 @@
 #define _RUMPLAB_SYS_SYSTM_H_
 
 #include <sys/types.h>
+#include <sys/inttypes.h>
 #include <sys/mutex.h>
 
 struct lwp;
@@ -76,6 +77,9 @@ kern_assert(const char *kind, const char *condition, const char *fmt, ...)
 #define KDASSERT(e)		((void)sizeof(!(e)))
 #define KDASSERTMSG(e, ...)	((void)sizeof(!(e)))
 #endif
+
+/* A function that does nothing, for whoever needs one. */
+int nullop(void *arg);
 
 /* assert_sleepable(9): the caller may sleep here. */
 void assert_sleepable(void);

@@ -56,6 +56,8 @@ pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong>
 }
 
 /// Compiles and links the files. The last of them gives the scenario its name.
+///
+/// It must be none that a scenario of the registry has: a replay file names its scenario.
 pub(super) fn build(
     files: &[PathBuf],
     compiling: &Compiling,

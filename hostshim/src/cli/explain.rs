@@ -93,6 +93,7 @@ impl Replayed {
     /// Reads it and runs it.
     pub(super) fn new(args: &FileArgs, registry: Registry<'_>) -> Result<Replayed, Wrong> {
         let path = &args.file;
+        // With the program in C that the command names.
         let mut scenarios = Vec::from_iter(registry.all());
         if !args.sources.is_empty() {
             scenarios.push(c::build(&args.sources, &args.compiling, registry)?.scenario());

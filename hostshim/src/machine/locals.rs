@@ -18,7 +18,7 @@
 //! then. That includes the machine's own frames, with which the owner waits for its next step: they are as deep in every run,
 //! whatever is recorded and whoever chooses.
 
-use kmod::machine::{Kind, Op};
+use kmod::machine::{At, Kind, Op};
 
 use super::context::Contexts;
 use super::engine::Engine;
@@ -46,6 +46,16 @@ fn in_program(address: usize) -> Option<String> {
     let lines = source::lines_of(address.saturating_sub(1));
     let line = lines.iter().find(|line| line.is_ours() && !between(line))?;
     Some(line.place())
+}
+
+/// The return addresses of the functions that are under way, the innermost first.
+fn callers() -> Vec<usize> {
+    let mut returns = Vec::new();
+    backtrace::trace(|frame| {
+        returns.push(frame.ip().addr());
+        returns.len() < FRAMES
+    });
+    returns
 }
 
 impl Engine {
@@ -85,16 +95,23 @@ impl Engine {
     /// Where in the program the scope of a variable is left: the innermost function that is no cell's and no library's. Without
     /// line tables, the last step before.
     fn place_of_drop(&self) -> String {
-        let mut returns = Vec::new();
-        backtrace::trace(|frame| {
-            returns.push(frame.ip().addr());
-            returns.len() < FRAMES
-        });
+        let returns = callers();
         let last = || self.current().location().map_or_else(String::new, place);
         returns
             .into_iter()
             .find_map(in_program)
             .unwrap_or_else(last)
+    }
+
+    /// Where the program has called what has led to this file of the standard library. If that is not known, `at`.
+    pub(super) fn place_of_call(&self, file: &str, at: At) -> String {
+        let lines = callers()
+            .into_iter()
+            .map(|address| source::lines_of(address.saturating_sub(1)));
+        let lines = lines.flat_map(|lines| lines.to_vec());
+        let mut after = lines.skip_while(|line| line.file != file);
+        let found = after.find(|line| line.is_ours() && !line.file.contains("/rumplab/src/"));
+        found.map_or_else(|| place(at), |line| line.place())
     }
 
     /// Checks that the cell of an operation is there, if it lies on a stack.

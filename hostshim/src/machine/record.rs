@@ -1,6 +1,8 @@
 //! What is recorded of a run: events, names of points, and who accessed a cell last. An ordinary run calls none of this.
 
 use kmod::kern::spl::Ipl;
+use std::panic::Location;
+
 use kmod::machine::{At, Kind, Line, Mark, Op};
 use kmod::mem::Ordering;
 
@@ -34,7 +36,7 @@ impl Engine {
             kind: op.kind,
             order: op.order,
             object: self.object(op),
-            location: place(at),
+            location: self.place_of(at),
         }
     }
 
@@ -139,13 +141,22 @@ impl Engine {
         recorder.count(context, what, Word::NOTHING)
     }
 
+    /// The place of the current step. Code of the standard library stands for who calls it: the end of a scope, where a guard is
+    /// dropped, has a place in there.
+    fn place_of(&self, at: At) -> String {
+        match at.location().map(Location::file) {
+            Some(file) if file.starts_with("/rustc/") => self.place_of_call(file, at),
+            _ => place(at),
+        }
+    }
+
     pub(super) fn site(&self, kind: Kind, at: At) -> Site {
         let cpu = self.cpu.get();
         Site {
             kind,
             cpu,
             context: self.context_name(cpu),
-            location: place(at),
+            location: self.place_of(at),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use kmod::machine::At;
@@ -77,7 +77,24 @@ pub(crate) fn place_of(file: &str, line: u32) -> String {
         .iter()
         .filter_map(|folder| file.rfind(folder))
         .max();
-    format!("{}:{line}", &file[begin.unwrap_or(0)..])
+    let file = match begin {
+        Some(begin) => &file[begin..],
+        None => in_package(file),
+    };
+    format!("{file}:{line}")
+}
+
+/// A path from the folder of the package or workspace that is built here, if the file is in it: line tables have whole paths.
+fn in_package(file: &str) -> &str {
+    static ROOT: OnceLock<String> = OnceLock::new();
+    let root = ROOT.get_or_init(|| {
+        let here = std::env::current_dir().unwrap_or_default();
+        let root = here
+            .ancestors()
+            .find(|folder| folder.join("Cargo.lock").exists());
+        format!("{}/", root.unwrap_or(&here).display())
+    });
+    file.strip_prefix(root.as_str()).unwrap_or(file)
 }
 
 /// The lines of the instruction at this address: the innermost function first, and then those into which it is inlined.

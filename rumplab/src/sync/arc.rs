@@ -147,8 +147,12 @@ impl<T> Arc<T> {
     /// If it is not: the handle.
     #[track_caller]
     pub fn try_unwrap(this: Arc<T>) -> Result<T, Arc<T>> {
-        let counts = &this.counts.strong;
-        if counts.compare_exchange(1, 0, Relaxed, Relaxed).is_err() {
+        let count = &this.counts.strong;
+        let ended = match hostshim::machine::is_running() {
+            true => count.compare_exchange(1, 0, Relaxed, Relaxed),
+            false => count.bare().compare_exchange(1, 0, SeqCst, SeqCst),
+        };
+        if ended.is_err() {
             return Err(this);
         }
         acquire();

@@ -163,6 +163,21 @@ impl<T> FromC for Raw<T> {
 }
 
 impl<T: 'static> Raw<T> {
+    /// Where it is.
+    pub(super) fn address(&self) -> *const T {
+        self.0
+    }
+
+    /// The object, which was made before.
+    ///
+    /// # Safety
+    ///
+    /// It was, and is alive.
+    pub(super) unsafe fn made(self) -> &'static T {
+        // SAFETY: the caller's promise.
+        unsafe { object(self.0) }
+    }
+
     /// Makes the object.
     pub(super) fn make(self, value: T) -> &'static T {
         if !self.0.is_aligned() || self.0.is_null() {

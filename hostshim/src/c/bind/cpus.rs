@@ -4,7 +4,7 @@
 //! CPUs, which the first word of each points to.
 
 use std::alloc::Layout;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use kmod::kern::cpu::Cpu;
@@ -28,7 +28,7 @@ pub(super) struct CpuInfo {
 }
 
 /// Where the array of each kernel is, by the kernel's address.
-static ARRAYS: RwLock<Option<HashMap<usize, usize>>> = RwLock::new(None);
+static ARRAYS: RwLock<BTreeMap<usize, usize>> = RwLock::new(BTreeMap::new());
 
 /// Makes the array of a kernel that boots.
 pub(crate) fn boot(kernel: &'static Kernel) {
@@ -62,7 +62,6 @@ pub(crate) fn boot(kernel: &'static Kernel) {
     }
     let _host = Host::begin();
     let mut arrays = ARRAYS.write().unwrap_or_else(PoisonError::into_inner);
-    let arrays = arrays.get_or_insert_default();
     arrays.insert(
         core::ptr::from_ref(kernel).addr(),
         array.expose_provenance(),
@@ -102,7 +101,7 @@ impl IntoC for Ci {
         let kernel = core::ptr::from_ref(curlwp().kernel()).addr();
         let _host = Host::begin();
         let arrays = ARRAYS.read().unwrap_or_else(PoisonError::into_inner);
-        match arrays.as_ref().and_then(|arrays| arrays.get(&kernel)) {
+        match arrays.get(&kernel) {
             Some(array) => {
                 core::ptr::with_exposed_provenance::<CpuInfo>(*array).wrapping_add(self.0.index())
             }

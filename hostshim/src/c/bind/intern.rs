@@ -3,7 +3,7 @@
 
 use core::ffi::{CStr, c_void};
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use kmod::kern::lwp::Arg;
 
@@ -11,8 +11,8 @@ use super::{Func, refused};
 use crate::machine::side::Host;
 
 thread_local! {
-    static TEXTS: RefCell<HashSet<&'static str>> = RefCell::default();
-    static CLOSURES: RefCell<HashMap<Closure, &'static Closure>> = RefCell::default();
+    static TEXTS: RefCell<BTreeSet<&'static str>> = RefCell::default();
+    static CLOSURES: RefCell<BTreeMap<Closure, &'static Closure>> = RefCell::default();
 }
 
 /// The text, to be kept.
@@ -30,7 +30,7 @@ pub(super) fn text(text: &CStr) -> &'static str {
 }
 
 /// A function of C and what it is called with.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Closure {
     func: usize,
     args: [usize; 2],

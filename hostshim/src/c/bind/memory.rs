@@ -33,12 +33,14 @@ fn layout(size: usize) -> Layout {
     }
 }
 
-/// What an object is called whose size is this expression: `entry` for `sizeof(struct entry)`, `t` for `sizeof(*t)`.
+/// What an object is called whose size is this expression: `entry` for `sizeof(struct entry)`, `t` for `sizeof(*t)`,
+/// `queue` for `offsetof(struct queue, items[n])`.
 fn object_name(expression: &'static str) -> &'static str {
     let inside = expression
         .strip_prefix("sizeof")
-        .map(|rest| rest.trim_matches(['(', ')', ' ', '*']))
-        .unwrap_or("kmem");
+        .or_else(|| Some(expression.strip_prefix("offsetof")?.split_once(',')?.0))
+        .unwrap_or_default()
+        .trim_matches(['(', ')', ' ', '*']);
     let inside = inside.strip_prefix("struct ").unwrap_or(inside);
     let is_name = |c: char| c.is_alphanumeric() || "_->.".contains(c);
     match !inside.is_empty() && inside.chars().all(is_name) {
@@ -265,5 +267,20 @@ bound! {
     }
     fn pcq_maxitems(queue: &'static Pcq<Item>) -> usize {
         queue.maxitems()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::object_name;
+
+    #[test]
+    fn an_object_is_called_by_what_it_is_as_large_as() {
+        assert_eq!(object_name("sizeof(struct entry)"), "entry");
+        assert_eq!(object_name("sizeof(*t)"), "t");
+        assert_eq!(object_name("sizeof *sc->sc_queue"), "sc->sc_queue");
+        assert_eq!(object_name("offsetof(pcq_t, pcq_items[nitems])"), "pcq_t");
+        assert_eq!(object_name("n * sizeof(struct entry)"), "kmem");
+        assert_eq!(object_name("size"), "kmem");
     }
 }

@@ -61,7 +61,7 @@ impl Arguments {
         let mut bytes = Vec::new();
         while most.is_none_or(|most| bytes.len() < most) {
             // SAFETY: C passes a string for %s, or at least as many bytes as the precision says.
-            match unsafe { at.add(bytes.len()).read() } {
+            match unsafe { *at.wrapping_add(bytes.len()) } {
                 0 => break,
                 byte => bytes.push(byte),
             }
@@ -268,7 +268,7 @@ bound! {
     fn rumplab_vprintf(text: Format, arguments: Arguments) {
         if machine::tracing() {
             let text = formatted(text.0, arguments);
-            machine::note(format_args!("{}: {}", curlwp().name(), text.trim_end()));
+            machine::note(format_args!("{}", text.trim_end()));
         }
     }
     fn vsnprintf(buffer: Buffer, size: usize, text: Format, arguments: Arguments) -> c_int {

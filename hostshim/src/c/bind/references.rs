@@ -22,6 +22,15 @@ pub(super) fn no_memory(what: &str) -> ! {
     )
 }
 
+/// The reference in memory of C: a new one, unless it is held already, which the kernel then finds.
+fn reference(memory: Raw<Psref>, class: &PsrefClass) -> &'static Psref {
+    match class.lists(memory.address()) {
+        // SAFETY: what is on a list was acquired, and not released.
+        true => unsafe { memory.made() },
+        false => memory.make(Psref::new()),
+    }
+}
+
 bound! {
     fn psref_class_create(name: Text, ipl: Ipl) -> Option<&'static PsrefClass> {
         let class = PsrefClass::create(name.0, ipl)?;
@@ -49,13 +58,13 @@ bound! {
         target.destroy(*class);
     }
     fn psref_acquire(psref: Raw<Psref>, target: &'static PsrefTarget, class: &'static PsrefClass) {
-        psref.make(Psref::new()).acquire(target, *class);
+        reference(psref, class).acquire(target, *class);
     }
     fn psref_release(psref: &'static Psref, target: &'static PsrefTarget, class: &'static PsrefClass) {
         psref.release(target, *class);
     }
     fn psref_copy(to: Raw<Psref>, from: &'static Psref, class: &'static PsrefClass) {
-        to.make(Psref::new()).copy(from, *class);
+        reference(to, class).copy(from, *class);
     }
     fn psref_held(target: &'static PsrefTarget, class: &'static PsrefClass) -> bool {
         target.held(*class)

@@ -81,6 +81,9 @@ bound! {
         synch::kpause(wmesg.0, ticks(timeout), mutex);
         EWOULDBLOCK
     }
+    fn nullop(_arg: usize) -> c_int {
+        0
+    }
     fn rumplab_relax() {
         kmod::mem::relax();
     }

@@ -230,6 +230,22 @@ impl PsrefClass {
     pub fn name(&self) -> &'static str {
         self.prc_data.name()
     }
+
+    /// Whether the reference at `at` is on the list of this CPU, without an access that the host sees: for code of another
+    /// language, whose memory for a reference has anything in it before.
+    ///
+    /// Context: as [`Psref::acquire`].
+    pub fn lists(&self, at: *const Psref) -> bool {
+        let mut next = self.prc_data.prc_percpu.peek(curcpu()).pcpu_head.peek();
+        // SAFETY: as in `find`.
+        while let Some(psref) = unsafe { next.as_ref() } {
+            if core::ptr::eq(psref, at) {
+                return true;
+            }
+            next = psref.psref_next.peek();
+        }
+        false
+    }
 }
 
 /// An object that passive references can be held to, or a part of such an object (`struct psref_target`).
