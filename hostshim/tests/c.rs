@@ -326,6 +326,82 @@ fn a_scenario_in_c_holds_as_the_one_in_rust_does() {
     }
 }
 
+/// Each construct as the write or the read of one actor, and an access of the other that races with it.
+#[test]
+fn compilers_announce_these_constructs() {
+    const WORDS: &str = "struct s { long a, b, c, d; } g, h; char buf[64]; int x, y;\n\
+        struct { unsigned a : 3, b : 5; } bits; struct { char c; int i; } __packed packed; double number; __int128 wide;\n\
+        struct s __noinline get(void) { return g; }";
+    for (name, one, two) in [
+        ("copy-write", "g = h", "g.d = 1"),
+        ("copy-read", "g = h", "h.d = 1"),
+        ("result", "h = get()", "g.c = 1"),
+        ("literal", "g = (struct s){ .a = 1 }", "g.d = 1"),
+        ("memset-8", "memset(&g.b, 0, 8)", "g.b = 1"),
+        ("memset-32", "memset(&g, 0, sizeof(g))", "g.d = 1"),
+        ("memcpy-write", "memcpy(&g.b, buf, 8)", "g.b = 1"),
+        ("memcpy-read", "memcpy(buf, &g.b, 8)", "g.b = 1"),
+        (
+            "loop",
+            "for (int i = 0; i < 64; i++) buf[i] = 0",
+            "buf[40] = 1",
+        ),
+        ("increment-read", "x++", "x = 5"),
+        ("increment-write", "x++", "y = x"),
+        ("bits", "bits.a = 1", "bits.b = 2"),
+        ("packed", "packed.i = 1", "packed.i = 2"),
+        ("double", "number = 1.5", "number = 2.5"),
+        ("16-bytes", "wide = 1", "wide = 2"),
+    ] {
+        let text = format!(
+            "{WORDS}\nstatic void one(void *arg) {{ {one}; }}\nstatic void two(void *arg) {{ {two}; }}"
+        );
+        fails(
+            &format!("construct-{name}"),
+            &text,
+            &["DATA RACE", "unit.c:5", "unit.c:6"],
+        );
+    }
+}
+
+/// A gap of clang's: it announces the first field of a structure on the stack that is lent to others, and no other.
+#[test]
+fn clang_announces_the_first_field_of_a_lent_structure_only() {
+    let lend = |field: &str| {
+        two_actors(&format!(
+            "#include <sys/atomic.h>
+struct lent {{ long first, second; }};
+static struct lent *where; static unsigned done;
+static void __noinline publish(struct lent *l) {{ atomic_store_release(&where, l); }}
+static void one(void *arg) {{
+        struct lent local = {{ 0 }};
+        publish(&local);
+        local.{field} = 3;
+        while (!atomic_load_acquire(&done)) rumplab_relax();
+}}
+static void two(void *arg) {{
+        struct lent *l = atomic_load_acquire(&where);
+        if (l != NULL) l->{field} = 1;
+        atomic_store_release(&done, 1);
+}}"
+        ))
+    };
+    let scratch = Scratch::new("c-lent");
+    for field in ["first", "second"] {
+        for (compiler, ran) in run(&scratch, &lend(field), &["--schedules", "3000"]) {
+            let is_gap = field == "second" && compiler.starts_with("clang");
+            let expected = if is_gap { 0 } else { 1 };
+            assert_eq!(
+                ran.status,
+                Some(expected),
+                "{field}, {compiler}: {}{}",
+                ran.out,
+                ran.err
+            );
+        }
+    }
+}
+
 #[test]
 fn what_was_not_watched_is_told() {
     let text = "int shared;
