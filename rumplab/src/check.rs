@@ -212,6 +212,52 @@ fn set_up(kernel: &'static Kernel) {
     entry.actors.store(program.actors(), Relaxed);
 }
 
+/// Makes a scenario of a program. It lives for ever, as those of the kernel do.
+fn register(name: String, about: String, setup: Closure) -> (&'static Scenario, &'static Entry) {
+    let scenario: &'static Scenario = Box::leak(Box::new(Scenario {
+        name: name.leak(),
+        summary: "the program of a test",
+        about: about.leak(),
+        variants: &[FIXED],
+        min_cpus: 1,
+        default_cpus: 2,
+        kind: Kind::Ported,
+        configure: |_| {},
+        setup: set_up,
+        verify: program::verify,
+        teardown: program::teardown,
+    }));
+    let entry: &'static Entry = Box::leak(Box::new(Entry {
+        setup,
+        actors: AtomicUsize::new(0),
+    }));
+    let mut entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
+    entries.insert(std::ptr::from_ref(scenario).addr(), entry);
+    (scenario, entry)
+}
+
+/// Makes a scenario of a program, for a program with the command line of `rumplab`, or for a machine of one's own.
+///
+/// ```no_run
+/// use rumplab::thread;
+///
+/// fn main() -> std::process::ExitCode {
+///     let spawns = rumplab::check::scenario("spawns", |program| {
+///         program.actor("main", || thread::spawn(|| {}).join().unwrap());
+///     });
+///     hostshim::cli::main(&[spawns])
+/// }
+/// ```
+#[track_caller]
+pub fn scenario<F>(name: &str, setup: F) -> &'static Scenario
+where
+    F: Fn(&mut Program) + Copy + Send + Sync + 'static,
+{
+    let at = Location::caller();
+    let about = format!("The program that is set up at {}:{}.", at.file(), at.line());
+    register(name.to_owned(), about, Box::new(setup)).0
+}
+
 /// How many checks a test has made, by the name of the test.
 static CHECKS: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
 
@@ -225,25 +271,7 @@ impl Test {
             number => format!("{name}#{number}"),
         };
         let about = format!("The program that is set up at {}:{}.", at.file(), at.line());
-        let scenario: &'static Scenario = Box::leak(Box::new(Scenario {
-            name: unique.leak(),
-            summary: "the program of a test",
-            about: about.leak(),
-            variants: &[FIXED],
-            min_cpus: 1,
-            default_cpus: 2,
-            kind: Kind::Ported,
-            configure: |_| {},
-            setup: set_up,
-            verify: program::verify,
-            teardown: program::teardown,
-        }));
-        let entry: &'static Entry = Box::leak(Box::new(Entry {
-            setup,
-            actors: AtomicUsize::new(0),
-        }));
-        let mut entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.insert(std::ptr::from_ref(scenario).addr(), entry);
+        let (scenario, entry) = register(unique, about, setup);
         Test {
             scenario,
             name,

@@ -30,6 +30,11 @@ fn main() {
         &LOST_UPDATE,
         &mut lost_update_peers(),
     );
+    compare(
+        "lost update, threads that are spawned and joined in the run",
+        ours::spawned_lost_update(),
+        &mut lost_update_peers(),
+    );
     compare("ABBA deadlock, two threads", &ABBA, &mut abba_peers());
     println!("\na switch is a resume or a suspend: {switch:.2} ns here");
     println!(

@@ -65,6 +65,29 @@ fn rounds(words: &Words, own: usize) {
     }
 }
 
+/// The lost update as a program that spawns its threads in the run and joins them: the text of shuttle's.
+pub(crate) fn spawned_lost_update() -> &'static Scenario {
+    use rumplab::sync::Arc;
+    use rumplab::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    use rumplab::thread;
+    rumplab::check::scenario("spawned-lost-update", |program| {
+        program.actor("main", || {
+            let counter = Arc::new(AtomicU32::new(0));
+            let threads = [(); 2].map(|()| {
+                let counter = counter.clone();
+                thread::spawn(move || {
+                    let value = counter.load(Relaxed);
+                    counter.store(value + 1, Relaxed);
+                })
+            });
+            for thread in threads {
+                thread.join().expect("the thread adds and ends");
+            }
+            std::hint::black_box(counter.load(Relaxed));
+        });
+    })
+}
+
 /// A machine that has booted a scenario, and a strategy to run it with.
 pub(crate) struct Ours {
     machine: Machine,

@@ -132,13 +132,17 @@ impl Compiler {
         command.args(FLAGS);
         match self.family {
             Family::Clang => command.args(CLANG),
-            Family::Gcc => command.args(GCC).arg("-isystem").arg(self.own_headers()?),
+            Family::Gcc => command.args(GCC),
         };
         command.args(options.define.iter().map(|define| format!("-D{define}")));
         for directory in &options.include {
             command.arg("-I").arg(directory);
         }
         command.arg("-isystem").arg(headers);
+        if self.family == Family::Gcc {
+            // After ours: its <stddef.h> wants headers of the system for which it is said to compile.
+            command.arg("-isystem").arg(self.own_headers()?);
+        }
         // Lines in reports are the same wherever this is built, and wherever it runs.
         command.arg(prefix(headers, SHOWN));
         if let Ok(here) = std::env::current_dir() {

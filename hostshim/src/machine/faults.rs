@@ -415,6 +415,10 @@ mod signals {
         let _host = Host::begin();
         let context = engine.context_name(engine.cpu.get());
         let at = engine.current().location();
-        engine.fail(cause.kind(), cause.rule(), cause.message(&context), at)
+        let mut message = cause.message(&context);
+        if cause == Cause::Loop && engine.is_in_module(FAULTED_AT.get()) {
+            message += ", as far as its compiler tells; another one tells of other accesses: --cc gcc-12 or clang-19";
+        }
+        engine.fail(cause.kind(), cause.rule(), message, at)
     }
 }

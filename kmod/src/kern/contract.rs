@@ -23,20 +23,25 @@ use crate::kern::pserialize;
 use crate::kern::spl;
 use crate::machine::{self, Stop};
 
-/// Stops the kernel: an assertion of code in another language is false. Contract `kassert`.
+/// Stops the kernel: an assertion of code in another language is false.
+///
+/// Context: any. Panics (contract `kassert`).
 #[track_caller]
 pub fn kassert_failed(message: fmt::Arguments<'_>) -> ! {
     machine::stop(Stop::Contract("kassert"), message)
 }
 
-/// Stops the kernel: code in another language has called panic(9). Contract `panic`.
+/// Stops the kernel: code in another language has called panic(9).
+///
+/// Context: any. Panics (contract `panic`).
 #[track_caller]
 pub fn panic_called(message: fmt::Arguments<'_>) -> ! {
     machine::stop(Stop::Contract("panic"), message)
 }
 
-/// Stops the kernel: code in another language has called a function with an argument that it does not take. Contract
-/// `c-argument`.
+/// Stops the kernel: code in another language has called a function with an argument that it does not take.
+///
+/// Context: any. Panics (contract `c-argument`).
 #[track_caller]
 pub fn argument_refused(message: fmt::Arguments<'_>) -> ! {
     machine::stop(Stop::Contract("c-argument"), message)

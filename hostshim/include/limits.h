@@ -1,0 +1,9 @@
+/*
+ * For code that is not only a kernel's: the types and limits of <sys/types.h>.
+ */
+#ifndef _RUMPLAB_LIMITS_H_
+#define _RUMPLAB_LIMITS_H_
+
+#include <sys/types.h>
+
+#endif
