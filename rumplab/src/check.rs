@@ -236,7 +236,8 @@ fn register(name: String, about: String, setup: Closure) -> (&'static Scenario, 
     (scenario, entry)
 }
 
-/// Makes a scenario of a program, for a program with the command line of `rumplab`, or for a machine of one's own.
+/// Makes a scenario of a program, for a program with the command line of `rumplab` (the feature `cli`: `rumplab::cli::main`), or
+/// for a machine of one's own.
 ///
 /// ```no_run
 /// use rumplab::thread;

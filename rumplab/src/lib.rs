@@ -55,6 +55,8 @@ pub mod thread;
 mod world;
 
 pub use check::{Config, check, check_with};
+#[cfg(feature = "cli")]
+pub use hostshim::cli;
 pub use hostshim::hunt::Plan;
 pub use hostshim::machine::Heap;
 pub use kmod::{fields, kern, mem, note};
