@@ -119,7 +119,7 @@ impl Clockwork {
 
 impl Engine {
     /// Announces an operation. Returns when this CPU may make it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decide(&self, op: Op, at: At) {
         #[cfg(feature = "sanitizer")]
         if self.has_program.get() {
