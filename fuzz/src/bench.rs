@@ -15,7 +15,7 @@ use crate::copy::hostshim::wire::Wire;
 use crate::copy::hostshim::{Machine, Outcome, Setup, Strategy, Verdict};
 use crate::copy::kmod::config::{Config, Wiring};
 use crate::copy::kmod::scenario::ops::Program;
-use crate::copy::kmod::scenario::{self, Scenario, Variant};
+use crate::copy::kmod::scenario::{Scenario, Variant};
 
 /// What is fuzzed.
 #[derive(Clone, Copy)]
