@@ -1,12 +1,12 @@
 //! The cost of a step, and schedules per second: the simulated machine and its peers, alternating on one core.
 //!
 //! Every number is a median over turns, which the candidates take one after another, in CPU time. Compare the ratios,
-//! not the numbers, because machines differ and drift.
+//! not the numbers, because machines differ and drift. `cargo bench -- WORDS` makes only the tables whose titles contain the words.
 
 mod ours;
 mod peers;
 
-use std::panic;
+use std::{env, panic};
 
 use bench::{Candidate, Rate, Work, grouped, paired};
 use corosensei::{Coroutine, CoroutineResult};
@@ -24,19 +24,33 @@ const SWITCHES: u64 = 2_000_000;
 fn main() {
     // Failures are counted; a million messages would be useless.
     panic::set_hook(Box::new(|_| {}));
-    let switch = cost_of_a_step();
-    compare(
-        "lost update, two threads",
-        &LOST_UPDATE,
-        &mut lost_update_peers(),
-    );
-    compare(
-        "lost update, threads that are spawned and joined in the run",
-        ours::spawned_lost_update(),
-        &mut lost_update_peers(),
-    );
-    compare("ABBA deadlock, two threads", &ABBA, &mut abba_peers());
-    println!("\na switch is a resume or a suspend: {switch:.2} ns here");
+    let wanted: Vec<String> = env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let is_wanted =
+        |title: &str| wanted.is_empty() || wanted.iter().any(|word| title.contains(word));
+    let switch = is_wanted("the cost of a step").then(cost_of_a_step);
+    for (title, scenario, mut peers) in [
+        (
+            "lost update, two threads",
+            &LOST_UPDATE,
+            lost_update_peers(),
+        ),
+        (
+            "lost update, threads that are spawned and joined in the run",
+            ours::spawned_lost_update(),
+            lost_update_peers(),
+        ),
+        ("ABBA deadlock, two threads", &ABBA, abba_peers()),
+    ] {
+        if is_wanted(title) {
+            compare(title, scenario, &mut peers);
+        }
+    }
+    if let Some(switch) = switch {
+        println!("\na switch is a resume or a suspend: {switch:.2} ns here");
+    }
     println!(
         "A step of the simulated machine is one shared-memory access or scheduling decision, with all checks on."
     );

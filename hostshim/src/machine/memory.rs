@@ -95,6 +95,11 @@ impl Allocation {
         self.size.div_ceil(CHUNKS)
     }
 
+    /// Whether the byte at `offset` in the region belongs to it.
+    fn contains(&self, offset: usize) -> bool {
+        (self.offset..self.offset + self.size).contains(&offset)
+    }
+
     /// Records an access to a cell at `offset` in the region. A cell may extend into the next part.
     fn touch(&mut self, offset: usize) {
         self.touched |= 1 << ((offset - self.offset) / self.chunk());
@@ -134,6 +139,8 @@ pub(crate) struct Memory {
     freed: Vec<usize>,
     /// The beginning of what was allocated since everything was last ordered.
     fresh: usize,
+    /// The number of the allocation that [`Memory::begin`] was last called for.
+    begun: usize,
     /// The end of what [`Memory::quick`] may access: without the stacks as soon as one of them is dead.
     quick_bytes: usize,
     image: Option<Image>,
@@ -150,6 +157,7 @@ impl Memory {
             allocations: Vec::new(),
             freed: Vec::new(),
             fresh: 0,
+            begun: 0,
             quick_bytes: REGION_BYTES,
             image: None,
             region,
@@ -264,9 +272,9 @@ impl Memory {
         let (fresh, allocations) = (self.fresh, &mut self.allocations);
         self.shadow.divide(offset, size, |to, from| {
             if (fresh..ARENA_BYTES).contains(&to)
-                && let Some(allocation) = holder(allocations, to)
+                && let Some(index) = holder(allocations, to)
             {
-                allocation.touch(to);
+                allocations[index].touch(to);
             }
             copied(to, from);
         })
@@ -348,10 +356,16 @@ impl Memory {
     /// The first access to a cell of memory that was allocated in this run.
     #[cold]
     fn begin(&mut self, offset: usize) -> Result<(), Wrong> {
-        let Some(allocation) = holder(&mut self.allocations, offset) else {
-            // Between two allocations.
-            return Err(Wrong::Never(offset));
-        };
+        // Most objects have many cells, which are accessed for the first time one after another.
+        let same = self.allocations.get(self.begun);
+        if !same.is_some_and(|allocation| allocation.contains(offset)) {
+            let Some(index) = holder(&self.allocations, offset) else {
+                // Between two allocations.
+                return Err(Wrong::Never(offset));
+            };
+            self.begun = index;
+        }
+        let allocation = &mut self.allocations[self.begun];
         if allocation.freed {
             return Err(Wrong::Freed(offset));
         }
@@ -566,11 +580,12 @@ impl Memory {
     }
 }
 
-/// The allocation that contains `offset`.
-fn holder(allocations: &mut [Allocation], offset: usize) -> Option<&mut Allocation> {
-    let after = allocations.partition_point(|a| a.offset <= offset);
-    let last = allocations[..after].last_mut()?;
-    (offset < last.offset + last.size).then_some(last)
+/// The number of the allocation that contains `offset`.
+fn holder(allocations: &[Allocation], offset: usize) -> Option<usize> {
+    let index = allocations
+        .partition_point(|a| a.offset <= offset)
+        .checked_sub(1)?;
+    allocations[index].contains(offset).then_some(index)
 }
 
 fn wrong(offset: usize, conflict: Conflict) -> Wrong {

@@ -562,9 +562,11 @@ pub(crate) fn lwp_trampoline(arg: *const ()) -> ! {
     crate::kern::kthread::kthread_exit()
 }
 
-/// Reuses an LWP that has exited and left its stack.
+/// Reuses an LWP that has exited and left its stack. Softints never exit, and whatever is older than they are belongs to the
+/// kernel itself, and does not either.
 fn recycle(kernel: &'static Kernel) -> Option<&'static Lwp> {
-    let l = kernel.lwps().find(|l| {
+    let mut recent = kernel.lwps().take_while(|l| !l.is_softint());
+    let l = recent.find(|l| {
         l.l_reusable.load(Relaxed)
             && l.l_reusable
                 .compare_exchange(true, false, Acquire, Relaxed)
