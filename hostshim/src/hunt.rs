@@ -32,7 +32,7 @@ use crate::machine::{Census, Failure, Limits, Machine, Setup, Verdict};
 use crate::replay::LIMITS;
 use crate::schedule::Deviation;
 use crate::stopwatch::Stopwatch;
-use crate::strategy::{Pct, Portfolio, Random, Rng, Strategy};
+use crate::strategy::{Pct, Portfolio, Random, Rng, Stall, Strategy};
 use crate::wire::{Frame, Wire};
 
 /// Number of runs in a block.
@@ -49,12 +49,14 @@ const OPS_A_SCRIPT: u64 = 10;
 /// The strategy of a hunt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Plan {
-    /// Random walks and PCT alternate.
+    /// Random walks, stalls and PCT in turn.
     Portfolio,
     /// A random walk.
     Random,
     /// Probabilistic concurrency testing, of this depth or of 2 to 5 in turn.
     Pct(Option<u64>),
+    /// A random walk in which one thread stands still for long.
+    Stall,
 }
 
 impl Plan {
@@ -67,6 +69,7 @@ impl Plan {
             Plan::Random => Box::new(Random::new(seed)),
             Plan::Pct(None) => Box::new(Pct::new(seed)),
             Plan::Pct(Some(depth)) => Box::new(Pct::with_depth(seed, depth)),
+            Plan::Stall => Box::new(Stall::new(seed)),
         }
     }
 }
@@ -79,6 +82,7 @@ impl FromStr for Plan {
             "portfolio" => return Ok(Plan::Portfolio),
             "random" => return Ok(Plan::Random),
             "pct" => return Ok(Plan::Pct(None)),
+            "stall" => return Ok(Plan::Stall),
             _ => {}
         }
         let depth = text
@@ -87,7 +91,8 @@ impl FromStr for Plan {
         match depth.filter(|depth| Plan::DEPTHS.contains(depth)) {
             Some(depth) => Ok(Plan::Pct(Some(depth))),
             None => Err(
-                "it can be portfolio, random, pct, or pct:DEPTH with a depth of 1 to 16".to_owned(),
+                "it can be portfolio, random, pct, pct:DEPTH with a depth of 1 to 16, or stall"
+                    .to_owned(),
             ),
         }
     }
@@ -100,6 +105,7 @@ impl fmt::Display for Plan {
             Plan::Random => f.write_str("random"),
             Plan::Pct(None) => f.write_str("pct"),
             Plan::Pct(Some(depth)) => write!(f, "pct:{depth}"),
+            Plan::Stall => f.write_str("stall"),
         }
     }
 }

@@ -37,7 +37,7 @@ pub use machine::{
     Failure, FailureKind, Limits, Machine, Outcome, Sent, Setup, TraceEvent, Verdict, View,
 };
 pub use schedule::{Choice, Deviation};
-pub use strategy::{Bytes, Fair, Pct, Portfolio, Random, Replay, Strategy};
+pub use strategy::{Bytes, Fair, Pct, Portfolio, Random, Replay, Stall, Strategy};
 
 /// Allocations of a scenario come from the machine that runs it, also in this crate's own tests.
 #[cfg(test)]

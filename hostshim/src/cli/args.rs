@@ -150,7 +150,7 @@ pub(super) struct Campaign {
     /// Which code runs: `fixed` is today's, others have old bugs; `all` for each of them
     #[arg(long, value_name = "NAME", default_value = "fixed")]
     pub(super) variant: String,
-    /// How schedules are chosen: portfolio, random, pct, or pct:DEPTH
+    /// How schedules are chosen: portfolio, random, pct, pct:DEPTH, or stall
     #[arg(long, default_value_t = Plan::Portfolio)]
     pub(super) strategy: Plan,
     /// Random seed
@@ -252,7 +252,7 @@ pub(super) struct CArgs {
     /// Execute this replay file and print every step, instead of looking for a failure
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,
-    /// How schedules are chosen: portfolio, random, pct, or pct:DEPTH
+    /// How schedules are chosen: portfolio, random, pct, pct:DEPTH, or stall
     #[arg(long, default_value_t = Plan::Portfolio)]
     pub(super) strategy: Plan,
     /// Random seed

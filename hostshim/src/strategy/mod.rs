@@ -10,7 +10,8 @@
 //! |---|---|
 //! | [`Random`] | a random walk, with more or fewer switches from run to run |
 //! | [`Pct`] | probabilistic concurrency testing: priorities with few changes |
-//! | [`Portfolio`] | both in turn: the default, because neither is enough alone |
+//! | [`Stall`] | a random walk in which one thread stands still for long |
+//! | [`Portfolio`] | these three in turn: the default, because none is enough alone |
 //! | [`Bytes`] | a fuzzer's input: few deviations, then the default |
 //! | [`Replay`] | a list of deviations |
 //! | [`Fair`] | the default throughout |
@@ -33,6 +34,7 @@ mod portfolio;
 mod random;
 mod replay;
 mod rng;
+mod stall;
 
 pub use bytes::Bytes;
 pub use pct::Pct;
@@ -40,6 +42,7 @@ pub use portfolio::Portfolio;
 pub use random::Random;
 pub use replay::{Fair, Replay};
 pub use rng::Rng;
+pub use stall::Stall;
 
 use crate::machine::View;
 use crate::schedule::Choice;

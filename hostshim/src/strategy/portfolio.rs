@@ -1,18 +1,29 @@
 //! Several strategies in turn.
 
-use super::{Answer, Pct, Random, Strategy};
+use super::{Answer, Pct, Random, Stall, Strategy};
 use crate::machine::View;
 
-/// A random walk and PCT in turn.
+/// The members, in the order of their runs. Stalls find most bugs earlier than the others; but not all.
+const TURNS: [Member; 4] = [Member::Random, Member::Stall, Member::Pct, Member::Stall];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Member {
+    Random,
+    Pct,
+    Stall,
+}
+
+/// A random walk, stalls, PCT, and stalls again.
 ///
-/// Run `2 i` is run `i` of [`Random`] and run `2 i + 1` is run `i` of [`Pct`].
+/// Of four runs the first is one of [`Random`], the third one of [`Pct`], the others are of [`Stall`]. Each counts its own runs.
 #[derive(Clone, Debug)]
 pub struct Portfolio {
     random: Random,
     pct: Pct,
+    stall: Stall,
     run: u64,
-    /// Whether this run is PCT's.
-    is_pct: bool,
+    /// Whose run this is.
+    member: Member,
 }
 
 impl Portfolio {
@@ -21,55 +32,67 @@ impl Portfolio {
         Portfolio {
             random: Random::new(seed),
             pct: Pct::new(seed),
+            stall: Stall::new(seed),
             run: 0,
-            is_pct: false,
+            member: Member::Random,
+        }
+    }
+
+    fn current(&self) -> &dyn Strategy {
+        match self.member {
+            Member::Random => &self.random,
+            Member::Pct => &self.pct,
+            Member::Stall => &self.stall,
+        }
+    }
+
+    fn current_mut(&mut self) -> &mut dyn Strategy {
+        match self.member {
+            Member::Random => &mut self.random,
+            Member::Pct => &mut self.pct,
+            Member::Stall => &mut self.stall,
         }
     }
 }
 
 impl Strategy for Portfolio {
     fn begin(&mut self) {
-        self.is_pct = self.run % 2 == 1;
-        if self.is_pct {
-            self.pct.seek(self.run / 2);
-            self.pct.begin();
-        } else {
-            self.random.seek(self.run / 2);
-            self.random.begin();
-        }
+        let turns = TURNS.len() as u64;
+        let (round, turn) = (self.run / turns, (self.run % turns) as usize);
+        self.member = TURNS[turn];
+        // How many runs of this member are in a round, and how many of them came before.
+        let is_its = |member: &&Member| **member == self.member;
+        let all = TURNS.iter().filter(is_its).count() as u64;
+        let before = TURNS[..turn].iter().filter(is_its).count() as u64;
         self.run += 1;
+        let strategy = self.current_mut();
+        strategy.seek(round * all + before);
+        strategy.begin();
     }
 
     fn wants_alerts(&self) -> bool {
-        if self.is_pct {
-            self.pct.wants_alerts()
-        } else {
-            self.random.wants_alerts()
-        }
+        self.current().wants_alerts()
     }
 
     fn wants_low_only(&self) -> bool {
-        if self.is_pct {
-            self.pct.wants_low_only()
-        } else {
-            self.random.wants_low_only()
-        }
+        self.current().wants_low_only()
     }
 
     fn wants_length(&self) -> bool {
-        self.random.wants_length() || self.pct.wants_length()
+        true
     }
 
     fn expect(&mut self, points: u64) {
         self.random.expect(points);
         self.pct.expect(points);
+        self.stall.expect(points);
     }
 
     fn choose(&mut self, view: &View<'_>) -> Answer {
-        if self.is_pct {
-            self.pct.choose(view)
-        } else {
-            self.random.choose(view)
+        match self.member {
+            Member::Random => self.random.choose(view),
+            Member::Pct => self.pct.choose(view),
+            Member::Stall => self.stall.choose(view),
         }
     }
 

@@ -7,6 +7,7 @@ mod locals;
 mod memory;
 mod schedules;
 mod spinning;
+mod stalls;
 mod time;
 mod wire;
 
@@ -31,6 +32,8 @@ struct Shared {
     go: AtomicU32,
     done: AtomicU32,
     ticks: Bare,
+    /// One more than interrupts from other CPUs were taken, if a thread has made it 1.
+    ipis: AtomicU32,
     /// The first bytes of the frames that card 1 received, each a decimal digit.
     frames: Bare,
     /// The value of `x` when the first of them arrived.
@@ -147,6 +150,11 @@ impl Guest for Little {
             let shared = unsafe { &*machine::word().cast::<Shared>() };
             if line == Line::Clock {
                 shared.ticks.fetch_add(1, BareRelaxed);
+            }
+            if line == Line::Ipi && shared.ipis.peek() != 0 {
+                machine::ipl(1);
+                shared.ipis.fetch_add(1, Relaxed);
+                machine::ipl(0);
             }
             if line == Line::Net {
                 wire::receive(shared);
