@@ -1,15 +1,19 @@
 /*
- * A ring of several producers and consumers hands over each item once, and those of one producer in order.
+ * A ring of several producers and consumers hands over each item once, and those of one producer in order. In the ring of two
+ * slots, of which one can be used, each is used again; in that of four (-D SIZE=4) two producers write at once. With -D TRY the
+ * consumers use trydequeue.
  */
 #include <rumplab.h>
 
 #include <ck_ring.h>
 
+#ifndef SIZE
+#define SIZE	2
+#endif
 #define ITEMS	2
 
 static ck_ring_t ring;
-/* One slot less than that can be used. */
-static ck_ring_buffer_t slots[2];
+static ck_ring_buffer_t slots[SIZE];
 
 struct item {
 	unsigned number;
@@ -58,7 +62,7 @@ consumer(void *arg)
 void
 rumplab_setup(void)
 {
-	ck_ring_init(&ring, 2);
+	ck_ring_init(&ring, SIZE);
 	rumplab_actor("producer", 0, producer, (void *)0);
 	rumplab_actor("producer2", 1, producer, (void *)1);
 	rumplab_actor("consumer", 2, consumer, NULL);

@@ -224,7 +224,7 @@ impl Place {
                 let functions = functions.map(|function| function.name.as_str());
                 let globals = module.globals.iter().map(|global| global.name.as_str());
                 let known = BTreeSet::from_iter(functions.chain(globals));
-                let near = suggest::nearest(name, known.into_iter());
+                let near = suggest::nearest(name, known);
                 (
                     format!("no function or variable is called {name}"),
                     near.help(),
