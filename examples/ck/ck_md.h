@@ -15,4 +15,23 @@
 #define CK_MD_PPC32_LWSYNC_DISABLE
 #define CK_USE_CC_BUILTINS 1
 
+/*
+ * The exchange of two words, which its port to the compiler's atomics lacks. Compile with -mcx16.
+ */
+#include <stdbool.h>
+
+#define CK_F_PR_CAS_PTR_2_VALUE
+
+static inline bool
+ck_pr_cas_ptr_2_value(void *target, void *compare, void *set, void *value)
+{
+	unsigned __int128 expected, new, old;
+
+	__builtin_memcpy(&expected, compare, sizeof(expected));
+	__builtin_memcpy(&new, set, sizeof(new));
+	old = __sync_val_compare_and_swap((unsigned __int128 *)target, expected, new);
+	__builtin_memcpy(value, &old, sizeof(old));
+	return old == expected;
+}
+
 #endif

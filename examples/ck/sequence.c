@@ -1,9 +1,17 @@
 /*
- * A reader of a sequence lock tries again until it has seen one whole write.
+ * A reader of a sequence lock tries again until it has seen one whole write. With -D PLAIN, what it reads is not atomic.
  */
 #include <rumplab.h>
 
 #include <ck_sequence.h>
+
+#ifdef PLAIN
+#define LOAD(word)		(word)
+#define STORE(word, value)	((word) = (value))
+#else
+#define LOAD(word)		ck_pr_load_uint(&(word))
+#define STORE(word, value)	ck_pr_store_uint(&(word), value)
+#endif
 
 static ck_sequence_t sequence;
 static unsigned left, right;
@@ -13,22 +21,31 @@ writer(void *arg)
 {
 	for (unsigned i = 1; i <= 2; i++) {
 		ck_sequence_write_begin(&sequence);
-		ck_pr_store_uint(&left, i);
-		ck_pr_store_uint(&right, i);
+		STORE(left, i);
+		STORE(right, i);
 		ck_sequence_write_end(&sequence);
 	}
+}
+
+/* One whole write. */
+static void
+snapshot(unsigned *l, unsigned *r)
+{
+	unsigned version;
+
+	do {
+		version = ck_sequence_read_begin(&sequence);
+		*l = LOAD(left);
+		*r = LOAD(right);
+	} while (ck_sequence_read_retry(&sequence, version));
 }
 
 static void
 reader(void *arg)
 {
-	unsigned version, l, r;
+	unsigned l, r;
 
-	do {
-		version = ck_sequence_read_begin(&sequence);
-		l = ck_pr_load_uint(&left);
-		r = ck_pr_load_uint(&right);
-	} while (ck_sequence_read_retry(&sequence, version));
+	snapshot(&l, &r);
 	rumplab_check(l == r, "a reader sees one whole write");
 }
 

@@ -66,6 +66,8 @@ pub struct Options {
     pub define: Vec<String>,
     /// More arguments for the compiler.
     pub more: Vec<String>,
+    /// What is known of accesses besides: a file of marks.
+    pub marks: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,7 +12,7 @@ use object::{
     Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget, SectionIndex,
 };
 
-use crate::machine::module::{Area, Global, Place, Row, Structures};
+use crate::machine::module::{Area, Function, Global, Place, Row, Structures};
 
 /// Where the code is thought to be while debugging information is read. It is nowhere yet.
 const CODE: u64 = 1 << 40;
@@ -44,6 +44,9 @@ pub(super) struct Debug {
     /// Types that a variable stands for ([`TYPE`]), by its offset in the data.
     pub(super) types: BTreeMap<usize, &'static [Field]>,
     pub(super) structures: Structures,
+    pub(super) functions: Vec<Function>,
+    /// Structures by their tags and the names of their types, with all fields.
+    pub(super) named: Vec<(String, &'static [Field])>,
 }
 
 /// Reads the debugging information of a file whose sections are at these places. The variables have `data_size` bytes.
@@ -170,6 +173,7 @@ impl<'a> Reader<'a> {
             let mut shapes = Shapes::new();
             self.variables(&unit, &mut shapes)?;
             self.structures(&unit, &mut shapes)?;
+            self.functions(&unit)?;
         }
         Ok(())
     }
@@ -303,17 +307,75 @@ impl<'a> Reader<'a> {
                 Some(_) => None,
                 None => self.name(unit, entry)?,
             };
+            let is_type = matches!(
+                entry.tag(),
+                gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type | gimli::DW_TAG_typedef
+            );
             if let (Some(structure), Some(name)) = (structure, origin) {
-                found.push((name, structure));
+                found.push((name, structure, is_type));
             }
         }
-        for (name, structure) in found {
+        for (name, structure, is_type) in found {
             let shape = self.shape(unit, Some(structure), shapes, 0)?;
+            if is_type && shape.count == 0 && !shape.fields.is_empty() {
+                self.debug.named.push((name.clone(), shape.fields));
+            }
             if !shape.fields.is_empty() && shape.count == 0 {
                 self.debug.structures.add(name, shape.size, shape.fields);
             }
         }
         Ok(())
+    }
+
+    /// Where the code of each function is, also where it is inlined.
+    fn functions(&mut self, unit: &Unit<Slice<'a>>) -> gimli::Result<()> {
+        let mut entries = unit.entries();
+        while let Some(entry) = entries.next_dfs()? {
+            let is_inlined = match entry.tag() {
+                gimli::DW_TAG_subprogram => false,
+                gimli::DW_TAG_inlined_subroutine => true,
+                _ => continue,
+            };
+            let Some(name) = self.name_of_function(unit, entry)? else {
+                continue;
+            };
+            let mut ranges = self.dwarf.die_ranges(unit, entry)?;
+            while let Some(range) = ranges.next()? {
+                let at = |address: u64| address.checked_sub(CODE).map(|at| at as usize);
+                if let (Some(start), Some(end)) = (at(range.begin), at(range.end)) {
+                    let name = name.clone();
+                    self.debug.functions.push(Function {
+                        start,
+                        end,
+                        name,
+                        is_inlined,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a function, which is where it is described first.
+    fn name_of_function(
+        &self,
+        unit: &Unit<Slice<'a>>,
+        entry: &Entry<'a>,
+    ) -> gimli::Result<Option<String>> {
+        let mut entry = entry.clone();
+        for _ in 0..DEPTH {
+            if let Some(name) = self.name(unit, &entry)? {
+                return Ok(Some(name));
+            }
+            let origin = entry
+                .attr_value(gimli::DW_AT_abstract_origin)
+                .or_else(|| entry.attr_value(gimli::DW_AT_specification));
+            let Some(AttributeValue::UnitRef(at)) = origin else {
+                break;
+            };
+            entry = unit.entry(at)?;
+        }
+        Ok(None)
     }
 
     /// What a pointer points to.

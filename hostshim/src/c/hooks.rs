@@ -157,7 +157,7 @@ macro_rules! words {
         }
     )*};
 }
-words!(u8, u16, u32, u64);
+words!(u8, u16, u32, u64, u128);
 
 // The return address is the sixth argument of each: no operation has more than five of its own.
 
@@ -273,6 +273,58 @@ extern "C" fn compare_exchange_at<T: Word>(
         unsafe { variable.write_unaligned(old) };
     }
     old == wanted
+}
+
+// An exchange of 16 bytes leaves no register for the return address.
+
+extern "C" fn compare_exchange_val_16(
+    addr: usize,
+    expected_low: u64,
+    expected_high: u64,
+    low: u64,
+    high: u64,
+    number: i32,
+    failed: i32,
+    pc: usize,
+) -> u128 {
+    let expected = whole(expected_low, expected_high);
+    compare_exchange(addr, expected, whole(low, high), (number, failed), pc)
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn tsan_compare_exchange_val_16() {
+    naked_asm!(
+        "mov rax, [rsp]",
+        "mov r10, [rsp + 8]",
+        "sub rsp, 8",
+        "push rax",
+        "push r10",
+        "call {}",
+        "add rsp, 24",
+        "ret",
+        sym compare_exchange_val_16
+    )
+}
+
+extern "C" fn compare_exchange_at_16(
+    addr: usize,
+    expected: usize,
+    low: u64,
+    high: u64,
+    number: i32,
+    failed: i32,
+    pc: usize,
+) -> bool {
+    compare_exchange_at(addr, expected, whole(low, high), number, failed, pc)
+}
+
+#[unsafe(naked)]
+unsafe extern "C" fn tsan_compare_exchange_at_16() {
+    naked_asm!("push [rsp]", "call {}", "add rsp, 8", "ret", sym compare_exchange_at_16)
+}
+
+fn whole(low: u64, high: u64) -> u128 {
+    u128::from(low) | u128::from(high) << 64
 }
 
 /// A name that C code may call, and the function.
@@ -409,8 +461,24 @@ unsafe extern "C" fn tsan_func_exit() {
     naked_asm!("lea rdi, [rsp + 8]", "mov rsi, rbp", "mov rdx, [rsp]", "jmp {}", sym func_exit)
 }
 
+/// Those that leave no register for the return address.
+static WIDE: [Entry; 3] = [
+    (
+        "__tsan_atomic128_compare_exchange_val",
+        tsan_compare_exchange_val_16,
+    ),
+    (
+        "__tsan_atomic128_compare_exchange_strong",
+        tsan_compare_exchange_at_16,
+    ),
+    (
+        "__tsan_atomic128_compare_exchange_weak",
+        tsan_compare_exchange_at_16,
+    ),
+];
+
 /// Every name that is offered here.
 pub(super) fn entries() -> impl Iterator<Item = Entry> {
     let exit: Entry = ("__tsan_func_exit", tsan_func_exit);
-    ENTRIES.iter().copied().chain([exit])
+    ENTRIES.iter().copied().chain([exit]).chain(WIDE)
 }

@@ -12,6 +12,7 @@
 //! | `compile`, `assembly` | the compiler and its flags; what it announces nothing of |
 //! | `object`, `debug` | the linker; source lines and names from debugging information |
 //! | `hooks` | what the compiler calls at each access |
+//! | `marks` | what a file of marks says of accesses |
 //! | `bind`, `names` | the kernel's functions under their names in C |
 //! | `scenario` | a scenario whose functions are in the module |
 //!
@@ -22,6 +23,7 @@ mod bind;
 mod compile;
 mod debug;
 mod hooks;
+mod marks;
 mod names;
 mod object;
 mod scenario;
@@ -45,6 +47,7 @@ const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
 pub struct Program {
     scenario: &'static Scenario,
     unwatched: Vec<String>,
+    stale: Option<String>,
 }
 
 impl Program {
@@ -64,24 +67,32 @@ impl Program {
                     .to_owned(),
             );
         }
+        let marks = options.marks.as_deref().map(marks::read).transpose()?;
         let directory = tempfile::tempdir()
             .map_err(|error| format!("there is no place for temporary files: {error}"))?;
         let mut inputs = Vec::new();
         for file in files {
             inputs.push(compiler.compile(file, options, headers, directory.path())?);
         }
-        let linked = object::link(&inputs)?;
+        let mut linked = object::link(&inputs)?;
+        let stale = marks.and_then(|marks| marks::apply(&marks, &mut linked));
         let unwatched = inputs.iter().flat_map(unwatched).collect();
         let scenario = scenario::add(name, linked)?;
         Ok(Program {
             scenario,
             unwatched,
+            stale,
         })
     }
 
     /// The scenario.
     pub fn scenario(&self) -> &'static Scenario {
         self.scenario
+    }
+
+    /// A warning, if there are marks that say nothing of this program.
+    pub fn stale(&self) -> Option<&str> {
+        self.stale.as_deref()
     }
 
     /// What of the program was not watched: a line for each kind of thing in a file.

@@ -20,8 +20,9 @@ use super::assembly::Unwatched;
 use super::debug::{self, Debug};
 use super::names;
 use crate::machine::module::{
-    Area, DATA_ALIGN, Fixup, Form, Lines, Module, PAGE, Place, Structures, Target,
+    Area, DATA_ALIGN, Fixup, Form, Functions, Lines, Module, PAGE, Place, Structures, Target,
 };
+use kmod::machine::Field;
 
 /// Greatest size of the code, and of the variables, of a module.
 const MOST: usize = 8 << 20;
@@ -38,6 +39,8 @@ pub(crate) struct Linked {
     pub(crate) module: Module,
     /// Where the functions and variables are that other files can see.
     pub(crate) symbols: BTreeMap<String, Place>,
+    /// The structures of all files, by their names.
+    pub(crate) named: Vec<(String, &'static [Field])>,
 }
 
 /// Links the files.
@@ -270,6 +273,7 @@ impl Linker {
         let (mut rows, mut files, mut globals) = (Vec::new(), Vec::new(), Vec::new());
         let mut types = BTreeMap::new();
         let mut structures = Structures::default();
+        let (mut functions, mut named) = (Vec::new(), Vec::new());
         let data_size = self.data.len();
         for piece in &self.pieces {
             for loose in &piece.loose {
@@ -302,6 +306,8 @@ impl Linker {
                 globals: variables,
                 types: more_types,
                 structures: more_structures,
+                functions: more_functions,
+                named: more_named,
             } = read.map_err(|wrong| format!("{}: {wrong}", piece.name))?;
             let first = files.len();
             files.extend(names);
@@ -312,6 +318,8 @@ impl Linker {
             globals.extend(variables);
             types.extend(more_types);
             structures.append(more_structures);
+            functions.extend(more_functions);
+            named.extend(more_named);
         }
         let symbols = self
             .defined
@@ -331,8 +339,11 @@ impl Linker {
                 types,
                 structures,
                 lines: Lines::new(rows, files),
+                functions: Functions::new(functions),
+                marks: None,
             },
             symbols,
+            named,
         })
     }
 

@@ -295,6 +295,9 @@ pub(super) struct Compiling {
     /// One more argument for the C compiler; may be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub(super) cflag: Vec<String>,
+    /// File of marks: accesses of C files that race on purpose, and what is meant by them (docs/c.md)
+    #[arg(long, value_name = "FILE")]
+    pub(super) marks: Option<PathBuf>,
 }
 
 const HUNT_HELP: &str = "\

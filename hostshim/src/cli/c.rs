@@ -68,6 +68,7 @@ pub(super) fn build(
         include: compiling.include.clone(),
         define: compiling.define.clone(),
         more: compiling.cflag.clone(),
+        marks: compiling.marks.clone(),
     };
     let stem = files.last().and_then(|file| file.file_stem());
     let name = stem.map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
@@ -76,7 +77,11 @@ pub(super) fn build(
             "there is a scenario `{name}` already, which is not in these files\n  help: give the last file another name"
         )));
     }
-    Program::build(&name, files, &options).map_err(Wrong)
+    let program = Program::build(&name, files, &options).map_err(Wrong)?;
+    if let Some(marks) = program.stale() {
+        terminal::remark(marks);
+    }
+    Ok(program)
 }
 
 /// The arguments with which other commands compile the same program.
@@ -100,6 +105,9 @@ pub(super) fn sources(files: &[PathBuf], compiling: &Compiling) -> String {
     }
     for flag in &compiling.cflag {
         add("--cflag=", flag);
+    }
+    if let Some(marks) = &compiling.marks {
+        add("--marks ", &marks.to_string_lossy());
     }
     text
 }

@@ -315,7 +315,7 @@ impl Engine {
     }
 
     /// The two sides of what is wrong, as far as they are known. The earlier one is known when the run is recorded.
-    fn sides(&self, wrong: Wrong, later: Kind, object: String) -> Option<Box<Sides>> {
+    pub(super) fn sides(&self, wrong: Wrong, later: Kind, object: String) -> Option<Box<Sides>> {
         let recorder = self.recorder.borrow();
         let (earlier, what) = match wrong {
             Wrong::Null | Wrong::Never(_) => return None,
@@ -340,7 +340,7 @@ impl Engine {
         })
     }
 
-    fn words_for(&self, wrong: Wrong, op: Op) -> (FailureKind, &'static str, String) {
+    pub(super) fn words_for(&self, wrong: Wrong, op: Op) -> (FailureKind, &'static str, String) {
         let (kind, object) = (op.kind.name(), self.object(op));
         match wrong {
             Wrong::Null => (

@@ -82,6 +82,10 @@ struct Fences {
     seeing: u32,
     /// What relaxed loads of each CPU have seen released. Its next acquire fence learns that.
     seen: [Clock; Config::MAXCPUS],
+    /// The CPUs whose writes depend on loads: the clocks of [`Fences::controlled`] that count.
+    controlling: u32,
+    /// What was released to loads on which all further writes of each CPU depend.
+    controlled: [Clock; Config::MAXCPUS],
 }
 
 /// A clock of the pool.
@@ -125,6 +129,8 @@ impl Clocks {
                 missed: false,
                 seeing: 0,
                 seen: [[0; Config::MAXCPUS]; Config::MAXCPUS],
+                controlling: 0,
+                controlled: [[0; Config::MAXCPUS]; Config::MAXCPUS],
             },
         };
         clocks.reset();
@@ -135,6 +141,7 @@ impl Clocks {
     pub(crate) fn reset(&mut self) {
         self.pool.clear();
         (self.fences.releasing, self.fences.seeing) = (0, 0);
+        self.fences.controlling = 0;
         self.fences.missed = false;
         // So that the first clock in the pool does not have the number 0.
         self.put([0; _]);
@@ -228,6 +235,25 @@ impl Clocks {
     pub(crate) fn see(&mut self, cpu: usize, index: u32) {
         if self.fences.watching && !self.knows(cpu, index) {
             self.remember(cpu, index);
+        }
+    }
+
+    /// `cpu` has loaded a word with that pooled clock, and its writes from now on depend on that.
+    pub(crate) fn control(&mut self, cpu: usize, index: u32) {
+        let theirs = &self.pool[index as usize].clock;
+        let controlled = &mut self.fences.controlled[cpu];
+        *controlled = match self.fences.controlling & 1 << cpu {
+            0 => *theirs,
+            _ => join(controlled, theirs),
+        };
+        self.fences.controlling |= 1 << cpu;
+    }
+
+    /// What is certain to be before a write that `cpu` makes now.
+    pub(crate) fn before_writes(&self, cpu: usize) -> Clock {
+        match self.fences.controlling & 1 << cpu {
+            0 => *self.of(cpu),
+            _ => join(self.of(cpu), &self.fences.controlled[cpu]),
         }
     }
 

@@ -29,6 +29,7 @@ use super::decide::Clockwork;
 use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
 use super::globals::Copies;
 use super::lines::{Lines, Sets};
+use super::marks::Marker;
 use super::memory::{Memory, region};
 use super::module::Loaded;
 use super::source::place;
@@ -123,6 +124,8 @@ pub(crate) struct Engine {
     pub(crate) recorder: RefCell<Recorder>,
     /// The modules that the kernels have loaded.
     pub(crate) modules: RefCell<Vec<Loaded>>,
+    /// What is known of marks.
+    pub(crate) marker: Marker,
     /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
     /// Whether the kernel passes its labels: while it boots, or when traces are kept.
@@ -168,6 +171,7 @@ impl Engine {
             verdict: RefCell::default(),
             recorder: RefCell::default(),
             modules: RefCell::default(),
+            marker: Marker::default(),
             copies: RefCell::default(),
             listening: Cell::new(false),
             tracing: Cell::new(false),
@@ -444,6 +448,7 @@ impl Engine {
         self.recorder.borrow_mut().clear();
         self.copies.take();
         self.modules.borrow_mut().clear();
+        self.marker.is_on.set(false);
         self.lines.set(Sets::default());
         self.runnable.set(0);
         self.ncpu.set(kernels * ncpu);
@@ -481,6 +486,7 @@ impl Engine {
         detail: Recording,
     ) {
         self.restore(image);
+        self.marker.begin();
         if self.cards.begin(detail == Recording::Trace) {
             self.announce_frames();
         }

@@ -31,8 +31,11 @@ impl Engine {
     /// Foreign code is about to make this access of `size` bytes: a step.
     #[inline(always)]
     pub(crate) fn foreign(&self, op: Op, size: usize, at: At) {
+        if self.marker.is_on.get() {
+            return self.foreign_marked(op, size, at);
+        }
         self.decide_foreign(op, at);
-        self.made_foreign(op, size, at);
+        self.check_foreign(op, size, at);
     }
 
     /// The same, for an access whose outcome follows with [`Engine::made_foreign`].
@@ -44,9 +47,18 @@ impl Engine {
         }
     }
 
-    /// Checks the access that announced the step.
+    /// Checks the read-modify-write that announced the step.
     #[inline(always)]
     pub(crate) fn made_foreign(&self, op: Op, size: usize, at: At) {
+        match self.marker.is_on.get() {
+            true => self.modified_marked(op, size, at),
+            false => self.check_foreign(op, size, at),
+        }
+    }
+
+    /// Checks an access of which nothing else is said.
+    #[inline(always)]
+    pub(super) fn check_foreign(&self, op: Op, size: usize, at: At) {
         if self.memory(|memory| memory.is_cell(op.addr, size)) {
             self.announced(op, at);
         } else {
@@ -62,6 +74,9 @@ impl Engine {
                 kind,
                 order: Ordering::Relaxed,
             };
+            if self.marker.is_on.get() {
+                return self.foreign_marked(op, size, at);
+            }
             self.decide_foreign(op, at);
             self.check_cells(op, size, at);
         }
@@ -70,6 +85,14 @@ impl Engine {
     /// Checks an access against each of its cells.
     #[inline(never)]
     fn check_cells(&self, op: Op, size: usize, at: At) {
+        self.each_cell(op, size, at, |cell| {
+            self.announced(cell, at);
+        });
+    }
+
+    /// Calls `check` with the part of an access that each of its cells is.
+    #[inline(always)]
+    pub(super) fn each_cell(&self, op: Op, size: usize, at: At, mut check: impl FnMut(Op)) {
         let end = op.addr.saturating_add(size);
         let mut addr = op.addr;
         while addr < end {
@@ -77,14 +100,15 @@ impl Engine {
             let part = granule_end.min(end) - addr;
             let part_op = Op { addr, ..op };
             match self.memory(|memory| memory.offset(addr)) {
-                Some(_) => self.check_part(part_op, part, at),
+                Some(_) => self.check_part(part_op, part, &mut check),
                 None => return self.check_outside(part_op, at),
             }
             addr += part;
         }
     }
 
-    fn check_part(&self, op: Op, size: usize, at: At) {
+    #[inline(always)]
+    fn check_part(&self, op: Op, size: usize, check: &mut impl FnMut(Op)) {
         let mut copies = [(0, 0); GRANULE];
         let mut count = 0;
         let starts = self.memory(|memory| {
@@ -103,7 +127,7 @@ impl Engine {
         let first = op.addr % GRANULE;
         for start in (first..first + size).filter(|start| starts >> start & 1 != 0) {
             let addr = op.addr - first + start;
-            self.announced(Op { addr, ..op }, at);
+            check(Op { addr, ..op });
         }
     }
 
@@ -249,6 +273,9 @@ pub(crate) fn frame_begins(at: At) {
 /// A foreign function is about to return, whose frame has these bytes.
 pub(crate) fn frame_ends(begin: usize, end: usize, at: At) {
     if let Some(engine) = current() {
+        if engine.marker.is_on.get() {
+            engine.function_ends(at);
+        }
         engine.frame_ends(begin, end, at);
     }
 }

@@ -332,6 +332,36 @@ impl Memory {
             .map_err(|conflict| wrong(offset, conflict))
     }
 
+    /// Checks a read without recording it.
+    pub(crate) fn peek(&mut self, cpu: usize, address: usize) -> Result<(), Wrong> {
+        let Some(offset) = self.given_out(address) else {
+            // As for any other access.
+            return self.access(cpu, address, Kind::Read, Ordering::Relaxed);
+        };
+        if (self.fresh..ARENA_BYTES).contains(&offset) && self.shadow.is_new(offset) {
+            self.begin(offset)?;
+        }
+        let seen = self.shadow.peek(cpu, offset);
+        seen.map_err(|conflict| wrong(offset, conflict))
+    }
+
+    /// The writes of `cpu` from now on are ordered after what a load of this address has seen.
+    pub(crate) fn control(&mut self, cpu: usize, address: usize) {
+        if let Some(offset) = self.given_out(address) {
+            self.shadow.control(cpu, offset);
+        }
+    }
+
+    /// The present of `cpu`.
+    pub(crate) fn now(&self, cpu: usize) -> Birth {
+        self.shadow.birth(cpu)
+    }
+
+    /// Whether `cpu` is ordered after that moment.
+    pub(crate) fn knows(&self, cpu: usize, moment: Birth) -> bool {
+        self.shadow.knows(cpu, moment).is_ok()
+    }
+
     /// `cpu` makes a fence.
     pub(crate) fn fence(&mut self, cpu: usize, order: Ordering) {
         self.shadow.fence(cpu, order);

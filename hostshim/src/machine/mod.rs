@@ -20,6 +20,7 @@
 //! | `globals` | global variables of the guest |
 //! | `heap` | Rust's heap inside a run |
 //! | `module`, `foreign` | code that is loaded at run time, and the accesses of code that has no cells |
+//! | `marks` | what is known of accesses of foreign code besides |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
 //! | `census` | what ever happened in the runs of a machine |
@@ -75,6 +76,7 @@ mod label;
 mod lines;
 mod locals;
 mod mapping;
+pub(crate) mod marks;
 mod memory;
 pub(crate) mod module;
 mod panics;

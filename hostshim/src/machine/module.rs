@@ -20,6 +20,7 @@ use kmod::machine::{Field, ObjectKind};
 use super::engine::Engine;
 use super::label::descend;
 use super::mapping::Mapping;
+use super::marks::Marks;
 use super::side::Host;
 use super::source::Line;
 
@@ -127,6 +128,51 @@ impl Lines {
     }
 }
 
+/// A function of the source in the code: where it begins and ends, and its name. One that is inlined has a part for each
+/// place and range.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Function {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) name: String,
+    pub(crate) is_inlined: bool,
+}
+
+/// The functions of the code.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Functions(Vec<Function>);
+
+impl Functions {
+    /// A table of these, each before what is inlined into it.
+    pub(crate) fn new(mut functions: Vec<Function>) -> Functions {
+        functions.retain(|function| function.start < function.end);
+        functions.sort_by_key(|function| std::cmp::Reverse(function.end - function.start));
+        Functions(functions)
+    }
+
+    /// The same, to be looked through.
+    pub(crate) fn all(&self) -> &[Function] {
+        &self.0
+    }
+
+    /// The name of the innermost function at `offset`.
+    pub(crate) fn name(&self, offset: usize) -> Option<&str> {
+        let mut within = self.within(offset);
+        within.next_back().map(|function| function.name.as_str())
+    }
+
+    /// The beginning of the function at `offset` into which the others there are inlined.
+    pub(crate) fn whole(&self, offset: usize) -> Option<usize> {
+        let mut within = self.within(offset).filter(|function| !function.is_inlined);
+        within.next().map(|function| function.start)
+    }
+
+    fn within(&self, offset: usize) -> impl DoubleEndedIterator<Item = &Function> {
+        let all = self.0.iter();
+        all.filter(move |function| (function.start..function.end).contains(&offset))
+    }
+}
+
 /// A linked module.
 #[derive(Debug, Default)]
 pub(crate) struct Module {
@@ -143,6 +189,8 @@ pub(crate) struct Module {
     /// The fields of structures, by what the source calls such an object, or what points to one, and by size.
     pub(crate) structures: Structures,
     pub(crate) lines: Lines,
+    pub(crate) functions: Functions,
+    pub(crate) marks: Option<Marks>,
 }
 
 /// The fields of structures by name and size. A name that means two structures of one size means none.
@@ -249,6 +297,22 @@ impl Loaded {
         }
     }
 
+    pub(crate) fn module(&self) -> &'static Module {
+        self.module
+    }
+
+    /// The offset of an address in the code.
+    pub(crate) fn offset_in_code(&self, address: usize) -> Option<usize> {
+        let range = self.range();
+        range.contains(&address).then(|| address - range.start)
+    }
+
+    /// The offset of an address in the variables.
+    pub(crate) fn offset_in_data(&self, address: usize) -> Option<usize> {
+        let offset = address.checked_sub(self.data)?;
+        (offset < self.module.data.len()).then_some(offset)
+    }
+
     fn range(&self) -> Range<usize> {
         self.code.address()..self.code.address() + self.code_size
     }
@@ -296,6 +360,9 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(end, (start, module));
         self.modules.borrow_mut().push(loaded);
+        if module.marks.is_some() {
+            self.marker.is_on.set(true);
+        }
         self.name_globals(module, data.addr());
         true
     }

@@ -265,6 +265,31 @@ impl Shadow {
         Ok(())
     }
 
+    /// Checks a read of the cell at `offset` without recording it.
+    pub(crate) fn peek(&mut self, cpu: usize, offset: usize) -> Result<(), Conflict> {
+        let slot = *self.slots.at(offset);
+        let is_used = slot.run == self.run;
+        if slot.run == FOREVER || is_used && slot.write == FREED {
+            return Err(Conflict::Freed);
+        }
+        let write = Epoch(slot.write);
+        match is_used && !write.before(self.clocks.of(cpu)) {
+            true => Err(Conflict::Race {
+                cpu: write.cpu(),
+                wrote: true,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// `cpu` has loaded the cell at `offset`, and what it saw decides about its writes from now on.
+    pub(crate) fn control(&mut self, cpu: usize, offset: usize) {
+        let slot = *self.slots.at(offset);
+        if slot.run == self.run && slot.write != FREED && slot.sync & FILLED != 0 {
+            self.clocks.control(cpu, slot.sync >> 1);
+        }
+    }
+
     /// `cpu` makes a fence.
     pub(crate) fn fence(&mut self, cpu: usize, order: Ordering) {
         if acquires(order) {
@@ -344,7 +369,7 @@ impl Shadow {
             for (slot, at) in slots.iter_mut().zip((first..).step_by(8)) {
                 if slot.run == run && slot.write != FREED {
                     // The lowest cell is reported.
-                    let conflict = unordered(&self.clocks, cpu, slot).err();
+                    let conflict = unordered(&self.clocks, self.clocks.of(cpu), slot).err();
                     found = conflict
                         .map(|conflict| (at, conflict))
                         .into_iter()
@@ -533,17 +558,16 @@ fn read(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict
 
 fn write(clocks: &mut Clocks, cpu: usize, slot: &mut Slot) -> Result<(), Conflict> {
     if !quick_write(clocks, cpu, slot) {
-        unordered(clocks, cpu, slot)?;
+        unordered(clocks, &clocks.before_writes(cpu), slot)?;
         slot.write = clocks.now(cpu).0;
         slot.read = Epoch::never(cpu).0;
     }
     Ok(())
 }
 
-/// Whether there is a plain access that is not ordered before the present of `cpu`.
+/// Whether there is a plain access that a CPU which knows this is not ordered after.
 #[inline]
-fn unordered(clocks: &Clocks, cpu: usize, slot: &Slot) -> Result<(), Conflict> {
-    let known = clocks.of(cpu);
+fn unordered(clocks: &Clocks, known: &Clock, slot: &Slot) -> Result<(), Conflict> {
     if !Epoch(slot.write).before(known) {
         return Err(Conflict::Race {
             cpu: Epoch(slot.write).cpu(),
