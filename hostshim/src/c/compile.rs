@@ -34,7 +34,13 @@ const FLAGS: [&str; 17] = [
     "-Wno-unused-command-line-argument",
 ];
 /// clang announces the read of `x++` and tells volatile accesses apart only if asked.
-const CLANG: [&str; 8] = [
+///
+/// It leaves out what it takes for local: each access to a variable on the stack whose address it has not seen to escape.
+/// It looks at the address of the access alone, so it misses that the structure around a field has escaped. A search
+/// that may look at no use finds no address local, and every access to memory is announced.
+///
+/// What it knows of whole programs is not used: it moves accesses of a static variable out of a critical section.
+const CLANG: [&str; 12] = [
     "-nostdlibinc",
     "-fno-vectorize",
     "-fno-slp-vectorize",
@@ -43,9 +49,15 @@ const CLANG: [&str; 8] = [
     "-tsan-instrument-read-before-write=1",
     "-mllvm",
     "-tsan-distinguish-volatile=1",
+    "-mllvm",
+    "-capture-tracking-max-uses-to-explore=0",
+    "-mllvm",
+    "-enable-global-analyses=0",
 ];
-const GCC: [&str; 5] = [
+/// gcc moves accesses of a static variable out of a critical section, too.
+const GCC: [&str; 6] = [
     "-nostdinc",
+    "-fno-ipa-reference",
     "-fno-tree-vectorize",
     "-fno-tree-slp-vectorize",
     "--param",
