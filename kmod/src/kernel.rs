@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::kern::condvar::SleepqLocks;
 use crate::kern::cpu::{self, Cpu};
 use crate::kern::evcnt::Counters;
+use crate::kern::hooks::Hooks;
 use crate::kern::intr::Intrs;
 use crate::kern::ipi::Ipis;
 use crate::kern::kmem::Kmem;
@@ -49,6 +50,8 @@ pub struct Kernel {
     /// Ticks that CPU 0 has counted.
     pub(crate) ticks: BareU32,
     handlers: [Local<Option<Handler>>; Line::ALL.len()],
+    /// What other code has the kernel call.
+    pub(crate) hooks: Hooks,
     network: Local<Arg>,
     scenario: Local<Arg>,
     data: Local<Arg>,
@@ -244,6 +247,7 @@ fn new(config: &Config) -> Kernel {
         order: Local::new(None),
         progress: AtomicU64::new(0),
         ticks: BareU32::new(0),
+        hooks: Hooks::new(),
         handlers: [const { Local::new(None) }; Line::ALL.len()],
         network: Local::new(Arg::NONE),
         scenario: Local::new(Arg::NONE),

@@ -27,6 +27,11 @@ void callout_schedule(callout_t *c, int ticks);
 bool callout_stop(callout_t *c);
 bool callout_halt(callout_t *c, kmutex_t *interlock);
 void callout_destroy(callout_t *c);
+/* For a file that is callout(9) itself: the kernel calls them at boot, and at every tick of a CPU. */
+void callout_startup(void);
+void callout_init_cpu(struct cpu_info *ci);
+void callout_hardclock(void);
+
 bool callout_expired(callout_t *c);
 bool callout_active(callout_t *c);
 bool callout_pending(callout_t *c);

@@ -18,7 +18,7 @@ struct schedstate_percpu {
 	volatile int spc_flags;		/* SPCF_RUNNING: no CPU of the machine is ever offline */
 };
 
-/* What files of the kernel keep for each CPU. Zero at first. */
+/* What files in C keep for each CPU. Zero at first, but for the flags and the number. */
 struct cpu_data {
 	struct schedstate_percpu cpu_schedstate;
 	u_int cpu_index;
@@ -31,13 +31,22 @@ struct cpu_data {
 	percpu_cpu_t cpu_percpu;
 };
 
-/* A CPU. Each kernel of a machine has an array of them, for C files alone. */
-struct cpu_info {
-	const void *ci_self_opaque;	/* the kernel's own structure */
-	struct cpu_data ci_data;
-} __aligned(COHERENCY_UNIT);
+_Static_assert(sizeof(struct cpu_data) <= RUMPLAB_SIZEOF_CPU_DATA, "the kernel leaves room for it");
 
-_Static_assert(sizeof(struct cpu_info) == RUMPLAB_SIZEOF_CPU_INFO, "the machine makes them of this size");
+/* A CPU: the kernel's own structure, with the fields that C may use. */
+struct cpu_info {
+	union {
+		struct {
+			uint8_t ci_data_opaque[RUMPLAB_CPU_DATA];
+			struct cpu_data ci_data;
+		};
+		struct {
+			uint8_t ci_curlwp_opaque[RUMPLAB_CPU_CURLWP];
+			struct lwp *volatile ci_curlwp;
+		};
+		uint64_t ci_opaque[RUMPLAB_SIZEOF_CPU_INFO / 8];
+	};
+};
 
 #define ci_schedstate		ci_data.cpu_schedstate
 #define ci_index		ci_data.cpu_index

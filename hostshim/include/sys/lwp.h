@@ -18,6 +18,10 @@
 struct lwp {
 	union {
 		struct {
+			uint8_t l_cpu_opaque[RUMPLAB_LWP_CPU];
+			struct cpu_info *volatile l_cpu;	/* where it runs, or ran last, or will run */
+		};
+		struct {
 			uint8_t l_pflag_opaque[RUMPLAB_LWP_PFLAG];
 			u_int l_pflag;
 		};

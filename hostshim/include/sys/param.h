@@ -18,6 +18,7 @@
 #define PAGE_SHIFT		12
 #define PAGE_SIZE		4096
 #define MAXCPUS			32
+#define MAXCOMLEN		16
 #define hz			100
 
 #ifndef MIN

@@ -122,6 +122,19 @@ strcmp(const char *a, const char *b)
 	return strncmp(a, b, SIZE_MAX);
 }
 
+/* Copies at most size bytes, and fills the rest with zeros. */
+static inline char *
+strncpy(char *dst, const char *src, size_t size)
+{
+	size_t i = 0;
+
+	for (; i < size && src[i] != '\0'; i++)
+		dst[i] = src[i];
+	for (; i < size; i++)
+		dst[i] = '\0';
+	return dst;
+}
+
 /* Copies what fits, with a zero at the end, and returns how long the source is. */
 static inline size_t
 strlcpy(char *dst, const char *src, size_t size)

@@ -19,17 +19,8 @@ struct workqueue;
 #define WQ_MPSAFE	0x04
 #define WQ_PERCPU	0x08
 
-struct rumplab_workqueue {
-	pri_t pri;
-	int ipl;
-	int flags;
-};
-
-int rumplab_workqueue_create(struct workqueue **wqp, const char *name, void (*func)(struct work *, void *), void *arg,
-    const struct rumplab_workqueue *how);
-#define workqueue_create(wqp, name, func, arg, pri, ipl, flags)			\
-	rumplab_workqueue_create((wqp), (name), (func), (arg),			\
-	    &(const struct rumplab_workqueue){ (pri), (ipl), (flags) })
+int workqueue_create(struct workqueue **wqp, const char *name, void (*func)(struct work *, void *), void *arg,
+    pri_t pri, int ipl, int flags);
 void workqueue_destroy(struct workqueue *wq);
 void workqueue_enqueue(struct workqueue *wq, struct work *wk, struct cpu_info *ci);
 void workqueue_wait(struct workqueue *wq, struct work *wk);

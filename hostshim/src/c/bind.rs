@@ -35,10 +35,12 @@ mod memory;
 mod print;
 mod references;
 mod scenario;
+mod services;
 mod thread;
 
 use crate::machine::foreign::placed;
 pub(crate) use cpus::boot;
+pub(crate) use services::Services;
 
 use convert::{FromC, Func, IntoC, Raw, Text};
 
@@ -127,8 +129,9 @@ use register_after;
 /// A table of functions with at most five arguments, each of which fits a register for integers.
 ///
 /// The entry of a function puts its return address behind the arguments, and goes on to a function that converts them.
+/// Instructions in `#[packed(...)]` make five arguments of more before that.
 macro_rules! bound {
-    ($(fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {
+    ($($(#[packed($($pack:literal),*)])? fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {
         pub(super) static TABLE: &[$crate::c::bind::Entry] = &[$({
             extern "C" fn converted(
                 $($arg: <$type as $crate::c::bind::FromC>::Word,)*
@@ -149,6 +152,7 @@ macro_rules! bound {
             #[unsafe(naked)]
             unsafe extern "C" fn entry() {
                 core::arch::naked_asm!(
+                    $($($pack,)*)?
                     concat!("mov ", $crate::c::bind::register_after!($($arg)*), ", [rsp]"),
                     "jmp {converted}",
                     converted = sym converted,
@@ -180,7 +184,7 @@ mod tests {
     use super::{lookup, names};
 
     /// What the headers declare and a C file defines: a scenario, or a file of the kernel that is a primitive.
-    const DEFINED_IN_C: [&str; 14] = [
+    const DEFINED_IN_C: [&str; 16] = [
         "rumplab_setup",
         "rumplab_verify",
         "rumplab_teardown",
@@ -190,7 +194,9 @@ mod tests {
         "xc__highpri_intr",
         "xc_init_cpu",
         "xc_ipi_handler",
-        "xc_send_ipi",
+        "callout_startup",
+        "callout_init_cpu",
+        "callout_hardclock",
         "percpu_init",
         "percpu_init_cpu",
         "pserialize_init",

@@ -9,7 +9,7 @@ use kmod::kernel::Kernel;
 use kmod::machine::Stop;
 use kmod::scenario::{FIXED, Kind, Scenario, scenario_of};
 
-use super::bind;
+use super::bind::{self, Services};
 use super::object::Linked;
 use crate::machine::host::current;
 use crate::machine::module::{Module, Place};
@@ -23,6 +23,7 @@ const TEARDOWN: &str = "rumplab_teardown";
 struct Entry {
     scenario: &'static Scenario,
     module: &'static Module,
+    services: Services,
     setup: Place,
     verify: Option<Place>,
     teardown: Option<Place>,
@@ -55,6 +56,7 @@ pub(super) fn add(name: &str, linked: Linked) -> Result<&'static Scenario, Strin
     }));
     let entry = Box::leak(Box::new(Entry {
         scenario,
+        services: Services::of(&linked.symbols),
         module: Box::leak(Box::new(linked.module)),
         setup,
         verify,
@@ -86,7 +88,10 @@ fn run_setup(kernel: &'static Kernel) {
     }
     bind::boot(kernel);
     // On a stack that can be abandoned: that of C cannot be unwound.
-    engine.aside(engine.cpu.get(), &|| call(entry.setup));
+    engine.aside(engine.cpu.get(), &|| {
+        entry.services.begin(kernel);
+        call(entry.setup);
+    });
     engine.go_on();
 }
 

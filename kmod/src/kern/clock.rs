@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::kern::cpu::Cpu;
+use crate::kern::hooks::{self, Hook};
 use crate::kern::{callout, sched};
 use crate::kernel::Kernel;
 
@@ -24,5 +25,6 @@ pub(crate) fn hardclock(ci: &'static Cpu) {
         ci.kernel().ticks.fetch_add(1, Relaxed);
     }
     callout::hardclock(ci);
+    hooks::call(ci, Hook::Hardclock);
     sched::sched_tick(ci);
 }

@@ -49,8 +49,27 @@ pub struct Cpu {
     pub(crate) ci_percpu: CpuPercpu,
     /// The LWP that runs when no other does.
     pub(crate) ci_idlelwp: AtomicRef<Lwp>,
+    /// What files in C keep for each CPU (`struct cpu_data`). The kernel itself does not touch it.
+    pub(crate) ci_data: [Local<u64>; DATA_WORDS],
     ci_kernel: &'static Kernel,
     ci_index: usize,
+}
+
+/// Words in [`layout::CI_DATA`].
+const DATA_WORDS: usize = 16;
+
+/// Where some fields of a [`Cpu`] are, for code that is not Rust.
+pub mod layout {
+    use core::mem::offset_of;
+
+    use super::{Cpu, DATA_WORDS};
+
+    /// `ci_data`: memory that the kernel does not touch, of [`DATA_SIZE`] bytes.
+    pub const CI_DATA: usize = offset_of!(Cpu, ci_data);
+    /// Bytes of `ci_data`.
+    pub const DATA_SIZE: usize = DATA_WORDS * size_of::<u64>();
+    /// `ci_curlwp`, an atomic pointer to an LWP.
+    pub const CI_CURLWP: usize = offset_of!(Cpu, ci_curlwp);
 }
 
 crate::fields!(Cpu {
@@ -70,6 +89,7 @@ crate::fields!(Cpu {
     ci_xcall,
     ci_percpu,
     ci_idlelwp,
+    ci_data,
 });
 
 impl Cpu {
@@ -91,6 +111,7 @@ impl Cpu {
             ci_xcall: CpuXcall::new(),
             ci_percpu: CpuPercpu::new(),
             ci_idlelwp: AtomicRef::new(),
+            ci_data: [const { Local::new(0) }; DATA_WORDS],
             ci_kernel: kernel,
             ci_index: index,
         }

@@ -49,6 +49,7 @@
 
 use crate::contract;
 use crate::kern::cpu::Cpu;
+use crate::kern::hooks::{self, Hook};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::{self, Ipl};
@@ -65,9 +66,11 @@ pub const SOFTINT: u32 = 1;
 pub const XCALL: u32 = 2;
 /// A device interrupts ([`intr`]).
 pub const DEVICE: u32 = 3;
+/// Run a high-priority cross call of other code ([`Hook::Xcall`]).
+const FOREIGN: u32 = 4;
 
 /// The first number that is allocated.
-const FIRST: u32 = 4;
+const FIRST: u32 = 5;
 /// Interrupts that can be registered.
 const MAXREG: usize = 4;
 
@@ -150,6 +153,18 @@ pub(crate) fn device_trigger(ci: &'static Cpu) {
     }
 }
 
+/// Sends the interrupt of [`Hook::Xcall`] to `ci`, or to all other CPUs.
+#[track_caller]
+pub(crate) fn foreign_trigger(ci: Option<&'static Cpu>) {
+    let here = curcpu();
+    for other in here.kernel().cpus() {
+        let wanted = ci.is_none_or(|ci| core::ptr::eq(ci, other));
+        if wanted && (ci.is_some() || !core::ptr::eq(here, other)) {
+            ipi_trigger(FOREIGN, other);
+        }
+    }
+}
+
 #[track_caller]
 fn assert_may_trigger(id: u32, ci: &'static Cpu) {
     contract!(
@@ -190,6 +205,9 @@ pub(crate) fn intr(ci: &'static Cpu) {
     }
     if wanted & (1 << DEVICE) != 0 {
         intr::take(ci);
+    }
+    if wanted & (1 << FOREIGN) != 0 {
+        hooks::call(ci, Hook::Xcall);
     }
     wanted >>= FIRST;
     while wanted != 0 {

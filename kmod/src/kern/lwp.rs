@@ -306,6 +306,8 @@ pub mod layout {
     pub const L_PSREFS: usize = offset_of!(Lwp, l_psrefs);
     /// `l_nopreempt`, a signed word of 32 bits.
     pub const L_NOPREEMPT: usize = offset_of!(Lwp, l_nopreempt);
+    /// `l_cpu`, an atomic pointer to a CPU.
+    pub const L_CPU: usize = offset_of!(Lwp, l_cpu);
 }
 
 /// The links of an LWP on one queue, under the lock of that queue.

@@ -3,6 +3,8 @@
 use core::ffi::{c_int, c_uint, c_void};
 
 use kmod::kern::callout::Callout;
+use kmod::kern::cpu::Cpu;
+use kmod::kern::hooks;
 use kmod::kern::intr::{self, Intrhand};
 use kmod::kern::kmem;
 use kmod::kern::lwp::{Arg, curcpu, curlwp};
@@ -14,7 +16,6 @@ use kmod::kern::xcall::{self, Priority, Ticket};
 use kmod::machine::{self, Described, Field, ObjectKind, Occasion};
 
 use super::convert::Expression;
-use super::cpus::Ci;
 use super::intern::{call, call_after, call_with_both, closure};
 use super::locks::ticks;
 use super::thread::priority;
@@ -180,8 +181,8 @@ bound! {
     fn softint_schedule(softint: &'static Handler<Softint>) {
         softint::schedule(softint.of);
     }
-    fn softint_schedule_cpu(softint: &'static Handler<Softint>, ci: Ci) {
-        softint::schedule_cpu(softint.of, ci.0);
+    fn softint_schedule_cpu(softint: &'static Handler<Softint>, ci: &'static Cpu) {
+        softint::schedule_cpu(softint.of, ci);
     }
 
     fn rumplab_intr_establish(
@@ -222,23 +223,28 @@ bound! {
         let args = (closure(func, [first, second]), Arg::NONE);
         xcall::broadcast(cross_call(flags), call_with_both, args).to_word()
     }
-    fn xc_unicast(flags: c_uint, func: Func, first: usize, second: usize, ci: Ci) -> u64 {
+    fn xc_unicast(flags: c_uint, func: Func, first: usize, second: usize, ci: &'static Cpu) -> u64 {
         let args = (closure(func, [first, second]), Arg::NONE);
-        xcall::unicast(cross_call(flags), call_with_both, args, ci.0).to_word()
+        xcall::unicast(cross_call(flags), call_with_both, args, ci).to_word()
     }
     fn xc_wait(ticket: u64) {
         xcall::wait(Ticket::from_word(ticket));
+    }
+    fn xc_send_ipi(ci: Option<&'static Cpu>) {
+        hooks::send_xcall(ci);
     }
     fn xc_barrier(flags: c_uint) {
         xcall::barrier(cross_call(flags));
     }
 
-    fn rumplab_workqueue_create(
+    // The priority, the level and the flags in one word: see `How`.
+    #[packed("movzx r8d, r8w", "shl r9d, 16", "or r8d, r9d", "mov eax, [rsp + 8]", "shl rax, 32", "or r8, rax")]
+    fn workqueue_create(
         queue: Out<Workqueue>,
         name: Text,
         func: Func,
         arg: usize,
-        how: &'static How,
+        how: How,
     ) -> c_int {
         let workers = match how.flags & WQ_PERCPU {
             0 => Workers::One,
@@ -265,20 +271,31 @@ bound! {
     fn workqueue_destroy(queue: &'static Workqueue) {
         queue.destroy();
     }
-    fn workqueue_enqueue(queue: &'static Workqueue, work: &'static Work, ci: Option<Ci>) {
-        queue.enqueue(work, ci.map(|ci| ci.0));
+    fn workqueue_enqueue(queue: &'static Workqueue, work: &'static Work, ci: Option<&'static Cpu>) {
+        queue.enqueue(work, ci);
     }
     fn workqueue_wait(queue: &'static Workqueue, work: &'static Work) {
         queue.wait(work);
     }
 }
 
-/// `struct rumplab_workqueue`: the rest of what a queue is created with.
-#[repr(C)]
+/// The rest of what a queue is created with.
 struct How {
     priority: c_int,
     ipl: c_int,
     flags: c_int,
+}
+
+impl FromC for How {
+    type Word = u64;
+
+    unsafe fn from_c(word: u64) -> How {
+        How {
+            priority: c_int::from(word as i16),
+            ipl: c_int::from((word >> 16) as i16),
+            flags: (word >> 32) as c_int,
+        }
+    }
 }
 
 /// Calls the function of a queue for a piece of work.

@@ -7,14 +7,13 @@ mod tests {
 
     use kmod::kern::callout::Callout;
     use kmod::kern::condvar::Kcondvar;
+    use kmod::kern::cpu::{self, Cpu};
     use kmod::kern::localcount::Localcount;
     use kmod::kern::lwp::{Lwp, layout};
     use kmod::kern::mutex::Kmutex;
     use kmod::kern::psref::{Psref, PsrefTarget};
     use kmod::kern::rwlock::Krwlock;
     use kmod::kern::workqueue::Work;
-
-    use crate::c::bind::cpus::CpuInfo;
 
     fn header() -> String {
         let mut text = String::from(
@@ -31,7 +30,11 @@ mod tests {
             ("SIZEOF_LOCALCOUNT", size_of::<Localcount>()),
             ("SIZEOF_WORK", size_of::<Work>()),
             ("SIZEOF_LWP", size_of::<Lwp>()),
-            ("SIZEOF_CPU_INFO", size_of::<CpuInfo>()),
+            ("SIZEOF_CPU_INFO", size_of::<Cpu>()),
+            ("SIZEOF_CPU_DATA", cpu::layout::DATA_SIZE),
+            ("CPU_DATA", cpu::layout::CI_DATA),
+            ("CPU_CURLWP", cpu::layout::CI_CURLWP),
+            ("LWP_CPU", layout::L_CPU),
             ("LWP_PFLAG", layout::L_PFLAG),
             ("LWP_PSREFS", layout::L_PSREFS),
             ("LWP_NOPREEMPT", layout::L_NOPREEMPT),

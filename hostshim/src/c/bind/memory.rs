@@ -13,11 +13,10 @@ use kmod::kern::xcall::Priority;
 use kmod::mem::Local;
 
 use super::convert::Text;
-use super::cpus::Ci;
 use super::intern::{call_three, closure, parts};
 use super::later::cross_call;
 use super::references::no_memory;
-use super::{Func, IntoC, at_rest, bound, refused};
+use super::{Func, at_rest, bound, refused};
 
 /// Bytes of a word of per-CPU storage.
 const WORD: usize = 8;
@@ -121,7 +120,7 @@ fn visited<const N: usize>(words: &Words<N>, arg: Arg, ci: &'static Cpu) {
 }
 
 fn visit<const N: usize>(words: &Words<N>, func: &Func, arg: usize, ci: &'static Cpu) {
-    let (words, ci): (*const Words<N>, _) = (words, Ci(ci).into_c());
+    let (words, ci): (*const Words<N>, _) = (words, core::ptr::from_ref(ci));
     call_three(
         func,
         [words.expose_provenance(), arg, ci.expose_provenance()],
@@ -183,7 +182,7 @@ fn foreach(storage: Storage, func: &Func, arg: usize) {
             true => storage.peek(ci),
             false => storage.getptr_remote(ci),
         };
-        let ci = Ci(ci).into_c();
+        let ci = core::ptr::from_ref(ci);
         call_three(func, [at.expose_provenance(), arg, ci.expose_provenance()]);
     }
     if !rest {
@@ -231,8 +230,8 @@ bound! {
     fn percpu_traverse_exit() {
         percpu::percpu_traverse_exit();
     }
-    fn percpu_getptr_remote(storage: &'static Storage, ci: Ci) -> *const c_void {
-        storage.getptr_remote(ci.0)
+    fn percpu_getptr_remote(storage: &'static Storage, ci: &'static Cpu) -> *const c_void {
+        storage.getptr_remote(ci)
     }
     fn percpu_foreach(storage: &'static Storage, func: Func, arg: usize) {
         foreach(*storage, &func, arg);

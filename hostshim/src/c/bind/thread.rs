@@ -3,17 +3,17 @@
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use kmod::kern::contract::assert_sleepable;
+use kmod::kern::cpu::Cpu;
 use kmod::kern::kthread::{self, Options};
 use kmod::kern::lwp::{self, Lwp, curcpu, curlwp, pri};
 use kmod::kern::mutex::Kmutex;
 use kmod::kern::spl::{self, Ipl};
 use kmod::kern::synch;
 
-use super::cpus::{Ci, CpuInfo};
 use super::intern::{call, closure};
 use super::later::Out;
 use super::locks::{EWOULDBLOCK, ticks};
-use super::{FromC, Func, Text, boots, bound};
+use super::{FromC, Func, Text, at_rest, boots, bound};
 
 /// `KTHREAD_MUSTJOIN`.
 const KTHREAD_MUSTJOIN: c_int = 0x10;
@@ -33,7 +33,7 @@ pub(super) fn priority(number: c_int) -> u8 {
 struct Kthread {
     priority: c_int,
     flags: c_int,
-    ci: *const CpuInfo,
+    ci: *const Cpu,
     name: *const c_char,
 }
 
@@ -55,7 +55,7 @@ bound! {
     }
 
     fn assert_sleepable() {
-        if !boots() {
+        if !at_rest() {
             assert_sleepable("ASSERT_SLEEPABLE");
         }
     }
@@ -106,12 +106,12 @@ bound! {
 
     fn rumplab_kthread_create(how: &'static Kthread, func: Func, arg: usize, created: Out<Lwp>) -> c_int {
         // SAFETY: the header has made it.
-        let ci = unsafe { <Option<Ci>>::from_c(how.ci) };
+        let ci = unsafe { <Option<&'static Cpu>>::from_c(how.ci) };
         // SAFETY: as above.
         let name = unsafe { Text::from_c(how.name) };
         let options = Options {
             priority: priority(how.priority),
-            cpu: ci.map(|ci| ci.0.index()),
+            cpu: ci.map(|ci| ci.index()),
             must_join: how.flags & KTHREAD_MUSTJOIN != 0,
             // It begins when the machine does.
             begin_on: curcpu().index(),
@@ -135,21 +135,21 @@ bound! {
         0
     }
 
-    fn rumplab_curcpu() -> Ci {
-        Ci(curcpu())
+    fn rumplab_curcpu() -> &'static Cpu {
+        curcpu()
     }
     fn rumplab_ncpu() -> c_uint {
         curlwp().kernel().cpus().len() as c_uint
     }
-    fn cpu_lookup(index: c_uint) -> Option<Ci> {
-        curlwp().kernel().cpus().get(index as usize).map(Ci)
+    fn cpu_lookup(index: c_uint) -> Option<&'static Cpu> {
+        curlwp().kernel().cpus().get(index as usize)
     }
-    fn cpu_index(ci: Ci) -> c_uint {
-        ci.0.index() as c_uint
+    fn cpu_index(ci: &'static Cpu) -> c_uint {
+        ci.index() as c_uint
     }
-    fn cpu_name(ci: Ci) -> *const c_void {
+    fn cpu_name(ci: &'static Cpu) -> *const c_void {
         const NAMES: [&core::ffi::CStr; 8] =
             [c"cpu0", c"cpu1", c"cpu2", c"cpu3", c"cpu4", c"cpu5", c"cpu6", c"cpu7"];
-        NAMES.get(ci.0.index()).unwrap_or(&c"cpu").as_ptr().cast()
+        NAMES.get(ci.index()).unwrap_or(&c"cpu").as_ptr().cast()
     }
 }

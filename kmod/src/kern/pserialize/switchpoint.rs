@@ -24,6 +24,7 @@ use crate::contract;
 use crate::history::Bug;
 use crate::kern::circq::Link;
 use crate::kern::cpu::Cpu;
+use crate::kern::hooks::{self, Hook};
 use crate::kern::lwp::{Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
@@ -179,6 +180,7 @@ fn rounds(
 /// Context: in `mi_switch`, in the start of an LWP, at the end of a softint; level IPL_SCHED at least.
 #[inline]
 pub(crate) fn switchpoint(ci: &'static Cpu) {
+    hooks::call(ci, Hook::Switchpoint);
     let psz = &ci.kernel().switchpoints;
     // Without the lock: a request that is missed now gets its cross call.
     if cfg!(feature = "history") && psz.psz_work_todo.bare().load(Relaxed) != 0 {
