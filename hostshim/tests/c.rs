@@ -174,6 +174,60 @@ void rumplab_verify(void) { rumplab_check(count == 2, \"count\"); }";
 }
 
 #[test]
+fn an_atomic_access_races_with_a_plain_one() {
+    let pair = |one: &str, two: &str| {
+        format!(
+            "#include <sys/atomic.h>\nunion {{ unsigned word; volatile unsigned flag; unsigned char byte[4]; }} u; unsigned x, ready;
+static void one(void *arg) {{ {one}; }}\nstatic void two(void *arg) {{ {two}; }}"
+        )
+    };
+    let (load, store, add) = (
+        "x = atomic_load_acquire(&u.word)",
+        "atomic_store_release(&u.word, 1)",
+        "atomic_inc_uint(&u.word)",
+    );
+    for (name, one, two) in [
+        ("load-write", load, "u.word = 1"),
+        ("store-write", store, "u.word = 2"),
+        ("store-read", store, "x = u.word"),
+        ("add-read", add, "x = u.word"),
+        ("volatile", "u.flag = 1", "x = u.word"),
+        ("part", store, "x = u.byte[2]"),
+        ("copy", add, "unsigned y; memcpy(&y, &u.word, 4); x = y"),
+    ] {
+        // Whichever comes first.
+        let words = ["DATA RACE", "is atomic", "is plain", "unit.c:4", "unit.c:5"];
+        fails(&format!("mixed-{name}"), &pair(one, two), &words);
+        fails(&format!("mixed-{name}-again"), &pair(two, one), &words);
+    }
+    for (name, one, two) in [
+        ("loads", load, "rumplab_check(u.word == 0, \"zero\")"),
+        (
+            "beside",
+            "__atomic_store_n(&u.byte[0], 1, __ATOMIC_RELAXED)",
+            "u.byte[1] = 1",
+        ),
+        (
+            "published",
+            "u.word = 3; atomic_store_release(&ready, 1)",
+            "if (atomic_load_acquire(&ready)) { atomic_inc_uint(&u.word); u.word++; }",
+        ),
+        (
+            "counted",
+            "u.word = 3; membar_release(); atomic_inc_uint(&ready); atomic_inc_uint(&ready)",
+            "if (atomic_load_relaxed(&ready)) { membar_acquire(); atomic_inc_uint(&u.word); u.word++; }",
+        ),
+        (
+            "last",
+            "atomic_store_relaxed(&u.word, 1); if (__atomic_sub_fetch(&ready, 1, __ATOMIC_ACQ_REL) == -2u) u.word = 9",
+            "atomic_load_relaxed(&u.word); if (__atomic_sub_fetch(&ready, 1, __ATOMIC_ACQ_REL) == -2u) u.word = 9",
+        ),
+    ] {
+        holds(&format!("mixed-{name}"), &pair(one, two));
+    }
+}
+
+#[test]
 fn variables_begin_anew_in_every_run_of_every_machine() {
     let text = "static int begun = 7; static int cleared; static int *where = &begun;
 static void one(void *arg) { *where = *where + 1; }
@@ -481,6 +535,11 @@ fn bad_input_is_refused_in_words() {
     refused(
         &["c", "nowhere.c", "--cc", compiler],
         &["there is no file nowhere.c", "help:"],
+    );
+    let directory = scratch.0.display().to_string();
+    refused(
+        &["c", &directory, "--cc", compiler],
+        &["is a directory", "*.c"],
     );
     refused(
         &["c", &good, "--cc", "no-such-cc"],

@@ -136,6 +136,12 @@ impl Compiler {
         directory: &Path,
     ) -> Result<Input, String> {
         let name = source.display().to_string();
+        if source.is_dir() {
+            return Err(format!(
+                "{name} is a directory\n  help: give the paths of its C files: {}",
+                source.join("*.c").display()
+            ));
+        }
         if !source.is_file() {
             return Err(format!(
                 "there is no file {name}\n  help: give the path of a C file"

@@ -9,6 +9,7 @@ use super::clock::Clocks;
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::{FailureKind, Side, Sides};
+use super::foreign::is_atomic;
 use super::memory::Wrong;
 use super::shadow::{self, Slot, acquires, quick_atomic, releases};
 use super::side::Host;
@@ -321,7 +322,12 @@ impl Engine {
             Wrong::Null | Wrong::Never(_) => return None,
             Wrong::Freed(offset) => (recorder.free_site(offset), Kind::Free.name()),
             Wrong::Gone(offset) => (recorder.free_site(offset), "end of scope"),
-            Wrong::Race { offset, cpu, wrote } => match recorder.site(offset, cpu, wrote) {
+            Wrong::Race {
+                offset,
+                cpu,
+                wrote,
+                mixed,
+            } => match recorder.site(offset, cpu, wrote, mixed && !is_atomic(later)) {
                 Some(site) => (Some(site), site.kind.name()),
                 None => (recorder.birth(offset).filter(|_| wrote), "allocation"),
             },
@@ -366,14 +372,25 @@ impl Engine {
                 "use-after-return",
                 format!("{kind} of {}", self.words_for_gone(offset, &object)),
             ),
-            Wrong::Race { offset, cpu, wrote } => (
-                FailureKind::DataRace,
-                "data-race",
-                format!(
-                    "{kind} of {object} is not ordered after {}",
-                    self.earlier(offset, cpu, wrote)
-                ),
-            ),
+            Wrong::Race {
+                offset,
+                cpu,
+                wrote,
+                mixed,
+            } => {
+                let is_later_atomic = is_atomic(op.kind);
+                let earlier = self.earlier(offset, cpu, wrote, mixed && !is_later_atomic);
+                let sorts = match (mixed, is_later_atomic) {
+                    (false, _) => "",
+                    (true, true) => " (this access is atomic, the earlier one is plain)",
+                    (true, false) => " (this access is plain, the earlier one is atomic)",
+                };
+                (
+                    FailureKind::DataRace,
+                    "data-race",
+                    format!("{kind} of {object} is not ordered after {earlier}{sorts}"),
+                )
+            }
         }
     }
 
@@ -399,9 +416,11 @@ impl Engine {
                 let message = format!("{object} is freed a second time; it was freed{by_whom}");
                 (FailureKind::DoubleFree, "double-free", message, object)
             }
-            Wrong::Race { offset, cpu, wrote } => {
+            Wrong::Race {
+                offset, cpu, wrote, ..
+            } => {
                 let object = self.object_at(offset, Kind::Read);
-                let earlier = self.earlier(offset, cpu, wrote);
+                let earlier = self.earlier(offset, cpu, wrote, false);
                 let message =
                     format!("free of the memory of {object} is not ordered after {earlier}");
                 (FailureKind::DataRace, "data-race", message, object)
@@ -409,10 +428,10 @@ impl Engine {
         }
     }
 
-    fn earlier(&self, offset: usize, cpu: usize, wrote: bool) -> String {
+    fn earlier(&self, offset: usize, cpu: usize, wrote: bool, atomic: bool) -> String {
         let recorder = self.recorder.borrow();
         let made = || recorder.birth(offset).filter(|_| wrote);
-        match (recorder.site(offset, cpu, wrote), made()) {
+        match (recorder.site(offset, cpu, wrote, atomic), made()) {
             (Some(site), _) => by(site),
             (None, Some(site)) => format!(
                 "its memory was allocated by {} on cpu{} at {}",

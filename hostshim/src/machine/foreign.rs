@@ -21,8 +21,14 @@ use super::failure::FailureKind;
 use super::faults;
 use super::host::current;
 use super::memory::{ARENA_BYTES, STACK_BYTES, Wrong};
-use super::shadow::GRANULE;
+use super::shadow::{Birth, GRANULE};
 use super::side::Host;
+
+/// Whether this is an atomic access.
+#[inline(always)]
+pub(super) fn is_atomic(kind: Kind) -> bool {
+    matches!(kind, Kind::Load | Kind::Store | Kind::Rmw | Kind::RmwSame)
+}
 
 /// Bytes of a stack that foreign code leaves to the machine.
 const RESERVE: usize = STACK_BYTES / 4;
@@ -59,10 +65,65 @@ impl Engine {
     /// Checks an access of which nothing else is said.
     #[inline(always)]
     pub(super) fn check_foreign(&self, op: Op, size: usize, at: At) {
-        if self.memory(|memory| memory.is_cell(op.addr, size)) {
+        if is_atomic(op.kind) {
+            if self.memory(|memory| memory.is_cell(op.addr, size)) {
+                let cpu = self.cpu.get();
+                self.check_atomic(op, self.memory(|memory| memory.now(cpu)), at);
+            } else {
+                self.check_cells(op, size, at);
+            }
+        } else if self.memory(|memory| memory.is_plain_cell(op.addr, size)) {
             self.announced(op, at);
         } else {
             self.check_cells(op, size, at);
+        }
+    }
+
+    /// Checks an access that may race with plain ones: its author says so.
+    pub(super) fn check_meant(&self, op: Op, size: usize, at: At) {
+        self.each_cell(op, size, at, |cell| {
+            self.announced(cell, at);
+        });
+    }
+
+    /// Checks an atomic access to a cell, against plain ones as well. It was begun `then`.
+    #[inline(always)]
+    fn check_atomic(&self, op: Op, then: Birth, at: At) {
+        self.announced(op, at);
+        // What an acquire has learned counts for the access itself.
+        let cpu = self.cpu.get();
+        let writes = op.kind != Kind::Load;
+        let checked = self.memory(|memory| memory.atomic(cpu, op.addr, writes, then));
+        if let Err(wrong) = checked {
+            self.wrong(wrong, op, at);
+        }
+        if self.siting.get() {
+            self.record_atomic(op, at);
+        }
+    }
+
+    /// Records where an atomic access was made: a plain one may race with it.
+    #[cold]
+    fn record_atomic(&self, op: Op, at: At) {
+        let _host = Host::begin();
+        if let Some(offset) = self.memory(|memory| memory.offset(op.addr)) {
+            let kind = match op.kind {
+                Kind::RmwSame => Kind::Rmw,
+                kind => kind,
+            };
+            let site = self.site(kind, at);
+            self.recorder.borrow_mut().touched(offset, site);
+        }
+    }
+
+    /// Checks a plain access to a cell, against atomic ones as well.
+    fn check_plain(&self, op: Op, at: At) {
+        self.announced(op, at);
+        let cpu = self.cpu.get();
+        let writes = op.kind == Kind::Write;
+        let checked = self.memory(|memory| memory.plain(cpu, op.addr, writes));
+        if let Err(wrong) = checked {
+            self.wrong(wrong, op, at);
         }
     }
 
@@ -85,8 +146,11 @@ impl Engine {
     /// Checks an access against each of its cells.
     #[inline(never)]
     fn check_cells(&self, op: Op, size: usize, at: At) {
-        self.each_cell(op, size, at, |cell| {
-            self.announced(cell, at);
+        let cpu = self.cpu.get();
+        let then = self.memory(|memory| memory.now(cpu));
+        self.each_cell(op, size, at, |cell| match is_atomic(cell.kind) {
+            true => self.check_atomic(cell, then, at),
+            false => self.check_plain(cell, at),
         });
     }
 

@@ -188,7 +188,7 @@ impl Engine {
             self.read_validated(op, size, at, said.validated);
         } else {
             self.spoil(op, size, at);
-            self.check_foreign(op, size, at);
+            self.check_said(said, op, size, at);
         }
         let decision = match op.kind.writes() {
             true => Decision::Kept,
@@ -204,12 +204,20 @@ impl Engine {
         let said = self.said(made.addr, at);
         let made = said.apply(made);
         self.spoil(made, size, at);
-        self.check_foreign(made, size, at);
+        self.check_said(said, made, size, at);
         let decision = match made.kind {
             Kind::Load => Decision::Discarded,
             _ => Decision::Kept,
         };
         self.said_of(made, said, decision);
+    }
+
+    /// A marked access may race with plain ones that have no mark.
+    fn check_said(&self, said: Said, op: Op, size: usize, at: At) {
+        match said.meant {
+            Some(_) => self.check_meant(op, size, at),
+            None => self.check_foreign(op, size, at),
+        }
     }
 
     /// What else marks say of an access that was made.

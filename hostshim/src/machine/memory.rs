@@ -69,6 +69,8 @@ pub(crate) enum Wrong {
         offset: usize,
         cpu: usize,
         wrote: bool,
+        /// Whether one of the two accesses is atomic and the other is plain.
+        mixed: bool,
     },
 }
 
@@ -259,6 +261,35 @@ impl Memory {
         offset < REGION_BYTES
             && offset % GRANULE + size <= GRANULE
             && self.shadow.is_cell(offset, size)
+    }
+
+    /// The same, and nothing of the granule was accessed atomically.
+    #[inline(always)]
+    pub(crate) fn is_plain_cell(&self, address: usize, size: usize) -> bool {
+        let offset = address.wrapping_sub(self.base);
+        offset < REGION_BYTES
+            && offset % GRANULE + size <= GRANULE
+            && self.shadow.is_plain_cell(offset, size)
+    }
+
+    /// Checks an atomic access of foreign code against plain ones ([`Shadow::atomic`]).
+    pub(crate) fn atomic(
+        &mut self,
+        cpu: usize,
+        address: usize,
+        writes: bool,
+        then: Birth,
+    ) -> Result<(), Wrong> {
+        let offset = address.wrapping_sub(self.base);
+        let checked = self.shadow.atomic(cpu, offset, writes, then);
+        checked.map_err(|conflict| wrong(offset, conflict))
+    }
+
+    /// Checks a plain access of foreign code against atomic ones.
+    pub(crate) fn plain(&self, cpu: usize, address: usize, writes: bool) -> Result<(), Wrong> {
+        let offset = address.wrapping_sub(self.base);
+        let checked = self.shadow.plain(cpu, offset, writes);
+        checked.map_err(|conflict| wrong(offset, conflict))
     }
 
     /// Divides cells for a foreign access in one granule of the region ([`Shadow::divide`]).
@@ -621,6 +652,17 @@ fn holder(allocations: &[Allocation], offset: usize) -> Option<usize> {
 fn wrong(offset: usize, conflict: Conflict) -> Wrong {
     match conflict {
         Conflict::Freed => Wrong::Freed(offset),
-        Conflict::Race { cpu, wrote } => Wrong::Race { offset, cpu, wrote },
+        Conflict::Race { cpu, wrote } => Wrong::Race {
+            offset,
+            cpu,
+            wrote,
+            mixed: false,
+        },
+        Conflict::Mixed { cpu, wrote } => Wrong::Race {
+            offset,
+            cpu,
+            wrote,
+            mixed: true,
+        },
     }
 }

@@ -10,8 +10,10 @@
 //!
 //! A store with release and a load with acquire that reads it, and nothing else. In place of either, a fence and a relaxed
 //! access. A read-modify-write continues the release sequence that it finds; a relaxed store ends it, as in C++20. An
-//! inter-processor interrupt orders nothing by itself. Atomic accesses never race. The fences of an LWP count on the CPU that it
+//! inter-processor interrupt orders nothing by itself. Atomic accesses do not race with each other. The fences of an LWP count on the CPU that it
 //! moves to: a context switch is a full barrier.
+//!
+//! Foreign code may access a cell atomically and plainly. Such accesses are checked against each other: see `mixed`.
 //!
 //! An allocation counts as a write to every cell in it, since the memory is initialized; so does a free. Memory that
 //! was allocated in the current run records where and when that was ([`Birth`]); this is copied to a cell at its
@@ -38,10 +40,12 @@ use super::failure::Limits;
 use super::mapping::Mapping;
 use super::memory::REGION_BYTES;
 
+mod mixed;
 mod shapes;
 #[cfg(test)]
 mod tests;
 
+use mixed::Mixed;
 use shapes::Shapes;
 pub(crate) use shapes::{GRANULE, Starts};
 
@@ -111,6 +115,8 @@ pub(crate) enum Conflict {
     Freed,
     /// The access is not ordered after an earlier one by that CPU: a write, or otherwise a read.
     Race { cpu: usize, wrote: bool },
+    /// The same, and one of the two is atomic and the other is plain.
+    Mixed { cpu: usize, wrote: bool },
 }
 
 /// The slots of the region.
@@ -163,6 +169,8 @@ pub(crate) struct Shadow {
     clocks: Clocks,
     /// What foreign code accesses, if there is any.
     shapes: Option<Shapes>,
+    /// The atomic accesses of foreign code, if there are any.
+    mixed: Option<Mixed>,
 }
 
 impl Shadow {
@@ -175,6 +183,7 @@ impl Shadow {
             slots,
             clocks: Clocks::new(),
             shapes: None,
+            mixed: None,
         }
     }
 

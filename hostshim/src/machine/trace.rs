@@ -9,6 +9,7 @@ use kmod::kern::spl::Ipl;
 use kmod::machine::{Field, Kind, Line};
 use kmod::mem::Ordering;
 
+use super::foreign::is_atomic;
 use super::label::{Labels, is_on_whole};
 use super::words::{Word, Words};
 
@@ -190,8 +191,8 @@ pub(crate) struct Recorder {
     /// The labels of memory that was freed in this run.
     buried: Labels,
     pub(crate) events: Vec<TraceEvent>,
-    /// Last access by cell, CPU, and whether it was a write.
-    sites: BTreeMap<(usize, usize, bool), Site>,
+    /// Last access by cell, CPU, whether it was a write, and whether it was atomic.
+    sites: BTreeMap<(usize, usize, bool, bool), Site>,
     /// Last atomic write by cell.
     stores: BTreeMap<usize, Site>,
     /// Where memory from one offset to another was freed.
@@ -316,15 +317,17 @@ impl Recorder {
 
     /// Records an access to the cell at `offset`.
     pub(crate) fn touched(&mut self, offset: usize, site: Site) {
-        self.sites
-            .insert((offset, site.cpu, site.kind.writes()), site);
+        let key = (offset, site.cpu, site.kind.writes(), is_atomic(site.kind));
+        self.sites.insert(key, site);
     }
 
     /// The cell at `to` was a part of that at `from`.
     pub(crate) fn copy_sites(&mut self, from: usize, to: usize) {
-        let sites = self.sites.range((from, 0, false)..(from + 1, 0, false));
+        let sites = self
+            .sites
+            .range((from, 0, false, false)..(from + 1, 0, false, false));
         let copies: Vec<_> = sites
-            .map(|(&(_, cpu, wrote), site)| ((to, cpu, wrote), site.clone()))
+            .map(|(&(_, cpu, wrote, atomic), site)| ((to, cpu, wrote, atomic), site.clone()))
             .collect();
         self.sites.extend(copies);
     }
@@ -350,8 +353,14 @@ impl Recorder {
     }
 
     /// The last access of that CPU to the cell.
-    pub(crate) fn site(&self, offset: usize, cpu: usize, wrote: bool) -> Option<&Site> {
-        self.sites.get(&(offset, cpu, wrote))
+    pub(crate) fn site(
+        &self,
+        offset: usize,
+        cpu: usize,
+        wrote: bool,
+        atomic: bool,
+    ) -> Option<&Site> {
+        self.sites.get(&(offset, cpu, wrote, atomic))
     }
 
     /// Where the memory that contains `offset` was freed.

@@ -8,6 +8,8 @@
 //! An access that begins or ends inside a cell divides it, and each part begins with what is recorded of the whole. An
 //! access is checked against every cell that it covers, which is nearly always one.
 //!
+//! A note also says which cells were accessed atomically: plain accesses to these need one more check (`mixed`).
+//!
 //! Notes are forgotten with the run, as slots are.
 
 use super::{FILLED, FREED, Mapping, REGION_BYTES, SHARED, Shadow};
@@ -18,7 +20,10 @@ pub(crate) const GRANULE: usize = 8;
 /// The cells of a granule: bit `n` is set if a cell begins at byte `n`.
 pub(crate) type Starts = u8;
 
-/// The notes of all granules: the run in the upper half, the cells in the lower.
+/// Where the bits of atomic cells are in a note, one for each of [`Starts`].
+const ATOMIC: u32 = 8;
+
+/// The notes of all granules: the run in the upper half, the cells in the lower, and which of them are atomic.
 pub(crate) struct Shapes(Mapping);
 
 impl Shapes {
@@ -36,17 +41,23 @@ impl Shapes {
         unsafe { self.0.base().as_ptr().cast::<u64>().add(number) }
     }
 
+    /// The note of the granule at `offset`, if any of it was accessed in `run`.
+    #[inline(always)]
+    fn note(&self, offset: usize, run: u32) -> Option<u32> {
+        // SAFETY: a word of the mapping; zeroed memory is one.
+        let note = unsafe { self.locate(offset).read() };
+        ((note >> 32) as u32 == run).then_some(note as u32)
+    }
+
     /// The cells of the granule at `offset`, if any was accessed in `run`.
     #[inline(always)]
     fn get(&self, offset: usize, run: u32) -> Option<Starts> {
-        // SAFETY: a word of the mapping; zeroed memory is one.
-        let note = unsafe { self.locate(offset).read() };
-        ((note >> 32) as u32 == run).then_some(note as Starts)
+        self.note(offset, run).map(|note| note as Starts)
     }
 
     #[inline(always)]
-    fn set(&mut self, offset: usize, run: u32, starts: Starts) {
-        let note = u64::from(run) << 32 | u64::from(starts);
+    fn set(&mut self, offset: usize, run: u32, note: u32) {
+        let note = u64::from(run) << 32 | u64::from(note);
         // SAFETY: a word of the mapping, and `self` is exclusive.
         unsafe { self.locate(offset).write(note) };
     }
@@ -84,6 +95,36 @@ impl Shadow {
         starts.is_some_and(|starts| starts & (edges | inside) == edges)
     }
 
+    /// The same, and nothing of the granule was accessed atomically.
+    #[inline(always)]
+    pub(crate) fn is_plain_cell(&self, offset: usize, size: usize) -> bool {
+        let (edges, inside) = edges(offset, size);
+        let note = match &self.shapes {
+            Some(shapes) => shapes.note(offset, self.run),
+            None => None,
+        };
+        let mask = 0xff << ATOMIC | u32::from(edges | inside);
+        note.is_some_and(|note| note & mask == u32::from(edges))
+    }
+
+    /// Whether the cell at `offset` was accessed atomically.
+    #[inline(always)]
+    pub(super) fn is_atomic(&self, offset: usize) -> bool {
+        let shapes = self.shapes.as_ref();
+        let note = shapes.and_then(|shapes| shapes.note(offset, self.run));
+        note.is_some_and(|note| note >> ATOMIC >> (offset % GRANULE) & 1 != 0)
+    }
+
+    /// From now on the cell at `offset`, in a granule that was accessed, is atomic.
+    pub(super) fn set_atomic(&mut self, offset: usize) {
+        let run = self.run;
+        if let Some(shapes) = &mut self.shapes
+            && let Some(note) = shapes.note(offset, run)
+        {
+            shapes.set(offset, run, note | 1 << ATOMIC << (offset % GRANULE));
+        }
+    }
+
     /// Divides the cells of a granule so that the `size` bytes at `offset` are whole cells. Calls `copied` with the
     /// offset of each cell that has taken over what is recorded of another, and the offset of that one. Returns the cells.
     pub(crate) fn divide(
@@ -95,16 +136,18 @@ impl Shadow {
         let (edges, _) = edges(offset, size);
         let (run, granule) = (self.run, offset - offset % GRANULE);
         let shapes = self.shapes.get_or_insert_with(Shapes::new);
-        let before = shapes.get(offset, run);
+        let note = shapes.note(offset, run);
+        let before = note.map(|note| note as Starts);
         let starts = before.unwrap_or(1) | edges;
         if before == Some(starts) {
             return starts;
         }
-        shapes.set(offset, run, starts);
+        shapes.set(offset, run, note.unwrap_or(0) | u32::from(starts));
         if let Some(before) = before {
             for start in (1..GRANULE).filter(|start| (starts & !before) >> start & 1 != 0) {
                 let below = before & ((1 << start) - 1);
                 let whole = granule + (below.ilog2() as usize);
+                self.copy_mixed(whole, granule + start);
                 if self.copy_cell(whole, granule + start) {
                     copied(granule + start, whole);
                 }
