@@ -1,10 +1,13 @@
 /*
  * pcq(9): items of each producer arrive once, in order, and what a producer wrote before is seen. The consumer is a softint that every
  * producer schedules after it has put an item.
+ *
+ * With -D DEPENDENT, for a machine that orders a read after the read of its address, as all but one do.
  */
 #include <rumplab.h>
-#include <sys/intr.h>
+#include <sys/atomic.h>
 #include <sys/cpu.h>
+#include <sys/intr.h>
 #include <sys/pcq.h>
 
 #define PRODUCERS	2
@@ -23,6 +26,9 @@ consume(void *arg)
 	struct item *item;
 
 	while ((item = pcq_get(queue)) != NULL) {
+#ifdef DEPENDENT
+		membar_datadep_consumer();
+#endif
 		rumplab_check(item->number == next[item->producer], "pcq-fifo");
 		next[item->producer]++;
 	}

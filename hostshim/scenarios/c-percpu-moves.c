@@ -7,6 +7,9 @@
 #include <sys/intr.h>
 #include <sys/percpu.h>
 
+/* Pieces of 256 bytes: more than percpu(9) has in reserve. */
+#define GROWTH	10
+
 struct counts {
 	uint64_t owner;		/* the number of the CPU */
 	uint64_t by_threads, by_softints;
@@ -65,13 +68,13 @@ user(void *arg)
 static void
 grower(void *arg)
 {
-	percpu_t *storage[3];
+	percpu_t *storage[GROWTH];
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < GROWTH; i++) {
 		storage[i] = percpu_alloc(256);
 		percpu_foreach(storage[i], is_zero, NULL);
 	}
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < GROWTH; i++)
 		percpu_free(storage[i], 256);
 }
 

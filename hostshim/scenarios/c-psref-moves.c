@@ -5,6 +5,9 @@
 #include <sys/percpu.h>
 #include <sys/psref.h>
 
+/* Pieces of 256 bytes: more than percpu(9) has in reserve. */
+#define GROWTH	10
+
 static struct psref_class *class;
 static struct psref_target target;
 
@@ -28,11 +31,11 @@ holder(void *arg)
 static void
 grower(void *arg)
 {
-	percpu_t *storage[4];
+	percpu_t *storage[GROWTH];
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < GROWTH; i++)
 		storage[i] = percpu_alloc(256);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < GROWTH; i++)
 		percpu_free(storage[i], 256);
 }
 

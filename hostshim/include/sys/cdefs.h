@@ -68,8 +68,9 @@
 #define CTASSERT(x)		_Static_assert((x), #x)
 #define __CTASSERT(x)		CTASSERT(x)
 
-#define __strong_alias(a, b)
-#define __weak_alias(a, b)
+/* Another name of a function of this file. */
+#define __strong_alias(a, b)	extern __typeof__(b) a __attribute__((__alias__(#b)));
+#define __weak_alias(a, b)	extern __typeof__(b) a __attribute__((__weak__, __alias__(#b)));
 #define __insn_barrier()	__atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* The functions of these headers that only pass arguments on are no part of the program that is watched: they have a section. */

@@ -10,15 +10,9 @@
 
 struct bintime;
 
-#ifndef __CONDVAR_PRIVATE
 typedef struct kcondvar {
-	uint64_t cv_opaque[RUMPLAB_SIZEOF_KCONDVAR / 8];
+	void *cv_opaque[RUMPLAB_SIZEOF_KCONDVAR / 8];
 } kcondvar_t;
-#else
-typedef struct kcondvar {
-	void *cv_words[3];
-} kcondvar_t;
-#endif
 
 void cv_init(kcondvar_t *cv, const char *wmesg);
 void cv_destroy(kcondvar_t *cv);

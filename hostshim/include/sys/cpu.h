@@ -29,6 +29,7 @@ struct cpu_data {
 	void *cpu_softcpu;
 	void *cpu_callout;
 	percpu_cpu_t cpu_percpu;
+	struct lwp *volatile cpu_biglock_wanted;	/* nobody */
 };
 
 _Static_assert(sizeof(struct cpu_data) <= RUMPLAB_SIZEOF_CPU_DATA, "the kernel leaves room for it");
@@ -49,6 +50,7 @@ struct cpu_info {
 };
 
 #define ci_schedstate		ci_data.cpu_schedstate
+#define ci_biglock_wanted	ci_data.cpu_biglock_wanted
 #define ci_index		ci_data.cpu_index
 #define ci_psz_read_depth	ci_data.cpu_psz_read_depth
 

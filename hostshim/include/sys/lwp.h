@@ -15,11 +15,36 @@
 #define LP_BOUND		0x00000001
 #define LP_INTR			0x00000002
 
+struct sleepq;
+
 struct lwp {
 	union {
 		struct {
 			uint8_t l_cpu_opaque[RUMPLAB_LWP_CPU];
 			struct cpu_info *volatile l_cpu;	/* where it runs, or ran last, or will run */
+		};
+		struct {
+			uint8_t l_mutex_opaque[RUMPLAB_LWP_MUTEX];
+			kmutex_t *volatile l_mutex;		/* what protects its state now */
+		};
+		struct {
+			uint8_t l_wchan_opaque[RUMPLAB_LWP_WCHAN];
+			volatile const void *l_wchan;		/* what it sleeps on */
+		};
+		struct {
+			uint8_t l_sleepq_opaque[RUMPLAB_LWP_SLEEPQ];
+			struct sleepq *l_sleepq;
+		};
+		struct {
+			uint8_t l_sleepchain_opaque[RUMPLAB_LWP_SLEEPCHAIN];
+			struct {
+				struct lwp *tqe_next;
+			} l_sleepchain;
+		};
+		struct {
+			uint8_t l_data_opaque[RUMPLAB_LWP_DATA];
+			bool l_kpriority;			/* the kernel has no such boost of priority */
+			int l_biglocks;				/* always 0 */
 		};
 		struct {
 			uint8_t l_pflag_opaque[RUMPLAB_LWP_PFLAG];

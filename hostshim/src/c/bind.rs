@@ -36,6 +36,7 @@ mod print;
 mod references;
 mod scenario;
 mod services;
+mod sleep;
 mod thread;
 
 use crate::machine::foreign::placed;
@@ -51,13 +52,14 @@ struct Entry {
 }
 
 /// All of them, by subject.
-static TABLES: [&[Entry]; 7] = [
+static TABLES: [&[Entry]; 8] = [
     locks::TABLE,
     later::TABLE,
     memory::TABLE,
     print::TABLE,
     references::TABLE,
     scenario::TABLE,
+    sleep::TABLE,
     thread::TABLE,
 ];
 
@@ -184,12 +186,15 @@ mod tests {
     use super::{lookup, names};
 
     /// What the headers declare and a C file defines: a scenario, or a file of the kernel that is a primitive.
-    const DEFINED_IN_C: [&str; 16] = [
+    const DEFINED_IN_C: [&str; 19] = [
         "rumplab_setup",
         "rumplab_verify",
         "rumplab_teardown",
         "mutex_init",
         "rw_init",
+        "rw_vector_enter",
+        "rw_vector_exit",
+        "rw_vector_tryenter",
         "callout_init",
         "xc__highpri_intr",
         "xc_init_cpu",

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::assembly;
 use super::object::Input;
+use super::{assembly, replace};
 
 /// Compilers that are tried if none is named.
 const USUAL: [&str; 2] = ["clang-19", "clang"];
@@ -76,6 +76,8 @@ pub struct Options {
     pub include: Vec<PathBuf>,
     /// Macros, as `NAME` or `NAME=VALUE`.
     pub define: Vec<String>,
+    /// Primitives of the kernel that the files define themselves.
+    pub replace: Vec<String>,
     /// More arguments for the compiler.
     pub more: Vec<String>,
     /// What is known of accesses besides: a file of marks.
@@ -155,6 +157,7 @@ impl Compiler {
             Family::Gcc => command.args(GCC),
         };
         command.args(options.define.iter().map(|define| format!("-D{define}")));
+        command.args(options.replace.iter().map(|name| replace::define(name)));
         for directory in &options.include {
             command.arg("-I").arg(directory);
         }

@@ -14,6 +14,7 @@
 //! | `hooks` | what the compiler calls at each access |
 //! | `marks` | what a file of marks says of accesses |
 //! | `bind`, `names` | the kernel's functions under their names in C |
+//! | `replace` | primitives that are the program's and not the kernel's |
 //! | `scenario` | a scenario whose functions are in the module |
 //!
 //! `docs/c.md` is for those who write C.
@@ -26,6 +27,7 @@ mod hooks;
 mod marks;
 mod names;
 mod object;
+mod replace;
 mod scenario;
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,28 @@ use object::Input;
 
 /// The headers that C files are compiled with.
 const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
+
+/// Scenarios in C of the kernel's primitives.
+const SCENARIOS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");
+
+/// The file of the scenario in C with this name, with or without the `c-` in front that tells it from one in Rust.
+pub fn scenario_file(name: &str) -> Option<PathBuf> {
+    let names = [format!("c-{name}.c"), format!("{name}.c")];
+    let mut files = names.iter().map(|name| Path::new(SCENARIOS).join(name));
+    files.find(|file| file.is_file())
+}
+
+/// The names of the scenarios in C, without the `c-`.
+pub fn scenario_names() -> Vec<String> {
+    let files = std::fs::read_dir(SCENARIOS).into_iter().flatten().flatten();
+    let name = |file: std::fs::DirEntry| {
+        let name = file.file_name().into_string().ok()?;
+        Some(name.strip_prefix("c-")?.strip_suffix(".c")?.to_owned())
+    };
+    let mut names = Vec::from_iter(files.filter_map(name));
+    names.sort();
+    names
+}
 
 /// A C program.
 pub struct Program {
@@ -74,7 +98,7 @@ impl Program {
         for file in files {
             inputs.push(compiler.compile(file, options, headers, directory.path())?);
         }
-        let mut linked = object::link(&inputs)?;
+        let mut linked = object::link(&inputs, &options.replace)?;
         let stale = marks.and_then(|marks| marks::apply(&marks, &mut linked));
         let unwatched = inputs.iter().flat_map(unwatched).collect();
         let scenario = scenario::add(name, linked)?;

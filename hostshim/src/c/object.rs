@@ -18,7 +18,7 @@ use object::{
 
 use super::assembly::Unwatched;
 use super::debug::{self, Debug};
-use super::names;
+use super::{names, replace};
 use crate::machine::module::{
     Area, DATA_ALIGN, Fixup, Form, Functions, Lines, Module, PAGE, Place, Structures, Target,
 };
@@ -48,13 +48,16 @@ pub(crate) struct Linked {
 /// # Errors
 ///
 /// A sentence for each thing that is wrong, and what to do.
-pub(crate) fn link(inputs: &[Input]) -> Result<Linked, String> {
+pub(crate) fn link(inputs: &[Input], replace: &[String]) -> Result<Linked, String> {
     let mut linker = Linker::default();
     for input in inputs {
         linker
             .add(input)
             .map_err(|wrong| format!("{}: {wrong}", input.name))?;
     }
+    let defined = linker.defined.keys().map(String::as_str);
+    let wanted = linker.wanted.keys().map(String::as_str);
+    replace::check(replace, defined, wanted)?;
     linker.finish()
 }
 

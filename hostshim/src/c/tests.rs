@@ -43,11 +43,11 @@ fn compile(compiler: &str, text: &str, more: &[&str]) -> Result<Input, String> {
 }
 
 fn linked(compiler: &str, text: &str) -> Result<Linked, String> {
-    link(&[compile(compiler, text, &[])?])
+    link(&[compile(compiler, text, &[])?], &[])
 }
 
 fn said_of(inputs: &[Input]) -> String {
-    link(inputs).err().expect("it is refused")
+    link(inputs, &[]).err().expect("it is refused")
 }
 
 /// What is said of `text`.
@@ -136,7 +136,7 @@ fn files_use_each_others_names_but_do_not_define_them_twice() {
             &[],
         );
         let (one_input, two) = (one().expect("it compiles"), two.expect("it compiles"));
-        assert!(link(&[one_input, two]).is_ok(), "{compiler}");
+        assert!(link(&[one_input, two], &[]).is_ok(), "{compiler}");
         let twice = [one().expect("it compiles"), one().expect("it compiles")];
         let said = said_of(&twice);
         assert!(said.contains("is defined here and in module.c"), "{said}");
@@ -203,7 +203,7 @@ fn damaged_files_are_linked_or_refused() {
                 bytes,
                 unwatched: Default::default(),
             };
-            let Ok(linked) = link(&[damaged]) else {
+            let Ok(linked) = link(&[damaged], &[]) else {
                 return false;
             };
             let module = &linked.module;

@@ -226,6 +226,7 @@ Examples:
   rumplab c examples/c/table.c --scenario examples/c/table-scenario.c
   rumplab c queue.c --scenario stress.c -I include -D DEBUG --schedules 1m
   rumplab c table.c --scenario stress.c --cc gcc-12
+  rumplab c my_psref.c --replace psref --scenario psref-drain
 
 The files are compiled with the hooks of the thread sanitizer, by clang-19 unless --cc says otherwise, and loaded into the \
 simulated kernel. Every access to memory that the compiler announces is a step, and is checked. The kernel's functions that \
@@ -242,10 +243,10 @@ Exit status:
 #[command(after_help = C_HELP)]
 pub(super) struct CArgs {
     /// The C files under test; the last is the scenario unless --scenario names one
-    #[arg(required = true, value_name = "FILE.c")]
+    #[arg(required_unless_present = "scenario", value_name = "FILE.c")]
     pub(super) files: Vec<PathBuf>,
-    /// The C file that defines rumplab_setup
-    #[arg(long, value_name = "FILE.c")]
+    /// The C file that defines rumplab_setup, or the name of one that comes with rumplab, as psref-drain
+    #[arg(long, value_name = "FILE.c|NAME")]
     pub(super) scenario: Option<PathBuf>,
     #[command(flatten)]
     pub(super) compiling: Compiling,
@@ -292,6 +293,9 @@ pub(super) struct Compiling {
     /// Macro for C files; may be repeated
     #[arg(short = 'D', value_name = "NAME[=VALUE]")]
     pub(super) define: Vec<String>,
+    /// Primitives that the C files define, to be used in place of the kernel's own: psref, xcall, condvar, ...
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(super) replace: Vec<String>,
     /// One more argument for the C compiler; may be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
     pub(super) cflag: Vec<String>,

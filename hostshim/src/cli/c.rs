@@ -1,20 +1,23 @@
 //! `rumplab c`.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{CArgs, Campaign, Compiling, FileArgs, RunArgs};
 use super::run::run_targets;
 use super::targets::check_cpus;
 use super::{Status, Wrong, explain, terminal};
-use crate::c::{Options, Program};
+use crate::c::{self, Options, Program};
 use crate::files::for_shell;
 use crate::registry::Registry;
 use crate::report::Role;
 
 /// Compiles the files and looks for a failure, or replays one.
 pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
-    let files = Vec::from_iter(args.files.iter().chain(&args.scenario).cloned());
+    let mut files = args.files.clone();
+    if let Some(scenario) = &args.scenario {
+        files.push(scenario_file(scenario, registry)?);
+    }
     if let Some(file) = &args.replay {
         let of = FileArgs {
             cpus: args.cpus,
@@ -55,6 +58,24 @@ pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong>
     Ok(status)
 }
 
+/// The file of a scenario that is named by its path, or by its name.
+fn scenario_file(of: &Path, registry: Registry<'_>) -> Result<PathBuf, Wrong> {
+    let name = of.to_string_lossy();
+    if of.extension().is_some() || name.contains('/') {
+        return Ok(of.to_owned());
+    }
+    c::scenario_file(&name).ok_or_else(|| {
+        let names = c::scenario_names().join(", ");
+        let why = match registry.find(&name) {
+            Some(_) => {
+                format!("the scenario `{name}` is not in C: it calls the kernel's own primitives")
+            }
+            None => format!("there is no scenario `{name}` in C"),
+        };
+        Wrong(format!("{why}\n  help: give a C file, or one of {names}"))
+    })
+}
+
 /// Compiles and links the files. The last of them gives the scenario its name.
 ///
 /// It must be none that a scenario of the registry has: a replay file names its scenario.
@@ -67,6 +88,7 @@ pub(super) fn build(
         compiler: compiling.cc.clone(),
         include: compiling.include.clone(),
         define: compiling.define.clone(),
+        replace: compiling.replace.clone(),
         more: compiling.cflag.clone(),
         marks: compiling.marks.clone(),
     };
@@ -102,6 +124,9 @@ pub(super) fn sources(files: &[PathBuf], compiling: &Compiling) -> String {
     }
     for define in &compiling.define {
         add("-D ", define);
+    }
+    for name in &compiling.replace {
+        add("--replace ", name);
     }
     for flag in &compiling.cflag {
         add("--cflag=", flag);

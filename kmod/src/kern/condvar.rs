@@ -94,6 +94,13 @@ impl SleepqLocks {
     }
 }
 
+/// The lock of the queue of LWPs that sleep on `wchan` (`sleepq_hashlock`, which also enters it).
+pub fn sleepq_lock(wchan: usize) -> &'static Kmutex {
+    let kernel = curlwp().kernel();
+    let relative = wchan.wrapping_sub(core::ptr::from_ref(kernel) as usize);
+    &kernel.sleepq_locks.sl_lock[(relative >> 4) % LOCKS]
+}
+
 /// A condition variable (`kcondvar_t`).
 pub struct Kcondvar {
     cv_sleepq: Sleepq,
@@ -129,11 +136,7 @@ impl Kcondvar {
     }
 
     fn hashlock(&self) -> &'static Kmutex {
-        let kernel = curlwp().kernel();
-        let relative = self
-            .addr()
-            .wrapping_sub(core::ptr::from_ref(kernel) as usize);
-        &kernel.sleepq_locks.sl_lock[(relative >> 4) % LOCKS]
+        sleepq_lock(self.addr())
     }
 
     fn queue(&self) -> &'static Sleepq {
@@ -220,8 +223,7 @@ impl Kcondvar {
         self.assert_may_wait(l, interlock);
         let lock = self.hashlock();
         lock.spin_enter();
-        l.lock();
-        l.unlock_to(lock);
+        sleepq::enter(lock);
         sleepq::enqueue(Some(self.queue()), self.addr(), self.cv_wmesg, SyncObj::Cv);
         machine::mark(Mark::Sleeps {
             cv: self.addr(),

@@ -239,8 +239,8 @@ pub fn allocated(kernel: &Kernel) -> u64 {
     kernel.kmem.km_allocated.load(Relaxed)
 }
 
-/// What is allocated now is a service's that lives as long as the kernel: it is no leak. For a kernel that boots.
-pub fn keep_allocated(kernel: &Kernel) {
+/// Marks everything allocated so far as the kernel's own: it is no leak. At boot.
+pub fn keep(kernel: &Kernel) {
     kernel.kmem.km_live.store(0, Relaxed);
 }
 

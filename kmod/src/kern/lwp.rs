@@ -249,6 +249,8 @@ pub struct Lwp {
     pub(crate) l_reusable: AtomicBool,
     /// The next in the list of all LWPs of the kernel.
     pub(crate) l_list: AtomicRef<Lwp>,
+    /// Fields that only C has, see [`layout::L_DATA`].
+    pub(crate) l_data: [Local<u64>; 1],
     l_name: Plain<Name>,
     l_context: Plain<Option<Context>>,
     l_kernel: &'static Kernel,
@@ -306,6 +308,16 @@ pub mod layout {
     pub const L_PSREFS: usize = offset_of!(Lwp, l_psrefs);
     /// `l_nopreempt`, a signed word of 32 bits.
     pub const L_NOPREEMPT: usize = offset_of!(Lwp, l_nopreempt);
+    /// `l_mutex`, an atomic pointer to a mutex.
+    pub const L_MUTEX: usize = offset_of!(Lwp, l_mutex);
+    /// `l_wchan`, a word.
+    pub const L_WCHAN: usize = offset_of!(Lwp, l_wchan);
+    /// `l_sleepq`, a pointer to a sleep queue or 0.
+    pub const L_SLEEPQ: usize = offset_of!(Lwp, l_sleepq);
+    /// The next LWP of its sleep queue, a pointer or 0.
+    pub const L_SLEEPCHAIN: usize = offset_of!(Lwp, l_sleepchain.next);
+    /// Eight bytes that the kernel does not touch.
+    pub const L_DATA: usize = offset_of!(Lwp, l_data);
     /// `l_cpu`, an atomic pointer to a CPU.
     pub const L_CPU: usize = offset_of!(Lwp, l_cpu);
 }
@@ -597,6 +609,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_switchto: Local::new(None),
             l_wchan: Guarded::new(0),
             l_sleepq: Guarded::new(None),
+            l_data: [const { Local::new(0) }; 1],
             l_syncobj: Guarded::new(SyncObj::Sched),
             l_wmesg: Guarded::new(""),
             l_stimo: Guarded::new(false),

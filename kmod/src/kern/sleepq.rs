@@ -32,6 +32,7 @@
 
 use crate::contract;
 use crate::kern::lwp::{Arg, Lwp, Stat, curlwp};
+use crate::kern::mutex::Kmutex;
 use crate::kern::{sched, synch};
 use crate::mem::{AtomicRef, Relaxed};
 
@@ -108,6 +109,18 @@ impl Sleepq {
         self.sq_head.load_fused(Relaxed)
     }
 
+    /// The first `count` LWPs that sleep here on `wchan`. The queue's lock is held; each may be removed before the next is asked for.
+    pub fn sleepers(&self, wchan: usize, count: usize) -> impl Iterator<Item = &'static Lwp> {
+        let mut next = self.first();
+        core::iter::from_fn(move || {
+            let l = next?;
+            next = l.l_sleepchain.next.get();
+            Some(l)
+        })
+        .filter(move |l| l.l_wchan.get() == wchan)
+        .take(count)
+    }
+
     /// Whether any LWP sleeps here. Needs no lock: for callers that hold the interlock.
     #[track_caller]
     pub(crate) fn has_sleepers(&self) -> bool {
@@ -147,15 +160,18 @@ impl Sleepq {
     }
 }
 
+/// Makes `lock`, which is held, the lock of the current LWP, which goes to sleep on a queue of it (`sleepq_enter`).
+#[track_caller]
+pub fn enter(lock: &'static Kmutex) {
+    let l = curlwp();
+    l.lock();
+    l.unlock_to(lock);
+}
+
 /// Puts the current LWP, whose lock is the queue's and is held, on `sq` (`sleepq_enqueue`).
 ///
 /// Without a queue, only a timeout ends the sleep. Panics: contracts `lwp-locked`, `sleep-state`.
-pub(crate) fn enqueue(
-    sq: Option<&'static Sleepq>,
-    wchan: usize,
-    wmesg: &'static str,
-    sobj: SyncObj,
-) {
+pub fn enqueue(sq: Option<&'static Sleepq>, wchan: usize, wmesg: &'static str, sobj: SyncObj) {
     let l = curlwp();
     contract!(
         l.mutex_fused().owned(),
@@ -186,7 +202,7 @@ pub(crate) fn enqueue(
 ///
 /// The LWP's lock is held, and preemption is off. The lock is released once the CPU has switched.
 #[track_caller]
-pub(crate) fn block(timeout: Timeout) -> Woken {
+pub fn block(timeout: Timeout) -> Woken {
     let l = curlwp();
     let ticks = timeout.ticks();
     if ticks > 0 {
@@ -217,7 +233,7 @@ pub(crate) fn has_backstop(l: &Lwp) -> bool {
 ///
 /// The queue's lock stays held. Panics: contracts `lwp-locked`, `sleep-state`.
 #[track_caller]
-pub(crate) fn remove(l: &'static Lwp) {
+pub fn remove(l: &'static Lwp) {
     contract!(
         l.mutex_fused().owned(),
         "lwp-locked",

@@ -256,7 +256,7 @@ pub fn establish_at_boot(
 }
 
 /// Marks everything established so far as the kernel's own. At boot.
-pub(crate) fn keep(kernel: &Kernel) {
+pub fn keep(kernel: &Kernel) {
     let softints = &kernel.softints;
     softints.softint_kept.set(softints.softint_used.get());
 }

@@ -44,7 +44,7 @@ pub(crate) const APART: usize = CHAINS << SAME;
 
 /// A queue of a turnstile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Queue {
+pub enum Queue {
     /// LWPs that will share the object (`TS_READER_Q`).
     Reader = 0,
     /// LWPs that want exclusive access (`TS_WRITER_Q`).
@@ -69,6 +69,11 @@ crate::fields!(Turnstile as Kernel {
 });
 
 impl Turnstile {
+    /// The object that it is active for. Its chain is locked.
+    pub fn obj(&self) -> usize {
+        self.ts_obj.get()
+    }
+
     pub(crate) const fn new() -> Self {
         Turnstile {
             ts_next: Guarded::new(None),
@@ -110,17 +115,21 @@ impl Turnstiles {
 
 /// A locked chain, and the active turnstile of the object that was looked up.
 #[must_use = "the chain is locked"]
-pub(crate) struct Lookup {
+pub struct Lookup {
     chain: &'static Chain,
     active: Option<&'static Turnstile>,
 }
 
-/// Locks the chain of the object at `obj` and finds its active turnstile (`turnstile_lookup`).
-#[track_caller]
-pub(crate) fn lookup(obj: usize) -> Lookup {
+fn chain_of(obj: usize) -> &'static Chain {
     let kernel = curlwp().kernel();
     let relative = obj.wrapping_sub(core::ptr::from_ref(kernel) as usize);
-    let chain = &kernel.turnstiles.tt_chain[(relative >> SAME) % CHAINS];
+    &kernel.turnstiles.tt_chain[(relative >> SAME) % CHAINS]
+}
+
+/// Locks the chain of the object at `obj` and finds its active turnstile (`turnstile_lookup`).
+#[track_caller]
+pub fn lookup(obj: usize) -> Lookup {
+    let chain = chain_of(obj);
     chain.tc_lock.spin_enter();
     let mut active = chain.tc_head.get();
     while let Some(ts) = active {
@@ -133,20 +142,31 @@ pub(crate) fn lookup(obj: usize) -> Lookup {
 }
 
 impl Lookup {
+    /// The lookup of which other code has kept the object, whose chain it has locked, and the turnstile.
+    pub fn again(obj: usize, active: Option<&'static Turnstile>) -> Lookup {
+        let chain = chain_of(obj);
+        Lookup { chain, active }
+    }
+
+    /// The active turnstile.
+    pub fn active(&self) -> Option<&'static Turnstile> {
+        self.active
+    }
+
     /// Unlocks the chain (`turnstile_exit`).
     #[track_caller]
-    pub(crate) fn exit(self) {
+    pub fn exit(self) {
         self.chain.tc_lock.spin_exit();
     }
 
     /// The number of LWPs that wait on a queue (`TS_WAITERS`).
-    pub(crate) fn waiters(&self, queue: Queue) -> u32 {
+    pub fn waiters(&self, queue: Queue) -> u32 {
         self.active
             .map_or(0, |ts| ts.ts_waiters[queue as usize].get())
     }
 
     /// The LWP of a queue that is woken first (`TS_FIRST`).
-    pub(crate) fn first(&self, queue: Queue) -> Option<&'static Lwp> {
+    pub fn first(&self, queue: Queue) -> Option<&'static Lwp> {
         self.active?.ts_sleepq[queue as usize].first()
     }
 
@@ -154,7 +174,7 @@ impl Lookup {
     ///
     /// The chain is unlocked once the CPU has switched.
     #[track_caller]
-    pub(crate) fn block(self, obj: usize, queue: Queue, sobj: SyncObj) {
+    pub fn block(self, obj: usize, queue: Queue, sobj: SyncObj) {
         let l = curlwp();
         let own = l.l_ts.get();
         let ts = match (self.active, own) {
@@ -175,8 +195,7 @@ impl Lookup {
         l.l_ts.set(None);
         let waiters = &ts.ts_waiters[queue as usize];
         waiters.set(waiters.get() + 1);
-        l.lock();
-        l.unlock_to(&self.chain.tc_lock);
+        sleepq::enter(&self.chain.tc_lock);
         sleepq::enqueue(Some(&ts.ts_sleepq[queue as usize]), obj, "tstile", sobj);
         sleepq::block(Timeout::Never);
     }
@@ -185,7 +204,7 @@ impl Lookup {
     ///
     /// Panics (contract `turnstile-count`) if there are fewer.
     #[track_caller]
-    pub(crate) fn wakeup(self, queue: Queue, count: u32) {
+    pub fn wakeup(self, queue: Queue, count: u32) {
         contract!(
             count <= self.waiters(queue),
             "turnstile-count",

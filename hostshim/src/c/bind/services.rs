@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use kmod::kern::hooks::{self, Hook};
-use kmod::kern::kmem;
 use kmod::kern::lwp::Arg;
+use kmod::kern::{kmem, softint};
 use kmod::kernel::Kernel;
 
 use super::Func;
@@ -76,7 +76,8 @@ impl Services {
                 hooks::set(kernel, *hook, work);
             }
         }
-        kmem::keep_allocated(kernel);
+        kmem::keep(kernel);
+        softint::keep(kernel);
     }
 }
 
