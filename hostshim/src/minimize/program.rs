@@ -8,13 +8,16 @@ use std::ops::Range;
 use kmod::scenario::ops::{MAX_LWPS, Program, Script};
 
 use super::{Effort, FIRST_SEED, PLAIN, Search};
-use crate::strategy::Portfolio;
+use crate::strategy::Random;
 
 /// The limits for other schedules of a shorter program: runs, and points in all of them together.
 const ANEW: Effort = Effort {
     runs: 400,
     points: 200_000,
 };
+
+/// The seeds for other schedules of a program that is short already.
+const SEEDS: Range<u64> = FIRST_SEED..FIRST_SEED + 6;
 
 impl Search<'_> {
     /// Removes operations, until each of the rest is needed. Uses at most half of the effort: the schedule needs some
@@ -35,7 +38,10 @@ impl Search<'_> {
         for lwp in (0..MAX_LWPS).rev() {
             self.halve_script(lwp);
         }
-        while self.shorten_scripts() {}
+        // Each of the rest may be needed only by the schedules that were tried: a few operations are worth more.
+        for seed in SEEDS {
+            while self.shorten_scripts(seed) {}
+        }
     }
 
     /// How many operations an LWP has.
@@ -59,20 +65,25 @@ impl Search<'_> {
     }
 
     /// Tries to remove each single operation. Returns whether one was removed.
-    fn shorten_scripts(&mut self) -> bool {
+    fn shorten_scripts(&mut self, seed: u64) -> bool {
         let mut shorter = false;
         for lwp in (0..MAX_LWPS).rev() {
             for index in (0..self.script(lwp)).rev() {
                 let this = index..index + 1;
                 shorter |=
-                    self.attempt_program(|program| take_away(&mut program.scripts[lwp], this));
+                    self.attempt_seeded(seed, |program| take_away(&mut program.scripts[lwp], this));
             }
         }
         shorter
     }
 
-    /// Changes the program. If that made a difference and the failure is the same, keeps the change and returns true.
     fn attempt_program(&mut self, change: impl FnOnce(&mut Program) -> bool) -> bool {
+        self.attempt_seeded(FIRST_SEED, change)
+    }
+
+    /// Changes the program. If that made a difference and the failure is the same, in the current schedule or one of this seed,
+    /// keeps the change and returns true.
+    fn attempt_seeded(&mut self, seed: u64, change: impl FnOnce(&mut Program) -> bool) -> bool {
         let Some(before) = self.best.file.program.clone() else {
             return false;
         };
@@ -81,7 +92,7 @@ impl Search<'_> {
             return false;
         }
         self.machine.load(&shorter);
-        if self.attempt(self.best.file.schedule.clone()) || self.attempt_anew(FIRST_SEED) {
+        if self.attempt(self.best.file.schedule.clone()) || self.attempt_anew(seed) {
             self.best.file.program = Some(shorter);
             return true;
         }
@@ -89,9 +100,9 @@ impl Search<'_> {
         false
     }
 
-    /// Looks for the failure without a given schedule.
+    /// Looks for the failure without a given schedule, by random walks: these are short, and easily cut.
     pub(super) fn attempt_anew(&mut self, seed: u64) -> bool {
-        let mut strategy = Portfolio::new(seed);
+        let mut strategy = Random::new(seed);
         let spent = self.effort.points.saturating_sub(ANEW.points / PLAIN);
         for _ in 0..ANEW.runs {
             if self.is_spent() || self.effort.points <= spent {
