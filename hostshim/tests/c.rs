@@ -218,6 +218,11 @@ static void one(void *arg) {{ {one}; }}\nstatic void two(void *arg) {{ {two}; }}
             "if (atomic_load_relaxed(&ready)) { membar_acquire(); atomic_inc_uint(&u.word); u.word++; }",
         ),
         (
+            "handed-on",
+            "membar_release(); atomic_store_relaxed(&ready, 1)",
+            "if (atomic_load_relaxed(&ready)) { membar_acquire(); ready = 2; }",
+        ),
+        (
             "last",
             "atomic_store_relaxed(&u.word, 1); if (__atomic_sub_fetch(&ready, 1, __ATOMIC_ACQ_REL) == -2u) u.word = 9",
             "atomic_load_relaxed(&u.word); if (__atomic_sub_fetch(&ready, 1, __ATOMIC_ACQ_REL) == -2u) u.word = 9",

@@ -327,6 +327,11 @@ impl Clocks {
         self.fences.releasing & 1 << cpu != 0
     }
 
+    /// The moment of the last release fence of `cpu`, which has made one.
+    pub(crate) fn fenced(&self, cpu: usize) -> Epoch {
+        Epoch::new(cpu, self.fences.released[cpu][cpu])
+    }
+
     /// The pooled clock becomes what `cpu` knew at its last release fence; `keep` adds to what was there.
     pub(crate) fn release_fenced(&mut self, cpu: usize, index: u32, keep: bool) {
         let fenced = &self.fences.released[cpu];

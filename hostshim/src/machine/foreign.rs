@@ -93,7 +93,7 @@ impl Engine {
         // What an acquire has learned counts for the access itself.
         let cpu = self.cpu.get();
         let writes = op.kind != Kind::Load;
-        let checked = self.memory(|memory| memory.atomic(cpu, op.addr, writes, then));
+        let checked = self.memory(|memory| memory.atomic(cpu, op.addr, (writes, op.order), then));
         if let Err(wrong) = checked {
             self.wrong(wrong, op, at);
         }

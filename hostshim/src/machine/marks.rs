@@ -34,15 +34,15 @@ use super::shadow::Birth;
 use super::side::Host;
 use super::source::place;
 
-/// What an access is meant to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What an access is meant to be, the weakest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Meant {
     /// A relaxed atomic access.
     Relaxed,
-    /// A load that orders what depends on it: an acquire.
-    Dependent,
     /// A load that orders the writes after it.
     Control,
+    /// A load that orders what depends on it: an acquire.
+    Dependent,
 }
 
 /// What marks say of an access.
@@ -56,10 +56,10 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// What both say. Where they contradict each other, `self` counts.
+    /// What both say. Of two meanings the stronger one counts.
     pub(crate) fn and(self, other: Said) -> Said {
         Said {
-            meant: self.meant.or(other.meant),
+            meant: self.meant.max(other.meant),
             validated: self.validated | other.validated,
             decides: self.decides | other.decides,
         }

@@ -277,11 +277,11 @@ impl Memory {
         &mut self,
         cpu: usize,
         address: usize,
-        writes: bool,
+        how: (bool, Ordering),
         then: Birth,
     ) -> Result<(), Wrong> {
         let offset = address.wrapping_sub(self.base);
-        let checked = self.shadow.atomic(cpu, offset, writes, then);
+        let checked = self.shadow.atomic(cpu, offset, how, then);
         checked.map_err(|conflict| wrong(offset, conflict))
     }
 

@@ -5,8 +5,15 @@
 //! A cell of the kernel is atomic or it is plain. A word of C may be accessed either way. The slot of a cell has its plain
 //! accesses, and here are its atomic ones: the last write and the last read, or a clock of each where several CPUs made
 //! them unordered. Atomic accesses are not checked against each other.
+//!
+//! A relaxed store behind a release fence counts as made at the fence. For C11 it is not ordered before what an acquire fence
+//! orders after it. But whoever has read it and makes such a fence comes after it on every machine, and locks that hand
+//! memory from one CPU to the next rely on that.
 
-use super::{Birth, Clock, Clocks, Conflict, Epoch, FREED, Mapping, REGION_BYTES, SHARED, Shadow};
+use super::{
+    Birth, Clock, Clocks, Conflict, Epoch, FREED, Mapping, Ordering, REGION_BYTES, SHARED, Shadow,
+    releases,
+};
 
 /// The atomic accesses to a cell.
 #[derive(Clone, Copy)]
@@ -44,11 +51,15 @@ impl Mixed {
 /// Adds an access to those that are recorded.
 fn add(clocks: &mut Clocks, recorded: u32, cpu: usize, then: Epoch) -> u32 {
     if recorded & SHARED != 0 {
-        clocks.pooled_mut(recorded & !SHARED)[cpu] = then.time();
+        let own = &mut clocks.pooled_mut(recorded & !SHARED)[cpu];
+        *own = then.time().max(*own);
         return recorded;
     }
     let other = Epoch(recorded);
-    if other.cpu() == cpu || other.before(clocks.of(cpu)) {
+    if other.cpu() == cpu {
+        return then.0.max(recorded);
+    }
+    if other.before(clocks.of(cpu)) {
         return then.0;
     }
     let mut both: Clock = [0; _];
@@ -83,14 +94,17 @@ impl Shadow {
         &mut self,
         cpu: usize,
         offset: usize,
-        writes: bool,
+        (writes, order): (bool, Ordering),
         then: Birth,
     ) -> Result<(), Conflict> {
         let slot = *self.slots.at(offset);
         if slot.run != self.run || slot.write == FREED {
             return Ok(());
         }
-        let then = Epoch(then.0);
+        let then = match writes && !releases(order) && self.clocks.is_releasing(cpu) {
+            true => self.clocks.fenced(cpu),
+            false => Epoch(then.0),
+        };
         let known = self.known(cpu, writes);
         if let Some(cpu) = unordered(&self.clocks, &known, slot.write) {
             return Err(Conflict::Mixed { cpu, wrote: true });
