@@ -2,20 +2,7 @@
 
 mod program;
 
-use std::process::Command;
-
-use program::{Ran, Scratch, rumplab};
-
-/// The compilers that are here. One is: `scripts/setup c` installs both.
-fn compilers() -> Vec<&'static str> {
-    let is_here = |name: &&str| {
-        let ran = Command::new(name).arg("--version").output();
-        ran.is_ok_and(|output| output.status.success())
-    };
-    let here = Vec::from_iter(["clang-19", "gcc-12"].into_iter().filter(is_here));
-    assert!(!here.is_empty(), "no C compiler: run `scripts/setup c`");
-    here
-}
+use program::{Ran, Scratch, compilers, rumplab};
 
 /// Two actors, `one` and `two`, on a CPU each. `text` defines them.
 fn two_actors(text: &str) -> String {

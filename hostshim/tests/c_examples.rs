@@ -3,14 +3,12 @@
 mod program;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 // The kernel, whose symbols the program's library needs, links only with a machine beside it.
 use hostshim as _;
 
-use program::Scratch;
-
-const COMPILERS: [&str; 2] = ["clang-19", "gcc-12"];
+use program::{Scratch, compilers};
 
 /// Schedules under which the mended table holds here. A hunt runs more.
 const HOLDS: &str = "5000";
@@ -19,22 +17,6 @@ const FOUND: &str = "20000";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-/// The compilers that there are. Says which are missing.
-fn compilers() -> Vec<&'static str> {
-    let there = |compiler: &&str| {
-        let version = Command::new(compiler)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .status();
-        let there = version.is_ok_and(|status| status.success());
-        if !there {
-            println!("skipped for {compiler}, which is not installed: scripts/setup c installs it");
-        }
-        there
-    };
-    COMPILERS.into_iter().filter(there).collect()
 }
 
 /// Runs C files of the root under some schedules: the exit status and the report.

@@ -1,5 +1,7 @@
 //! Vector clocks, and epochs: one component of a clock, and its CPU.
 
+use std::borrow::Cow;
+
 use kmod::config::Config;
 
 /// One component per CPU.
@@ -250,10 +252,10 @@ impl Clocks {
     }
 
     /// What is certain to be before a write that `cpu` makes now.
-    pub(crate) fn before_writes(&self, cpu: usize) -> Clock {
+    pub(crate) fn before_writes(&self, cpu: usize) -> Cow<'_, Clock> {
         match self.fences.controlling & 1 << cpu {
-            0 => *self.of(cpu),
-            _ => join(self.of(cpu), &self.fences.controlled[cpu]),
+            0 => Cow::Borrowed(self.of(cpu)),
+            _ => Cow::Owned(join(self.of(cpu), &self.fences.controlled[cpu])),
         }
     }
 

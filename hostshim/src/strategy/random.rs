@@ -17,6 +17,8 @@ const TEMPERS: [Temper; 4] = [
     Temper::Times(4),
     Temper::Times(3),
 ];
+/// The same for walks that seldom intervene.
+const CALM: [Temper; 2] = [Temper::Times(4), Temper::Times(3)];
 /// More interventions than this no longer help a short program.
 const RESTLESS_TIMES: u64 = 90;
 /// Average number of points between interventions of a restless run.
@@ -49,6 +51,8 @@ enum Temper {
 #[derive(Clone, Debug)]
 pub struct Random {
     seed: u64,
+    /// Of which each run draws one.
+    tempers: &'static [Temper],
     run: u64,
     tick_odds: u64,
     rng: Rng,
@@ -71,6 +75,7 @@ impl Random {
     pub fn new(seed: u64) -> Random {
         Random {
             seed,
+            tempers: &TEMPERS,
             run: 0,
             tick_odds: TICK_ODDS,
             rng: Rng::new(seed, 0),
@@ -81,6 +86,11 @@ impl Random {
             lapse: Lapse::default(),
             lapse_rng: Rng::new(seed, 0),
         }
+    }
+
+    /// From the next run on there are a few interventions in each run, or as many as usual.
+    pub(super) fn set_calm(&mut self, calm: bool) {
+        self.tempers = if calm { &CALM } else { &TEMPERS };
     }
 
     /// The same, with an early tick once in `interventions`.
@@ -184,7 +194,7 @@ impl Strategy for Random {
         self.rng = Rng::new(self.seed, self.run);
         self.plan_lapse();
         self.run += 1;
-        self.every = match TEMPERS[self.rng.below(TEMPERS.len() as u64) as usize] {
+        self.every = match self.tempers[self.rng.below(self.tempers.len() as u64) as usize] {
             Temper::Restless => (self.length / RESTLESS_TIMES)
                 .clamp(*RESTLESS_POINTS.start(), *RESTLESS_POINTS.end()),
             Temper::Every(points) => points,

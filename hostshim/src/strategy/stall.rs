@@ -9,7 +9,8 @@
 //!
 //! A stall holds back a *thread*: at a point that is drawn from the whole run, whichever thread runs there makes no further step
 //! until the stall ends. Its CPU still takes interrupts and runs softints and other threads. A stall ends after a number of points
-//! that is drawn, too, or when nothing else can run and no tick is left for it. Before and after it the run is a [`Random`] walk.
+//! that is drawn, too, or when nothing else can run and no tick is left for it. Before and after it the run is a [`Random`]
+//! walk. In every other run the walk has few interventions, so that the operations of others stay whole.
 //!
 //! A long delay of one thread at one point is the idea of DataCollider (Erickson, Musuvathi, Burckhardt, Olynyk, 2010), for every
 //! point rather than for accesses in a race.
@@ -165,6 +166,7 @@ impl Strategy for Stall {
     fn begin(&mut self) {
         self.rng = Rng::new(self.seed ^ SEED, self.run);
         self.walk.seek(self.run);
+        self.walk.set_calm(self.run.is_multiple_of(2));
         self.walk.begin();
         self.walk_at = 0;
         self.run += 1;

@@ -71,3 +71,14 @@ pub(crate) fn rumplab(arguments: &[&str]) -> Ran {
         err: String::from_utf8_lossy(&stderr).into_owned(),
     }
 }
+
+/// The C compilers that are here. `scripts/setup c` installs both.
+pub(crate) fn compilers() -> Vec<&'static str> {
+    let is_here = |name: &&str| {
+        let ran = Command::new(name).arg("--version").output();
+        ran.is_ok_and(|output| output.status.success())
+    };
+    let here = Vec::from_iter(["clang-19", "gcc-12"].into_iter().filter(is_here));
+    assert!(!here.is_empty(), "no C compiler: run `scripts/setup c`");
+    here
+}

@@ -10,6 +10,8 @@
 //! orders after it. But whoever has read it and makes such a fence comes after it on every machine, and locks that hand
 //! memory from one CPU to the next rely on that.
 
+use std::borrow::Cow;
+
 use super::{
     Birth, Clock, Clocks, Conflict, Epoch, FREED, Mapping, Ordering, REGION_BYTES, SHARED, Shadow,
     releases,
@@ -81,10 +83,10 @@ fn unordered(clocks: &Clocks, known: &Clock, recorded: u32) -> Option<usize> {
 impl Shadow {
     /// What is certain to be before an access that `cpu` makes now.
     #[inline(always)]
-    fn known(&self, cpu: usize, writes: bool) -> Clock {
+    fn known(&self, cpu: usize, writes: bool) -> Cow<'_, Clock> {
         match writes {
             true => self.clocks.before_writes(cpu),
-            false => *self.clocks.of(cpu),
+            false => Cow::Borrowed(self.clocks.of(cpu)),
         }
     }
 
