@@ -152,6 +152,39 @@ fn a_value_that_is_validated_may_race_until_it_is_used() {
     );
 }
 
+/// The slot is written only after it was read, before or after the reader decides.
+fn overtaken(decide: &str) -> String {
+    format!(
+        "int slot, head, was_read;
+        static void two(void *arg) {{
+            while (!__atomic_load_n(&was_read, __ATOMIC_RELAXED)) rumplab_relax();
+            {decide}
+            slot = 1;
+        }}
+        static void take(void) {{
+            int expected = 0, value = slot;
+            __atomic_store_n(&was_read, 1, __ATOMIC_RELAXED);
+            if (__atomic_compare_exchange_n(&head, &expected, 1, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+                rumplab_check(value == 0, \"what was there\");
+        }}
+        static void one(void *arg) {{ take(); }}"
+    )
+}
+
+#[test]
+fn a_write_after_the_read_spoils_it_until_its_code_decides() {
+    let marks = "validated take by head";
+    races(
+        "overtaken",
+        &overtaken(""),
+        marks,
+        "its value is used after that",
+    );
+    // The exchange of the reader fails if the writer comes first, and later writes do not matter.
+    let claims = "__atomic_fetch_add(&head, 2, __ATOMIC_RELAXED);";
+    holds("overtaken-claimed", &overtaken(claims), marks);
+}
+
 /// A sequence lock.
 fn sequence(begin: &str, retry: &str) -> String {
     format!(
