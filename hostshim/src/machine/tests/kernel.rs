@@ -218,3 +218,15 @@ fn resident_kilobytes() -> usize {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
 }
+
+/// More threads, one after another, than there are stacks.
+#[test]
+fn the_lwp_and_the_stack_of_a_thread_that_ended_are_used_again() {
+    use kmod::kern::kthread::kthread_join;
+    use kmod::kern::lwp::Arg;
+    crate::example::run(|| {
+        for _ in 0..2 * super::super::memory::CONTEXTS {
+            kthread_join(crate::example::thread(|_| {}, Arg::NONE));
+        }
+    });
+}
