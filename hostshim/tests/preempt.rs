@@ -223,6 +223,7 @@ fn refers(world: Arg) {
         relax();
     }
     psref.release(&world.target, class);
+    world.served.store(1, Release);
 }
 
 fn destroys(world: Arg) {
@@ -237,7 +238,11 @@ fn destroys(world: Arg) {
     if clock::getticks(kernel) == begun {
         WITHOUT_A_TICK.store(true, Ordering::Relaxed);
     }
-    // SAFETY: (1) it came from `psref_class`; (2) its only target has been destroyed.
+    // The release may still be about to wake somebody who waits on the class.
+    while world.served.load(Acquire) == 0 {
+        relax();
+    }
+    // SAFETY: (1) it came from `psref_class`; (2) its only target has been destroyed, and the release has returned.
     unsafe { class.destroy() };
 }
 
