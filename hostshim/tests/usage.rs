@@ -142,8 +142,15 @@ fn several_scenarios_end_with_a_summary() {
     assert_eq!(ran.status, Some(1), "{}", ran.err);
     let last = Vec::from_iter(ran.out.lines().rev().take(2));
     assert_eq!(last[1], "summary: 2 of 2 run, 1 held, 1 failed");
-    let start = format!("  abba: deadlock in schedule 27: rumplab explain {directory}/");
-    assert!(last[0].starts_with(&start), "{}", last[0]);
+    // In which schedule is the strategies' affair.
+    let told = last[0].strip_prefix("  abba: deadlock in schedule ");
+    let told = told.map(|rest| rest.trim_start_matches(|letter: char| letter.is_ascii_digit()));
+    let next = format!(": rumplab explain {directory}/");
+    assert!(
+        told.is_some_and(|rest| rest.starts_with(&next)),
+        "{}",
+        last[0]
+    );
 }
 
 #[test]
