@@ -10,10 +10,12 @@
 #include <sys/param.h>
 #include <sys/condvar.h>
 #include <sys/kcpuset.h>
+#include <sys/queue.h>
 #include <rumplab/layout.h>
 
 #define LP_BOUND		0x00000001
 #define LP_INTR			0x00000002
+#define LW_SINTR		0x0080
 
 struct sleepq;
 
@@ -38,12 +40,16 @@ struct lwp {
 		struct {
 			uint8_t l_sleepchain_opaque[RUMPLAB_LWP_SLEEPCHAIN];
 			struct {
-				struct lwp *tqe_next;
+				union {
+					struct lwp *tqe_next;
+					struct lwp *le_next;
+				};
 			} l_sleepchain;
 		};
 		struct {
 			uint8_t l_data_opaque[RUMPLAB_LWP_DATA];
 			bool l_kpriority;			/* the kernel has no such boost of priority */
+			uint16_t l_flag;			/* always 0: there are no signals */
 			int l_biglocks;				/* always 0 */
 		};
 		struct {
@@ -57,6 +63,10 @@ struct lwp {
 		struct {
 			uint8_t l_nopreempt_opaque[RUMPLAB_LWP_NOPREEMPT];
 			int l_nopreempt;
+		};
+		struct {
+			uint8_t l_ncsw_opaque[RUMPLAB_LWP_NCSW];
+			uint64_t l_ncsw;			/* its context switches */
 		};
 		uint8_t l_opaque[RUMPLAB_SIZEOF_LWP];
 	};

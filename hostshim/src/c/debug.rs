@@ -49,7 +49,8 @@ pub(super) struct Debug {
     pub(super) named: Vec<(String, &'static [Field])>,
 }
 
-/// Reads the debugging information of a file whose sections are at these places. The variables have `data_size` bytes.
+/// Reads the debugging information of a file whose sections are at these places. The variables have `data_size` bytes, and the primitives
+/// of `replaced` are the program's.
 ///
 /// # Errors
 ///
@@ -58,6 +59,7 @@ pub(super) fn read(
     file: &object::File<'_>,
     layout: &BTreeMap<usize, Place>,
     data_size: usize,
+    replaced: &[String],
 ) -> Result<Debug, String> {
     let mut sections = BTreeMap::new();
     for section in file.sections() {
@@ -76,6 +78,7 @@ pub(super) fn read(
         let mut reader = Reader {
             dwarf,
             data_size,
+            replaced,
             debug: Debug::default(),
         };
         reader.read()?;
@@ -139,6 +142,7 @@ fn relocated<'data>(
 struct Reader<'a> {
     dwarf: Dwarf<'a>,
     data_size: usize,
+    replaced: &'a [String],
     debug: Debug,
 }
 
@@ -496,7 +500,7 @@ impl<'a> Reader<'a> {
                 }
             }
             gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type => {
-                let sort = sort(self.name(unit, &entry)?.as_deref());
+                let sort = sort(self.name(unit, &entry)?.as_deref(), self.replaced);
                 let fields = match sort {
                     // What is inside is the kernel's.
                     ObjectKind::Other => self.fields(unit, at, shapes, depth + 1)?,
@@ -600,12 +604,13 @@ fn number(entry: &Entry<'_>, name: gimli::DwAt) -> Option<usize> {
     usize::try_from(entry.attr_value(name)?.udata_value()?).ok()
 }
 
-/// What sort of object a structure of this name is.
-fn sort(name: Option<&str>) -> ObjectKind {
+/// What sort of object a structure of this name is. Of a callout of the program, nobody tells when its handler runs.
+fn sort(name: Option<&str>, replaced: &[String]) -> ObjectKind {
+    let own = |primitive: &str| replaced.iter().any(|name| name == primitive);
     match name {
         Some("kmutex" | "krwlock") => ObjectKind::Lock,
         Some("kcondvar") => ObjectKind::Condvar,
-        Some("callout") => ObjectKind::Handler,
+        Some("callout") if !own("callout") => ObjectKind::Handler,
         _ => ObjectKind::Other,
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn link(inputs: &[Input], replace: &[String]) -> Result<Linked, Strin
     let defined = linker.defined.keys().map(String::as_str);
     let wanted = linker.wanted.keys().map(String::as_str);
     replace::check(replace, defined, wanted)?;
-    linker.finish()
+    linker.finish(replace)
 }
 
 /// A section that is loaded.
@@ -268,7 +268,7 @@ impl Linker {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Linked, String> {
+    fn finish(mut self, replace: &[String]) -> Result<Linked, String> {
         self.check_names()?;
         let executable = self.text.len().next_multiple_of(PAGE);
         let place = |spot: Spot| spot.place(executable);
@@ -302,7 +302,8 @@ impl Linker {
                 .iter()
                 .map(|(index, spot)| (*index, place(*spot)))
                 .collect();
-            let read = parse(&piece.bytes).and_then(|file| debug::read(&file, &layout, data_size));
+            let read = parse(&piece.bytes)
+                .and_then(|file| debug::read(&file, &layout, data_size, replace));
             let Debug {
                 rows: more,
                 files: names,

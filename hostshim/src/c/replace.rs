@@ -22,7 +22,8 @@ const fn primitive(name: &'static str, prefix: &'static str) -> Primitive {
 }
 
 /// Those that can be replaced.
-const PRIMITIVES: [Primitive; 9] = [
+const PRIMITIVES: [Primitive; 10] = [
+    primitive("callout", "callout_"),
     primitive("localcount", "localcount_"),
     primitive("pcq", "pcq_"),
     primitive("percpu", "percpu_"),
@@ -138,7 +139,7 @@ mod tests {
         assert!(checked(&[], &pcq, &[]).contains("--replace pcq"));
         assert!(checked(&["pcq"], &["helper"], &[]).contains("no file defines it"));
         assert!(checked(&["pcq"], &pcq, &["pcq_peek"]).contains("`pcq_peek` is used"));
-        assert!(checked(&["pqc"], &pcq, &[]).contains("condvar, localcount, pcq"));
+        assert!(checked(&["pqc"], &pcq, &[]).contains("callout, condvar, localcount, pcq"));
     }
 
     #[test]

@@ -38,6 +38,11 @@ pub fn set(kernel: &Kernel, hook: Hook, function: Function) {
     kernel.hooks.0[hook as usize].set(Some(function));
 }
 
+/// Whether a function is called at `hook`.
+pub(crate) fn is_set(kernel: &Kernel, hook: Hook) -> bool {
+    kernel.hooks.0[hook as usize].peek().is_some()
+}
+
 /// Calls what is set.
 #[inline]
 pub(crate) fn call(ci: &Cpu, hook: Hook) {

@@ -31,6 +31,7 @@
 
 use crate::contract;
 use crate::kern::cpu::Cpu;
+use crate::kern::hooks::{self, Hook};
 use crate::kern::lwp::{Arg, Chain, Lwp, Stat, curcpu, curlwp, pri};
 use crate::kern::mutex::Kmutex;
 use crate::kern::sleepq::has_backstop;
@@ -519,9 +520,12 @@ pub(crate) fn start_balancer(kernel: &'static Kernel) {
     );
 }
 
-/// Whether a tick could let some LWP run: a callout is pending that is not a backstop, or a run queue waits for the end of
-/// a time slice.
+/// Whether a tick could let some LWP run: a callout is pending that is not a backstop, a run queue waits for the end of
+/// a time slice, or other code is called at each tick. What that code waits for is not known.
 pub(crate) fn clock_can_help(kernel: &Kernel) -> bool {
+    if hooks::is_set(kernel, Hook::Hardclock) {
+        return true;
+    }
     let cpus = || kernel.cpus().iter();
     if cpus().any(|ci| ci.ci_schedstate.spc_count.peek() > 0) {
         return true;

@@ -43,6 +43,7 @@ mod tests {
             ("LWP_PFLAG", layout::L_PFLAG),
             ("LWP_PSREFS", layout::L_PSREFS),
             ("LWP_NOPREEMPT", layout::L_NOPREEMPT),
+            ("LWP_NCSW", layout::L_NCSW),
         ];
         for (name, value) in lines {
             let _ = writeln!(text, "#define RUMPLAB_{name}\t{value}");

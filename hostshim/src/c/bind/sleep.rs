@@ -68,6 +68,7 @@ bound! {
         Lookup::again(obj, None).exit();
     }
     fn turnstile_block(ts: Option<&'static Turnstile>, queue: Queue, obj: usize, _sobj: usize) {
+        machine::happened(Occasion::Contended(obj));
         Lookup::again(obj, ts).block(obj, queue, SyncObj::Rwlock);
     }
     fn turnstile_wakeup(ts: &'static Turnstile, queue: Queue, count: c_int, _next: usize) {

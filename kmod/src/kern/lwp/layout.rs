@@ -10,6 +10,8 @@ pub const L_PFLAG: usize = offset_of!(Lwp, l_pflag);
 pub const L_PSREFS: usize = offset_of!(Lwp, l_psrefs);
 /// `l_nopreempt`, a signed word of 32 bits.
 pub const L_NOPREEMPT: usize = offset_of!(Lwp, l_nopreempt);
+/// `l_ncsw`, a word of 64 bits.
+pub const L_NCSW: usize = offset_of!(Lwp, l_ncsw);
 /// `l_mutex`, an atomic pointer to a mutex.
 pub const L_MUTEX: usize = offset_of!(Lwp, l_mutex);
 /// `l_wchan`, a word.
