@@ -7,6 +7,7 @@ use kmod::machine::{self, Described};
 
 use super::{intern, level, refused};
 use crate::machine::host::member_at;
+use crate::machine::side::Host;
 
 /// An argument, as C passes it.
 pub(super) trait FromC: Sized {
@@ -235,11 +236,33 @@ impl FromC for Expression {
     unsafe fn from_c(word: *const c_char) -> Expression {
         // SAFETY: the caller's promise.
         let Text(text) = unsafe { Text::from_c(word) };
-        Expression(
-            text.trim_start_matches(['&', ' ', '('])
-                .trim_end_matches(')'),
-        )
+        let _host = Host::begin();
+        Expression(intern::string(&without_parentheses(text)))
     }
+}
+
+/// The expression without the parentheses that a macro has put around all of it or around a name: `lle->lock` for `(&(lle)->lock)`.
+fn without_parentheses(text: &str) -> String {
+    let mut text = text.to_owned();
+    loop {
+        let plain = text.trim_start_matches(['&', ' ']);
+        let Some((open, close)) = superfluous(plain) else {
+            return plain.to_owned();
+        };
+        text = [&plain[..open], &plain[open + 1..close], &plain[close + 1..]].concat();
+    }
+}
+
+/// Where a pair of such parentheses is.
+fn superfluous(text: &str) -> Option<(usize, usize)> {
+    let is_word = |letter: char| letter == '_' || letter.is_alphanumeric();
+    text.match_indices('(').find_map(|(open, _)| {
+        let close = open + text[open..].find(')')?;
+        let around_all = open == 0 && close + 1 == text.len();
+        let around_name = text[open + 1..close].chars().all(is_word);
+        let calls = text[..open].ends_with(is_word);
+        (!calls && (around_all || around_name)).then_some((open, close))
+    })
 }
 
 /// The address of a function of C; null if there is none.
@@ -250,5 +273,26 @@ impl FromC for Func {
 
     unsafe fn from_c(word: *const c_void) -> Func {
         Func(word.expose_provenance())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_parentheses;
+
+    #[test]
+    fn an_object_is_called_as_its_code_would_be_without_macros() {
+        for (text, name) in [
+            ("&lock", "lock"),
+            ("(&table->lock)", "table->lock"),
+            ("&(lle)->lle_lock", "lle->lle_lock"),
+            ("&((lle)->lle_lock)", "lle->lle_lock"),
+            ("&locks[hash(key)]", "locks[hash(key)]"),
+            ("(struct lock *)memory", "(struct lock *)memory"),
+            ("(unclosed", "(unclosed"),
+            ("", ""),
+        ] {
+            assert_eq!(without_parentheses(text), name);
+        }
     }
 }

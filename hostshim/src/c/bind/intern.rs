@@ -18,11 +18,16 @@ thread_local! {
 /// The text, to be kept.
 pub(super) fn text(text: &CStr) -> &'static str {
     let _host = Host::begin();
-    let text = text.to_string_lossy();
-    TEXTS.with_borrow_mut(|texts| match texts.get(&*text) {
+    string(&text.to_string_lossy())
+}
+
+/// The string, to be kept.
+pub(super) fn string(text: &str) -> &'static str {
+    let _host = Host::begin();
+    TEXTS.with_borrow_mut(|texts| match texts.get(text) {
         Some(text) => *text,
         None => {
-            let text: &'static str = Box::leak(text.into_owned().into_boxed_str());
+            let text: &'static str = Box::leak(text.to_owned().into_boxed_str());
             texts.insert(text);
             text
         }
