@@ -7,8 +7,7 @@
 #define _RUMPLAB_SYS_CONDVAR_H_
 
 #include <sys/mutex.h>
-
-struct bintime;
+#include <sys/time.h>
 
 typedef struct kcondvar {
 	void *cv_opaque[RUMPLAB_SIZEOF_KCONDVAR / 8];

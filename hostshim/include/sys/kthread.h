@@ -37,6 +37,10 @@ kthread_create(pri_t pri, int flags, struct cpu_info *ci, void (*func)(void *), 
 	return rumplab_kthread_create(&options, func, arg, lp);
 }
 
+/* Code of the kernel uses no floating point here. */
+#define kthread_fpu_enter()	0
+#define kthread_fpu_exit(s)	((void)(s))
+
 void kthread_exit(int ecode) __dead;
 int kthread_join(struct lwp *l);
 

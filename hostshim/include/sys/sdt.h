@@ -13,12 +13,16 @@
 #define SDT_PROBE_DEFINE3(p, m, f, n, ...)	_Static_assert(1, "no probes")
 #define SDT_PROBE_DEFINE4(p, m, f, n, ...)	_Static_assert(1, "no probes")
 #define SDT_PROBE_DEFINE5(p, m, f, n, ...)	_Static_assert(1, "no probes")
+#define SDT_PROBE_DEFINE6(p, m, f, n, ...)	_Static_assert(1, "no probes")
+#define SDT_PROBE_DEFINE7(p, m, f, n, ...)	_Static_assert(1, "no probes")
 #define SDT_PROBE0(p, m, f, n)			((void)0)
 #define SDT_PROBE1(p, m, f, n, ...)		((void)0)
 #define SDT_PROBE2(p, m, f, n, ...)		((void)0)
 #define SDT_PROBE3(p, m, f, n, ...)		((void)0)
 #define SDT_PROBE4(p, m, f, n, ...)		((void)0)
 #define SDT_PROBE5(p, m, f, n, ...)		((void)0)
+#define SDT_PROBE6(p, m, f, n, ...)		((void)0)
+#define SDT_PROBE7(p, m, f, n, ...)		((void)0)
 #define SET_ERROR(e)				(e)
 
 #endif

@@ -16,9 +16,12 @@
 #include <sys/syncobj.h>
 #include <sys/systm.h>
 
-/* A queue: with TAILQ_FIRST, TAILQ_EMPTY and TAILQ_NEXT(l, l_sleepchain), under its lock. */
+/* A queue, under its lock: with TAILQ_FIRST, TAILQ_EMPTY and TAILQ_NEXT(l, l_sleepchain), or with the macros of a LIST. */
 typedef struct sleepq {
-	struct lwp *tqh_first;
+	union {
+		struct lwp *tqh_first;
+		struct lwp *lh_first;
+	};
 } sleepq_t;
 
 static inline void
@@ -27,11 +30,16 @@ sleepq_init(sleepq_t *sq)
 	sq->tqh_first = NULL;
 }
 
+#define sleepq_destroy(sq)	((void)(sq))
+
 kmutex_t *sleepq_hashlock(wchan_t wchan);
 void rumplab_sleepq_enter(kmutex_t *mp);
 #define sleepq_enter(sq, l, mp)	((void)(sq), (void)(l), rumplab_sleepq_enter(mp))
 void sleepq_enqueue(sleepq_t *sq, wchan_t wchan, const char *wmesg, struct syncobj *sobj);
 int sleepq_block(int timo, bool catch);
+/* Newer code passes whether a signal ends the sleep, and the syncobj once more. */
+#define sleepq_enqueue(sq, wchan, wmesg, sobj, ...)	sleepq_enqueue((sq), (wchan), (wmesg), (sobj))
+#define sleepq_block(timo, catch, ...)			sleepq_block((timo), (catch))
 void rumplab_sleepq_remove(struct lwp *l);
 #define sleepq_remove(sq, l)	((void)(sq), rumplab_sleepq_remove(l))
 void sleepq_wake(sleepq_t *sq, wchan_t wchan, u_int count, kmutex_t *mp);

@@ -101,6 +101,8 @@ int kpause(const char *wmesg, bool intr, int timo, kmutex_t *mtx);
 void *memcpy(void *dst, const void *src, size_t size);
 void *memmove(void *dst, const void *src, size_t size);
 void *memset(void *dst, int c, size_t size);
+/* A memset that the compiler must not leave out: it leaves out none here. */
+#define explicit_memset(dst, c, size)	memset((dst), (c), (size))
 int memcmp(const void *a, const void *b, size_t size);
 size_t strlen(const char *s);
 
