@@ -1,5 +1,5 @@
 /*
- * sysctl(9): for handlers of integers. Nothing calls a handler but C code.
+ * sysctl(9): for handlers of integers. There is no tree of names: nothing calls a handler but C code.
  */
 #ifndef _RUMPLAB_SYS_SYSCTL_H_
 #define _RUMPLAB_SYS_SYSCTL_H_
@@ -12,7 +12,21 @@
 struct sysctlnode {
 	const char *sysctl_name;
 	void *sysctl_data;	/* an int */
+	size_t sysctl_size;
 };
+
+struct sysctllog;
+
+#define CTL_EOL			(-1)
+#define CTL_CREATE		(-2)
+#define CTLTYPE_NODE		1
+#define CTLTYPE_INT		2
+#define CTLTYPE_STRING		3
+#define CTLTYPE_QUAD		4
+#define CTLFLAG_READONLY	0x000
+#define CTLFLAG_READWRITE	0x070
+#define CTLFLAG_PERMANENT	0x200
+#define SYSCTL_DESCR(text)	(text)
 
 #define SYSCTLFN_ARGS	const int *name __unused, u_int namelen __unused, void *oldp, size_t *oldlenp, const void *newp,	\
 	size_t newlen __unused, const int *oname __unused, struct lwp *l __unused, const struct sysctlnode *rnode
@@ -31,6 +45,16 @@ sysctl_lookup(SYSCTLFN_ARGS)
 		*oldlenp = sizeof(int);
 	if (newp != NULL)
 		memcpy(rnode->sysctl_data, newp, sizeof(int));
+	return 0;
+}
+
+/* The node is its parent: there is no other. */
+static __unused int
+sysctl_createv(struct sysctllog **log __unused, int flags __unused, const struct sysctlnode **parent,
+    const struct sysctlnode **node, ...)
+{
+	if (node != NULL)
+		*node = parent == NULL ? NULL : *parent;
 	return 0;
 }
 
