@@ -1,9 +1,11 @@
 /*
- * localcount(9): an object is drained while threads that migrate hold references, and a softint takes and releases some.
+ * localcount(9): an object is drained while threads that migrate hold references, and a softint takes and releases some. It releases a
+ * reference of a thread, too. The softint follows the interrupt of a device, so it comes anywhere.
  */
 #include <rumplab.h>
 #include <sys/atomic.h>
 #include <sys/condvar.h>
+#include <sys/cpu.h>
 #include <sys/intr.h>
 #include <sys/kmem.h>
 #include <sys/localcount.h>
@@ -20,6 +22,8 @@ static kcondvar_t drained;
 static pserialize_t psz;
 static struct object *place;
 static void *handler;
+static struct rumplab_intr *device[2];
+static struct object *handed[2];	/* to the softint of that CPU, to be released */
 
 static struct object *
 take(void)
@@ -46,24 +50,36 @@ release(struct object *object)
 static void
 use_briefly(void *arg)
 {
-	struct object *object = take();
+	struct object *object = __atomic_exchange_n(&handed[cpu_number()], NULL, __ATOMIC_ACQUIRE);
 
+	if (object != NULL)
+		release(object);
+	object = take();
 	if (object != NULL)
 		release(object);
 }
 
 static void
+interrupt(void *arg)
+{
+	softint_schedule(handler);
+}
+
+static void
 holder(void *arg)
 {
-	struct object *object = take();
+	struct object *object = take(), *another = take();
+	u_int cpu;
 
-	kpreempt_disable();
-	softint_schedule(handler);
-	kpreempt_enable();
-	if (object != NULL) {
-		kpause("holder", false, 1, NULL);
+	kpause("holder", false, 1, NULL);
+	/* The softint of this CPU releases one: now, or a little later. */
+	cpu = cpu_number();
+	another = __atomic_exchange_n(&handed[cpu], another, __ATOMIC_ACQ_REL);
+	rumplab_intr_raise(device[cpu]);
+	if (object != NULL)
 		release(object);
-	}
+	if (another != NULL)
+		release(another);
 }
 
 static void
@@ -95,6 +111,8 @@ rumplab_setup(void)
 	rumplab_label(object, "object");
 	place = object;
 	handler = softint_establish(SOFTINT_NET | SOFTINT_MPSAFE, use_briefly, NULL);
+	for (int i = 0; i < 2; i++)
+		device[i] = rumplab_intr_establish("device", i, IPL_VM, interrupt, NULL);
 	rumplab_actor("holder0", 0, holder, NULL);
 	rumplab_actor("holder1", 1, holder, NULL);
 	rumplab_actor("remover", 1, remover, NULL);
@@ -103,6 +121,8 @@ rumplab_setup(void)
 void
 rumplab_teardown(void)
 {
+	for (int i = 0; i < 2; i++)
+		rumplab_intr_disestablish(device[i]);
 	softint_disestablish(handler);
 	pserialize_destroy(psz);
 	cv_destroy(&drained);
