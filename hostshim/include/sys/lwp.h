@@ -50,7 +50,9 @@ struct lwp {
 			uint8_t l_data_opaque[RUMPLAB_LWP_DATA];
 			bool l_kpriority;			/* the kernel has no such boost of priority */
 			uint16_t l_flag;			/* always 0: there are no signals */
-			int l_biglocks;				/* always 0 */
+			union {
+				int l_biglocks, l_blcnt;	/* always 0 */
+			};
 		};
 		struct {
 			uint8_t l_pflag_opaque[RUMPLAB_LWP_PFLAG];
