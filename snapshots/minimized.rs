@@ -58,6 +58,7 @@ fn find(file: &ReplayFile) -> Capture {
                 program: Some(program),
                 wire: &file.wire,
                 deviations: machine.deviations(),
+                granularity: machine.granularity(),
                 failure: &failure,
             };
             let captured = catch.capture(&LIMITS, Effort::default());

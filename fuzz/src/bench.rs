@@ -150,6 +150,7 @@ impl Bench {
             program: case.program.as_deref(),
             wire: &case.wire,
             deviations: self.machine.deviations(),
+            granularity: self.machine.granularity(),
             failure,
         };
         match catch.capture(&LIMITS, Effort::default()) {

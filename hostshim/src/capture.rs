@@ -14,7 +14,7 @@ use crate::names::{Follower, name_schedule};
 use crate::registry::Registry;
 use crate::replay::{Parsed, ReplayError, ReplayFile};
 use crate::report::{self, Account, Size, Story, Text};
-use crate::schedule::Deviation;
+use crate::schedule::{Deviation, Granularity};
 use crate::wire::Wire;
 
 /// A run that failed, as it was found.
@@ -32,6 +32,8 @@ pub struct Catch<'a> {
     pub wire: &'a Wire,
     /// The schedule.
     pub deviations: &'a [Deviation],
+    /// What a step was.
+    pub granularity: Granularity,
     /// How it failed.
     pub failure: &'a Failure,
 }
@@ -100,6 +102,7 @@ impl Catch<'_> {
             scenario: self.scenario,
             variant: self.variant,
             config: self.config,
+            granularity: self.granularity,
             program: self.program.copied().map(Box::new),
             wire: self.wire.clone(),
             schedule: Vec::new(),

@@ -30,7 +30,7 @@ use kmod::scenario::{Scenario, Variant};
 use crate::capture::Catch;
 use crate::machine::{Census, Failure, Limits, Machine, Setup, Verdict};
 use crate::replay::LIMITS;
-use crate::schedule::Deviation;
+use crate::schedule::{Deviation, Granularity};
 use crate::stopwatch::Stopwatch;
 use crate::strategy::{Pct, Portfolio, Random, Rng, Stall, Strategy};
 use crate::wire::{Frame, Wire};
@@ -63,9 +63,12 @@ impl Plan {
     /// The depths that PCT can have.
     const DEPTHS: std::ops::RangeInclusive<u64> = 1..=16;
 
-    pub(crate) fn strategy(self, seed: u64) -> Box<dyn Strategy> {
+    /// The runs of `seed`. Without a granularity the portfolio mixes them.
+    pub(crate) fn strategy(self, seed: u64, granularity: Option<Granularity>) -> Box<dyn Strategy> {
+        let portfolio = Portfolio::new(seed);
         match self {
-            Plan::Portfolio => Box::new(Portfolio::new(seed)),
+            Plan::Portfolio if granularity.is_some() => Box::new(portfolio.without_mixing()),
+            Plan::Portfolio => Box::new(portfolio),
             Plan::Random => Box::new(Random::new(seed)),
             Plan::Pct(None) => Box::new(Pct::new(seed)),
             Plan::Pct(Some(depth)) => Box::new(Pct::with_depth(seed, depth)),
@@ -132,6 +135,8 @@ pub struct Hunt {
     pub frames: Vec<Frame>,
     /// The strategy.
     pub plan: Plan,
+    /// What a step is. `None`: coarse, and in a share of the portfolio's schedules fine.
+    pub granularity: Option<Granularity>,
     /// The random seed.
     pub seed: u64,
     /// When the hunt ends.
@@ -162,6 +167,8 @@ pub struct Found {
     pub failure: Failure,
     /// Its schedule.
     pub deviations: Vec<Deviation>,
+    /// What a step was.
+    pub granularity: Granularity,
     /// What the actors ran, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happened on the wire.
@@ -183,6 +190,7 @@ impl Found {
             program: self.program.as_deref(),
             wire: &self.wire,
             deviations: &self.deviations,
+            granularity: self.granularity,
             failure: &self.failure,
         }
     }
@@ -210,6 +218,7 @@ impl Hunt {
             config: scenario.config(Config::small(scenario.default_cpus), variant),
             frames: Vec::new(),
             plan: Plan::Portfolio,
+            granularity: None,
             seed: 1,
             budget,
             jobs: 1,
@@ -278,7 +287,7 @@ impl Hunt {
             config: self.config,
             trace: false,
         })?;
-        let most = round(steps / machine.length().max(1));
+        let most = round(steps / machine.length(self.granularity.unwrap_or_default()).max(1));
         self.budget = match self.budget {
             Budget::Schedules(count) => Budget::Schedules(count.min(most)),
             Budget::Time(_) => Budget::Schedules(most),
@@ -330,7 +339,11 @@ impl Pursuit<'_> {
             config,
             trace: false,
         })?;
-        let mut strategy = self.hunt.plan.strategy(self.hunt.seed);
+        machine.set_granularity(self.hunt.granularity.unwrap_or_default());
+        let mut strategy = self
+            .hunt
+            .plan
+            .strategy(self.hunt.seed, self.hunt.granularity);
         while !self.is_over() {
             let first = self.next.fetch_add(BLOCK, Relaxed);
             if first >= self.bound.load(Relaxed) {
@@ -381,6 +394,7 @@ impl Pursuit<'_> {
                     run,
                     failure,
                     deviations,
+                    granularity: machine.granularity(),
                     program,
                     wire: wire.unwrap_or_default(),
                 });

@@ -1,4 +1,4 @@
-//! The choices of a strategy, and how a schedule is represented.
+//! The choices of a strategy, what a step is, and how a schedule is represented.
 
 use kmod::machine::Line;
 
@@ -22,4 +22,28 @@ pub struct Deviation {
     pub point: u64,
     /// What was chosen there.
     pub choice: Choice,
+}
+
+/// What a step is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Granularity {
+    /// What the kernel announces: one access to shared memory, or one operation on a lock, with the accesses that belong to it.
+    #[default]
+    Coarse,
+    /// Each access to a cell is a step of its own, also those inside of an operation and those to cells that only one CPU or the
+    /// holder of a lock should access. So is each change of kernel preemption.
+    Fine,
+}
+
+impl Granularity {
+    /// Both, the usual one first.
+    pub const ALL: [Granularity; 2] = [Granularity::Coarse, Granularity::Fine];
+
+    /// The name in replay files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Granularity::Coarse => "coarse",
+            Granularity::Fine => "fine",
+        }
+    }
 }

@@ -112,6 +112,7 @@ fn file(hunt: &Hunt, found: &Found, schedule: Vec<Departure>) -> ReplayFile {
         scenario: hunt.scenario,
         variant: hunt.variant,
         config: hunt.config,
+        granularity: found.granularity,
         program: found.program.clone(),
         wire: Wire::default(),
         schedule,

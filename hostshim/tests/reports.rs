@@ -430,6 +430,7 @@ fn as_found() -> ReplayFile {
         scenario,
         variant,
         config: hunt.config,
+        granularity: found.granularity,
         program: None,
         wire: Wire::default(),
         schedule: Vec::new(),

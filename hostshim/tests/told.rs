@@ -7,7 +7,7 @@ use hostshim::replay::{LIMITS, ReplayFile};
 use hostshim::report::{Account, Detail, Story, lines, verdict};
 use hostshim::strategy::Portfolio;
 use hostshim::wire::Wire;
-use hostshim::{Machine, Setup, Verdict};
+use hostshim::{Granularity, Machine, Setup, Verdict};
 use kmod::config::Config;
 use kmod::kern::callout::Callout;
 use kmod::kern::kmem::{kmem_alloc, kmem_free};
@@ -62,6 +62,7 @@ fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
         scenario,
         variant,
         config,
+        granularity: Granularity::Coarse,
         program: None,
         wire: Wire::default(),
         schedule: Vec::new(),

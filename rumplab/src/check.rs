@@ -34,7 +34,7 @@ use hostshim::minimize::Effort;
 use hostshim::registry::Registry;
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::report::{self, Account, Story};
-use hostshim::{Failure, Verdict};
+use hostshim::{Failure, Granularity, Verdict};
 use kmod::kernel::Kernel;
 use kmod::scenario::{FIXED, Kind, Scenario};
 
@@ -293,6 +293,8 @@ impl Test {
         let hunt = Hunt {
             config: self.kernel(cpus),
             plan: config.plan,
+            // Every access of the program's own is a point in any case.
+            granularity: Some(Granularity::Coarse),
             seed: config.seed,
             jobs: config.jobs,
             ..Hunt::new(self.scenario, &FIXED, budget)

@@ -14,6 +14,7 @@ use crate::hunt::Plan;
 use crate::minimize::Effort;
 use crate::numbers;
 use crate::replay;
+use crate::schedule::Granularity;
 use crate::suggest::nearest;
 
 const STYLES: Styles = Styles::styled()
@@ -141,6 +142,32 @@ pub(super) struct DescribeArgs {
     pub(super) form: Form,
 }
 
+/// What a step is.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Steps {
+    /// What a step is: in fine schedules every access is one, also inside of the kernel's operations; mixed: a share is fine
+    #[arg(long, value_enum, default_value_t = GranularityArg::Mixed)]
+    granularity: GranularityArg,
+}
+
+impl Steps {
+    /// `None`: mixed.
+    pub(super) fn granularity(self) -> Option<Granularity> {
+        match self.granularity {
+            GranularityArg::Coarse => Some(Granularity::Coarse),
+            GranularityArg::Fine => Some(Granularity::Fine),
+            GranularityArg::Mixed => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum GranularityArg {
+    Coarse,
+    Fine,
+    Mixed,
+}
+
 /// What is run, and how: the arguments that `run` and `predict` have in common.
 #[derive(Debug, clap::Args)]
 pub(super) struct Campaign {
@@ -198,6 +225,8 @@ Exit status:
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) campaign: Campaign,
+    #[command(flatten)]
+    pub(super) steps: Steps,
     /// Maximum number of schedules; stops at the first failure [default: 100000]
     #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = numbers::some, allow_negative_numbers = true)]
     pub(super) schedules: Option<u64>,
@@ -250,6 +279,8 @@ pub(super) struct CArgs {
     pub(super) scenario: Option<PathBuf>,
     #[command(flatten)]
     pub(super) compiling: Compiling,
+    #[command(flatten)]
+    pub(super) steps: Steps,
     /// Execute this replay file and print every step, instead of looking for a failure
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,

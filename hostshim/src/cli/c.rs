@@ -43,6 +43,7 @@ pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong>
             out: args.out.clone(),
             form: args.form,
         },
+        steps: args.steps,
         schedules: args.schedules,
         seconds: args.seconds,
         net_mpsafe: None,

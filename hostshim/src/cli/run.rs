@@ -120,6 +120,7 @@ fn hunt_of(target: Target, args: &RunArgs) -> Result<Hunt, Wrong> {
         config,
         frames: frames(scenario, &config, args)?,
         plan: campaign.strategy,
+        granularity: args.steps.granularity(),
         seed: campaign.seed,
         budget: match args.seconds {
             Some(time) => Budget::Time(time),

@@ -241,6 +241,9 @@ impl Engine {
         order: Ordering,
         at: At,
     ) -> usize {
+        if self.fine.get() {
+            return self.check_finely::<FUSED>(addr, kind, order, at);
+        }
         let addr = self.own(addr);
         let op = Op { addr, kind, order };
         if FUSED && self.tracing.get() {
@@ -248,6 +251,48 @@ impl Engine {
         }
         self.access(op, at);
         op.addr
+    }
+
+    /// Every access is a point. What was announced has had its own; here it is checked.
+    #[cold]
+    fn check_finely<const FUSED: bool>(
+        &self,
+        addr: usize,
+        kind: Kind,
+        order: Ordering,
+        at: At,
+    ) -> usize {
+        let op = Op { addr, kind, order };
+        if FUSED {
+            self.divide(op, at);
+        }
+        self.as_announced(op, at)
+    }
+
+    /// A point inside of a step.
+    pub(crate) fn divide(&self, op: Op, at: At) {
+        self.decide(op, at);
+        if self.recording.get() {
+            self.record_op(op.addr, op.kind, op.order, at);
+        }
+    }
+
+    /// Checks an operation that was announced, while every access is a point.
+    fn as_announced(&self, op: Op, at: At) -> usize {
+        self.set_fine(false);
+        let addr = self.announced(op, at);
+        self.set_fine(true);
+        addr
+    }
+
+    /// Checks an operation that was made in the current step.
+    #[inline(always)]
+    pub(crate) fn accessed(&self, op: Op, at: At) {
+        if self.fine.get() {
+            self.as_announced(op, at);
+        } else {
+            self.fused(op, at);
+        }
     }
 
     /// Checks an operation in full that is about to be made, or was made in the current step.

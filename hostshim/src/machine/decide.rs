@@ -43,7 +43,7 @@ use super::failure::{FailureKind, Limits};
 use super::lines::{BY_RANK, in_turn};
 use super::side::{Host, as_guest};
 use super::view::View;
-use crate::schedule::{Choice, Deviation};
+use crate::schedule::{Choice, Deviation, Granularity};
 use crate::strategy::Strategy;
 
 /// More points than a tick takes at rest.
@@ -54,6 +54,8 @@ pub(crate) const TICK_POINTS: u64 = 4096;
 /// The step from which on the strategy is not asked. Most programs have ended long before. One that has not may be in a loop that
 /// waits for a CPU which the strategy never lets continue.
 const FAIR_FROM: u64 = 50_000;
+/// How many fine steps at most what is one coarse step has, about: limits are longer by this factor.
+const FINE_STEPS: u64 = 4;
 
 /// Counters and limits of a run.
 #[derive(Default)]
@@ -75,6 +77,8 @@ pub(crate) struct Clockwork {
     low_only: Cell<bool>,
     /// Points after which the run is a livelock.
     max_points: Cell<u64>,
+    /// The point from which on the strategy is not asked.
+    fair_from: Cell<u64>,
     /// Ticks at rest since an actor last made progress.
     pub(crate) idle_ticks: Cell<u64>,
     /// The kernel's progress when it was last at rest.
@@ -85,7 +89,11 @@ pub(crate) struct Clockwork {
 
 impl Clockwork {
     /// Begins a run in which no strategy is asked.
-    pub(crate) fn begin(&self, limits: &Limits) {
+    pub(crate) fn begin(&self, limits: &Limits, granularity: Granularity) {
+        let longer = match granularity {
+            Granularity::Coarse => 1,
+            Granularity::Fine => FINE_STEPS,
+        };
         self.takes.set(0);
         self.ticks.set(0);
         self.early_ticks.set(limits.early_ticks);
@@ -93,7 +101,9 @@ impl Clockwork {
         self.ask_at.set(u64::MAX);
         self.alert.set(false);
         self.low_only.set(false);
-        self.max_points.set(limits.steps.min(Limits::MAX_STEPS));
+        let steps = limits.steps.saturating_mul(longer);
+        self.max_points.set(steps.min(Limits::MAX_STEPS));
+        self.fair_from.set(FAIR_FROM * longer);
         self.idle_ticks.set(0);
         self.progress.set(0);
         self.yielding.set(false);
@@ -204,7 +214,14 @@ impl Engine {
             self.cards.arrive(kernel);
             self.announce_frame(kernel);
         }
+        if self.fine.get() {
+            // Until the kernel allows interrupts.
+            self.set_fine(false);
+        }
         as_guest(|| (self.interrupt.get())(line));
+        if self.granularity.get() == Granularity::Fine {
+            self.set_fine(true);
+        }
         // The handler may have made the recorded reads invalid.
         self.current().watch.spoil();
     }
@@ -442,7 +459,7 @@ impl Engine {
     #[inline]
     fn asks_at(&self, cpu: usize) -> u64 {
         let masked = self.clockwork.low_only.get() && self.cpus[cpu].ipl.get() != 0;
-        if masked || self.points.get() >= FAIR_FROM {
+        if masked || self.points.get() >= self.clockwork.fair_from.get() {
             u64::MAX
         } else {
             self.clockwork.ask_at.get()

@@ -34,7 +34,7 @@ use super::memory::{Memory, region};
 use super::module::Loaded;
 use super::source::place;
 use super::trace::{Recorder, Recording};
-use crate::schedule::Deviation;
+use crate::schedule::{Deviation, Granularity};
 use crate::strategy::Strategy;
 
 /// What a CPU does when it is chosen.
@@ -91,6 +91,8 @@ pub(crate) struct Engine {
     pub(crate) suspects: Cell<u32>,
     /// The CPUs that can step.
     pub(crate) runnable: Cell<u32>,
+    /// Whether accesses inside of a step are points, here and now ([`Granularity::Fine`]).
+    pub(crate) fine: Cell<bool>,
     /// Whether anything is recorded.
     pub(crate) recording: Cell<bool>,
     /// Whether the last access to each cell is recorded.
@@ -130,6 +132,8 @@ pub(crate) struct Engine {
     pub(crate) copies: RefCell<Copies>,
     /// Whether the kernel passes its labels: while it boots, or when traces are kept.
     pub(crate) listening: Cell<bool>,
+    /// What a step of this run is.
+    pub(crate) granularity: Cell<Granularity>,
     /// Whether notes and events are kept.
     pub(crate) tracing: Cell<bool>,
     /// Whether this run has its own program.
@@ -148,6 +152,7 @@ impl Engine {
             spinners: Cell::new(0),
             suspects: Cell::new(0),
             runnable: Cell::new(0),
+            fine: Cell::new(false),
             recording: Cell::new(false),
             siting: Cell::new(false),
             failing: Cell::new(false),
@@ -174,6 +179,7 @@ impl Engine {
             marker: Marker::default(),
             copies: RefCell::default(),
             listening: Cell::new(false),
+            granularity: Cell::default(),
             tracing: Cell::new(false),
             #[cfg(feature = "sanitizer")]
             has_program: Cell::new(false),
@@ -455,10 +461,12 @@ impl Engine {
         self.kernels.set(kernels);
         self.interrupt.set(interrupt);
         self.strategy.set(None);
+        self.granularity.set(Granularity::Coarse);
         self.set_detail(detail);
         self.tracing.set(false);
         self.listening.set(true);
-        self.clockwork.begin(&Limits::default());
+        self.clockwork
+            .begin(&Limits::default(), Granularity::Coarse);
         self.begin();
     }
 
@@ -484,6 +492,7 @@ impl Engine {
         strategy: &mut dyn Strategy,
         limits: &Limits,
         detail: Recording,
+        granularity: Granularity,
     ) {
         self.restore(image);
         self.marker.begin();
@@ -491,7 +500,8 @@ impl Engine {
             self.announce_frames();
         }
         strategy.begin();
-        self.clockwork.begin(limits);
+        self.granularity.set(granularity);
+        self.clockwork.begin(limits, granularity);
         self.clockwork.consult(strategy);
         // SAFETY: only the lifetime changes. `Machine::execute` holds the borrow for the whole run and takes the pointer
         // out of the engine before the borrow ends.
@@ -511,7 +521,14 @@ impl Engine {
         self.recording.set(detail != Recording::Nothing);
         self.siting.set(siting);
         self.tracing.set(detail == Recording::Trace);
-        self.memory(|memory| memory.check_all(siting));
+        self.set_fine(self.granularity.get() == Granularity::Fine);
+    }
+
+    /// Whether accesses inside of a step are points from here on. Then there are no quick accesses, so that those that are quick
+    /// otherwise do not need to ask.
+    pub(crate) fn set_fine(&self, fine: bool) {
+        self.fine.set(fine);
+        self.memory(|memory| memory.check_all(fine || self.siting.get()));
     }
 
     /// The host's own stack is in use again, however the others were left.

@@ -143,7 +143,8 @@ pub struct Outcome {
 /// The limits of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Steps and interrupts, together, after which a run is a livelock. At most [`Limits::MAX_STEPS`].
+    /// Steps and interrupts, together, after which a run is a livelock. At most [`Limits::MAX_STEPS`]. With fine granularity it is
+    /// four times as many.
     pub steps: u64,
     /// Clock interrupts that a strategy may cause early.
     pub early_ticks: u32,

@@ -17,6 +17,7 @@ use super::failure::{FailureKind, Verdict};
 use super::memory::Memory;
 use super::side::Host;
 use super::source::{of_program, place};
+use crate::schedule::Granularity;
 
 thread_local! {
     /// The machine that runs on this thread.
@@ -134,9 +135,15 @@ unsafe impl machine::Machine for Simulated {
         }
     }
 
-    /// The simulated machine takes interrupts at points only, and the kernel reaches none before it calls this.
+    /// The simulated machine takes interrupts at points only. The kernel announces none before it calls this; so only accesses
+    /// inside of a step must not become points ([`Engine::take`]).
     #[inline]
-    fn interrupts_on() {}
+    fn interrupts_on() {
+        let engine = engine();
+        if engine.granularity.get() == Granularity::Fine {
+            engine.set_fine(true);
+        }
+    }
 
     fn relax(at: At) {
         let _host = Host::begin();
@@ -249,6 +256,19 @@ unsafe impl machine::Machine for Simulated {
     #[inline(always)]
     fn access(op: Op, at: At) -> usize {
         engine().fused(op, at)
+    }
+
+    #[inline(always)]
+    fn accessed(op: Op, at: At) {
+        engine().accessed(op, at);
+    }
+
+    #[inline(always)]
+    fn between(op: Op, at: At) {
+        let engine = engine();
+        if engine.fine.get() {
+            engine.divide(op, at);
+        }
     }
 
     #[inline(always)]

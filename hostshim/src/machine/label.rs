@@ -9,7 +9,10 @@ use super::memory::STACK_BYTES;
 
 /// Whether an operation is on the labelled structure as a whole, not on a cell or a lock in it.
 pub(super) fn is_on_whole(kind: Kind) -> bool {
-    matches!(kind, Kind::Splx | Kind::Switch | Kind::Free | Kind::Yield)
+    matches!(
+        kind,
+        Kind::Splx | Kind::Switch | Kind::Free | Kind::Yield | Kind::Kpreempt
+    )
 }
 
 #[derive(Clone)]

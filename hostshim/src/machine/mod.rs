@@ -101,7 +101,7 @@ use kmod::kern::order::{Dependency, Lost};
 use kmod::scenario::Scenario;
 use kmod::scenario::ops::Program;
 
-use crate::schedule::Deviation;
+use crate::schedule::{Deviation, Granularity};
 use crate::strategy::{Fair, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request, Shape};
@@ -147,8 +147,10 @@ pub struct Machine {
     guests: Vec<Box<dyn Guest>>,
     image: Option<Image>,
     program: Option<Program>,
-    /// Number of points of a default run, once it was needed.
-    length: Option<u64>,
+    /// Number of points of a default run of each granularity, once it was needed.
+    lengths: [Option<u64>; Granularity::ALL.len()],
+    /// What a step is, unless the strategy says.
+    granularity: Granularity,
     /// What is recorded of every run.
     recording: Recording,
     deviations: Vec<Deviation>,
@@ -174,7 +176,8 @@ impl Machine {
             guests: Vec::new(),
             image: None,
             program: None,
-            length: None,
+            lengths: Default::default(),
+            granularity: Granularity::Coarse,
             recording: Recording::Nothing,
             deviations: Vec::new(),
             events: Vec::new(),
@@ -225,7 +228,8 @@ impl Machine {
     ) -> Result<(), Failure> {
         self.image = None;
         self.program = None;
-        self.length = None;
+        self.lengths = Default::default();
+        self.granularity = Granularity::Coarse;
         let engine = &*self.engine;
         engine.clear(shape, guests[0].interrupt(), detail);
         let booted = guarded(engine, || boot_to_rest(engine, &guests));
@@ -241,7 +245,17 @@ impl Machine {
     /// programs.
     pub fn load(&mut self, program: &Program) {
         self.program = Some(*program);
-        self.length = None;
+        self.lengths = Default::default();
+    }
+
+    /// Sets what a step is in the next runs, until another kernel is booted. It is only asked for if the strategy does not say.
+    pub fn set_granularity(&mut self, granularity: Granularity) {
+        self.granularity = granularity;
+    }
+
+    /// What a step was in the last run.
+    pub fn granularity(&self) -> Granularity {
+        self.engine.granularity.get()
     }
 
     /// Sets how much is recorded of the next runs, until another kernel is booted: the less, the faster.
@@ -253,7 +267,7 @@ impl Machine {
     /// what the cards send.
     pub fn connect(&mut self, wire: &Wire) {
         self.engine.cards.load(wire);
-        self.length = None;
+        self.lengths = Default::default();
     }
 
     /// Runs the scenario once, from the image to its end.
@@ -262,10 +276,11 @@ impl Machine {
     ///
     /// If nothing was booted.
     pub fn run(&mut self, strategy: &mut dyn Strategy, limits: &Limits) -> Outcome {
+        let granularity = strategy.granularity().unwrap_or(self.granularity);
         if strategy.wants_length() {
-            strategy.expect(self.length());
+            strategy.expect(self.length(granularity));
         }
-        let mut outcome = self.execute(strategy, limits, self.recording);
+        let mut outcome = self.execute(strategy, limits, self.recording, granularity);
         if let Verdict::Failed(failure) = &outcome.verdict {
             if self.has_another_side(failure.kind) {
                 outcome = self.explain(outcome, limits);
@@ -300,28 +315,30 @@ impl Machine {
         }
     }
 
-    /// Number of points of a default run.
+    /// Number of points of a default run with such steps.
     ///
     /// # Panics
     ///
     /// If nothing was booted.
-    pub fn length(&mut self) -> u64 {
-        if let Some(length) = self.length {
+    pub fn length(&mut self, granularity: Granularity) -> u64 {
+        if let Some(length) = self.lengths[granularity as usize] {
             return length;
         }
         let limits = Limits {
             steps: LONGEST,
             ..Limits::default()
         };
-        let length = self.execute(&mut Fair, &limits, Recording::Nothing).points;
-        self.length = Some(length);
+        let default = self.execute(&mut Fair, &limits, Recording::Nothing, granularity);
+        let length = default.points;
+        self.lengths[granularity as usize] = Some(length);
         length
     }
 
     /// Repeats a failed run and records it, to find the other side of a race or of a free.
     fn explain(&mut self, outcome: Outcome, limits: &Limits) -> Outcome {
         let mut replay = Replay::new(self.deviations.clone());
-        let explained = self.execute(&mut replay, limits, Recording::Sites);
+        let granularity = self.granularity();
+        let explained = self.execute(&mut replay, limits, Recording::Sites, granularity);
         debug_assert_eq!(
             explained.points, outcome.points,
             "a run was repeated and went otherwise"
@@ -336,6 +353,7 @@ impl Machine {
         strategy: &mut dyn Strategy,
         limits: &Limits,
         detail: Recording,
+        granularity: Granularity,
     ) -> Outcome {
         let mut again = None;
         loop {
@@ -344,7 +362,7 @@ impl Machine {
                 None => &mut *strategy,
                 Some(replay) => replay as &mut dyn Strategy,
             };
-            let outcome = self.execute_once(strategy, limits, detail);
+            let outcome = self.execute_once(strategy, limits, detail, granularity);
             if again.is_some() || !self.engine.memory(|memory| memory.missed_fence()) {
                 return outcome;
             }
@@ -359,13 +377,14 @@ impl Machine {
         strategy: &mut dyn Strategy,
         limits: &Limits,
         detail: Recording,
+        granularity: Granularity,
     ) -> Outcome {
         let (Some(image), guests) = (&self.image, &self.guests) else {
             panic!("a machine cannot run before it has booted")
         };
         let engine = &*self.engine;
         faults::watch();
-        engine.prepare(image, strategy, limits, detail);
+        engine.prepare(image, strategy, limits, detail, granularity);
         #[cfg(feature = "sanitizer")]
         engine.has_program.set(self.program.is_some());
         let failure = guarded(engine, || {

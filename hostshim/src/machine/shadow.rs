@@ -269,6 +269,7 @@ impl Shadow {
             | Kind::Switch
             | Kind::Free
             | Kind::Yield
+            | Kind::Kpreempt
             | Kind::Fence => {}
         }
         Ok(())

@@ -16,6 +16,7 @@ use crate::hunt::{Found, Watch};
 use crate::machine::{
     Access, Failure, FailureKind, Hold, Layer, Machine, Setup, TraceEvent, Verdict, What,
 };
+use crate::schedule::Granularity;
 
 /// Number of schedules in which a pair of accesses is tried.
 const TRIES: u64 = 16;
@@ -34,7 +35,7 @@ impl Prediction {
             ..self.setup(false)
         })?;
         machine.boot(&self.setup(false))?;
-        let mut strategy = self.plan.strategy(self.seed);
+        let mut strategy = self.plan.strategy(self.seed, Some(Granularity::Coarse));
         let mut races = Races::default();
         let mut known = BTreeSet::new();
         for run in 0..schedules {

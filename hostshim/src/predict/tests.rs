@@ -40,7 +40,7 @@ fn recording_changes_no_run() {
                 trace: false,
             });
             booted.unwrap_or_else(|failure| panic!("{} does not boot: {failure}", scenario.name));
-            let mut strategy = Portfolio::new(1);
+            let mut strategy = Portfolio::new(1).without_mixing();
             let limits = Limits::default();
             Vec::from_iter((0..40).map(|_| machine.run(&mut strategy, &limits))).into_iter()
         });

@@ -8,6 +8,7 @@ use super::{Meet, Place, Predicted, Prediction};
 use crate::capture::Catch;
 use crate::hunt::{Found, Watch};
 use crate::machine::{Failure, FailureKind, Limits, Machine, Verdict};
+use crate::schedule::Granularity;
 
 impl Prediction {
     /// Tries to make the prediction happen. Returns a run that ends in that very cycle, if one of the tried schedules
@@ -57,7 +58,7 @@ impl Trial<'_> {
     /// given up sooner than in a hunt.
     fn limits(&mut self) -> Limits {
         let usual = self.prediction.limits;
-        let steps = (LONGER * self.machine.length()).max(STEPS);
+        let steps = (LONGER * self.machine.length(Granularity::Coarse)).max(STEPS);
         Limits {
             steps: usual.steps.min(steps),
             ..usual
@@ -94,6 +95,7 @@ impl Trial<'_> {
                     run,
                     failure,
                     deviations: self.machine.deviations().to_vec(),
+                    granularity: self.machine.granularity(),
                     program: self.program.copied().map(Box::new),
                     wire: wire.unwrap_or_default(),
                 };

@@ -10,6 +10,7 @@ use super::knobs::KNOBS;
 use super::token::{Line, Token};
 use super::{MAGIC, parse::Lines};
 use crate::registry::Registry;
+use crate::schedule::Granularity;
 use crate::suggest::nearest;
 
 /// What the header says.
@@ -17,6 +18,7 @@ pub(super) struct Header {
     pub(super) scenario: &'static Scenario,
     pub(super) variant: &'static Variant,
     pub(super) config: Config,
+    pub(super) granularity: Granularity,
     pub(super) cpus_at: Position,
 }
 
@@ -36,10 +38,12 @@ pub(super) fn parse(lines: &mut Lines<'_>, registry: Registry<'_>) -> Result<Hea
         let help = format!("a machine has at most {} CPUs", Config::MAXCPUS);
         return Err(Diagnostic::new(cpus_at, message, help));
     }
+    let granularity = granularity(lines)?;
     Ok(Header {
         scenario,
         variant,
         config,
+        granularity,
         cpus_at,
     })
 }
@@ -212,6 +216,22 @@ fn knobs(lines: &mut Lines<'_>, config: &mut Config) -> Result<(), Diagnostic> {
         (knob.set)(config, set);
     }
     Ok(())
+}
+
+/// The line `granularity`, if there is one.
+fn granularity(lines: &mut Lines<'_>) -> Result<Granularity, Diagnostic> {
+    if !lines.peek().is_some_and(|word| word.is("granularity")) {
+        return Ok(Granularity::Coarse);
+    }
+    value(lines, "granularity", |token| {
+        match token.is(Granularity::Fine.name()) {
+            true => Ok(Granularity::Fine),
+            false => Err(token.error(
+                format!("`{}` is no granularity that is written down", token.text),
+                "write `fine`, or take the line away for the usual one",
+            )),
+        }
+    })
 }
 
 /// The lines from `program` on, if there are any.

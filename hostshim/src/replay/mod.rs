@@ -23,6 +23,7 @@
 //! * The header has these lines in this order. After `xcall` come the old code in addition to the variant's, as
 //!   `history pserialize-kpause`, and the settings that differ from the scenario's default ([`Scenario::config`] of
 //!   [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
+//! * The line `granularity fine` is next if the steps of the run were [fine](Granularity::Fine).
 //! * A program for the scenario `ops` or `softnet` is between the header and the schedule: the line `program`, then
 //!   one operation per line, after its LWP: `  l0 mutex_enter 1`.
 //! * Events on the wire between network cards are there too, if the kernel has any: the line `wire`, then the lines
@@ -45,6 +46,7 @@ use crate::machine::{Failure, Limits, Machine, Outcome, Setup};
 use crate::names::{Departure, Follower, Miss, Reached};
 use crate::registry::Registry;
 use crate::report::title;
+use crate::schedule::Granularity;
 use crate::wire::Wire;
 
 mod diagnostic;
@@ -80,6 +82,8 @@ pub struct ReplayFile {
     pub variant: &'static Variant,
     /// CPUs, settings and history: the variant's, or more.
     pub config: Config,
+    /// What a step is.
+    pub granularity: Granularity,
     /// What the actors run, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happens on the wire between the network cards.
@@ -172,6 +176,7 @@ impl ReplayFile {
             machine.load(program);
         }
         machine.connect(&self.wire);
+        machine.set_granularity(self.granularity);
         Ok(())
     }
 }
@@ -241,6 +246,9 @@ impl fmt::Display for ReplayFile {
         }
         for (name, value) in self.knobs() {
             writeln!(f, "{name} {value}")?;
+        }
+        if self.granularity != Granularity::Coarse {
+            writeln!(f, "granularity {}", self.granularity.name())?;
         }
         if let Some(program) = &self.program {
             writeln!(f, "program")?;

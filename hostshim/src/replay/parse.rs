@@ -94,12 +94,14 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
         scenario,
         variant,
         config,
+        granularity,
         cpus_at,
     } = header;
     let file = ReplayFile {
         scenario,
         variant,
         config,
+        granularity,
         program,
         wire,
         schedule,

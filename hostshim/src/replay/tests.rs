@@ -400,6 +400,20 @@ fn what_is_wrong_on_a_wire_is_said_with_its_place() {
 }
 
 #[test]
+fn the_granularity_is_written_down_if_it_is_fine() {
+    let text = FILE.replace("program\n", "granularity fine\nprogram\n");
+    let parsed = read(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(parsed.file.granularity, Granularity::Fine);
+    assert_eq!(parsed.file.to_string(), text);
+    for other in ["coarse", "finer"] {
+        let (at, _, said) =
+            wrong(&text.replace("granularity fine", &format!("granularity {other}")));
+        assert_eq!(at, 8, "{said}");
+        assert!(said.contains(other), "{said}");
+    }
+}
+
+#[test]
 fn a_digest_never_changes() {
     // FNV-1a of nothing is its offset basis, of "a" 0xaf63dc4c8601ec8c.
     assert_eq!(digest(""), 0xcbf2_9ce4 ^ 0x8422_2325);

@@ -27,6 +27,7 @@ mod words;
 use kmod::config::Config;
 
 use crate::replay::ReplayFile;
+use crate::schedule::Granularity;
 
 pub use account::Account;
 pub use columns::columns;
@@ -81,6 +82,9 @@ fn machine(file: &ReplayFile) -> String {
     }
     for (name, value) in file.knobs() {
         machine += &format!(", {name} {value}");
+    }
+    if file.granularity == Granularity::Fine {
+        machine += "; fine granularity: every access is a step";
     }
     machine
 }

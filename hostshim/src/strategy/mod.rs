@@ -45,7 +45,7 @@ pub use rng::Rng;
 pub use stall::Stall;
 
 use crate::machine::View;
-use crate::schedule::Choice;
+use crate::schedule::{Choice, Granularity};
 
 /// The guess at a run's length, in points, until it is known: see [`Strategy::expect`].
 const LENGTH: u64 = 500;
@@ -92,6 +92,12 @@ pub trait Strategy {
     /// masked.
     fn wants_low_only(&self) -> bool {
         false
+    }
+
+    /// What a step is in the next run. `None`: what the machine was told
+    /// ([`Machine::set_granularity`](crate::Machine::set_granularity)).
+    fn granularity(&self) -> Option<Granularity> {
+        None
     }
 
     /// Whether [`Strategy::expect`] should be called.

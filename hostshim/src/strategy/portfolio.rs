@@ -2,9 +2,13 @@
 
 use super::{Answer, Pct, Random, Stall, Strategy};
 use crate::machine::View;
+use crate::schedule::Granularity;
 
 /// The members, in the order of their runs. Stalls find most bugs earlier than the others; but not all.
 const TURNS: [Member; 4] = [Member::Random, Member::Stall, Member::Pct, Member::Stall];
+
+/// Of so many rounds one is of fine granularity.
+const FINE_EVERY: u64 = 4;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Member {
@@ -16,6 +20,7 @@ enum Member {
 /// A random walk, stalls, PCT, and stalls again.
 ///
 /// Of four runs the first is one of [`Random`], the third one of [`Pct`], the others are of [`Stall`]. Each counts its own runs.
+/// Of sixteen runs the last four are of [fine](Granularity::Fine) granularity, unless it was told otherwise.
 #[derive(Clone, Debug)]
 pub struct Portfolio {
     random: Random,
@@ -24,6 +29,8 @@ pub struct Portfolio {
     run: u64,
     /// Whose run this is.
     member: Member,
+    /// Whether some runs are of fine granularity.
+    mixes: bool,
 }
 
 impl Portfolio {
@@ -35,6 +42,15 @@ impl Portfolio {
             stall: Stall::new(seed),
             run: 0,
             member: Member::Random,
+            mixes: true,
+        }
+    }
+
+    /// All runs are of the granularity that the machine was told.
+    pub fn without_mixing(self) -> Portfolio {
+        Portfolio {
+            mixes: false,
+            ..self
         }
     }
 
@@ -68,6 +84,11 @@ impl Strategy for Portfolio {
         let strategy = self.current_mut();
         strategy.seek(round * all + before);
         strategy.begin();
+    }
+
+    fn granularity(&self) -> Option<Granularity> {
+        let round = self.run / TURNS.len() as u64;
+        (self.mixes && round % FINE_EVERY == FINE_EVERY - 1).then_some(Granularity::Fine)
     }
 
     fn wants_alerts(&self) -> bool {

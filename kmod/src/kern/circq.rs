@@ -16,6 +16,9 @@ pub struct Link {
 
 crate::fields!(Link { next, prev });
 
+/// The number of elements that a report looks at.
+const LONGEST: usize = 4096;
+
 impl Link {
     /// A link on no list.
     pub const fn new() -> Self {
@@ -59,12 +62,14 @@ impl Link {
         (next != self.addr()).then_some(next)
     }
 
-    /// The addresses of the elements, unseen by the host: for contracts and reports.
+    /// The addresses of the elements, unseen by the host: for contracts and reports. At most [`LONGEST`], because reports are
+    /// also made while somebody changes the list.
     pub(crate) fn peek(&self) -> impl Iterator<Item = usize> + '_ {
         let element = |addr: usize| Some(addr).filter(|addr| *addr != self.addr() && *addr != 0);
         core::iter::successors(element(self.next.peek()), move |addr| {
             element(self.at(*addr).next.peek())
         })
+        .take(LONGEST)
     }
 
     /// Appends `element`.

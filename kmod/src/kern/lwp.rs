@@ -350,7 +350,8 @@ impl Lwp {
     /// Reads something of the CPU that the LWP, which is the current one, runs on.
     ///
     /// With preemption on, the LWP may be moved between the read of `l_cpu` and the read of the CPU. Then its number
-    /// of context switches has changed, and it reads again (`lwp_pctr`).
+    /// of context switches has changed, and it reads again (`lwp_pctr`). So `read` must not announce its access: one that is
+    /// repeated is no race.
     #[inline]
     pub(crate) fn of_cpu<T>(&self, read: impl Fn(&'static Cpu) -> T) -> T {
         loop {

@@ -262,8 +262,11 @@ pub(crate) fn lwp_startup(l: &'static Lwp) {
 
 /// Disables kernel preemption for the current LWP. Calls nest.
 #[inline]
+#[track_caller]
 pub fn kpreempt_disable() {
-    curlwp().l_nopreempt.increment();
+    let l = curlwp();
+    machine::between(core::ptr::from_ref(l).addr(), Kind::Kpreempt);
+    l.l_nopreempt.increment();
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
 }
 
@@ -285,6 +288,7 @@ pub fn kpreempt_enable() {
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
     // Only if this was the outermost one; a preemption that becomes wanted later is handled by the CPU that wants it.
     kpreempt_if_wanted();
+    machine::between(core::ptr::from_ref(l).addr(), Kind::Kpreempt);
 }
 
 /// Whether the current LWP cannot be preempted.

@@ -42,6 +42,10 @@ unsafe extern "Rust" {
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_access(op: Op, at: At) -> usize;
     #[cfg(feature = "points")]
+    pub(super) safe fn kmod_machine_accessed(op: Op, at: At);
+    #[cfg(feature = "points")]
+    pub(super) safe fn kmod_machine_between(op: Op, at: At);
+    #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_made(op: Op, at: At);
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_ipl(level: u8);
@@ -170,6 +174,16 @@ macro_rules! bind_machine {
             #[inline(always)]
             fn kmod_machine_access(op: Op, at: At) -> usize {
                 <Host as Machine>::access(op, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline(always)]
+            fn kmod_machine_accessed(op: Op, at: At) {
+                <Host as Machine>::accessed(op, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline(always)]
+            fn kmod_machine_between(op: Op, at: At) {
+                <Host as Machine>::between(op, at)
             }
             #[unsafe(no_mangle)]
             #[inline(always)]

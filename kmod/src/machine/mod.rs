@@ -21,6 +21,9 @@
 //! A step is what one CPU does from one *point* to the next. A point comes *before* the visible operation that it
 //! announces. [`access`] is for operations of a step that has already begun: they are checked (data races, use after
 //! free), but no other CPU runs in between.
+//!
+//! A host may also make each [`access`] that is about to be made a step of its own, and each [`between`]: the granularity is *fine*
+//! then. Code must not rely on steps for what it needs to be atomic.
 
 use core::alloc::Layout;
 use core::fmt;
@@ -210,8 +213,15 @@ pub unsafe trait Machine {
     fn point(op: Op, at: At) -> usize;
     /// Announces `op` without checking it: its outcome follows through `access`, in the same step.
     fn decide(op: Op, at: At);
-    /// Checks `op` as part of the current step. Returns the address of the cell to access, as `point` does.
+    /// Checks `op`, which is about to be made, as part of the current step. Returns the address of the cell to access, as `point`
+    /// does.
     fn access(op: Op, at: At) -> usize;
+    /// [`access`](Self::access), for an operation that was made already.
+    fn accessed(op: Op, at: At) {
+        let _ = Self::access(op, at);
+    }
+    /// A place inside of a step at which another CPU may run, or an interrupt come, if the granularity is fine.
+    fn between(_op: Op, _at: At) {}
     /// The operation that the step under way was announced with is this, now that it was made.
     fn made(op: Op, at: At) {
         let _ = Self::access(op, at);
@@ -413,6 +423,30 @@ pub fn decide(addr: usize, kind: Kind, order: Ordering) {
 pub fn access(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
     let _ = bound::kmod_machine_access(Op { addr, kind, order }, At::caller());
+}
+
+/// [`access`] to a cell that was made already: `kind` says what it turned out to be.
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub(crate) fn accessed<T>(cell: &T, kind: Kind, order: Ordering) {
+    #[cfg(feature = "points")]
+    {
+        let addr = core::ptr::from_ref(cell).addr();
+        bound::kmod_machine_accessed(Op { addr, kind, order }, At::caller());
+    }
+}
+
+/// A place inside of a step at which another CPU may run if the granularity is fine. `addr` and `kind` name it.
+#[inline(always)]
+#[track_caller]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub(crate) fn between(addr: usize, kind: Kind) {
+    #[cfg(feature = "points")]
+    {
+        let order = Ordering::Relaxed;
+        bound::kmod_machine_between(Op { addr, kind, order }, At::caller());
+    }
 }
 
 /// [`access`] to a cell, before it is made. Returns the cell to access: a cell in a `static` has a copy in each machine.

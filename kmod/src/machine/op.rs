@@ -31,6 +31,9 @@ pub enum Kind {
     Free,
     /// A step that touches nothing of the kernel: a place for preemption.
     Yield,
+    /// Kernel preemption is about to be switched off, or was switched on; the address is the LWP. A point only where accesses
+    /// inside of a step are points, too.
+    Kpreempt,
     /// A memory fence. It touches no address, and is not a step.
     Fence,
     /// Atomic read-modify-write that stored the value it found, such as an attempt to take a lock that is held.
@@ -52,12 +55,13 @@ impl Kind {
             Kind::Switch => "switch",
             Kind::Free => "free",
             Kind::Yield => "yield",
+            Kind::Kpreempt => "kpreempt",
             Kind::Fence => "fence",
         }
     }
 
     /// Every kind that an operation is announced with, in the order of their numbers.
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Load,
         Kind::Store,
         Kind::Rmw,
@@ -69,6 +73,7 @@ impl Kind {
         Kind::Switch,
         Kind::Free,
         Kind::Yield,
+        Kind::Kpreempt,
         Kind::Fence,
     ];
 

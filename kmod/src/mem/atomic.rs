@@ -158,8 +158,8 @@ macro_rules! atomic {
             ) -> Result<$value, $value> {
                 let outcome = self.0.compare_exchange(current, new, success, failure);
                 match outcome {
-                    Ok(_) => machine::access_at(self, Kind::Rmw, success),
-                    Err(_) => machine::access_at(self, Kind::Load, failure),
+                    Ok(_) => machine::accessed(self, Kind::Rmw, success),
+                    Err(_) => machine::accessed(self, Kind::Load, failure),
                 };
                 outcome
             }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod fences;
+mod granularity;
 mod kernel;
 mod locals;
 mod memory;
@@ -39,6 +40,9 @@ struct Shared {
     /// The value of `x` when the first of them arrived.
     seen: Bare,
     progress: Bare,
+    /// Interrupts that have begun, and are not yet allowed others; whether there were ever two.
+    begun: Bare,
+    nested: Bare,
     x: AtomicU32,
     y: AtomicU32,
     /// Where something lies that one thread lends to another.
@@ -145,9 +149,14 @@ impl Guest for Little {
 
     fn interrupt(&self) -> fn(Line) {
         |line| {
-            machine::interrupts_on();
             // SAFETY: `boot` attached every CPU with it.
             let shared = unsafe { &*machine::word().cast::<Shared>() };
+            if shared.begun.fetch_add(1, BareRelaxed) != 0 {
+                shared.nested.store(1, BareRelaxed);
+            }
+            shared.done.load_fused(Relaxed);
+            shared.begun.fetch_sub(1, BareRelaxed);
+            machine::interrupts_on();
             if line == Line::Clock {
                 shared.ticks.fetch_add(1, BareRelaxed);
             }

@@ -9,6 +9,7 @@ use kmod::mem::Ordering as Order;
 use super::*;
 use crate::machine::{Access, FailureKind, Hold, Layer, Outcome, Side, Sides};
 use crate::report::explain::ordering_sentences;
+use crate::schedule::Granularity;
 use crate::wire::Wire;
 
 fn file() -> ReplayFile {
@@ -20,6 +21,7 @@ fn file() -> ReplayFile {
         scenario,
         variant,
         config: scenario.config(Config::small(2), variant),
+        granularity: Granularity::Coarse,
         program: None,
         wire: Wire::default(),
         schedule: Vec::new(),

@@ -213,7 +213,8 @@ fn level_of(ci: &Cpu) -> Ipl {
 /// The level of this CPU.
 #[inline]
 pub fn ilevel() -> Ipl {
-    curlwp().of_cpu(level_of)
+    // SAFETY: `set_level` stores levels there, and so does the making of a CPU.
+    curlwp().of_cpu(|ci| unsafe { Ipl::from_number_unchecked(ci.ci_ilevel.look()) })
 }
 
 /// Raises the level of this CPU to at least `level` and returns the previous level (`splraiseipl`).
