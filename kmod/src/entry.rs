@@ -14,7 +14,7 @@ use core::fmt;
 
 use crate::config::Config;
 use crate::kern::sleepq::has_backstop;
-use crate::kern::{sched, spl, waits};
+use crate::kern::{rest, sched, spl, waits};
 use crate::kernel::Kernel;
 use crate::machine::{self, Context, Line, Stop};
 use crate::scenario::Scenario;
@@ -78,8 +78,9 @@ pub enum Idle {
     Stuck,
 }
 
-/// What the kernel waits for. Every CPU is idle.
+/// What the kernel waits for. Every CPU is idle. Ends in [`machine::stop`] if one of them should not be (`kern::rest`).
 pub fn idle(kernel: &'static Kernel) -> Idle {
+    rest::assert_nobody_is_forgotten(kernel);
     if crate::scenario::finished(kernel) {
         Idle::Finished
     } else if waits::deadlocked(kernel) {
@@ -105,6 +106,7 @@ pub fn progress(kernel: &'static Kernel) -> u64 {
 ///
 /// Returns if everything holds; otherwise ends in [`machine::stop`].
 pub fn verify(kernel: &'static Kernel) {
+    rest::verify(kernel);
     crate::scenario::verify(kernel);
 }
 

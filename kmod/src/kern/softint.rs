@@ -261,6 +261,13 @@ pub fn keep(kernel: &Kernel) {
     softints.softint_kept.set(softints.softint_used.get());
 }
 
+/// A level of this CPU that has work left, and its LWP. For checks at rest.
+pub(crate) fn left(ci: &Cpu) -> Option<(Ipl, &'static Lwp)> {
+    let levels = LEVELS.into_iter().zip(&ci.ci_softcpu.sc_int);
+    let mut left = levels.filter(|(_, si)| si.si_first.peek() != 0 || si.si_active.peek());
+    left.find_map(|(level, si)| Some((level, si.si_lwp.peek()?)))
+}
+
 /// Checks at rest that every softint of the scenario was disestablished.
 pub(crate) fn verify(kernel: &Kernel) {
     let softints = &kernel.softints;

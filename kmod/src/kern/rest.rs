@@ -1,0 +1,83 @@
+//! What must not be left when every CPU idles.
+//!
+//! A machine is at rest when no CPU can step and no interrupt is asserted: nothing more happens unless time passes. Then work that
+//! somebody could do at once, and nobody will, is a fault, although no assertion of a program may notice:
+//!
+//! | name | what is left |
+//! |---|---|
+//! | `idle-queue` | an LWP on the run queue of a CPU that idles: nobody has told the CPU |
+//! | `softint-pending` | a soft interrupt that was scheduled and has not run, or that sleeps while all actors have ended |
+//! | `callout-due` | a callout that is due by the clock of its CPU and has not run |
+//! | `thread-unjoined` | a thread that has ended and waits for [`kthread_join`](crate::kern::kthread::kthread_join), while all actors have ended |
+//!
+//! The first is looked for whenever the machine is at rest, because a tick of the clock would hide it. The others are looked for when
+//! all actors have ended.
+
+use crate::kern::lwp::{Lwp, Stat};
+use crate::kern::softint;
+use crate::kernel::Kernel;
+use crate::machine::{self, Place, Stop};
+
+/// Stops the machine if an LWP is runnable and nobody will run it. Every CPU waits for an interrupt.
+///
+/// A machine on which CPUs do not take turns is asked for reports, when it was stopped. Then this says nothing.
+pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
+    if !machine::takes_turns() {
+        return;
+    }
+    let idles = |l: &Lwp| {
+        let ci = l.cpu_unlocked();
+        ci.ci_schedstate.spc_count.peek() > 0 && ci.ci_curlwp.peek().is_some_and(Lwp::is_idle)
+    };
+    let runnable = |l: &&Lwp| l.l_stat.peek() == Stat::Run && !l.is_idle();
+    if let Some(l) = kernel.lwps().filter(runnable).find(|l| idles(l)) {
+        machine::stop(
+            Stop::Oracle("idle-queue"),
+            format_args!(
+                "{} is on the run queue of cpu{}, which idles: nobody has interrupted it, or it has not looked",
+                l.name(),
+                l.cpu_unlocked().index()
+            ),
+        );
+    }
+}
+
+/// Stops the machine if work is left, after all actors have ended.
+pub(crate) fn verify(kernel: &'static Kernel) {
+    for ci in kernel.cpus() {
+        if let Some((level, l)) = softint::left(ci) {
+            machine::stop(
+                Stop::Oracle("softint-pending"),
+                format_args!(
+                    "a soft interrupt of level {} is left on cpu{}: {}",
+                    level.name(),
+                    ci.index(),
+                    match l.l_stat.peek() {
+                        Stat::Sleep => "its handler sleeps, and all actors have ended",
+                        _ => "it was scheduled and nobody runs it",
+                    }
+                ),
+            );
+        }
+        if let Some((callout, late)) = ci.ci_callout.due() {
+            machine::stop(
+                Stop::Oracle("callout-due"),
+                format_args!(
+                    "a callout that was scheduled at {} is due on cpu{} since {late} of its ticks, and has not run",
+                    Place(callout.scheduled()),
+                    ci.index(),
+                ),
+            );
+        }
+    }
+    let waits = |l: &&Lwp| l.l_exited.peek() && l.l_stat.peek() == Stat::Sleep;
+    if let Some(l) = kernel.lwps().find(waits) {
+        machine::stop(
+            Stop::Oracle("thread-unjoined"),
+            format_args!(
+                "{} has ended, and nobody will join it: it was created to be joined",
+                l.name()
+            ),
+        );
+    }
+}
