@@ -25,7 +25,8 @@ fn run(scratch: &Scratch, text: &str, more: &[&str]) -> Vec<(&'static str, Ran)>
 /// Runs two actors, and wants a failure whose report has all of `words`.
 fn fails(name: &str, text: &str, words: &[&str]) {
     let scratch = Scratch::new(&format!("c-{name}"));
-    for (compiler, ran) in run(&scratch, &two_actors(text), &["--schedules", "3000"]) {
+    let more = ["--schedules", "3000", "--races", "stop"];
+    for (compiler, ran) in run(&scratch, &two_actors(text), &more) {
         assert_eq!(
             ran.status,
             Some(1),
@@ -332,6 +333,8 @@ fn a_replay_file_gives_the_same_run_to_every_command_that_has_the_sources() {
         compilers()[0],
         "--jobs",
         "2",
+        "--races",
+        "stop",
     ]);
     assert_eq!(ran.status, Some(1), "{}{}", ran.out, ran.err);
     let last = ran

@@ -207,7 +207,7 @@ impl Place {
                 "the file may have changed, or the compiler left the line out".to_owned(),
             ),
             Place::Member(structure, member) => {
-                let names = linked.named.iter().map(|(name, _)| name.as_str());
+                let names = linked.module.named.iter().map(|(name, _)| name.as_str());
                 let near = match members(linked, structure).next() {
                     Some(_) => {
                         suggest::nearest(member, members(linked, structure).map(|field| field.name))
@@ -250,6 +250,7 @@ fn members<'a>(
     structure: &'a str,
 ) -> impl Iterator<Item = &'static Field> + 'a {
     let named = linked
+        .module
         .named
         .iter()
         .filter(move |(name, _)| name == structure);

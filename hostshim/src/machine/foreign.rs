@@ -94,8 +94,14 @@ impl Engine {
         let cpu = self.cpu.get();
         let writes = op.kind != Kind::Load;
         let checked = self.memory(|memory| memory.atomic(cpu, op.addr, (writes, op.order), then));
-        if let Err(wrong) = checked {
-            self.wrong(wrong, op, at);
+        if let Err(wrong) = checked
+            && self.wrong(wrong, op, at)
+        {
+            self.memory(|memory| {
+                memory.forget_plain(cpu, op.addr, writes);
+                // What is left is ordered.
+                let _ = memory.atomic(cpu, op.addr, (writes, op.order), then);
+            });
         }
         if self.siting.get() {
             self.record_atomic(op, at);
@@ -122,8 +128,10 @@ impl Engine {
         let cpu = self.cpu.get();
         let writes = op.kind == Kind::Write;
         let checked = self.memory(|memory| memory.plain(cpu, op.addr, writes));
-        if let Err(wrong) = checked {
-            self.wrong(wrong, op, at);
+        if let Err(wrong) = checked
+            && self.wrong(wrong, op, at)
+        {
+            self.memory(|memory| memory.forget_atomic(cpu, op.addr, writes));
         }
     }
 
