@@ -296,6 +296,15 @@ pub(crate) fn access(op: Op, size: usize, at: At) {
     }
 }
 
+/// Whether this address is on the stack of a context, or outside of the machine.
+#[inline(always)]
+pub(crate) fn is_on_stack(addr: usize) -> bool {
+    current().is_none_or(|engine| {
+        let offset = engine.memory(|memory| memory.offset(addr));
+        offset.is_none_or(|offset| offset >= ARENA_BYTES)
+    })
+}
+
 /// Foreign code is about to access `size` bytes at once: a step.
 pub(crate) fn range(addr: usize, size: usize, kind: Kind, at: At) {
     if let Some(engine) = current() {
