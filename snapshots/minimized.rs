@@ -57,6 +57,7 @@ fn find(file: &ReplayFile) -> Capture {
                 config: file.config,
                 program: Some(program),
                 wire: &file.wire,
+                races: &file.races,
                 deviations: machine.deviations(),
                 granularity: machine.granularity(),
                 failure: &failure,

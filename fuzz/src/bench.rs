@@ -9,6 +9,7 @@ use std::process;
 
 use crate::copy::hostshim::capture::Catch;
 use crate::copy::hostshim::files::write_whole;
+use crate::copy::hostshim::machine::Races;
 use crate::copy::hostshim::minimize::Effort;
 use crate::copy::hostshim::replay::LIMITS;
 use crate::copy::hostshim::wire::Wire;
@@ -149,6 +150,7 @@ impl Bench {
             config: self.config,
             program: case.program.as_deref(),
             wire: &case.wire,
+            races: &Races::Stop,
             deviations: self.machine.deviations(),
             granularity: self.machine.granularity(),
             failure,

@@ -8,7 +8,7 @@ use kmod::config::Config;
 use kmod::scenario::ops::Program;
 use kmod::scenario::{Scenario, Variant};
 
-use crate::machine::{Failure, Limits, Machine, Outcome, Verdict};
+use crate::machine::{Failure, Limits, Machine, Outcome, Races, Verdict};
 use crate::minimize::{Effort, minimize};
 use crate::names::{Follower, name_schedule};
 use crate::registry::Registry;
@@ -30,6 +30,8 @@ pub struct Catch<'a> {
     pub program: Option<&'a Program>,
     /// What happened on the wire.
     pub wire: &'a Wire,
+    /// What became of it at data races of foreign code.
+    pub races: &'a Races,
     /// The schedule.
     pub deviations: &'a [Deviation],
     /// What a step was.
@@ -105,6 +107,7 @@ impl Catch<'_> {
             granularity: self.granularity,
             program: self.program.copied().map(Box::new),
             wire: self.wire.clone(),
+            races: self.races.clone(),
             schedule: Vec::new(),
         };
         file.boot(&mut machine).map_err(CaptureError::Boot)?;

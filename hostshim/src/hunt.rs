@@ -16,6 +16,7 @@
 //! The scenarios `ops` and `softnet` have no fixed program. A hunt generates one for every [`RUNS_A_PROGRAM`] runs
 //! from the seed and the program's number.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -28,7 +29,7 @@ use kmod::scenario::ops::{self, Language, MAX_LWPS, Program, Topics};
 use kmod::scenario::{Scenario, Variant};
 
 use crate::capture::Catch;
-use crate::machine::{Census, Failure, Limits, Machine, Setup, Verdict};
+use crate::machine::{Census, Failure, Limits, Machine, Meeting, Races, Setup, Verdict};
 use crate::replay::LIMITS;
 use crate::schedule::{Deviation, Granularity};
 use crate::stopwatch::Stopwatch;
@@ -145,6 +146,8 @@ pub struct Hunt {
     pub jobs: usize,
     /// The limits of a run.
     pub limits: Limits,
+    /// What becomes of a run at a data race of foreign code.
+    pub races: Races,
 }
 
 /// The progress of a hunt, for an observer on another thread; also stops the hunt.
@@ -156,6 +159,19 @@ pub struct Watch {
     pub steps: AtomicU64,
     /// Set to end the hunt as soon as the current runs are over.
     pub stop: AtomicBool,
+}
+
+/// A data race that a run went on past: the first run that met it, and its schedule.
+#[derive(Clone, Debug)]
+pub struct Raced {
+    /// How it is told from others.
+    pub meeting: Meeting,
+    /// The number of the run, from 0.
+    pub run: u64,
+    /// What its steps were.
+    pub granularity: Granularity,
+    /// Its schedule.
+    pub deviations: Vec<Deviation>,
 }
 
 /// A run that failed.
@@ -177,18 +193,20 @@ pub struct Found {
 
 impl Found {
     /// The failure with its code and kernel configuration, to be kept.
-    pub fn catch(
-        &self,
+    pub fn catch<'a>(
+        &'a self,
         scenario: &'static Scenario,
         variant: &'static Variant,
         config: Config,
-    ) -> Catch<'_> {
+        races: &'a Races,
+    ) -> Catch<'a> {
         Catch {
             scenario,
             variant,
             config,
             program: self.program.as_deref(),
             wire: &self.wire,
+            races,
             deviations: &self.deviations,
             granularity: self.granularity,
             failure: &self.failure,
@@ -201,6 +219,8 @@ impl Found {
 pub struct Hunted {
     /// The failure with the lowest number, if there was one.
     pub found: Option<Found>,
+    /// The data races that runs up to that went on past, by run.
+    pub races: Vec<Raced>,
     /// Number of schedules run. With several workers this includes some after the one that failed.
     pub schedules: u64,
     /// Whether it was stopped before its budget was used.
@@ -223,6 +243,7 @@ impl Hunt {
             budget,
             jobs: 1,
             limits: LIMITS,
+            races: Races::Stop,
         }
     }
 
@@ -246,6 +267,7 @@ impl Hunt {
                 Budget::Time(_) => u64::MAX,
             }),
             found: Mutex::new(None),
+            races: Mutex::default(),
             census: Mutex::default(),
         };
         thread::scope(|scope| {
@@ -261,7 +283,16 @@ impl Hunt {
             .found
             .into_inner()
             .unwrap_or_else(|broken| broken.into_inner());
+        let races = pursuit
+            .races
+            .into_inner()
+            .unwrap_or_else(|broken| broken.into_inner());
+        let mut races = Vec::from_iter(races.into_values());
+        // With several workers some runs after the one that failed are made.
+        races.retain(|race| found.as_ref().is_none_or(|found| race.run <= found.run));
+        races.sort_by_key(|race| (race.run, race.meeting));
         Ok(Hunted {
+            races,
             schedules: watch.schedules.load(Relaxed),
             interrupted: found.is_none() && watch.stop.load(Relaxed),
             found,
@@ -296,8 +327,8 @@ impl Hunt {
     }
 
     /// The failure, to be kept.
-    pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
-        found.catch(self.scenario, self.variant, self.config)
+    pub fn catch<'a>(&'a self, found: &'a Found) -> Catch<'a> {
+        found.catch(self.scenario, self.variant, self.config, &self.races)
     }
 
     /// The program of a run, if the scenario runs programs.
@@ -325,6 +356,7 @@ struct Pursuit<'a> {
     /// Runs from this number on are not needed: the budget, or the number of a run that failed.
     bound: AtomicU64,
     found: Mutex<Option<Found>>,
+    races: Mutex<BTreeMap<Meeting, Raced>>,
     census: Mutex<Census>,
 }
 
@@ -339,17 +371,19 @@ impl Pursuit<'_> {
             config,
             trace: false,
         })?;
+        machine.at_races(&self.hunt.races);
         machine.set_granularity(self.hunt.granularity.unwrap_or_default());
         let mut strategy = self
             .hunt
             .plan
             .strategy(self.hunt.seed, self.hunt.granularity);
+        let mut known = BTreeSet::new();
         while !self.is_over() {
             let first = self.next.fetch_add(BLOCK, Relaxed);
             if first >= self.bound.load(Relaxed) {
                 break;
             }
-            self.block(first, &mut machine, &mut *strategy);
+            self.block(first, &mut machine, &mut *strategy, &mut known);
         }
         let mut census = self
             .census
@@ -367,8 +401,15 @@ impl Pursuit<'_> {
         late || self.watch.stop.load(Relaxed)
     }
 
-    /// Makes the runs of a block, starting with `first`, up to the first that fails.
-    fn block(&self, first: u64, machine: &mut Machine, strategy: &mut dyn Strategy) {
+    /// Makes the runs of a block, starting with `first`, up to the first that fails. `known` are the races that this worker
+    /// has met.
+    fn block(
+        &self,
+        first: u64,
+        machine: &mut Machine,
+        strategy: &mut dyn Strategy,
+        known: &mut BTreeSet<Meeting>,
+    ) {
         let program = self.hunt.program(first);
         if let Some(program) = &program {
             machine.load(program);
@@ -388,6 +429,16 @@ impl Pursuit<'_> {
             let outcome = machine.run(strategy, &self.hunt.limits);
             self.watch.schedules.fetch_add(1, Relaxed);
             self.watch.steps.fetch_add(outcome.steps, Relaxed);
+            for meeting in machine.met() {
+                if known.insert(meeting) {
+                    self.note(Raced {
+                        meeting,
+                        run,
+                        granularity: machine.granularity(),
+                        deviations: machine.deviations().to_vec(),
+                    });
+                }
+            }
             if let Verdict::Failed(failure) = outcome.verdict {
                 let deviations = machine.deviations().to_vec();
                 return self.offer(Found {
@@ -404,6 +455,18 @@ impl Pursuit<'_> {
 
     fn has_found(&self) -> bool {
         self.found.lock().is_ok_and(|found| found.is_some())
+    }
+
+    /// Keeps the race, unless a run with a lower number has met it.
+    fn note(&self, race: Raced) {
+        let mut races = self
+            .races
+            .lock()
+            .unwrap_or_else(|broken| broken.into_inner());
+        let known = races.get(&race.meeting);
+        if known.is_none_or(|other| race.run < other.run) {
+            races.insert(race.meeting, race);
+        }
     }
 
     /// Keeps the failure, unless there is one with a lower number.

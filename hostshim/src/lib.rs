@@ -21,6 +21,7 @@ pub mod names;
 pub mod numbers;
 pub mod pcap;
 pub mod predict;
+pub mod races;
 pub mod registry;
 pub mod replay;
 pub mod report;

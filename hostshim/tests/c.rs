@@ -25,7 +25,8 @@ fn run(scratch: &Scratch, text: &str, more: &[&str]) -> Vec<(&'static str, Ran)>
 /// Runs two actors, and wants a failure whose report has all of `words`.
 fn fails(name: &str, text: &str, words: &[&str]) {
     let scratch = Scratch::new(&format!("c-{name}"));
-    for (compiler, ran) in run(&scratch, &two_actors(text), &["--schedules", "3000"]) {
+    let more = ["--schedules", "3000", "--races", "stop"];
+    for (compiler, ran) in run(&scratch, &two_actors(text), &more) {
         assert_eq!(
             ran.status,
             Some(1),
@@ -332,6 +333,8 @@ fn a_replay_file_gives_the_same_run_to_every_command_that_has_the_sources() {
         compilers()[0],
         "--jobs",
         "2",
+        "--races",
+        "stop",
     ]);
     assert_eq!(ran.status, Some(1), "{}{}", ran.out, ran.err);
     let last = ran
@@ -506,6 +509,31 @@ int pure(int n) { return twice(n) + 1; }";
             ran.out
         );
     }
+}
+
+/// A structure that is passed by value is copied without a hook, and the line is told.
+#[test]
+fn copies_that_no_hook_announces_are_told() {
+    let text = "struct s { long a, b, c, d; } shared; long sum;
+long __noinline of(struct s s) { return s.a + s.d; }
+static void one(void *arg) { sum = of(shared); }
+static void two(void *arg) { }";
+    let scratch = Scratch::new("c-copies");
+    for (compiler, ran) in run(&scratch, &two_actors(text), &["--schedules", "100"]) {
+        let words = "not watched: structures and wide values that the compiler copies itself at ";
+        let line = ran.out.lines().find(|line| line.starts_with(words));
+        let is_told = line.is_some_and(|line| line.contains("unit.c:4 "));
+        assert!(is_told, "{compiler}: {}", ran.out);
+    }
+}
+
+/// gcc passes a pointer to the expected value on, and announces nothing of it.
+#[test]
+fn the_expected_value_of_an_exchange_is_accessed() {
+    let text = "int word, expected;
+static void one(void *arg) { __atomic_compare_exchange_n(&word, &expected, 1, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED); }
+static void two(void *arg) { expected = 1; }";
+    fails("expected", text, &["DATA RACE", "expected", "unit.c:3"]);
 }
 
 #[test]

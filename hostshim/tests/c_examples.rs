@@ -88,7 +88,12 @@ fn the_mended_table_holds() {
 fn a_race_is_found() {
     is_found(
         "BUG_RACE",
-        &["DATA RACE", "entry#1.e_hits", &line_of("e->e_hits++;")],
+        &[
+            "UNMARKED RACE",
+            "entry#1.e_hits",
+            &line_of("e->e_hits++;"),
+            "mark: relaxed entry.e_hits",
+        ],
     );
 }
 

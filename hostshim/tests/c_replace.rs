@@ -296,7 +296,22 @@ void rumplab_teardown(void) { rw_destroy(&lock); }
 fn run(name: &str, text: &str, more: &[&str]) -> Ran {
     let scratch = Scratch::new(&format!("c-replace-{name}"));
     let (file, out) = (scratch.file("own.c", text), scratch.path("out"));
-    rumplab(&[&["c", &file, "--out", &out, "--schedules", "3000"], more].concat())
+    rumplab(
+        &[
+            &[
+                "c",
+                &file,
+                "--out",
+                &out,
+                "--schedules",
+                "3000",
+                "--races",
+                "stop",
+            ],
+            more,
+        ]
+        .concat(),
+    )
 }
 
 #[track_caller]

@@ -2,6 +2,7 @@
 
 use hostshim::capture::{Capture, Catch};
 use hostshim::hunt::{Budget, Found, Hunt, Plan, Watch};
+use hostshim::machine::Races;
 use hostshim::minimize::{Effort, minimize};
 use hostshim::names::{Departure, Follower, name_schedule};
 use hostshim::registry::Registry;
@@ -115,6 +116,7 @@ fn file(hunt: &Hunt, found: &Found, schedule: Vec<Departure>) -> ReplayFile {
         granularity: found.granularity,
         program: found.program.clone(),
         wire: Wire::default(),
+        races: Races::Stop,
         schedule,
     }
 }

@@ -23,6 +23,8 @@ fn run(name: &str, text: &str, marks: &str) -> Vec<Ran> {
             &out,
             "--schedules",
             "3000",
+            "--races",
+            "stop",
             "--marks",
             &marks,
         ])

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use hostshim::hunt::{Budget, Hunt, Plan, Watch};
+use hostshim::machine::Races;
 use hostshim::names::name_schedule;
 use hostshim::replay::{LIMITS, ReplayFile};
 use hostshim::{Machine, wire::Wire};
@@ -433,6 +434,7 @@ fn as_found() -> ReplayFile {
         granularity: found.granularity,
         program: None,
         wire: Wire::default(),
+        races: Races::Stop,
         schedule: Vec::new(),
     };
     let mut machine = Machine::new();

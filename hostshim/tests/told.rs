@@ -3,6 +3,7 @@
 use hostshim::registry::Registry;
 use std::sync::atomic::AtomicU32;
 
+use hostshim::machine::Races;
 use hostshim::replay::{LIMITS, ReplayFile};
 use hostshim::report::{Account, Detail, Story, lines, verdict};
 use hostshim::strategy::Portfolio;
@@ -65,6 +66,7 @@ fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
         granularity: Granularity::Coarse,
         program: None,
         wire: Wire::default(),
+        races: Races::Stop,
         schedule: Vec::new(),
     };
     let story = Story {

@@ -10,6 +10,8 @@ pub(crate) struct Unwatched {
     pub(crate) assembly: BTreeSet<(String, u32)>,
     /// Functions that access memory and call no hook.
     pub(crate) functions: BTreeSet<String>,
+    /// The lines at which the compiler copies something itself.
+    pub(crate) copies: BTreeSet<(String, u32)>,
 }
 
 /// A function whose text is being read.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::object::Input;
-use super::{assembly, replace};
+use super::{assembly, copies, replace};
 
 /// Compilers that are tried if none is named.
 const USUAL: [&str; 2] = ["clang-19", "clang"];
@@ -13,9 +13,9 @@ const USUAL: [&str; 2] = ["clang-19", "clang"];
 /// What each file is compiled with.
 ///
 /// The code is loaded anywhere, so addresses have 8 bytes. Frames are found by their frame pointers, and no call takes the
-/// place of a return. A vector is several cells, and not every compiler announces it.
+/// place of a return. A vector is several cells, and not every compiler announces it. Without the exchange of 16 bytes, clang calls a
+/// library for atomic accesses of that size.
 const FLAGS: [&str; 17] = [
-    "-S",
     "-g",
     "-O2",
     "-std=gnu11",
@@ -31,6 +31,7 @@ const FLAGS: [&str; 17] = [
     "-fcf-protection=none",
     "-fno-strict-aliasing",
     "-mno-avx",
+    "-mcx16",
     "-Wno-unused-command-line-argument",
 ];
 /// clang announces the read of `x++` and tells volatile accesses apart only if asked.
@@ -63,6 +64,9 @@ const GCC: [&str; 6] = [
     "--param",
     "tsan-distinguish-volatile=1",
 ];
+
+/// What gcc includes first: it announces less of builtins than of functions.
+const BUILTINS: &str = "rumplab_builtins.h";
 
 /// How the directory of our headers is called in reports.
 const SHOWN: &str = "rumplab";
@@ -149,7 +153,8 @@ impl Compiler {
                 "there is no file {name}\n  help: give the path of a C file"
             ));
         }
-        let (text, object) = (directory.join("module.s"), directory.join("module.o"));
+        let [text, form, object] =
+            ["s", "form", "o"].map(|end| directory.join("module").with_extension(end));
         let mut command = Command::new(&self.name);
         command.args(FLAGS);
         match self.family {
@@ -165,18 +170,37 @@ impl Compiler {
         if self.family == Family::Gcc {
             // After ours: its <stddef.h> wants headers of the system for which it is said to compile.
             command.arg("-isystem").arg(self.own_headers()?);
+            command.arg("-include").arg(headers.join(BUILTINS));
         }
         // Lines in reports are the same wherever this is built, and wherever it runs.
         command.arg(prefix(headers, SHOWN));
         if let Ok(here) = std::env::current_dir() {
             command.arg(prefix(&here, "."));
         }
-        command.args(&options.more);
-        command.arg(source).arg("-o").arg(&text);
-        // Its assembly text shows what no hook announces.
+        command.args(&options.more).arg(source);
+        // Its assembly text and its intermediate form show what no hook announces.
+        let mut former = None;
+        match self.family {
+            Family::Clang => {
+                let mut again = copy_of(&command);
+                again.args(["-w", "-S", "-emit-llvm", "-o"]).arg(&form);
+                former = Some(again);
+            }
+            Family::Gcc => {
+                let mut dump = OsString::from("-fdump-tree-optimized-lineno=");
+                dump.push(&form);
+                command.arg(dump);
+            }
+        }
+        command.arg("-S").arg("-o").arg(&text);
         let mut assembler = Command::new(&self.name);
         assembler.arg("-c").arg(&text).arg("-o").arg(&object);
-        if !self.succeeds(command)? || !self.succeeds(assembler)? {
+        let all = [Some(command), former, Some(assembler)];
+        let mut compiles = true;
+        for command in all.into_iter().flatten() {
+            compiles = compiles && self.succeeds(command)?;
+        }
+        if !compiles {
             return Err(format!(
                 "{name} does not compile\n  help: mend what {} complains about; -I DIR adds a directory of headers, -D NAME a macro",
                 self.name
@@ -185,7 +209,17 @@ impl Compiler {
         let unread = |error| format!("cannot read what {} made of {name}: {error}", self.name);
         let bytes = std::fs::read(&object).map_err(unread)?;
         let text = std::fs::read(&text).map_err(unread)?;
-        let unwatched = assembly::unwatched(&String::from_utf8_lossy(&text), SHOWN);
+        let text = String::from_utf8_lossy(&text);
+        let mut unwatched = assembly::unwatched(&text, SHOWN);
+        // A file without functions has no such form.
+        let form = std::fs::read(&form).unwrap_or_default();
+        let form = String::from_utf8_lossy(&form);
+        let copies = match self.family {
+            Family::Clang => copies::of_clang(&form),
+            Family::Gcc => copies::of_gcc(&form, &text),
+        };
+        let is_ours = |(file, _): &(String, u32)| file.starts_with(SHOWN);
+        unwatched.copies = copies.into_iter().filter(|place| !is_ours(place)).collect();
         Ok(Input {
             name,
             bytes,
@@ -213,6 +247,13 @@ impl Compiler {
         let path = String::from_utf8_lossy(&output.stdout);
         Ok(path.trim().into())
     }
+}
+
+/// A command with the same arguments.
+fn copy_of(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_program());
+    copy.args(command.get_args());
+    copy
 }
 
 fn prefix(from: &Path, to: &str) -> OsString {

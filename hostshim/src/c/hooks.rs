@@ -255,7 +255,7 @@ extern "C" fn compare_exchange_val<T: Word>(
     compare_exchange(addr, expected, new, (number, failed), pc)
 }
 
-/// `expected` is a variable of the caller, which the compiler has announced itself.
+/// `expected` is a variable of the caller, which the compiler has announced itself, or any other memory, which it has not.
 extern "C" fn compare_exchange_at<T: Word>(
     addr: usize,
     expected: usize,
@@ -265,10 +265,25 @@ extern "C" fn compare_exchange_at<T: Word>(
     pc: usize,
 ) -> bool {
     let variable = pointer::<T>(expected);
+    let is_shared = !foreign::is_on_stack(expected);
+    if is_shared {
+        foreign::access(
+            op(expected, Kind::Read, Ordering::Relaxed),
+            T::SIZE,
+            caller(pc),
+        );
+    }
     // SAFETY: as in the program under test.
     let wanted = unsafe { variable.read_unaligned() };
     let old = compare_exchange(addr, wanted, new, (number, failed), pc);
     if old != wanted {
+        if is_shared {
+            foreign::access(
+                op(expected, Kind::Write, Ordering::Relaxed),
+                T::SIZE,
+                caller(pc),
+            );
+        }
         // SAFETY: as in the program under test.
         unsafe { variable.write_unaligned(old) };
     }

@@ -73,6 +73,11 @@ pub(super) fn read(path: &Path) -> Result<File, String> {
     parse(name, &text)
 }
 
+/// The number of marks in this text.
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    parse("marks".to_owned(), text).map(|file| file.marks.len())
+}
+
 fn parse(name: String, text: &str) -> Result<File, String> {
     let mut marks: Vec<Mark> = Vec::new();
     let mut validated = 0;
@@ -207,7 +212,7 @@ impl Place {
                 "the file may have changed, or the compiler left the line out".to_owned(),
             ),
             Place::Member(structure, member) => {
-                let names = linked.named.iter().map(|(name, _)| name.as_str());
+                let names = linked.module.named.iter().map(|(name, _)| name.as_str());
                 let near = match members(linked, structure).next() {
                     Some(_) => {
                         suggest::nearest(member, members(linked, structure).map(|field| field.name))
@@ -250,6 +255,7 @@ fn members<'a>(
     structure: &'a str,
 ) -> impl Iterator<Item = &'static Field> + 'a {
     let named = linked
+        .module
         .named
         .iter()
         .filter(move |(name, _)| name == structure);

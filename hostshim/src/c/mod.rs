@@ -9,7 +9,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `compile`, `assembly` | the compiler and its flags; what it announces nothing of |
+//! | `compile`, `assembly`, `copies` | the compiler and its flags; what it announces nothing of |
 //! | `object`, `debug` | the linker; source lines and names from debugging information |
 //! | `hooks` | what the compiler calls at each access |
 //! | `marks` | what a file of marks says of accesses |
@@ -22,6 +22,9 @@
 mod assembly;
 mod bind;
 mod compile;
+#[cfg(test)]
+mod constructs;
+mod copies;
 mod debug;
 mod hooks;
 mod marks;
@@ -125,6 +128,34 @@ impl Program {
     }
 }
 
+/// Checks an object file as it is checked before it is loaded. For those who try what damaged files do.
+///
+/// # Errors
+///
+/// Why it cannot be loaded.
+pub fn check_object(bytes: &[u8]) -> Result<(), String> {
+    let input = Input {
+        name: "object".to_owned(),
+        bytes: bytes.to_vec(),
+        unwatched: Unwatched::default(),
+    };
+    let linked = object::link(&[input], &[])?;
+    // Somewhere: where it is loaded is not known before.
+    let (code, data) = linked.module.relocated(0x1000_0000, 0x2000_0000);
+    assert_eq!(code.len(), linked.module.code.len());
+    assert_eq!(data.len(), linked.module.data.len());
+    Ok(())
+}
+
+/// Checks the text of a file of marks, and gives the number of its marks.
+///
+/// # Errors
+///
+/// The first line that is wrong, and why.
+pub fn check_marks(text: &str) -> Result<usize, String> {
+    marks::count(text)
+}
+
 /// Names and places that are listed in a line.
 const LISTED: usize = 6;
 
@@ -133,11 +164,19 @@ fn unwatched(input: &Input) -> Vec<String> {
     let Unwatched {
         assembly,
         functions,
+        copies,
     } = &input.unwatched;
     let mut lines = Vec::new();
     if !assembly.is_empty() {
         let places = assembly.iter().map(|(file, line)| format!("{file}:{line}"));
         lines.push(format!("inline assembly at {}", listed(places)));
+    }
+    if !copies.is_empty() {
+        let places = copies.iter().map(|(file, line)| format!("{file}:{line}"));
+        lines.push(format!(
+            "structures and wide values that the compiler copies itself at {} (docs/c-constructs.md)",
+            listed(places)
+        ));
     }
     if !functions.is_empty() {
         let functions = listed(functions.iter().cloned());

@@ -22,7 +22,6 @@ use super::{names, replace};
 use crate::machine::module::{
     Area, DATA_ALIGN, Fixup, Form, Functions, Lines, Module, PAGE, Place, Structures, Target,
 };
-use kmod::machine::Field;
 
 /// Greatest size of the code, and of the variables, of a module.
 const MOST: usize = 8 << 20;
@@ -39,8 +38,6 @@ pub(crate) struct Linked {
     pub(crate) module: Module,
     /// Where the functions and variables are that other files can see.
     pub(crate) symbols: BTreeMap<String, Place>,
-    /// The structures of all files, by their names.
-    pub(crate) named: Vec<(String, &'static [Field])>,
 }
 
 /// Links the files.
@@ -342,12 +339,12 @@ impl Linker {
                 globals,
                 types,
                 structures,
+                named,
                 lines: Lines::new(rows, files),
                 functions: Functions::new(functions),
                 marks: None,
             },
             symbols,
-            named,
         })
     }
 

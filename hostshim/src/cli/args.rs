@@ -11,6 +11,7 @@ use kmod::config::Wiring;
 use kmod::history::Bug;
 
 use crate::hunt::Plan;
+use crate::machine::Races;
 use crate::minimize::Effort;
 use crate::numbers;
 use crate::replay;
@@ -248,6 +249,9 @@ pub(super) struct RunArgs {
     /// What the commands for a replay file need besides it: ` --c FILE.c`.
     #[arg(skip)]
     pub(super) sources: String,
+    /// What to do at data races of C code.
+    #[arg(skip)]
+    pub(super) races: RacesArg,
 }
 
 const C_HELP: &str = "\
@@ -262,9 +266,12 @@ simulated kernel. Every access to memory that the compiler announces is a step, 
 the files call (mutex_enter, cv_wait, callout_schedule, kmem_alloc) are the simulated kernel's. One file is the scenario: \
 it defines rumplab_setup. docs/c.md is a guide.
 
+Data races that no mark is about do not end a run: they are listed at the end, because old code has many that are meant, \
+and the fault may be behind one. Each is listed with the line for a file of marks that says it is meant.
+
 Exit status:
   0    nothing found
-  1    a failure found
+  1    a failure found, or an unmarked race
   2    wrong usage or input, a file that does not compile, or output that could not be written
   130  stopped by Ctrl-C; 143 by SIGTERM";
 
@@ -284,6 +291,9 @@ pub(super) struct CArgs {
     /// Execute this replay file and print every step, instead of looking for a failure
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,
+    /// What to do at data races that no mark is about
+    #[arg(long, value_enum, default_value_t = RacesArg::List)]
+    pub(super) races: RacesArg,
     /// How schedules are chosen: portfolio, random, pct, pct:DEPTH, or stall
     #[arg(long, default_value_t = Plan::Portfolio)]
     pub(super) strategy: Plan,
@@ -637,6 +647,25 @@ pub(super) enum XcallArg {
     Native,
     /// High priority is carried by the low mailbox, as in a rump kernel
     Rump,
+}
+
+/// `--races`.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, ValueEnum)]
+pub(super) enum RacesArg {
+    /// Go on, and list them at the end
+    List,
+    /// The first one is a failure
+    #[default]
+    Stop,
+}
+
+impl From<RacesArg> for Races {
+    fn from(arg: RacesArg) -> Races {
+        match arg {
+            RacesArg::List => Races::Pass,
+            RacesArg::Stop => Races::Stop,
+        }
+    }
 }
 
 impl From<XcallArg> for Wiring {

@@ -51,6 +51,7 @@ pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong>
         as_found: args.as_found,
         junit: None,
         sources: sources(&files, &args.compiling),
+        races: args.races,
     };
     let status = run_targets(&run, &[(scenario, &scenario.variants[0])])?;
     for line in program.unwatched() {

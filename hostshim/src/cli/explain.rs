@@ -7,6 +7,7 @@ use super::args::{AccountForm, ExplainArgs, FileArgs};
 use super::{Status, Wrong, c, save, terminal};
 use crate::contracts;
 use crate::files::for_shell;
+use crate::machine::{Later, Races};
 use crate::pcap;
 use crate::registry::Registry;
 use crate::replay::{Diagnostic, LIMITS, Parsed, ReplayError};
@@ -110,13 +111,20 @@ impl Replayed {
         }
         let mut machine = Machine::new();
         match parsed.replay(&mut machine, &LIMITS) {
-            Ok((outcome, points)) => Ok(Replayed {
-                path: path.clone(),
-                parsed,
-                machine,
-                outcome,
-                points,
-            }),
+            Ok((outcome, points)) => {
+                if let (Races::Until(later), Verdict::Passed) =
+                    (&parsed.file.races, &outcome.verdict)
+                {
+                    unmet(path, later);
+                }
+                Ok(Replayed {
+                    path: path.clone(),
+                    parsed,
+                    machine,
+                    outcome,
+                    points,
+                })
+            }
             Err(ReplayError::Misfit(wrong)) => Err(located(wrong)),
             Err(ReplayError::Boot(failure)) => Err(Wrong(format!(
                 "{}: the kernel does not boot: {failure}",
@@ -171,6 +179,15 @@ impl Replayed {
             Verdict::Failed(_) => Status::Found,
         }
     }
+}
+
+/// The race is not met at which the run of this file ended.
+fn unmet(path: &Path, Later { what, file, line }: &Later) {
+    terminal::remark(format!(
+        "{}: no race is met whose later access is the {what} at {file}:{line}\n  help: if the line has moved, correct it in the \
+         line `races` of the file",
+        path.display()
+    ));
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Wrong {

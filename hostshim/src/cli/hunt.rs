@@ -78,7 +78,7 @@ impl World {
             Outcome::Failed => variant.fails,
             Outcome::Held => !variant.fails,
             Outcome::Skipped | Outcome::Stopped => true,
-            Outcome::NotReproduced | Outcome::Broken => false,
+            Outcome::NotReproduced | Outcome::UnmarkedRaces | Outcome::Broken => false,
         }
     }
 }

@@ -23,6 +23,7 @@ mod table;
 mod targets;
 mod terminal;
 mod triage;
+mod unmarked;
 mod usage;
 
 use std::process::ExitCode;

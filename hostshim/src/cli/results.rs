@@ -57,6 +57,8 @@ pub(super) fn print<T: Serialize>(
 pub(super) enum Outcome {
     /// It failed.
     Failed,
+    /// It did not fail, but had data races that nothing marks as meant.
+    UnmarkedRaces,
     /// It did not fail, and must not.
     Held,
     /// It did not fail, though it has a bug.

@@ -11,6 +11,7 @@ use super::interrupt::Interrupt;
 use super::junit::{self, Case};
 use super::results::{self, Kept, Outcome, Subject};
 use super::targets::{Target, check_cpus, targets};
+use super::unmarked::{self, Listed};
 use super::{Status, Wrong, progress, save, terminal};
 use crate::capture::Capture;
 use crate::files::for_shell;
@@ -39,6 +40,9 @@ struct Ran {
     schedules: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<Kept>,
+    /// Data races of C code that the runs went on past.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmarked_races: Vec<Listed>,
     /// What happened in none of the schedules.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     never: Vec<Never>,
@@ -78,7 +82,14 @@ pub(super) fn run_targets(args: &RunArgs, targets: &[Target]) -> Result<Status, 
         Status::Broken
     } else if has(Outcome::Stopped) || all.len() < hunts.len() {
         interrupt.status()
-    } else if has(Outcome::Failed) || has(Outcome::NotReproduced) {
+    } else if [
+        Outcome::Failed,
+        Outcome::NotReproduced,
+        Outcome::UnmarkedRaces,
+    ]
+    .into_iter()
+    .any(has)
+    {
         Status::Found
     } else {
         Status::Nothing
@@ -128,6 +139,7 @@ fn hunt_of(target: Target, args: &RunArgs) -> Result<Hunt, Wrong> {
         },
         jobs: campaign.jobs,
         limits: LIMITS,
+        races: args.races.into(),
     })
 }
 
@@ -140,6 +152,7 @@ fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> R
         outcome,
         schedules,
         found,
+        unmarked_races: Vec::new(),
         never: Vec::new(),
         error,
     };
@@ -153,20 +166,26 @@ fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> R
     };
     let Hunted {
         found,
+        races,
         schedules,
         interrupted,
         census,
     } = hunted;
     if let Some(found) = found {
         let number = found.run + 1;
-        return match keep(hunt, &found, args, out) {
+        let ran = match keep(hunt, &found, args, out) {
             Ok(kept) => ran(Outcome::Failed, number, Some(kept), None),
             Err(Wrong(why)) => broken(format!("{title}: {why}")),
+        };
+        return Ran {
+            unmarked_races: unmarked::list(hunt, &races, args, out),
+            ..ran
         };
     }
     let outcome = match (interrupted, hunt.variant.fails) {
         (true, _) => Outcome::Stopped,
         (false, true) => Outcome::NotReproduced,
+        (false, false) if !races.is_empty() => Outcome::UnmarkedRaces,
         (false, false) => Outcome::Held,
     };
     let how = how(hunt);
@@ -182,6 +201,10 @@ fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> R
             terminal::say(Role::Failure, line);
             terminal::say(Role::Plain, format!("  help: {}", advice(args)));
         }
+        Outcome::UnmarkedRaces => terminal::say(
+            Role::Plain,
+            format!("{title}: nothing found but unmarked races in {schedules} schedules {how}"),
+        ),
         _ => terminal::say(
             Role::Success,
             format!("{title}: nothing found in {schedules} schedules {how}"),
@@ -191,6 +214,7 @@ fn hunt_one(hunt: &Hunt, args: &RunArgs, out: &Path, interrupt: &Interrupt) -> R
         terminal::say(Role::Plain, line);
     }
     Ran {
+        unmarked_races: unmarked::list(hunt, &races, args, out),
         never: census.never(),
         ..ran(outcome, schedules, None, None)
     }
@@ -287,6 +311,7 @@ fn summary(all: &[Ran], wanted: usize) {
     for (outcome, what) in [
         (Outcome::Held, "held"),
         (Outcome::Failed, "failed"),
+        (Outcome::UnmarkedRaces, "had unmarked races only"),
         (
             Outcome::NotReproduced,
             "did not show the bug that they have",

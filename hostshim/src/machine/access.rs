@@ -302,8 +302,10 @@ impl Engine {
         let checked = self.check_local(op);
         let checked = checked
             .and_then(|()| self.memory(|memory| memory.access(cpu, op.addr, op.kind, op.order)));
-        if let Err(wrong) = checked {
-            self.wrong(wrong, op, at);
+        if let Err(wrong) = checked
+            && self.wrong(wrong, op, at)
+        {
+            self.memory(|memory| memory.overtake(cpu, op.addr, op.kind));
         }
         match op.kind {
             // No CPU can wait for a plain write: that would be a race.
@@ -347,17 +349,22 @@ impl Engine {
         }
     }
 
+    /// Something is wrong with an access: the run ends. Returns whether it goes on past a race instead.
     #[cold]
     #[inline(never)]
-    pub(super) fn wrong(&self, wrong: Wrong, op: Op, at: At) {
+    pub(super) fn wrong(&self, wrong: Wrong, op: Op, at: At) -> bool {
         let _host = Host::begin();
         if !self.failing.get() {
+            if self.passes(wrong, op, at) {
+                return true;
+            }
             // The stack is abandoned: nothing on it may need to be dropped.
             let (kind, rule, message) = self.words_for(wrong, op);
             let sides = self.sides(wrong, op.kind, self.object(op));
             self.fail_between(kind, rule, message, Some(at), sides);
         }
         // Otherwise the kernel is being called for the text of its failure, and has failed already.
+        false
     }
 
     /// The two sides of what is wrong, as far as they are known. The earlier one is known when the run is recorded.
@@ -389,6 +396,23 @@ impl Engine {
                 },
             })
         })
+    }
+
+    /// The place in the code of the earlier access of a race, if the run is recorded.
+    pub(super) fn earlier_at(&self, wrong: Wrong, later: Kind) -> Option<At> {
+        let Wrong::Race {
+            offset,
+            cpu,
+            wrote,
+            mixed,
+        } = wrong
+        else {
+            return None;
+        };
+        let recorder = self.recorder.borrow();
+        recorder
+            .site(offset, cpu, wrote, mixed && !is_atomic(later))?
+            .at
     }
 
     pub(super) fn words_for(&self, wrong: Wrong, op: Op) -> (FailureKind, &'static str, String) {

@@ -32,6 +32,7 @@ use super::lines::{Lines, Sets};
 use super::marks::Marker;
 use super::memory::{Memory, region};
 use super::module::Loaded;
+use super::races::{Passing, Races};
 use super::source::place;
 use super::trace::{Recorder, Recording};
 use crate::schedule::{Deviation, Granularity};
@@ -128,6 +129,8 @@ pub(crate) struct Engine {
     pub(crate) modules: RefCell<Vec<Loaded>>,
     /// What is known of marks.
     pub(crate) marker: Marker,
+    /// The races that runs go on past.
+    pub(crate) passing: Passing,
     /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
     /// Whether the kernel passes its labels: while it boots, or when traces are kept.
@@ -177,6 +180,7 @@ impl Engine {
             recorder: RefCell::default(),
             modules: RefCell::default(),
             marker: Marker::default(),
+            passing: Passing::default(),
             copies: RefCell::default(),
             listening: Cell::new(false),
             granularity: Cell::default(),
@@ -455,6 +459,7 @@ impl Engine {
         self.copies.take();
         self.modules.borrow_mut().clear();
         self.marker.is_on.set(false);
+        self.passing.set(&Races::Stop);
         self.lines.set(Sets::default());
         self.runnable.set(0);
         self.ncpu.set(kernels * ncpu);
@@ -496,6 +501,7 @@ impl Engine {
     ) {
         self.restore(image);
         self.marker.begin();
+        self.passing.begin();
         if self.cards.begin(detail == Recording::Trace) {
             self.announce_frames();
         }

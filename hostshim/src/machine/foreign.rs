@@ -94,8 +94,14 @@ impl Engine {
         let cpu = self.cpu.get();
         let writes = op.kind != Kind::Load;
         let checked = self.memory(|memory| memory.atomic(cpu, op.addr, (writes, op.order), then));
-        if let Err(wrong) = checked {
-            self.wrong(wrong, op, at);
+        if let Err(wrong) = checked
+            && self.wrong(wrong, op, at)
+        {
+            self.memory(|memory| {
+                memory.forget_plain(cpu, op.addr, writes);
+                // What is left is ordered.
+                let _ = memory.atomic(cpu, op.addr, (writes, op.order), then);
+            });
         }
         if self.siting.get() {
             self.record_atomic(op, at);
@@ -122,8 +128,10 @@ impl Engine {
         let cpu = self.cpu.get();
         let writes = op.kind == Kind::Write;
         let checked = self.memory(|memory| memory.plain(cpu, op.addr, writes));
-        if let Err(wrong) = checked {
-            self.wrong(wrong, op, at);
+        if let Err(wrong) = checked
+            && self.wrong(wrong, op, at)
+        {
+            self.memory(|memory| memory.forget_atomic(cpu, op.addr, writes));
         }
     }
 
@@ -286,6 +294,15 @@ pub(crate) fn access(op: Op, size: usize, at: At) {
     if let Some(engine) = current() {
         engine.foreign(op, size, at);
     }
+}
+
+/// Whether this address is on the stack of a context, or outside of the machine.
+#[inline(always)]
+pub(crate) fn is_on_stack(addr: usize) -> bool {
+    current().is_none_or(|engine| {
+        let offset = engine.memory(|memory| memory.offset(addr));
+        offset.is_none_or(|offset| offset >= ARENA_BYTES)
+    })
 }
 
 /// Foreign code is about to access `size` bytes at once: a step.

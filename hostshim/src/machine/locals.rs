@@ -84,6 +84,7 @@ impl Engine {
             cpu,
             context: self.context_name(cpu),
             location,
+            at: None,
         });
         let mut recorder = self.recorder.borrow_mut();
         recorder.drop_local(offset, size);

@@ -282,7 +282,9 @@ impl Engine {
             match seen {
                 Ok(()) => {}
                 Err(wrong @ Wrong::Race { .. }) => unordered = unordered.or(Some((wrong, cell))),
-                Err(wrong) => self.wrong(wrong, cell, at),
+                Err(wrong) => {
+                    self.wrong(wrong, cell, at);
+                }
             }
         });
         if self.failing.get() {

@@ -292,6 +292,24 @@ impl Memory {
         checked.map_err(|conflict| wrong(offset, conflict))
     }
 
+    /// A plain access is made although it races ([`Shadow::overtake`]).
+    pub(crate) fn overtake(&mut self, cpu: usize, address: usize, kind: Kind) {
+        self.shadow
+            .overtake(cpu, address.wrapping_sub(self.base), kind);
+    }
+
+    /// An atomic access races with plain ones ([`Shadow::forget_plain`]).
+    pub(crate) fn forget_plain(&mut self, cpu: usize, address: usize, writes: bool) {
+        self.shadow
+            .forget_plain(cpu, address.wrapping_sub(self.base), writes);
+    }
+
+    /// A plain access races with atomic ones ([`Shadow::forget_atomic`]).
+    pub(crate) fn forget_atomic(&mut self, cpu: usize, address: usize, writes: bool) {
+        self.shadow
+            .forget_atomic(cpu, address.wrapping_sub(self.base), writes);
+    }
+
     /// Divides cells for a foreign access in one granule of the region ([`Shadow::divide`]).
     pub(crate) fn divide(
         &mut self,

@@ -20,7 +20,7 @@
 //! | `globals` | global variables of the guest |
 //! | `heap` | Rust's heap inside a run |
 //! | `module`, `foreign` | code that is loaded at run time, and the accesses of code that has no cells |
-//! | `marks` | what is known of accesses of foreign code besides |
+//! | `marks`, `races` | what is known of accesses of foreign code besides; its races that runs go on past |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
 //! | `census` | what ever happened in the runs of a machine |
@@ -80,6 +80,7 @@ pub(crate) mod marks;
 mod memory;
 pub(crate) mod module;
 mod panics;
+mod races;
 mod record;
 mod shadow;
 pub(crate) mod side;
@@ -114,6 +115,7 @@ pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
 pub use heap::Heap;
 pub use host::is_running;
+pub use races::{Later, Meeting, Race, Races};
 pub(crate) use source::place;
 pub use trace::{Access, Act, Hold, Layer, PointName, Recording, TraceEvent, What};
 pub use view::{View, members};
@@ -261,6 +263,23 @@ impl Machine {
     /// Sets how much is recorded of the next runs, until another kernel is booted: the less, the faster.
     pub fn record(&mut self, what: Recording) {
         self.recording = what;
+    }
+
+    /// Sets what becomes of the next runs at a data race of foreign code, until another kernel is booted. By default it ends
+    /// them.
+    pub fn at_races(&mut self, races: &Races) {
+        self.engine.passing.set(races);
+        self.lengths = Default::default();
+    }
+
+    /// The races of foreign code that the last run went on past.
+    pub fn met(&self) -> Vec<Meeting> {
+        self.engine.passing.met()
+    }
+
+    /// The same with both sides, in the order in which they were met. Empty unless accesses were recorded.
+    pub fn races(&self) -> Vec<Race> {
+        self.engine.passing.races()
     }
 
     /// Sets the events on the wire in the next runs, until another kernel is booted. By default there is nothing but

@@ -188,6 +188,8 @@ pub(crate) struct Module {
     pub(crate) types: BTreeMap<usize, &'static [Field]>,
     /// The fields of structures, by what the source calls such an object, or what points to one, and by size.
     pub(crate) structures: Structures,
+    /// The structures of all files, by their names.
+    pub(crate) named: Vec<(String, &'static [Field])>,
     pub(crate) lines: Lines,
     pub(crate) functions: Functions,
     pub(crate) marks: Option<Marks>,

@@ -157,6 +157,7 @@ impl Engine {
             cpu,
             context: self.context_name(cpu),
             location: self.place_of(at),
+            at: Some(at),
         }
     }
 

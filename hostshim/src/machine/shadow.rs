@@ -275,6 +275,26 @@ impl Shadow {
         Ok(())
     }
 
+    /// `cpu` makes a plain access to the cell at `offset` although it races. The accesses that it has met are forgotten.
+    pub(crate) fn overtake(&mut self, cpu: usize, offset: usize, kind: Kind) {
+        self.forget_plain(cpu, offset, kind == Kind::Write);
+        // What is left is ordered.
+        let _ = self.access(cpu, offset, kind, Ordering::Relaxed);
+    }
+
+    /// Forgets the plain writes of the cell at `offset`, and the reads if `cpu` writes.
+    pub(crate) fn forget_plain(&mut self, cpu: usize, offset: usize, writes: bool) {
+        let never = Epoch::never(cpu).0;
+        let run = self.run;
+        let slot = self.slots.at(offset);
+        if slot.run == run && slot.write != FREED {
+            slot.write = never;
+            if writes {
+                slot.read = never;
+            }
+        }
+    }
+
     /// Checks a read of the cell at `offset` without recording it.
     pub(crate) fn peek(&mut self, cpu: usize, offset: usize) -> Result<(), Conflict> {
         let slot = *self.slots.at(offset);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use kmod::kern::spl::Ipl;
-use kmod::machine::{Field, Kind, Line};
+use kmod::machine::{At, Field, Kind, Line};
 use kmod::mem::Ordering;
 
 use super::foreign::is_atomic;
@@ -182,6 +182,8 @@ pub(crate) struct Site {
     pub(crate) cpu: usize,
     pub(crate) context: String,
     pub(crate) location: String,
+    /// Where in the code.
+    pub(crate) at: Option<At>,
 }
 
 /// What is recorded of a run.

@@ -7,7 +7,7 @@ use kmod::scenario::ops::Program;
 use super::{Meet, Place, Predicted, Prediction};
 use crate::capture::Catch;
 use crate::hunt::{Found, Watch};
-use crate::machine::{Failure, FailureKind, Limits, Machine, Verdict};
+use crate::machine::{Failure, FailureKind, Limits, Machine, Races, Verdict};
 use crate::schedule::Granularity;
 
 impl Prediction {
@@ -37,7 +37,7 @@ impl Prediction {
 
     /// The run that confirmed a prediction, to be kept.
     pub fn catch<'a>(&self, found: &'a Found) -> Catch<'a> {
-        found.catch(self.scenario, self.variant, self.config)
+        found.catch(self.scenario, self.variant, self.config, &Races::Stop)
     }
 }
 

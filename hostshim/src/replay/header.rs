@@ -2,6 +2,7 @@
 
 use kmod::config::{Config, Wiring};
 use kmod::history::Bug;
+use kmod::machine::Kind;
 use kmod::scenario::ops::{Language, MAX_LWPS, MAX_OPS, Op, Program};
 use kmod::scenario::{Scenario, Variant};
 
@@ -9,6 +10,7 @@ use super::diagnostic::{Diagnostic, Position};
 use super::knobs::KNOBS;
 use super::token::{Line, Token};
 use super::{MAGIC, parse::Lines};
+use crate::machine::{Later, Races};
 use crate::registry::Registry;
 use crate::schedule::Granularity;
 use crate::suggest::nearest;
@@ -20,6 +22,7 @@ pub(super) struct Header {
     pub(super) config: Config,
     pub(super) granularity: Granularity,
     pub(super) cpus_at: Position,
+    pub(super) races: Races,
 }
 
 pub(super) fn parse(lines: &mut Lines<'_>, registry: Registry<'_>) -> Result<Header, Diagnostic> {
@@ -39,12 +42,14 @@ pub(super) fn parse(lines: &mut Lines<'_>, registry: Registry<'_>) -> Result<Hea
         return Err(Diagnostic::new(cpus_at, message, help));
     }
     let granularity = granularity(lines)?;
+    let races = races(lines)?;
     Ok(Header {
         scenario,
         variant,
         config,
         granularity,
         cpus_at,
+        races,
     })
 }
 
@@ -232,6 +237,38 @@ fn granularity(lines: &mut Lines<'_>) -> Result<Granularity, Diagnostic> {
             )),
         }
     })
+}
+
+/// The line `races`, if there is one: what becomes of the run at a data race of foreign code.
+fn races(lines: &mut Lines<'_>) -> Result<Races, Diagnostic> {
+    if !lines.peek().is_some_and(|word| word.is("races")) {
+        return Ok(Races::Stop);
+    }
+    let mut line = lines.next("`races`")?;
+    line.expect("races")?;
+    let manner = line.next("`pass` or `until`")?;
+    let races = if manner.is("pass") {
+        Races::Pass
+    } else if manner.is("until") {
+        let what = line.next("an access")?;
+        if !Kind::ALL.iter().any(|kind| what.is(kind.name())) {
+            let help = "the later access of a race is `read`, `write`, `load`, `store` or `rmw`";
+            return Err(what.wrong("an access", help));
+        }
+        let file = line.next("the file of the access")?;
+        line.expect(":")?;
+        Races::Until(Later {
+            what: what.text.into_owned(),
+            file: file.text.into_owned(),
+            line: number(&line.next("the number of a line")?)?,
+        })
+    } else {
+        let help =
+            "`races pass` goes on past data races, `races until read table.c:12` up to that one";
+        return Err(manner.wrong("`pass` or `until`", help));
+    };
+    line.finish()?;
+    Ok(races)
 }
 
 /// The lines from `program` on, if there are any.

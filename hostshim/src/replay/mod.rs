@@ -24,6 +24,9 @@
 //!   `history pserialize-kpause`, and the settings that differ from the scenario's default ([`Scenario::config`] of
 //!   [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
 //! * The line `granularity fine` is next if the steps of the run were [fine](Granularity::Fine).
+//! * After these, for a program in C: `races pass` if the run goes on past data races of the program, or
+//!   `races until read table.c:12` if it ends at the first one whose later access is this. Without the line, it ends at
+//!   the first race.
 //! * A program for the scenario `ops` or `softnet` is between the header and the schedule: the line `program`, then
 //!   one operation per line, after its LWP: `  l0 mutex_enter 1`.
 //! * Events on the wire between network cards are there too, if the kernel has any: the line `wire`, then the lines
@@ -42,7 +45,7 @@ use kmod::config::Config;
 use kmod::scenario::ops::Program;
 use kmod::scenario::{Scenario, Variant};
 
-use crate::machine::{Failure, Limits, Machine, Outcome, Setup};
+use crate::machine::{Failure, Later, Limits, Machine, Outcome, Races, Setup};
 use crate::names::{Departure, Follower, Miss, Reached};
 use crate::registry::Registry;
 use crate::report::title;
@@ -88,6 +91,8 @@ pub struct ReplayFile {
     pub program: Option<Box<Program>>,
     /// What happens on the wire between the network cards.
     pub wire: Wire,
+    /// What becomes of the run at a data race of foreign code.
+    pub races: Races,
     /// Where the schedule departs from the default.
     pub schedule: Vec<Departure>,
 }
@@ -177,6 +182,7 @@ impl ReplayFile {
         }
         machine.connect(&self.wire);
         machine.set_granularity(self.granularity);
+        machine.at_races(&self.races);
         Ok(())
     }
 }
@@ -249,6 +255,13 @@ impl fmt::Display for ReplayFile {
         }
         if self.granularity != Granularity::Coarse {
             writeln!(f, "granularity {}", self.granularity.name())?;
+        }
+        match &self.races {
+            Races::Stop => {}
+            Races::Pass => writeln!(f, "races pass")?,
+            Races::Until(Later { what, file, line }) => {
+                writeln!(f, "races until {what} {}:{line}", token::Name(file))?;
+            }
         }
         if let Some(program) = &self.program {
             writeln!(f, "program")?;

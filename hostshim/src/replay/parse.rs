@@ -96,6 +96,7 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
         config,
         granularity,
         cpus_at,
+        races,
     } = header;
     let file = ReplayFile {
         scenario,
@@ -104,6 +105,7 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
         granularity,
         program,
         wire,
+        races,
         schedule,
     };
     Ok(Parsed {

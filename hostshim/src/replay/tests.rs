@@ -51,6 +51,32 @@ fn a_canonical_file_prints_as_itself() {
 }
 
 #[test]
+fn what_becomes_of_races_is_kept() {
+    let with = |races: &str| {
+        let after = "softint_handlers 16\n";
+        FILE.replace(after, &format!("{after}races {races}\n"))
+    };
+    for races in ["pass", "until read table.c:12", "until rmw \"a b.c\":1"] {
+        let text = with(races);
+        let parsed = read(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert_eq!(parsed.file.to_string(), text);
+        assert_ne!(parsed.file.races, Races::Stop);
+    }
+    let wrong = |races: &str| wrong(&with(races));
+    let (line, column, message) = wrong("go");
+    assert_eq!((line, column), (8, 7));
+    assert_eq!(message, "expected `pass` or `until`, found `go`");
+    assert!(wrong("until reads t.c:1").2.contains("expected an access"));
+    assert!(wrong("until read t.c").2.contains("expected `:`"));
+    assert!(wrong("until read t.c:01").2.contains("is not a number"));
+    assert!(
+        wrong("pass pass")
+            .2
+            .contains("expected the end of the line")
+    );
+}
+
+#[test]
 fn every_knob_is_kept() {
     for knob in &knobs::KNOBS {
         let mut parsed = read(FILE).unwrap_or_else(|wrong| panic!("{wrong}"));

@@ -26,6 +26,7 @@ mod words;
 
 use kmod::config::Config;
 
+use crate::machine::{Later, Races};
 use crate::replay::ReplayFile;
 use crate::schedule::Granularity;
 
@@ -85,6 +86,14 @@ fn machine(file: &ReplayFile) -> String {
     }
     if file.granularity == Granularity::Fine {
         machine += "; fine granularity: every access is a step";
+    }
+    match &file.races {
+        Races::Stop => {}
+        Races::Pass => machine += "; the run goes on past data races",
+        Races::Until(Later { what, file, line }) => {
+            machine +=
+                &format!("; the run goes on past data races up to the {what} at {file}:{line}");
+        }
     }
     machine
 }

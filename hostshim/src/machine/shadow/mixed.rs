@@ -153,6 +153,21 @@ impl Shadow {
         }
     }
 
+    /// Forgets the atomic writes of the cell at `offset`, and the reads if `cpu` writes.
+    pub(crate) fn forget_atomic(&mut self, cpu: usize, offset: usize, writes: bool) {
+        let is_atomic = self.is_atomic(offset);
+        let Some(mixed) = self.mixed.as_mut().filter(|_| is_atomic) else {
+            return;
+        };
+        let never = Epoch::never(cpu).0;
+        let mut atomics = mixed.get(offset);
+        atomics.write = never;
+        if writes {
+            atomics.read = never;
+        }
+        mixed.set(offset, atomics);
+    }
+
     /// The cell at `to` is a part of that at `from` from now on.
     pub(super) fn copy_mixed(&mut self, from: usize, to: usize) {
         if !self.is_atomic(from) {

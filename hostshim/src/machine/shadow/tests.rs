@@ -53,6 +53,23 @@ fn a_run_forgets_the_one_before_and_its_frees_unless_they_are_buried() {
 }
 
 #[test]
+fn an_access_that_overtakes_one_it_races_with_is_the_last_one() {
+    let mut shadow = Shadow::new();
+    let race = |cpu, wrote| Err(Conflict::Race { cpu, wrote });
+    let access = |shadow: &mut Shadow, cpu, kind| shadow.access(cpu, 64, kind, Ordering::Relaxed);
+    assert_eq!(access(&mut shadow, 0, Kind::Write), Ok(()));
+    assert_eq!(access(&mut shadow, 1, Kind::Read), race(0, true));
+    shadow.overtake(1, 64, Kind::Read);
+    // The write is forgotten, the read is not.
+    assert_eq!(access(&mut shadow, 1, Kind::Read), Ok(()));
+    assert_eq!(access(&mut shadow, 2, Kind::Read), Ok(()));
+    assert_eq!(access(&mut shadow, 0, Kind::Write), race(1, false));
+    shadow.overtake(0, 64, Kind::Write);
+    assert_eq!(access(&mut shadow, 0, Kind::Write), Ok(()));
+    assert_eq!(access(&mut shadow, 2, Kind::Read), race(0, true));
+}
+
+#[test]
 fn nothing_is_forgotten_when_the_numbers_of_runs_begin_anew() {
     let mut shadow = Shadow::new();
     shadow.run = NO_RUN - 2;

@@ -7,7 +7,7 @@ use kmod::machine::{Kind, Line};
 use kmod::mem::Ordering as Order;
 
 use super::*;
-use crate::machine::{Access, FailureKind, Hold, Layer, Outcome, Side, Sides};
+use crate::machine::{Access, FailureKind, Hold, Layer, Outcome, Races, Side, Sides};
 use crate::report::explain::ordering_sentences;
 use crate::schedule::Granularity;
 use crate::wire::Wire;
@@ -24,6 +24,7 @@ fn file() -> ReplayFile {
         granularity: Granularity::Coarse,
         program: None,
         wire: Wire::default(),
+        races: Races::Stop,
         schedule: Vec::new(),
     }
 }
