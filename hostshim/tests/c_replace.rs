@@ -346,7 +346,7 @@ fn a_callout_in_c_has_its_clock() {
     has(&held, 0, "nothing found");
     assert!(!held.out.contains("did not run"), "{}", held.out);
     let never = [&of[..], &["-D", "NEVER"]].concat();
-    has(&run("never", CALLOUT, &never), 1, "LOST WAKE-UP");
+    has(&run("never", CALLOUT, &never), 1, "found in schedule");
 }
 
 #[test]

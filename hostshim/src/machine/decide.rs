@@ -46,9 +46,6 @@ use super::view::View;
 use crate::schedule::{Choice, Deviation, Granularity};
 use crate::strategy::Strategy;
 
-/// More points than a tick takes at rest.
-const LAST_POINTS: u64 = 4_096;
-
 /// Points without a tick after which every clock ticks.
 pub(crate) const TICK_POINTS: u64 = 4096;
 /// The step from which on the strategy is not asked. Most programs have ended long before. One that has not may be in a loop that
@@ -502,14 +499,6 @@ impl Engine {
     /// Steps that were made in this run.
     pub(crate) fn steps(&self) -> u64 {
         self.points.get() - self.clockwork.takes.get()
-    }
-
-    /// Whether the machine has been at rest without progress, and its points are used up but for those of a few ticks. A
-    /// run that waits for the clock until then is no livelock.
-    pub(crate) fn rests_at_its_end(&self) -> bool {
-        let most = self.clockwork.max_points.get();
-        let left = most.saturating_sub(self.points.get());
-        self.clockwork.idle_ticks.get() > 0 && left < (most / 16).min(LAST_POINTS)
     }
 
     /// Lets every clock tick, at rest.

@@ -661,7 +661,7 @@ fn rest(engine: &Engine, guests: &[Box<dyn Guest>]) {
             }
         }
         engine.request.set(Request::Stop);
-    } else if clock && clockwork.idle_ticks.get() < IDLE_TICKS && !engine.rests_at_its_end() {
+    } else if clock && clockwork.idle_ticks.get() < IDLE_TICKS {
         clockwork.idle_ticks.set(clockwork.idle_ticks.get() + 1);
         engine.tick_all();
     } else if !engine.trust_suspects() {
