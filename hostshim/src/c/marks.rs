@@ -73,11 +73,6 @@ pub(super) fn read(path: &Path) -> Result<File, String> {
     parse(name, &text)
 }
 
-/// The number of marks in this text.
-pub(super) fn count(text: &str) -> Result<usize, String> {
-    parse("marks".to_owned(), text).map(|file| file.marks.len())
-}
-
 fn parse(name: String, text: &str) -> Result<File, String> {
     let mut marks: Vec<Mark> = Vec::new();
     let mut validated = 0;

@@ -128,34 +128,6 @@ impl Program {
     }
 }
 
-/// Checks an object file as it is checked before it is loaded. For those who try what damaged files do.
-///
-/// # Errors
-///
-/// Why it cannot be loaded.
-pub fn check_object(bytes: &[u8]) -> Result<(), String> {
-    let input = Input {
-        name: "object".to_owned(),
-        bytes: bytes.to_vec(),
-        unwatched: Unwatched::default(),
-    };
-    let linked = object::link(&[input], &[])?;
-    // Somewhere: where it is loaded is not known before.
-    let (code, data) = linked.module.relocated(0x1000_0000, 0x2000_0000);
-    assert_eq!(code.len(), linked.module.code.len());
-    assert_eq!(data.len(), linked.module.data.len());
-    Ok(())
-}
-
-/// Checks the text of a file of marks, and gives the number of its marks.
-///
-/// # Errors
-///
-/// The first line that is wrong, and why.
-pub fn check_marks(text: &str) -> Result<usize, String> {
-    marks::count(text)
-}
-
 /// Names and places that are listed in a line.
 const LISTED: usize = 6;
 
