@@ -11,7 +11,6 @@
 //! |---|---|
 //! | `compile`, `assembly` | the compiler and its flags; what it announces nothing of |
 //! | `object`, `debug` | the linker; source lines and names from debugging information |
-//! | `hooks` | what the compiler calls at each access |
 //! | `marks` | what a file of marks says of accesses |
 //! | `bind`, `names` | the kernel's functions under their names in C |
 //! | `replace` | primitives that are the program's and not the kernel's |
@@ -23,7 +22,6 @@ mod assembly;
 mod bind;
 mod compile;
 mod debug;
-mod hooks;
 mod marks;
 mod names;
 mod object;
