@@ -14,6 +14,7 @@ pub mod cli;
 pub mod contracts;
 pub mod example;
 pub mod files;
+mod hooks;
 pub mod hunt;
 pub mod machine;
 pub mod minimize;

@@ -367,11 +367,9 @@ impl Test {
     }
 
     fn command(&self, path: &Path) -> String {
-        format!(
-            "RUMPLAB_REPLAY={} cargo test {}",
-            for_shell(path),
-            self.name
-        )
+        // `cargo rumplab test` says what it was called with.
+        let cargo = env::var("RUMPLAB_COMMAND").unwrap_or_else(|_| "cargo test".to_owned());
+        format!("RUMPLAB_REPLAY={} {cargo} {}", for_shell(path), self.name)
     }
 
     /// Runs the schedule of a file, and tells it.

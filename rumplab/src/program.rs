@@ -250,6 +250,7 @@ pub(crate) fn start(
         // SAFETY: `Box::into_raw` has given it, for this thread alone.
         let work = unsafe { Box::from_raw(work) };
         work();
+        hostshim::machine::thread_ends();
     };
     actor_with(kernel, name, options, run, Arg(work));
 }

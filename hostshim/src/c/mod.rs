@@ -11,7 +11,6 @@
 //! |---|---|
 //! | `compile`, `assembly`, `copies` | the compiler and its flags; what it announces nothing of |
 //! | `object`, `debug` | the linker; source lines and names from debugging information |
-//! | `hooks` | what the compiler calls at each access |
 //! | `marks` | what a file of marks says of accesses |
 //! | `bind`, `names` | the kernel's functions under their names in C |
 //! | `replace` | primitives that are the program's and not the kernel's |
@@ -26,7 +25,6 @@ mod compile;
 mod constructs;
 mod copies;
 mod debug;
-mod hooks;
 mod marks;
 mod names;
 mod object;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use super::{bind, hooks};
+use super::bind;
+use crate::hooks::modules as hooks;
 use crate::suggest;
 
 /// What every module can call: the address of each function.

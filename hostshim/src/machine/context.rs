@@ -86,6 +86,8 @@ pub(crate) struct Slot {
     cpu: Cell<Option<usize>>,
     /// The instruction of foreign code after the call of the kernel that it is in; 0 if it is in none.
     caller: Cell<usize>,
+    /// Whether code of the standard library that is watched in part may have run since code of the program last did.
+    library: Cell<bool>,
     alive: Cell<bool>,
     guarded: Cell<bool>,
     name: Cell<Name>,
@@ -101,6 +103,7 @@ impl Slot {
             left_at: Cell::new(NEVER),
             cpu: Cell::new(None),
             caller: Cell::new(0),
+            library: Cell::new(false),
             alive: Cell::new(false),
             guarded: Cell::new(false),
             name: Cell::new(Name::default()),
@@ -112,6 +115,11 @@ impl Slot {
     /// The instruction of foreign code after the call of the kernel that the context is in; 0 if it is in none.
     pub(crate) fn caller(&self) -> &Cell<usize> {
         &self.caller
+    }
+
+    /// Whether code of the standard library that is watched in part may have run since code of the program last did.
+    pub(crate) fn library(&self) -> &Cell<bool> {
+        &self.library
     }
 
     /// Leaves this context, which is the caller. Returns when the machine resumes it.
@@ -339,6 +347,7 @@ impl Contexts {
         slot.alive.set(true);
         slot.cpu.set(None);
         slot.caller.set(0);
+        slot.library.set(false);
         slot.name.set(Name::new(name));
         slot.word.set(None);
         let stack = self.stack(index);
@@ -484,6 +493,7 @@ impl Contexts {
         self.unpoison(index, slot.left_at.replace(picture.left_at));
         slot.cpu.set(picture.cpu);
         slot.caller.set(picture.caller);
+        slot.library.set(false);
         slot.name.set(picture.name);
         slot.word.set(None);
         // SAFETY: (1) no context runs; (2) what is overwritten is abandoned and needs no drop; (3) the bits are those

@@ -53,6 +53,8 @@ pub(crate) const TICK_POINTS: u64 = 4096;
 const FAIR_FROM: u64 = 50_000;
 /// How many fine steps at most what is one coarse step has, about: limits are longer by this factor.
 const FINE_STEPS: u64 = 4;
+/// Points of a CPU's turn from then on.
+const TURN_POINTS: u64 = 512;
 
 /// Counters and limits of a run.
 #[derive(Default)]
@@ -159,7 +161,8 @@ impl Engine {
             }
             let action = self.next_action();
             if spins {
-                self.current().watch.clear();
+                // It may still use what it has read before.
+                self.current().watch.spoil();
             }
             match action {
                 Action::Step => return,
@@ -318,6 +321,37 @@ impl Engine {
         }
     }
 
+    /// The CPU has said that it waits, and not what for: another one has a turn.
+    pub(crate) fn give_way(&self, at: At) {
+        self.current().pending.set(Pending::Spin(at));
+        if self.recording.get() {
+            self.record_spin(at);
+        }
+        self.clockwork.yielding.set(true);
+        self.clockwork.alert();
+        if let Action::Take(line) = self.next_action() {
+            self.take(line);
+        }
+    }
+
+    /// The CPU sleeps in code of the program that would stop a thread of the host: until the word at this address is written, or
+    /// somebody [wakes](Self::wake_sleepers) those who sleep for it, or it takes an interrupt.
+    pub(crate) fn sleep_on(&self, address: usize, at: At) {
+        let watch = &self.current().watch;
+        watch.clear();
+        watch.note(address);
+        self.hold_back();
+        self.give_way(at);
+        self.current().watch.spoil();
+    }
+
+    /// CPUs that sleep for this word continue. Returns 1 if there are any.
+    pub(crate) fn wake_sleepers(&self, address: usize) -> i64 {
+        let before = self.spinners.get();
+        self.wake(address);
+        i64::from(self.spinners.get() != before)
+    }
+
     /// Something was written: CPUs that spin on it continue.
     #[cold]
     pub(crate) fn wake(&self, address: usize) {
@@ -400,7 +434,10 @@ impl Engine {
                 }
             }
         }
-        let from = me + usize::from(self.clockwork.yielding.get());
+        let points = self.points.get();
+        let is_over =
+            points >= self.clockwork.fair_from.get() && points.is_multiple_of(TURN_POINTS);
+        let from = me + usize::from(is_over || self.clockwork.yielding.get());
         (runnable != 0).then(|| Choice::Step(in_turn(runnable, from)))
     }
 
@@ -491,9 +528,20 @@ impl Engine {
         let clockwork = &self.clockwork;
         let quiet = self
             .asks_at(cpu)
+            .min(self.turn_ends())
             .min(clockwork.tick_due.get())
             .min(clockwork.max_points.get());
         self.attention.set(if interrupted { 0 } else { quiet });
+    }
+
+    /// The first point at which another CPU is to have its turn.
+    #[inline]
+    fn turn_ends(&self) -> u64 {
+        let fair_from = self.clockwork.fair_from.get();
+        match self.points.get() {
+            points if points < fair_from => fair_from.next_multiple_of(TURN_POINTS),
+            points => (points + 1).next_multiple_of(TURN_POINTS),
+        }
     }
 
     /// Steps that were made in this run.

@@ -34,6 +34,7 @@ use super::memory::{Memory, region};
 use super::module::Loaded;
 use super::races::{Passing, Races};
 use super::source::place;
+use super::statics::{self, Statics};
 use super::trace::{Recorder, Recording};
 use crate::schedule::{Deviation, Granularity};
 use crate::strategy::Strategy;
@@ -133,6 +134,8 @@ pub(crate) struct Engine {
     pub(crate) passing: Passing,
     /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
+    /// The variables of instrumented crates.
+    pub(crate) statics: Statics,
     /// Whether the kernel passes its labels: while it boots, or when traces are kept.
     pub(crate) listening: Cell<bool>,
     /// What a step of this run is.
@@ -182,6 +185,7 @@ impl Engine {
             marker: Marker::default(),
             passing: Passing::default(),
             copies: RefCell::default(),
+            statics: Statics::default(),
             listening: Cell::new(false),
             granularity: Cell::default(),
             tracing: Cell::new(false),
@@ -263,6 +267,7 @@ impl Engine {
     pub(crate) fn turn(&self) {
         let context = self.current().context.get();
         self.census.resumed(context);
+        self.change_locals(context);
         self.running.set(self.contexts.slot(context));
         self.contexts.resume(context);
         self.running.set(ptr::null());
@@ -300,6 +305,8 @@ impl Engine {
             return self.on_host(cpu, work);
         };
         self.aside.set(self.contexts.slot(index));
+        self.new_locals(index);
+        self.change_locals(index);
         // While a kernel boots, its host makes no decision after this, either.
         let attention = self.attention.get();
         self.on_host(cpu, || self.contexts.resume(index));
@@ -400,6 +407,7 @@ pub(crate) struct Image {
     runnable: u32,
     lines: Sets,
     copies: Copies,
+    statics: statics::Picture,
 }
 
 impl Engine {
@@ -421,6 +429,7 @@ impl Engine {
             runnable: self.runnable.get(),
             lines: self.lines.get(),
             copies: self.copies.borrow().clone(),
+            statics: self.picture_of_statics(),
         }
     }
 
@@ -440,6 +449,7 @@ impl Engine {
         self.runnable.set(image.runnable);
         self.lines.set(image.lines);
         self.copies.borrow_mut().clone_from(&image.copies);
+        self.restore_statics(&image.statics);
         self.begin();
         self.request.set(Request::Decide);
     }
@@ -457,6 +467,10 @@ impl Engine {
         self.contexts.clear();
         self.recorder.borrow_mut().clear();
         self.copies.take();
+        self.clear_statics();
+        if statics::has_hooks() {
+            self.memory(Memory::expect_foreign);
+        }
         self.modules.borrow_mut().clear();
         self.marker.is_on.set(false);
         self.passing.set(&Races::Stop);

@@ -224,6 +224,24 @@ impl Engine {
         }
     }
 
+    /// Foreign code makes a fence.
+    pub(super) fn foreign_fence(&self, order: Ordering, at: At) {
+        let op = Op {
+            addr: 0,
+            kind: Kind::Fence,
+            order,
+        };
+        self.fused(op, at);
+    }
+
+    /// A foreign function has begun. The machine's own code runs on the same stack, so it must not be used up there.
+    #[inline(always)]
+    pub(super) fn foreign_frame(&self, at: At) {
+        if self.is_low() {
+            faults::overflow(self, at);
+        }
+    }
+
     /// Whether the stack that runs has no room for the machine's own code.
     #[inline(always)]
     fn is_low(&self) -> bool {
@@ -288,12 +306,21 @@ pub(super) fn caller() -> Option<At> {
     (caller != 0).then(|| At::code(caller - 1))
 }
 
-/// Foreign code is about to make this access of `size` bytes: a step.
-#[inline(always)]
-pub(crate) fn access(op: Op, size: usize, at: At) {
-    if let Some(engine) = current() {
-        engine.foreign(op, size, at);
-    }
+/// A kind of foreign code: what its hooks do.
+pub(crate) trait Code {
+    /// It is about to make this access of `size` bytes: a step.
+    fn access(op: Op, size: usize, at: At);
+    /// It is about to access `size` bytes at once: a step.
+    fn range(addr: usize, size: usize, kind: Kind, at: At);
+    /// It makes a read-modify-write of `size` bytes: a step. `modify` makes it, and returns its outcome and the operation that it
+    /// was.
+    fn modify<R>(op: Op, size: usize, at: At, modify: impl FnOnce() -> (R, Op)) -> R;
+    /// It makes a fence.
+    fn fence(order: Ordering, at: At);
+    /// A function has begun.
+    fn frame_begins(at: At);
+    /// A function is about to return, whose frame has these bytes, if it has a frame pointer.
+    fn frame_ends(begin: usize, end: usize, at: At);
 }
 
 /// Whether this address is on the stack of a context, or outside of the machine.
@@ -305,58 +332,57 @@ pub(crate) fn is_on_stack(addr: usize) -> bool {
     })
 }
 
-/// Foreign code is about to access `size` bytes at once: a step.
-pub(crate) fn range(addr: usize, size: usize, kind: Kind, at: At) {
-    if let Some(engine) = current() {
-        engine.foreign_range(addr, size, kind, at);
-    }
-}
+/// Code of a module. What it accesses is memory of its kernel, or a constant.
+pub(crate) struct Module;
 
-/// Foreign code makes a read-modify-write of `size` bytes: a step. `modify` makes it, and returns its outcome and the operation that
-/// it was.
-#[inline(always)]
-pub(crate) fn modify<R>(op: Op, size: usize, at: At, modify: impl FnOnce() -> (R, Op)) -> R {
-    let Some(engine) = current() else {
-        return modify().0;
-    };
-    engine.decide_foreign(op, at);
-    if engine.memory(|memory| memory.offset(op.addr)).is_none() {
-        // This ends the run, unless it is over.
-        engine.check_outside(op, at);
-    }
-    let (outcome, made) = modify();
-    engine.made_foreign(made, size, at);
-    outcome
-}
-
-/// Foreign code makes a fence.
-pub(crate) fn fence(order: Ordering, at: At) {
-    if let Some(engine) = current() {
-        let op = Op {
-            addr: 0,
-            kind: Kind::Fence,
-            order,
-        };
-        engine.fused(op, at);
-    }
-}
-
-/// A foreign function has begun. The machine's own code runs on the same stack, so it must not be used up there.
-#[inline(always)]
-pub(crate) fn frame_begins(at: At) {
-    if let Some(engine) = current()
-        && engine.is_low()
-    {
-        faults::overflow(engine, at);
-    }
-}
-
-/// A foreign function is about to return, whose frame has these bytes.
-pub(crate) fn frame_ends(begin: usize, end: usize, at: At) {
-    if let Some(engine) = current() {
-        if engine.marker.is_on.get() {
-            engine.function_ends(at);
+impl Code for Module {
+    #[inline(always)]
+    fn access(op: Op, size: usize, at: At) {
+        if let Some(engine) = current() {
+            engine.foreign(op, size, at);
         }
-        engine.frame_ends(begin, end, at);
+    }
+
+    fn range(addr: usize, size: usize, kind: Kind, at: At) {
+        if let Some(engine) = current() {
+            engine.foreign_range(addr, size, kind, at);
+        }
+    }
+
+    #[inline(always)]
+    fn modify<R>(op: Op, size: usize, at: At, modify: impl FnOnce() -> (R, Op)) -> R {
+        let Some(engine) = current() else {
+            return modify().0;
+        };
+        engine.decide_foreign(op, at);
+        if engine.memory(|memory| memory.offset(op.addr)).is_none() {
+            // This ends the run, unless it is over.
+            engine.check_outside(op, at);
+        }
+        let (outcome, made) = modify();
+        engine.made_foreign(made, size, at);
+        outcome
+    }
+
+    fn fence(order: Ordering, at: At) {
+        if let Some(engine) = current() {
+            engine.foreign_fence(order, at);
+        }
+    }
+
+    #[inline(always)]
+    fn frame_begins(at: At) {
+        if let Some(engine) = current() {
+            engine.foreign_frame(at);
+        }
+    }
+
+    fn frame_ends(begin: usize, end: usize, at: At) {
+        if let Some(engine) = current() {
+            if engine.marker.is_on.get() {
+                engine.function_ends(at);
+            }
+            engine.frame_ends(begin, end, at);
+        }
     }
 }

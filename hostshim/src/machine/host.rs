@@ -39,6 +39,13 @@ pub fn is_running() -> bool {
     current().is_some()
 }
 
+/// The running thread has done its work, and is about to exit: its thread-local variables are dropped.
+pub fn thread_ends() {
+    if let Some(engine) = current() {
+        engine.thread_ends();
+    }
+}
+
 #[inline]
 fn engine() -> &'static Engine {
     match current() {
@@ -167,6 +174,9 @@ unsafe impl machine::Machine for Simulated {
             0 => engine.contexts.create(name, entry, arg),
             _ => engine.contexts.create(&engine.own_name(name), entry, arg),
         };
+        if let Some(context) = created {
+            engine.new_locals(context);
+        }
         created.map(Context)
     }
 

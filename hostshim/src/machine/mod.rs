@@ -20,6 +20,7 @@
 //! | `globals` | global variables of the guest |
 //! | `heap` | Rust's heap inside a run |
 //! | `module`, `foreign` | code that is loaded at run time, and the accesses of code that has no cells |
+//! | `program`, `sites`, `statics` | crates of this program whose accesses are steps; whose a place is; their variables |
 //! | `marks`, `races` | what is known of accesses of foreign code besides; its races that runs go on past |
 //! | `lines`, `cpu` | interrupt lines, CPUs |
 //! | `locals` | cells on stacks, which are gone when their function has returned |
@@ -80,12 +81,17 @@ pub(crate) mod marks;
 mod memory;
 pub(crate) mod module;
 mod panics;
+#[cfg_attr(not(rumplab_hooks), allow(dead_code, reason = "only hooks call it"))]
+pub(crate) mod program;
 mod races;
 mod record;
 mod shadow;
 pub(crate) mod side;
+#[cfg_attr(not(rumplab_hooks), allow(dead_code, reason = "only hooks call it"))]
+mod sites;
 mod source;
 mod spins;
+mod statics;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -114,7 +120,7 @@ pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
 pub use heap::Heap;
-pub use host::is_running;
+pub use host::{is_running, thread_ends};
 pub use races::{Later, Meeting, Race, Races};
 pub(crate) use source::place;
 pub use trace::{Access, Act, Hold, Layer, PointName, Recording, TraceEvent, What};
@@ -232,6 +238,7 @@ impl Machine {
         self.program = None;
         self.lengths = Default::default();
         self.granularity = Granularity::Coarse;
+        let _host_values = statics::take();
         let engine = &*self.engine;
         engine.clear(shape, guests[0].interrupt(), detail);
         let booted = guarded(engine, || boot_to_rest(engine, &guests));
@@ -401,6 +408,7 @@ impl Machine {
         let (Some(image), guests) = (&self.image, &self.guests) else {
             panic!("a machine cannot run before it has booted")
         };
+        let _host_values = statics::take();
         let engine = &*self.engine;
         faults::watch();
         engine.prepare(image, strategy, limits, detail, granularity);

@@ -27,6 +27,11 @@ impl Line {
             && !self.file.contains("/registry/")
     }
 
+    /// Whether the file is the standard library's.
+    pub(crate) fn is_of_std(&self) -> bool {
+        self.file.contains("/rustc/") || self.file.contains("/lib/rustlib/src/")
+    }
+
     /// The line as [text](place_of).
     pub(crate) fn place(&self) -> String {
         place_of(&self.file, self.line)
@@ -42,13 +47,15 @@ impl From<&Location<'_>> for Line {
     }
 }
 
-/// The line of a place, if it is known.
+/// The line of a place, if it is known: of the innermost function that is not the standard library's.
 pub(crate) fn line(at: At) -> Option<Line> {
     let at = of_program(at);
     if let Some(location) = at.location() {
         return Some(Line::from(location));
     }
-    lines_of(at.address()?).first().cloned()
+    let lines = lines_of(at.address()?);
+    let line = lines.iter().find(|line| !line.is_of_std());
+    line.or(lines.first()).cloned()
 }
 
 /// The place in the program under test: that of its call, for a call of the kernel that foreign code has made.
@@ -84,8 +91,16 @@ pub(crate) fn place_of(file: &str, line: u32) -> String {
     format!("{file}:{line}")
 }
 
-/// A path from the folder of the package or workspace that is built here, if the file is in it: line tables have whole paths.
+/// A path from the folder of the package or workspace that is built here, if the file is in it: line tables have whole paths. That of
+/// a package from a registry begins with its name and version, and that of the standard library with `library`.
 fn in_package(file: &str) -> &str {
+    if let Some((_, path)) = file.split_once("/rustc/") {
+        // Behind the commit.
+        return path.split_once('/').map_or(path, |(_, path)| path);
+    }
+    if let Some((_, path)) = file.split_once("/registry/src/") {
+        return path.split_once('/').map_or(path, |(_, path)| path);
+    }
     static ROOT: OnceLock<String> = OnceLock::new();
     let root = ROOT.get_or_init(|| {
         let here = std::env::current_dir().unwrap_or_default();
@@ -98,36 +113,53 @@ fn in_package(file: &str) -> &str {
 }
 
 /// The lines of the instruction at this address: the innermost function first, and then those into which it is inlined.
-///
-/// Each address is looked up once.
 pub(crate) fn lines_of(address: usize) -> Arc<[Line]> {
     // A module is not always at the same address.
     if let Some(line) = module::line_of(address) {
         return Arc::new([line]);
     }
-    static KNOWN: Mutex<BTreeMap<usize, Arc<[Line]>>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines = known.entry(address).or_insert_with(|| {
-        // Line tables are read on a stack of their own: those of contexts are too small for that.
-        thread::scope(|scope| {
-            let reader = thread::Builder::new().spawn_scoped(scope, || read(address));
-            reader.ok()?.join().ok()
-        })
-        .unwrap_or_default()
-        .into()
-    });
-    Arc::clone(lines)
+    static KNOWN: Known<Line> = Known::new();
+    KNOWN.get(address, |symbol| {
+        let file = symbol.filename()?.to_string_lossy().into_owned();
+        let line = symbol.lineno()?;
+        Some(Line { file, line })
+    })
 }
 
-fn read(address: usize) -> Vec<Line> {
-    let mut lines = Vec::new();
-    backtrace::resolve(std::ptr::without_provenance_mut(address), |symbol| {
-        if let (Some(file), Some(line)) = (symbol.filename(), symbol.lineno()) {
-            let file = file.to_string_lossy().into_owned();
-            lines.push(Line { file, line });
-        }
-    });
-    lines
+/// The names of the functions of the instruction at this address, the innermost first.
+pub(crate) fn functions_at(address: usize) -> Arc<[String]> {
+    static KNOWN: Known<String> = Known::new();
+    KNOWN.get(address, |symbol| Some(format!("{:#}", symbol.name()?)))
+}
+
+/// What debugging information says of instructions.
+struct Known<T>(Mutex<BTreeMap<usize, Arc<[T]>>>);
+
+impl<T: Send> Known<T> {
+    const fn new() -> Known<T> {
+        Known(Mutex::new(BTreeMap::new()))
+    }
+
+    /// What `read` makes of each function at an address, the innermost first. Each address is looked up once.
+    fn get(&self, address: usize, read: fn(&backtrace::Symbol) -> Option<T>) -> Arc<[T]> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.entry(address).or_insert_with(|| {
+            // Line tables are read on a stack of their own: those of contexts are too small for that.
+            thread::scope(|scope| {
+                let look_up = move || {
+                    let mut found = Vec::new();
+                    let at = std::ptr::without_provenance_mut(address);
+                    backtrace::resolve(at, |symbol| found.extend(read(symbol)));
+                    found
+                };
+                let reader = thread::Builder::new().spawn_scoped(scope, look_up);
+                reader.ok()?.join().ok()
+            })
+            .unwrap_or_default()
+            .into()
+        });
+        Arc::clone(found)
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +170,12 @@ mod tests {
     fn places_are_paths_from_the_crates_folder() {
         assert_eq!(place_of("/a/b/kmod/src/x.rs", 3), "kmod/src/x.rs:3");
         assert_eq!(place_of("table.c", 3), "table.c:3");
+        let of_registry = "/home/.cargo/registry/src/index.crates.io-1/spin-0.12.3/src/once.rs";
+        assert_eq!(place_of(of_registry, 3), "spin-0.12.3/src/once.rs:3");
+        assert_eq!(
+            place_of("/rustc/e50aa6/library/core/src/mem.rs", 3),
+            "library/core/src/mem.rs:3"
+        );
     }
 
     #[test]

@@ -81,6 +81,46 @@ fn a_lock_that_is_tried_by_swapping_is_left_in_the_end() {
 }
 
 #[test]
+fn one_that_adds_and_takes_back_lets_the_others_go_on() {
+    // As a reader of a lock does while a writer has it: each turn changes the word, and leaves it as it was.
+    let reads: Body = |s| {
+        while s.x.fetch_add(2, Acquire) & 1 != 0 {
+            s.x.fetch_sub(2, Release);
+        }
+    };
+    let writes: Body = |s| {
+        s.x.fetch_or(1, Acquire);
+        s.data.set(s.data.get() + 1);
+        s.x.fetch_and(!1, Release);
+    };
+    for bodies in [
+        [writes, |_| {}, reads],
+        [reads, writes, |_| {}],
+        [reads, reads, writes],
+    ] {
+        assert_eq!(hunt_with_all(&Little::new(&bodies)), None);
+    }
+}
+
+#[test]
+fn one_that_says_that_it_spins_after_a_loop_that_did_not_is_not_forgotten() {
+    // What it waits for was read before the loop.
+    let waits: Body = |s| {
+        let mut ready = s.y.load(Acquire);
+        while s.x.load(Acquire) == 0 {}
+        while ready == 0 {
+            kmod::machine::relax();
+            ready = s.y.load(Acquire);
+        }
+    };
+    let stores: Body = |s| {
+        s.y.store(1, Release);
+        s.x.store(1, Release);
+    };
+    assert_eq!(hunt_with_all(&Little::new(&[waits, stores])), None);
+}
+
+#[test]
 fn two_that_wait_for_each_other_in_turn_come_to_their_end() {
     let ping: Body = |s| {
         for round in 0..4 {
