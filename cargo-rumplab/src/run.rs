@@ -165,6 +165,8 @@ impl Build<'_> {
         let mut cargo = self.toolchain.command("cargo");
         cargo.args(command).args(["--target", &self.toolchain.host]);
         cargo.env("CARGO_TARGET_DIR", &self.directory);
+        // Most of it is not edited, and a build that was stopped must not spoil the next.
+        cargo.env("CARGO_INCREMENTAL", "0");
         cargo
             .env(HOOKS, self.toolchain.hooks.name())
             .env(CRATES, &self.crates)

@@ -38,3 +38,8 @@ hooks_in_assembly!(Program, assembled);
 extern "C" fn init() {
     program::loaded();
 }
+
+/// With atomic accesses alone no crate calls it. So the loader does, too.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOADED: extern "C" fn() = init;

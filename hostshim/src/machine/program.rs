@@ -194,12 +194,18 @@ pub(crate) fn futex(addr: usize, operation: usize, expected: u32, timeout: usize
             Some(engine.wake_sleepers(own))
         }
         libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
+            let word = std::ptr::with_exposed_provenance::<AtomicU32>(addr);
             // All threads of a run are one for `park`.
-            if engine.is_on_host() || timeout != 0 || sites::is_in_park() {
+            let parks = sites::is_in_park();
+            if parks {
+                // The word is of the thread of the host, and outlives the run: as if it had not parked.
+                // SAFETY: the standard library's promise to the system.
+                unsafe { &*word }.store(0, SeqCst);
+            }
+            if engine.is_on_host() || timeout != 0 || parks {
                 sleeps(engine);
             }
             let at = sites::caller_in_program().unwrap_or(At::code(0));
-            let word = std::ptr::with_exposed_provenance::<AtomicU32>(addr);
             // SAFETY: the standard library's promise to the system.
             while unsafe { &*word }.load(SeqCst) == expected {
                 engine.sleep_on(own, at);

@@ -135,7 +135,7 @@ pub(crate) fn functions_at(address: usize) -> Arc<[String]> {
 /// What debugging information says of instructions.
 struct Known<T>(Mutex<BTreeMap<usize, Arc<[T]>>>);
 
-impl<T: Send> Known<T> {
+impl<T: Send + 'static> Known<T> {
     const fn new() -> Known<T> {
         Known(Mutex::new(BTreeMap::new()))
     }
@@ -144,19 +144,17 @@ impl<T: Send> Known<T> {
     fn get(&self, address: usize, read: fn(&backtrace::Symbol) -> Option<T>) -> Arc<[T]> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = known.entry(address).or_insert_with(|| {
-            // Line tables are read on a stack of their own: those of contexts are too small for that.
-            thread::scope(|scope| {
-                let look_up = move || {
-                    let mut found = Vec::new();
-                    let at = std::ptr::without_provenance_mut(address);
-                    backtrace::resolve(at, |symbol| found.extend(read(symbol)));
-                    found
-                };
-                let reader = thread::Builder::new().spawn_scoped(scope, look_up);
-                reader.ok()?.join().ok()
-            })
-            .unwrap_or_default()
-            .into()
+            // Line tables are read on a stack of their own: those of contexts are too small for that. A scope would wait with
+            // `park`, in the middle of which code under test may be on this thread.
+            let look_up = move || {
+                let mut found = Vec::new();
+                let at = std::ptr::without_provenance_mut(address);
+                backtrace::resolve(at, |symbol| found.extend(read(symbol)));
+                found
+            };
+            let reader = thread::Builder::new().spawn(look_up).ok();
+            let found = reader.and_then(|reader| reader.join().ok());
+            found.unwrap_or_default().into()
         });
         Arc::clone(found)
     }
