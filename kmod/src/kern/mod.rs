@@ -3,7 +3,7 @@
 //! Each file is one manual page of section 9, or one part of the scheduler. Dependencies point
 //! down this list: [`epoch`], [`completion`], [`sema`], [`workqueue`], [`pcq`], [`psref`], [`localcount`], [`percpu`], [`pserialize`], [`pslist`], [`xcall`], [`kthread`], [`condvar`],
 //! [`callout`], [`rwlock`], [`mutex`], [`turnstile`], [`sleepq`], [`softint`], [`intr`], [`ipi`], [`clock`], [`synch`], [`sched`], [`lwp`],
-//! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], [`rest`], [`shares`], [`waits`], [`order`].
+//! [`spl`], [`cpu`]. Beside it: [`contract`], [`evcnt`], [`inside`], `rest`, [`shares`], [`waits`], [`order`].
 
 pub mod callout;
 pub mod circq;

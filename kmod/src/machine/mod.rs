@@ -22,7 +22,7 @@
 //! announces. [`access`] is for operations of a step that has already begun: they are checked (data races, use after
 //! free), but no other CPU runs in between.
 //!
-//! A host may also make each [`access`] that is about to be made a step of its own, and each [`between`]: the granularity is *fine*
+//! A host may also make each [`access`] that is about to be made a step of its own, and each `between`: the granularity is *fine*
 //! then. Code must not rely on steps for what it needs to be atomic.
 
 use core::alloc::Layout;
