@@ -100,6 +100,11 @@ pub struct Side {
 }
 
 impl Failure {
+    /// Whether it was found when every CPU idled, although threads had not come to their end.
+    pub(crate) fn is_of_idle_cpus(&self) -> bool {
+        self.rule == "idle-queue"
+    }
+
     /// Whether detecting it took a long run.
     pub fn takes_long(&self) -> bool {
         self.rule == NO_STEP

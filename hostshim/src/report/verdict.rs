@@ -226,6 +226,9 @@ fn found_by(failure: &Failure) -> Option<String> {
     } = failure;
     match kind {
         FailureKind::Deadlock => None,
+        FailureKind::Oracle if failure.is_of_idle_cpus() => {
+            Some(format!("found at {location}, when every CPU idled"))
+        }
         FailureKind::Oracle | FailureKind::Leak if context.starts_with("idle/") => Some(format!(
             "found by verify() at {location}, after all threads exited"
         )),

@@ -240,6 +240,9 @@ impl List<'_, '_> {
         }
         let sentence = failure.message.lines().next().unwrap_or("");
         let text = match failure.context.starts_with("idle/") {
+            true if failure.is_of_idle_cpus() => {
+                format!("every CPU idles; {}: {sentence}", failure.rule)
+            }
             true => format!("all threads have exited; {}: {sentence}", failure.rule),
             false if sentence.starts_with(&failure.context) => sentence.to_owned(),
             false => format!("{} on cpu{}: {sentence}", failure.context, failure.cpu),

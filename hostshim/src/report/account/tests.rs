@@ -277,6 +277,10 @@ fn a_verdict_says_what_broke_in_what_who_found_it_and_where() {
     assert!(told.starts_with("SCENARIO ASSERTION wild-access FAILED in abba, "));
     let end = "  found by verify() at kmod/src/x.rs:1, after all threads exited\n";
     assert!(told.ends_with(end), "{told}");
+    failure.rule = "idle-queue".to_owned();
+    let told = verdict_of(&failure);
+    let end = "  found at kmod/src/x.rs:1, when every CPU idled\n";
+    assert!(told.ends_with(end), "{told}");
 }
 
 #[test]
