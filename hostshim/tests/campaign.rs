@@ -46,6 +46,7 @@ fn traced(hunt: &Hunt, found: &Found) -> Machine {
     if let Some(program) = &found.program {
         machine.load(program);
     }
+    machine.set_granularity(found.granularity);
     machine
 }
 

@@ -10,7 +10,7 @@
 //! are removed, because a switch to another CPU and the switch back may be needed only together. Also other failing
 //! schedules are searched and cut, in case one of them becomes shorter.
 //!
-//! If the scenario runs programs, the program is shortened before its schedule (`program`). Then CPUs are removed
+//! A run of fine steps is first looked for in coarse ones. If the scenario runs programs, the program is shortened before its schedule (`program`). Then CPUs are removed
 //! (`cpus`), and events on the wire (`wire`). All of this is repeated until nothing becomes shorter.
 //!
 //! The same run and kernel give the same result.
@@ -18,7 +18,7 @@
 use crate::machine::{Failure, FailureKind, Limits, Machine, Outcome, Recording, Verdict, View};
 use crate::names::{Departure, Follower, name_schedule};
 use crate::replay::ReplayFile;
-use crate::schedule::Deviation;
+use crate::schedule::{Deviation, Granularity};
 use crate::strategy::{Answer, Replay, Strategy};
 
 mod cpus;
@@ -187,6 +187,7 @@ impl Search<'_> {
 
     /// Removes whatever can be removed: operations first, then events on the wire, then departures.
     fn shorten(&mut self) {
+        self.coarsen();
         loop {
             let before = self.size();
             self.shorten_program();
@@ -197,6 +198,24 @@ impl Search<'_> {
                 return;
             }
         }
+    }
+
+    /// Looks for the failure in coarse steps, which are fewer and are easier to read. A fine schedule may not need its steps.
+    fn coarsen(&mut self) {
+        if self.best.file.granularity == Granularity::Coarse {
+            return;
+        }
+        let before = self.best.file.clone();
+        self.choose(Granularity::Coarse);
+        if !(self.attempt(before.schedule.clone()) || self.attempt_anew(FIRST_SEED)) {
+            self.best.file = before;
+            self.choose(Granularity::Fine);
+        }
+    }
+
+    fn choose(&mut self, granularity: Granularity) {
+        self.best.file.granularity = granularity;
+        self.machine.set_granularity(granularity);
     }
 
     /// What should become smaller, the most important first.
