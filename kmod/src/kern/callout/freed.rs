@@ -62,21 +62,4 @@ impl CalloutCpu {
             inside.then(|| Callout::at(link))
         })
     }
-
-    /// The first callout that is due and has not run, and since how many ticks. For checks at rest.
-    pub(crate) fn due(&self) -> Option<(&'static Callout, u32)> {
-        let lists = core::iter::once(&self.cc_todo).chain(self.cc_wheel.peek());
-        lists.flat_map(Link::peek).find_map(|link| {
-            let callout = Callout::at(link);
-            let late = self.cc_ticks.peek().wrapping_sub(callout.c_time.peek());
-            (late as i32 >= 0).then_some((callout, late))
-        })
-    }
-}
-
-impl Callout {
-    /// Where it was scheduled, if that is known: for reports.
-    pub(crate) fn scheduled(&self) -> Option<machine::At> {
-        self.c_scheduled.peek()
-    }
 }
