@@ -264,13 +264,14 @@ impl Engine {
     ) -> usize {
         let op = Op { addr, kind, order };
         if FUSED {
-            self.divide(op, at);
+            self.announce(op, at);
         }
         self.as_announced(op, at)
     }
 
-    /// A point inside of a step.
-    pub(crate) fn divide(&self, op: Op, at: At) {
+    /// A point: the strategy decides who goes on, and the point has its name.
+    #[inline(always)]
+    pub(crate) fn announce(&self, op: Op, at: At) {
         self.decide(op, at);
         if self.recording.get() {
             self.record_op(op.addr, op.kind, op.order, at);

@@ -40,17 +40,8 @@ impl Engine {
         if self.marker.is_on.get() {
             return self.foreign_marked(op, size, at);
         }
-        self.decide_foreign(op, at);
+        self.announce(op, at);
         self.check_foreign(op, size, at);
-    }
-
-    /// The same, for an access whose outcome follows with [`Engine::made_foreign`].
-    #[inline(always)]
-    pub(crate) fn decide_foreign(&self, op: Op, at: At) {
-        self.decide(op, at);
-        if self.recording.get() {
-            self.record_op(op.addr, op.kind, op.order, at);
-        }
     }
 
     /// Checks the read-modify-write that announced the step.
@@ -146,7 +137,7 @@ impl Engine {
             if self.marker.is_on.get() {
                 return self.foreign_marked(op, size, at);
             }
-            self.decide_foreign(op, at);
+            self.announce(op, at);
             self.check_cells(op, size, at);
         }
     }
@@ -354,7 +345,7 @@ impl Code for Module {
         let Some(engine) = current() else {
             return modify().0;
         };
-        engine.decide_foreign(op, at);
+        engine.announce(op, at);
         if engine.memory(|memory| memory.offset(op.addr)).is_none() {
             // This ends the run, unless it is over.
             engine.check_outside(op, at);

@@ -243,10 +243,7 @@ unsafe impl machine::Machine for Simulated {
     #[inline(always)]
     fn point(op: Op, at: At) -> usize {
         let engine = engine();
-        engine.decide(op, at);
-        if engine.recording.get() {
-            engine.record_op(op.addr, op.kind, op.order, at);
-        }
+        engine.announce(op, at);
         engine.announced(op, at)
     }
 
@@ -257,10 +254,7 @@ unsafe impl machine::Machine for Simulated {
             // The place is for `free`, which follows.
             engine.current().pending.set(Pending::Op(op, at));
         }
-        engine.decide(op, at);
-        if engine.recording.get() {
-            engine.record_op(op.addr, op.kind, op.order, at);
-        }
+        engine.announce(op, at);
     }
 
     #[inline(always)]
@@ -277,7 +271,7 @@ unsafe impl machine::Machine for Simulated {
     fn between(op: Op, at: At) {
         let engine = engine();
         if engine.fine.get() {
-            engine.divide(op, at);
+            engine.announce(op, at);
         }
     }
 

@@ -183,7 +183,7 @@ impl Engine {
     pub(super) fn foreign_marked(&self, op: Op, size: usize, at: At) {
         let said = self.said(op.addr, at);
         let op = said.apply(op);
-        self.decide_foreign(op, at);
+        self.announce(op, at);
         if op.kind == Kind::Read && said.validated != 0 {
             self.read_validated(op, size, at, said.validated);
         } else {

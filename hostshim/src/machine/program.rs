@@ -133,7 +133,7 @@ impl Code for Program {
             return modify().0;
         };
         let Watched { engine, addr, .. } = watched;
-        engine.decide_foreign(Op { addr, ..op }, at);
+        engine.announce(Op { addr, ..op }, at);
         let (outcome, made) = modify();
         engine.made_foreign(Op { addr, ..made }, size, at);
         watched.made(made);
