@@ -47,6 +47,8 @@ pub struct Kernel {
     cpus: Local<&'static [Cpu]>,
     order: Local<Option<&'static Order>>,
     progress: AtomicU64,
+    /// Threads that have ended and wait for `kthread_join`. Changes with `lwp_lock` held.
+    pub(crate) unjoined: BareU32,
     /// Ticks that CPU 0 has counted.
     pub(crate) ticks: BareU32,
     handlers: [Local<Option<Handler>>; Line::ALL.len()],
@@ -246,6 +248,7 @@ fn new(config: &Config) -> Kernel {
         cpus: Local::new(&[]),
         order: Local::new(None),
         progress: AtomicU64::new(0),
+        unjoined: BareU32::new(0),
         ticks: BareU32::new(0),
         hooks: Hooks::new(),
         handlers: [const { Local::new(None) }; Line::ALL.len()],

@@ -34,6 +34,7 @@
 //! kthread(9); `sys/kern/kern_kthread.c`.
 
 use core::fmt;
+use core::sync::atomic::Ordering::Relaxed as Bare;
 
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
@@ -116,6 +117,7 @@ pub fn kthread_exit() -> ! {
         let lock = &l.kernel().lwp_lock;
         lock.enter();
         l.l_exited.set(true);
+        l.kernel().unjoined.fetch_add(1, Bare);
         l.l_exitcv.broadcast();
         // Until it was joined, its LWP must not be reused.
         while l.l_joinable.get() {
@@ -188,6 +190,7 @@ pub fn kthread_join(l: &'static Lwp) {
         l.l_exitcv.wait(lock);
     }
     l.l_joinable.set(false);
+    l.kernel().unjoined.fetch_sub(1, Bare);
     l.l_exitcv.broadcast();
     order::joined(l);
     lock.exit();

@@ -13,6 +13,9 @@
 //! The first is looked for whenever the machine is at rest, because a tick of the clock would hide it. The others are looked for when
 //! all actors have ended.
 
+use core::sync::atomic::Ordering::Relaxed as Bare;
+
+use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
 use crate::kern::softint;
 use crate::kernel::Kernel;
@@ -25,12 +28,16 @@ pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
     if !machine::takes_turns() {
         return;
     }
-    let idles = |l: &Lwp| {
-        let ci = l.cpu_unlocked();
+    let left = |ci: &&Cpu| {
         ci.ci_schedstate.spc_count.peek() > 0 && ci.ci_curlwp.peek().is_some_and(Lwp::is_idle)
     };
+    // Nobody looks at LWPs unless something is left: there are many of them, and a run is at rest more than once.
+    let Some(idle) = kernel.cpus().iter().find(left) else {
+        return;
+    };
     let runnable = |l: &&Lwp| l.l_stat.peek() == Stat::Run && !l.is_idle();
-    if let Some(l) = kernel.lwps().filter(runnable).find(|l| idles(l)) {
+    let of_idle = |l: &&Lwp| core::ptr::eq(l.cpu_unlocked(), idle);
+    if let Some(l) = kernel.lwps().filter(runnable).find(of_idle) {
         machine::stop(
             Stop::Oracle("idle-queue"),
             format_args!(
@@ -69,6 +76,9 @@ pub(crate) fn verify(kernel: &'static Kernel) {
                 ),
             );
         }
+    }
+    if kernel.unjoined.load(Bare) == 0 {
+        return;
     }
     let waits = |l: &&Lwp| l.l_exited.peek() && l.l_stat.peek() == Stat::Sleep;
     if let Some(l) = kernel.lwps().find(waits) {
