@@ -1,8 +1,6 @@
 //! `rumplab c`: what is found in C code, and what is refused.
 
-mod program;
-
-use program::{Ran, Scratch, compilers, rumplab};
+use crate::program::{Ran, Scratch, compilers, rumplab};
 
 /// Two actors, `one` and `two`, on a CPU each. `text` defines them.
 fn two_actors(text: &str) -> String {
@@ -365,7 +363,7 @@ fn a_replay_file_gives_the_same_run_to_every_command_that_has_the_sources() {
 #[test]
 fn a_scenario_in_c_holds_as_the_one_in_rust_does() {
     let scratch = Scratch::new("c-signal");
-    let text = include_str!("c/condvar-signal.c");
+    let text = include_str!("../c/condvar-signal.c");
     for (compiler, ran) in run(&scratch, text, &["--schedules", "20k"]) {
         assert_eq!(ran.status, Some(0), "{compiler}: {}{}", ran.out, ran.err);
     }
@@ -469,7 +467,7 @@ void rumplab_teardown(void) { rumplab_intr_disestablish(handler); }";
 /// Each waiter spins on its own stack. Both compilers would move the accesses of `inside` out of the lock if they were let.
 #[test]
 fn a_queue_lock_with_its_nodes_on_the_stack_holds() {
-    let text = include_str!("c/mcs.c");
+    let text = include_str!("../c/mcs.c");
     holds("mcs", text);
     let unlocked = text.replace("\t\tenter(&node);\n", "\t\tnode.turns++;\n");
     fails(

@@ -1,14 +1,12 @@
 //! The example in C: each of its mistakes is found, with lines of C and names of fields, and the mended table holds.
 
-mod program;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 // The kernel, whose symbols the program's library needs, links only with a machine beside it.
 use hostshim as _;
 
-use program::{Scratch, compilers};
+use crate::program::{Scratch, compilers};
 
 /// Schedules under which the mended table holds here. A hunt runs more.
 const HOLDS: &str = "5000";

@@ -1,8 +1,6 @@
 //! `rumplab c --replace`: primitives that C files define, under the scenarios that come with rumplab.
 
-mod program;
-
-use program::{Ran, Scratch, rumplab};
+use crate::program::{Ran, Scratch, rumplab};
 
 /// A queue with a spin mutex. With UNLOCKED, without it.
 const PCQ: &str = "\

@@ -1,7 +1,5 @@
 //! The program from outside: statuses, messages, files.
 
-mod program;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,8 +7,8 @@ use std::process::Command;
 // The kernel, whose list of scenarios is looked at, links only with a machine beside it.
 use hostshim as _;
 
+use crate::program::{Ran, Scratch, rumplab};
 use kmod::scenario::{self, Kind};
-use program::{Ran, Scratch, rumplab};
 
 /// Runs what must be refused: status 2, nothing on the standard output, and a complaint with all of `words`.
 fn refused(arguments: &[&str], words: &[&str]) {

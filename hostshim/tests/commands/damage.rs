@@ -3,8 +3,6 @@
 //!
 //! Each device, FIFO and link is made for the test, in a folder of its own: none of the machine's is ever written to.
 
-mod program;
-
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -16,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 // The kernel, whose symbols the program's library needs, links only with a machine beside it.
 use hostshim as _;
 
-use program::{Ran, Scratch};
+use crate::program::{Ran, Scratch};
 
 /// A failing run, kept in the repository.
 const KEPT: &str = concat!(

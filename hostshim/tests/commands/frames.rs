@@ -1,8 +1,6 @@
 //! Frames from outside, in files: `rumplab run --frames`.
 
-mod program;
-
-use program::{Scratch, rumplab};
+use crate::program::{Scratch, rumplab};
 
 /// An ARP request for the address of the stack, padded.
 fn arp() -> Vec<u8> {
@@ -34,7 +32,7 @@ fn pcapng() -> Vec<u8> {
     [section, interface, packet].concat()
 }
 
-fn run(scenario: &str, path: &str) -> program::Ran {
+fn run(scenario: &str, path: &str) -> crate::program::Ran {
     let seed = ["--schedules", "20", "--frames", path];
     rumplab(&[&["run", scenario][..], &seed].concat())
 }

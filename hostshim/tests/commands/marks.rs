@@ -1,8 +1,6 @@
 //! Files of marks: what each kind of mark lets pass, and what it does not.
 
-mod program;
-
-use program::{Ran, Scratch, compilers, rumplab};
+use crate::program::{Ran, Scratch, compilers, rumplab};
 
 /// Runs two actors, `one` and `two`, on a CPU each, with these marks and every compiler.
 fn run(name: &str, text: &str, marks: &str) -> Vec<Ran> {

@@ -1,9 +1,9 @@
 //! The program, run from outside.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::{self, Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A directory of this test's own, gone when the test is over.
 pub(crate) struct Scratch(pub(crate) PathBuf);
@@ -11,7 +11,9 @@ pub(crate) struct Scratch(pub(crate) PathBuf);
 impl Scratch {
     /// An empty one.
     pub(crate) fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("rumplab-{name}-{}", process::id()));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("rumplab-{name}-{}-{number}", process::id()));
         assert!(fs::create_dir_all(&path).is_ok(), "{}", path.display());
         Scratch(path)
     }

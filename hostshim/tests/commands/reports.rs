@@ -1,7 +1,5 @@
 //! Reports from outside: every form of an account, `minimize` and `triage`.
 
-mod program;
-
 use hostshim::registry::Registry;
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +12,7 @@ use hostshim::replay::{LIMITS, ReplayFile};
 use hostshim::{Machine, wire::Wire};
 use serde_json::Value;
 
-use program::{Scratch, rumplab};
+use crate::program::{Scratch, rumplab};
 
 /// The kept replay files.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../snapshots/replays");

@@ -1,7 +1,5 @@
 //! Results for other programs: JSON as its schema says, and JUnit XML.
 
-mod program;
-
 use std::fs;
 
 use serde_json::Value;
@@ -9,7 +7,7 @@ use serde_json::Value;
 // The kernel, whose symbols the program's library needs, links only with a machine beside it.
 use hostshim as _;
 
-use program::{Ran, Scratch, rumplab};
+use crate::program::{Ran, Scratch, rumplab};
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))

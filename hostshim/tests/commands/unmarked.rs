@@ -1,10 +1,8 @@
 //! Data races that runs of C code go on past: what is behind them, how they are listed, and how they are replayed.
 
-mod program;
-
 use serde_json::Value;
 
-use program::{Ran, Scratch, compilers, rumplab};
+use crate::program::{Ran, Scratch, compilers, rumplab};
 
 /// Two actors, `one` and `two`, on a CPU each.
 fn two_actors(text: &str) -> String {

@@ -1,14 +1,12 @@
 //! The command line as a user meets it: help, numbers, suggestions, what is printed besides results.
 
-mod program;
-
 use std::fs;
 use std::process::{Command, Stdio};
 
 // The kernel, whose symbols the program's library needs, links only with a machine beside it.
 use hostshim as _;
 
-use program::{Scratch, rumplab};
+use crate::program::{Scratch, rumplab};
 
 const COMMANDS: [&str; 11] = [
     "list",

@@ -242,9 +242,9 @@ fn to_free_what_has_a_pending_callout_fails_where_it_is_freed() {
         &[
             "API CONTRACT callout-freed BROKEN in told",
             "culprit frees a ",
-            "Entry with a pending callout: scheduled at hostshim/tests/told.rs:",
+            "Entry with a pending callout: scheduled at hostshim/tests/programs/told.rs:",
             "by culprit on cpu",
-            "at hostshim/tests/told.rs:",
+            "at hostshim/tests/programs/told.rs:",
         ],
     );
 }

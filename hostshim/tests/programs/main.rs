@@ -1,0 +1,12 @@
+//! Programs on the machine, and what hunting, naming, minimizing and predicting make of them. One program, because each takes
+//! seconds to link.
+
+mod campaign;
+mod granularity;
+mod leaks;
+mod predict;
+mod preempt;
+mod rest;
+mod softnet;
+mod told;
+mod two_kernels;
