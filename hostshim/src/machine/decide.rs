@@ -78,6 +78,8 @@ pub(crate) struct Clockwork {
     max_points: Cell<u64>,
     /// The point from which on the strategy is not asked.
     fair_from: Cell<u64>,
+    /// The point at which another CPU is to have its turn.
+    turn_due: Cell<u64>,
     /// Ticks at rest since an actor last made progress.
     pub(crate) idle_ticks: Cell<u64>,
     /// The kernel's progress when it was last at rest.
@@ -103,6 +105,8 @@ impl Clockwork {
         let steps = limits.steps.saturating_mul(longer);
         self.max_points.set(steps.min(Limits::MAX_STEPS));
         self.fair_from.set(FAIR_FROM * longer);
+        self.turn_due
+            .set((FAIR_FROM * longer).next_multiple_of(TURN_POINTS));
         self.idle_ticks.set(0);
         self.progress.set(0);
         self.yielding.set(false);
@@ -150,6 +154,9 @@ impl Engine {
     #[inline(never)]
     fn decide_slowly(&self, addr: usize, kind: Kind, order: Ordering, at: At) {
         let _host = Host::begin();
+        if self.late.get() {
+            super::faults::late(self, at);
+        }
         let addr = self.own(addr);
         let op = Op { addr, kind, order };
         loop {
@@ -434,9 +441,10 @@ impl Engine {
                 }
             }
         }
-        let points = self.points.get();
-        let is_over =
-            points >= self.clockwork.fair_from.get() && points.is_multiple_of(TURN_POINTS);
+        let is_over = self.points.get() >= self.clockwork.turn_due.get();
+        if is_over {
+            self.clockwork.turn_due.set(self.points.get() + TURN_POINTS);
+        }
         let from = me + usize::from(is_over || self.clockwork.yielding.get());
         (runnable != 0).then(|| Choice::Step(in_turn(runnable, from)))
     }
@@ -528,20 +536,10 @@ impl Engine {
         let clockwork = &self.clockwork;
         let quiet = self
             .asks_at(cpu)
-            .min(self.turn_ends())
+            .min(self.clockwork.turn_due.get())
             .min(clockwork.tick_due.get())
             .min(clockwork.max_points.get());
         self.attention.set(if interrupted { 0 } else { quiet });
-    }
-
-    /// The first point at which another CPU is to have its turn.
-    #[inline]
-    fn turn_ends(&self) -> u64 {
-        let fair_from = self.clockwork.fair_from.get();
-        match self.points.get() {
-            points if points < fair_from => fair_from.next_multiple_of(TURN_POINTS),
-            points => (points + 1).next_multiple_of(TURN_POINTS),
-        }
     }
 
     /// Steps that were made in this run.

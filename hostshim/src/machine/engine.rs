@@ -85,6 +85,8 @@ pub(crate) struct Engine {
     pub(crate) points: Cell<u64>,
     /// The first point at which the running CPU may not simply continue.
     pub(crate) attention: Cell<u64>,
+    /// What the host runs takes too long, and ends at its next point.
+    pub(crate) late: Cell<bool>,
     /// Number of atomic writes.
     pub(crate) writes: Cell<u64>,
     /// The CPUs that spin and are held back.
@@ -154,6 +156,7 @@ impl Engine {
             cpu: Cell::new(0),
             points: Cell::new(0),
             attention: Cell::new(0),
+            late: Cell::new(false),
             writes: Cell::new(0),
             spinners: Cell::new(0),
             suspects: Cell::new(0),
@@ -263,7 +266,7 @@ impl Engine {
     }
 
     /// One iteration of the loop, on the host's own stack: a context runs until it leaves.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn turn(&self) {
         let context = self.current().context.get();
         self.census.resumed(context);
@@ -286,6 +289,7 @@ impl Engine {
     pub(crate) fn on_host<R>(&self, cpu: usize, f: impl FnOnce() -> R) -> R {
         self.cpu.set(cpu);
         let points = self.points.get();
+        self.late.set(false);
         self.attention.set(u64::MAX);
         let result = f();
         self.points.set(points);
@@ -573,6 +577,17 @@ impl Engine {
     /// Whether the host's own stack is in use, or that of [`Engine::aside`].
     pub(crate) fn is_on_host(&self) -> bool {
         self.running.get().is_null()
+    }
+
+    /// Ends what the host runs, at its next point: it takes too long. For a signal handler.
+    pub(crate) fn end_soon(&self) {
+        self.late.set(true);
+        self.attention.set(0);
+    }
+
+    /// Whether points are decisions: not while a kernel boots, and not in [`Engine::on_host`].
+    pub(crate) fn decides(&self) -> bool {
+        self.attention.get() != u64::MAX
     }
 
     /// What was allocated in this run and not freed, for a message.

@@ -16,7 +16,8 @@
 //! # Endless loops
 //!
 //! A timer of the thread's CPU time, which stops while a debugger stops the thread, checks whether the machine has
-//! reached another point. A run ends after [`PATIENCE`] ticks in which it has not.
+//! reached another point. A run ends after [`PATIENCE`] ticks in which it has not. While a scenario is set up, and while it is
+//! checked at the end, nothing is decided at points and their number is not limited. There the time alone counts.
 //!
 //! # What is not caught
 //!
@@ -54,6 +55,8 @@ enum Cause {
     Instruction,
     /// It reaches no point.
     Loop,
+    /// The setup of the scenario, or the check at its end, does not end.
+    Check,
 }
 
 thread_local! {
@@ -66,7 +69,7 @@ thread_local! {
 impl Cause {
     fn kind(self) -> FailureKind {
         match self {
-            Cause::Loop => FailureKind::Livelock,
+            Cause::Loop | Cause::Check => FailureKind::Livelock,
             _ => FailureKind::Fault,
         }
     }
@@ -74,7 +77,7 @@ impl Cause {
     fn rule(self) -> &'static str {
         match self {
             Cause::Overflow => "stack-overflow",
-            Cause::Loop => NO_STEP,
+            Cause::Loop | Cause::Check => NO_STEP,
             _ => "fault",
         }
     }
@@ -90,6 +93,9 @@ impl Cause {
                 format!("{context} divides by zero, or what it divides is too large")
             }
             Cause::Instruction => format!("{context} executes what is no instruction"),
+            Cause::Check => format!(
+                "the setup of the program, or the check at its end, has run for {PATIENCE} s: it loops for ever"
+            ),
             Cause::Loop => format!(
                 "{context} makes no step for {PATIENCE} s: it loops for ever without touching shared memory"
             ),
@@ -129,6 +135,14 @@ pub(crate) fn overflow(engine: &Engine, at: At) -> ! {
         cause.message(&context),
         Some(at),
     )
+}
+
+/// Ends the run, because its setup or its check takes too long.
+#[cold]
+pub(crate) fn late(engine: &Engine, at: At) -> ! {
+    engine.late.set(false);
+    let cause = Cause::Check;
+    engine.fail(cause.kind(), cause.rule(), cause.message(""), Some(at))
 }
 
 /// The line of the fault that ended the last run of this thread, if one did: in code of the program, not of a library.
@@ -393,7 +407,11 @@ mod signals {
         let (Some(engine), Some(stack)) = (current(), interrupted.guest_stack()) else {
             return;
         };
-        let (run, point) = (RUNS.get(), engine.points.get());
+        let (cause, point) = match engine.decides() {
+            true => (Cause::Loop, engine.points.get()),
+            false => (Cause::Check, u64::MAX),
+        };
+        let run = RUNS.get();
         let (last_run, last_point, times) = SEEN.get();
         let times = match (last_run, last_point) == (run, point) {
             true => times + 1,
@@ -401,8 +419,13 @@ mod signals {
         };
         SEEN.set((run, point, times));
         // Not in the middle of the machine's own code, which always comes to an end.
-        if times >= PATIENCE && in_guest() {
-            interrupted.divert(&stack, Cause::Loop);
+        if times < PATIENCE {
+            return;
+        }
+        if in_guest() {
+            interrupted.divert(&stack, cause);
+        } else if cause == Cause::Check {
+            engine.end_soon();
         }
     }
 

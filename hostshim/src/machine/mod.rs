@@ -200,6 +200,7 @@ impl Machine {
     pub fn boot(&mut self, setup: &Setup) -> Result<(), Failure> {
         self.recording = Recording::of_setup(setup.trace);
         faults::watch_as(setup.scenario.name);
+        faults::watch();
         let shape = Shape {
             kernels: setup.config.kernels,
             ncpu: setup.config.ncpu,

@@ -84,6 +84,22 @@ fn a_fault_of_the_check_at_the_end_is_a_failure_too() {
 }
 
 #[test]
+fn a_check_at_the_end_that_does_not_end_is_a_failure() {
+    catch_faults();
+    let mut guest = Little::new(&[passes]);
+    // There points are not limited.
+    guest.verify = |s| while s.x.load(Relaxed) == 1 {};
+    let outcome = booted(&guest, false).run(&mut Fair, &Limits::default());
+    let failure = failure(&outcome).expect("a failure");
+    assert_eq!(failure.rule, "no-step");
+    assert!(
+        failure.message.contains("the check at its end"),
+        "{failure}"
+    );
+    assert!(failure.takes_long());
+}
+
+#[test]
 fn a_loop_without_a_point_ends_the_run() {
     catch_faults();
     let guest = Little::new(&[passes, |_| while black_box(true) {}]);
