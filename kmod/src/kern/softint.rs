@@ -46,7 +46,8 @@
 //!
 //! 1. PENDING is cleared before the handler runs, so a handler that is scheduled while it runs will run again.
 //! 2. A level is dispatched only when it is not active.
-//! 3. A handler leaves nothing behind: no lock, no read section, no raised level, no disabled preemption, no passive
+//! 3. A softint that another CPU was asked for is in that CPU's `softint_remote` until its interrupt has queued it.
+//! 4. A handler leaves nothing behind: no lock, no read section, no raised level, no disabled preemption, no passive
 //!    reference. Its LWP stays bound.
 //!
 //! # Differences from NetBSD
@@ -71,7 +72,7 @@ use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, synch, xcall};
 use crate::kernel::Kernel;
 use crate::machine::{self, Mark, Stop};
-use crate::mem::{AtomicU32, Local, Plain, Relaxed};
+use crate::mem::{Acquire, AtomicU32, Local, Plain, Relaxed};
 use crate::note;
 
 /// Levels of soft interrupts, lowest first.
@@ -318,11 +319,16 @@ pub fn disestablish(softint: Softint) {
         curlwp().name()
     );
     let level = Ipl::from_number(hand.sh_level.get());
-    xcall::native_barrier(level);
-    // A request from another CPU that is still on its way would schedule a free entry.
-    for remote in &kernel.softints.softint_remote {
-        remote.fetch_and(!(1 << softint.0), crate::mem::AcqRel);
+    // A CPU that was asked for the softint may not have taken the interrupt yet, and then it queues the softint behind the
+    // barrier. (NetBSD's `ipi_unregister` waits for such interrupts.)
+    let requests = &kernel.softints.softint_remote;
+    if requests
+        .iter()
+        .any(|asked| asked.load(Acquire) & 1 << softint.0 != 0)
+    {
+        xcall::native_broadcast(level, |_, _| take_requests());
     }
+    xcall::native_barrier(level);
     kernel.softints.softint_lock.enter();
     disestablish_at_rest(kernel, softint);
     kernel.softints.softint_lock.exit();
@@ -391,9 +397,18 @@ fn assert_stays(what: &str) {
     );
 }
 
+/// Queues what other CPUs have asked this one for, before their interrupt comes.
+fn take_requests() {
+    synch::kpreempt_disable();
+    let s = spl::splhigh();
+    remote_intr(curcpu());
+    spl::splx(s);
+    synch::kpreempt_enable();
+}
+
 /// The handler of the interrupt by which another CPU asks for softints here.
 pub(crate) fn remote_intr(ci: &'static Cpu) {
-    let mut wanted = ci.kernel().softints.softint_remote[ci.index()].swap(0, crate::mem::Acquire);
+    let mut wanted = ci.kernel().softints.softint_remote[ci.index()].swap(0, Acquire);
     while wanted != 0 {
         schedule(Softint(wanted.trailing_zeros() as usize));
         wanted &= wanted - 1;

@@ -1,12 +1,14 @@
 //! Tests of callout(9): when a callout runs, and what its predicates return.
 
 use crate::kern::callout::{self, Callout};
+use crate::kern::clock::getticks;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::{Arg, curcpu, curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
+use crate::kernel::Kernel;
 use crate::machine;
-use crate::mem::Plain;
+use crate::mem::{Local, Plain};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
@@ -22,7 +24,8 @@ pub static DUE: Scenario = Scenario {
     summary: "callouts are scheduled, and moved while they are pending: does each run when it is due?",
     about: "Two threads schedule callouts and move them, to earlier and to later times, while they are pending. \
             None may run before it is due, on another CPU than its own, or without being scheduled. On each CPU \
-            one more callout runs every tick; whatever was due at its previous run must have run by then.",
+            one more callout runs every tick; whatever was due at its previous run must have run by then. getticks \
+            counts the ticks of CPU 0, no more and no less.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -32,6 +35,7 @@ pub static DUE: Scenario = Scenario {
         let due = share("due", Due::new());
         machine::label(due, format_args!("due"));
         kernel.set_data(Arg::of(due));
+        due.ahead.set(ahead(kernel));
         for (index, timer) in due.timers.iter().enumerate() {
             timer.callout.init(kernel.cpu(0));
             timer.callout.setfunc(timer_runs, Arg(index));
@@ -84,6 +88,8 @@ struct Due {
     ran: Kcondvar,
     timers: [Timer; ACTORS * TIMERS],
     watches: [Watch; WATCHED],
+    /// How far getticks is ahead of the ticks of CPU 0's callouts.
+    ahead: Local<u32>,
     /// Number of actors that have finished.
     ended: Plain<usize>,
 }
@@ -93,12 +99,18 @@ crate::fields!(Due {
     ran,
     timers,
     watches,
+    ahead,
     ended
 });
 
 /// Whether tick `a` comes before tick `b`.
 fn is_before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
+}
+
+/// How far getticks is ahead of the ticks of CPU 0's callouts. While that CPU does not handle a tick.
+fn ahead(kernel: &Kernel) -> u32 {
+    getticks(kernel).wrapping_sub(callout::ticks(kernel.cpu(0)))
 }
 
 impl Due {
@@ -119,6 +131,7 @@ impl Due {
                     before: Plain::new(0),
                 }
             }; WATCHED],
+            ahead: Local::new(0),
             ended: Plain::new(0),
         }
     }
@@ -222,6 +235,16 @@ fn watch_runs(index: Arg) {
     let (watch, ci) = (&due.watches[index.0], curcpu());
     due.account.spin_enter();
     let (now, before) = (callout::ticks(ci), watch.before.get());
+    if ci.index() == 0 && ahead(ci.kernel()) != due.ahead.get() {
+        broken_promise(
+            "getticks",
+            format_args!(
+                "getticks is {} ticks ahead of the callouts of cpu0, and was {} ahead at first",
+                ahead(ci.kernel()) as i32,
+                due.ahead.get() as i32
+            ),
+        );
+    }
     for (number, timer) in due.timers.iter().enumerate() {
         if let Some(Scheduled { cpu, latest, .. }) = timer.scheduled.get()
             && cpu == ci.index()

@@ -45,6 +45,7 @@ pub mod bind_vs_migration;
 #[cfg(feature = "contracts")]
 pub mod breach;
 pub mod callout;
+pub mod callout_halt;
 pub mod callout_reset_leak;
 pub mod classics;
 pub mod completion;
@@ -77,6 +78,7 @@ pub mod rounds;
 pub mod rwlock;
 pub mod sema;
 pub mod softint;
+pub mod softint_establish;
 pub mod softnet;
 pub mod styles;
 pub mod timeslice;
@@ -253,11 +255,13 @@ pub static ALL: &[&Scenario] = &[
     &timeslice::SCENARIO,
     &callout::DUE,
     &callout::ANSWERS,
+    &callout_halt::SCENARIO,
     &condvar::SIGNAL,
     &condvar::BROADCAST,
     &backstop::LATE,
     &softint::ONCE,
     &softint::LEVELS_MASK,
+    &softint_establish::SCENARIO,
     &mutex::EXCLUSION,
     &mutex::SLEEPERS_WAKE,
     &sema::UNITS,
@@ -267,6 +271,7 @@ pub static ALL: &[&Scenario] = &[
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,
+    &net::pktq_destroy::PKTQ_DESTROY,
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
     &net::storm::STORM,

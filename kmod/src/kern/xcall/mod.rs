@@ -380,18 +380,20 @@ pub fn barrier(priority: Priority) {
 /// Context, panics: as [`broadcast`].
 #[track_caller]
 pub fn native_barrier(level: Ipl) {
+    native_broadcast(level, |_, _| {});
+}
+
+/// Calls `func` in a softint of `level` on every CPU, whatever the wiring, and waits for it. Not before all CPUs run: then
+/// there is nothing to wait for.
+///
+/// Context, panics: as [`broadcast`].
+#[track_caller]
+pub(crate) fn native_broadcast(level: Ipl, func: XcFunc) {
     assert_context("xc_barrier");
     let kernel = curlwp().kernel();
     if kernel.mp_online() {
-        let nothing: XcFunc = |_, _| {};
-        wait(high_pri(
-            kernel,
-            Wiring::Native,
-            level,
-            nothing,
-            (Arg::NONE, Arg::NONE),
-            None,
-        ));
+        let args = (Arg::NONE, Arg::NONE);
+        wait(high_pri(kernel, Wiring::Native, level, func, args, None));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::scenario::ops::runner::{self, Runs};
 use crate::scenario::ops::topic::Topic;
 use crate::scenario::ops::{MAX_CPUS, MAX_LWPS};
 use crate::scenario::ops::{
-    arp, inet, key, localcount, pcq, percpu, psref, rwlock, workqueue, world,
+    arp, inet, key, localcount, pcq, percpu, psref, rwlock, softint, workqueue, world,
 };
 use crate::scenario::softnet;
 
@@ -183,6 +183,41 @@ static FORMS: &[Form] = &[
         help: "disarm the LWP's callout and wait for its handler",
         operands: &[],
         run: Run::Ops(interpreter::callout_halt),
+    },
+    Form {
+        word: "callout_repeat",
+        topic: Topic::Callout,
+        help: "arm the LWP's callout, whose handler arms it again, before (0) or after (1) its work, until it is halted",
+        operands: &[MODE],
+        run: Run::Ops(interpreter::callout_repeat),
+    },
+    Form {
+        word: "callout_halt_locked",
+        topic: Topic::Callout,
+        help: "as callout_halt, with the mutex that the handler takes as the interlock",
+        operands: &[],
+        run: Run::Ops(interpreter::callout_halt_locked),
+    },
+    Form {
+        word: "softint_establish",
+        topic: Topic::Softint,
+        help: "establish a softint of the LWP's own, unless it has one",
+        operands: &[LEVEL],
+        run: Run::Ops(softint::establish),
+    },
+    Form {
+        word: "softint_schedule_own",
+        topic: Topic::Softint,
+        help: "schedule the LWP's own softint on a CPU",
+        operands: &[CPU],
+        run: Run::Ops(softint::schedule),
+    },
+    Form {
+        word: "softint_disestablish",
+        topic: Topic::Softint,
+        help: "disestablish the LWP's own softint",
+        operands: &[],
+        run: Run::Ops(softint::disestablish),
     },
     Form {
         word: "softint_schedule",

@@ -20,6 +20,7 @@ use crate::scenario::broken_promise;
 use crate::scenario::classics::shared;
 use crate::scenario::ops::form::Run;
 use crate::scenario::ops::runner::{self, Runner, Runs};
+use crate::scenario::ops::softint as softints;
 use crate::scenario::ops::world::World;
 use crate::scenario::ops::{arp, inet, key, localcount, percpu, psref, rwlock, workqueue};
 
@@ -37,6 +38,8 @@ pub(crate) struct Actor {
     /// Whether it gave the interface an address, or started its timer.
     pub(super) configured: bool,
     pub(super) rwlocks: rwlock::Held,
+    /// The softint that it has established.
+    pub(super) softint: softints::Established,
     pub(super) works: workqueue::Sent,
     pub(super) arps: arp::Kept,
 }
@@ -55,6 +58,7 @@ pub(super) fn run(index: Arg) {
         sas: key::Held::new(),
         configured: false,
         rwlocks: rwlock::Held::default(),
+        softint: softints::Established::default(),
         works: workqueue::Sent::default(),
         arps: arp::Kept::default(),
     };
@@ -111,6 +115,7 @@ impl Actor {
             mutex_exit(self, [0; 2]);
         }
         callout_halt(self, [0; 2]);
+        softints::disestablish(self, [0; 2]);
         arp::end(self);
         inet::end(self);
         workqueue::end(self);
@@ -171,8 +176,14 @@ pub(super) fn cv_consume(actor: &mut Actor, [cv, ticks]: [u8; 2]) {
 pub(super) fn callout_reset(actor: &mut Actor, [ticks, _]: [u8; 2]) {
     let timer = &actor.world.timers[actor.lwp.index];
     actor.world.allow(actor.lwp.index, true);
-    timer.armed.set(timer.armed.get() + 1);
+    timer.armed.fetch_add(1, Relaxed);
     timer.callout.schedule(u32::from(ticks));
+}
+
+pub(super) fn callout_repeat(actor: &mut Actor, [late, _]: [u8; 2]) {
+    let timer = &actor.world.timers[actor.lwp.index];
+    timer.repeats.store(1 + u32::from(late), Relaxed);
+    callout_reset(actor, [1, 0]);
 }
 
 pub(super) fn callout_stop(actor: &mut Actor, _: [u8; 2]) {
@@ -181,8 +192,31 @@ pub(super) fn callout_stop(actor: &mut Actor, _: [u8; 2]) {
 }
 
 pub(super) fn callout_halt(actor: &mut Actor, _: [u8; 2]) {
-    let _waited = actor.world.timers[actor.lwp.index].callout.halt(None);
+    let timer = &actor.world.timers[actor.lwp.index];
+    let _waited = timer.callout.halt(None);
     actor.world.allow(actor.lwp.index, false);
+    timer.repeats.store(0, Relaxed);
+}
+
+pub(super) fn callout_halt_locked(actor: &mut Actor, _: [u8; 2]) {
+    let timer = &actor.world.timers[actor.lwp.index];
+    let interlock = &actor.world.leaves[0];
+    interlock.mutex.enter();
+    let before = interlock.touch();
+    let waited = timer.callout.halt(Some(&interlock.mutex));
+    actor.world.allow(actor.lwp.index, false);
+    let after = interlock.touch();
+    if !waited && after != before + 1 {
+        broken_promise(
+            "callout-interlock",
+            format_args!(
+                "callout_halt told {} that it did not wait, and others have been inside its interlock",
+                curlwp().name()
+            ),
+        );
+    }
+    interlock.mutex.exit();
+    timer.repeats.store(0, Relaxed);
 }
 
 pub(super) fn softint_schedule(actor: &mut Actor, [number, _]: [u8; 2]) {

@@ -38,6 +38,7 @@ mod program;
 mod psref;
 pub(crate) mod runner;
 mod rwlock;
+mod softint;
 pub(crate) mod topic;
 mod workqueue;
 mod world;
@@ -76,7 +77,8 @@ pub static SCENARIO: Scenario = Scenario {
     min_cpus: 1,
     default_cpus: 2,
     kind: Kind::Sound,
-    configure: |_: &mut Config| {},
+    // One for each LWP, besides those of the world.
+    configure: |config: &mut Config| config.softint_handlers += MAX_LWPS,
     setup: |kernel| {
         let world = share("world", World::new());
         crate::machine::label(world, format_args!("world"));

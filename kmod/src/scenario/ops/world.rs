@@ -59,8 +59,8 @@ impl Guarded {
         }
     }
 
-    /// Done by every owner: checks that it is alone, and counts.
-    pub(super) fn touch(&self) {
+    /// Done by every owner: checks that it is alone, and counts. Gives the count.
+    pub(super) fn touch(&self) -> u32 {
         let inside = self.inside.get();
         if inside != 0 {
             broken_promise(
@@ -73,9 +73,11 @@ impl Guarded {
             );
         }
         self.inside.set(1);
-        self.sections.set(self.sections.get() + 1);
+        let sections = self.sections.get() + 1;
+        self.sections.set(sections);
         self.inside.set(0);
         self.ended.fetch_add(1, Relaxed);
+        sections
     }
 
     /// A whole section.
@@ -154,7 +156,10 @@ pub(super) struct Timer {
     pub(super) callout: Callout,
     /// 1 from the owner's call of `callout_reset`, 0 from the return of its `callout_halt`.
     pub(super) allowed: AtomicU32,
-    pub(super) armed: Plain<u32>,
+    /// How often it was scheduled.
+    pub(super) armed: AtomicU32,
+    /// Whether its handler schedules it again: before (1) or after (2) its work. Until it is halted.
+    pub(super) repeats: AtomicU32,
     pub(super) fired: AtomicU32,
 }
 
@@ -162,6 +167,7 @@ crate::fields!(Timer {
     callout,
     allowed,
     armed,
+    repeats,
     fired
 });
 
@@ -170,9 +176,18 @@ impl Timer {
         Timer {
             callout: Callout::new(),
             allowed: AtomicU32::new(0),
-            armed: Plain::new(0),
+            armed: AtomicU32::new(0),
+            repeats: AtomicU32::new(0),
             fired: AtomicU32::new(0),
         }
+    }
+}
+
+impl Timer {
+    /// The handler schedules it again, also while its owner halts it.
+    fn again(&self) {
+        self.armed.fetch_add(1, Relaxed);
+        self.callout.schedule(1);
     }
 }
 
@@ -190,7 +205,14 @@ pub(super) fn timer_fires(timer: Arg) {
         );
     }
     timer.fired.fetch_add(1, Relaxed);
+    let repeats = timer.repeats.load(Relaxed);
+    if repeats == 1 {
+        timer.again();
+    }
     world.leaves[0].section();
+    if repeats == 2 {
+        timer.again();
+    }
     if timer.allowed.load(Acquire) == 0 {
         broken_promise(
             "callout-halted",

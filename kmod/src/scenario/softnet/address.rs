@@ -19,6 +19,18 @@ pub(super) fn addr_add(actor: &mut Actor, [index, address]: [u8; 2]) {
     }
 }
 
+/// Gives an address to the interface that was found last and is held, which may be being detached.
+///
+/// That waits for IFNET_LOCK. Whoever holds it may wait for addresses and routes, but for no interface.
+pub(super) fn addr_add_kept(actor: &mut Actor, [address, _]: [u8; 2]) {
+    let waits = actor.addresses.is_empty() && actor.routes.iter().all(Option::is_none);
+    if let Some(ifp) = actor.interfaces.iter().last()
+        && waits
+    {
+        let _refused = in_control_add(ifp, ADDRESSES[usize::from(address)], PREFIX);
+    }
+}
+
 pub(super) fn addr_remove(actor: &mut Actor, [index, address]: [u8; 2]) {
     if actor.holds_nothing() {
         actor.world.with(usize::from(index), |ifp| {

@@ -1,5 +1,6 @@
 //! The operations of `softnet`: how each is written, and what it takes.
 
+use crate::scenario::ops::MAX_CPUS;
 use crate::scenario::ops::form::{Form, Operand, Run, operand};
 use crate::scenario::ops::topic::Topic;
 use crate::scenario::softnet::{
@@ -21,6 +22,7 @@ const FLAG: Operand = operand("first", 0, 2);
 const TICKS: Operand = operand("ticks", 1, 3);
 const QUEUE: Operand = operand("queue", 0, 2);
 const SLOTS: Operand = operand("slots", 2, 4);
+const HASH: Operand = operand("hash", 0, MAX_CPUS as u8);
 
 /// Every operation, besides those on the LWP itself. A replay file names them by word, so their order may change.
 pub(crate) static FORMS: &[Form] = &[
@@ -135,6 +137,13 @@ pub(crate) static FORMS: &[Form] = &[
         help: "take an address away from an interface, if nothing is held",
         operands: &[OWN, ADDRESS],
         run: Run::Softnet(address::addr_remove),
+    },
+    Form {
+        word: "addr_add_kept",
+        topic: Topic::Addresses,
+        help: "give an address to the interface that was found last and is kept, which may be on its way out",
+        operands: &[ADDRESS],
+        run: Run::Softnet(address::addr_add_kept),
     },
     Form {
         word: "addr_hold",
@@ -338,5 +347,26 @@ pub(crate) static FORMS: &[Form] = &[
         help: "give a queue other rings",
         operands: &[QUEUE, SLOTS],
         run: Run::Softnet(queue::pktq_set_maxlen),
+    },
+    Form {
+        word: "pktq_create",
+        topic: Topic::Queues,
+        help: "create a queue of the LWP's own, unless it has one",
+        operands: &[SLOTS],
+        run: Run::Softnet(queue::pktq_create),
+    },
+    Form {
+        word: "pktq_enqueue",
+        topic: Topic::Queues,
+        help: "put a packet on the LWP's own queue",
+        operands: &[HASH],
+        run: Run::Softnet(queue::pktq_enqueue),
+    },
+    Form {
+        word: "pktq_destroy",
+        topic: Topic::Queues,
+        help: "destroy the LWP's own queue, with what is in it",
+        operands: &[],
+        run: Run::Softnet(queue::pktq_destroy),
     },
 ];

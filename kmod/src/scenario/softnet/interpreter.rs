@@ -13,7 +13,7 @@ use crate::scenario::classics::shared;
 use crate::scenario::ops::form::Run;
 use crate::scenario::ops::runner::{self, Runner, Runs};
 use crate::scenario::softnet::world::World;
-use crate::scenario::softnet::{address, interface, neighbour, route, tap};
+use crate::scenario::softnet::{address, interface, neighbour, queue, route, tap};
 
 /// Most references of a kind that an LWP holds.
 pub(super) const HELD: usize = 2;
@@ -27,6 +27,7 @@ pub(crate) struct Actor {
     pub(super) routes: route::Held,
     pub(super) neighbours: neighbour::Held,
     pub(super) taps: tap::Opened,
+    pub(super) queue: queue::Own,
 }
 
 /// The function of LWP `index`.
@@ -41,6 +42,7 @@ pub(super) fn run(index: Arg) {
         routes: [None; HELD],
         neighbours: [None; HELD],
         taps: [None; HELD],
+        queue: None,
     };
     let script = world.scripts.script(index.0);
     for op in script.ops() {
@@ -88,6 +90,7 @@ impl Actor {
         route::end(self);
         neighbour::end(self);
         tap::end(self);
+        queue::pktq_destroy(self, [0; 2]);
         while self.lwp.binds() > 0 {
             runner::curlwp_bindx(self, [0; 2]);
         }
@@ -108,7 +111,7 @@ impl<T> Kept<T> {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.objects.iter().all(Option::is_none)
     }
 

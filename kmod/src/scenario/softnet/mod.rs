@@ -38,7 +38,7 @@ use crate::net::{self, stats};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::net::frames::Host;
 use crate::scenario::ops::runner::LWP_NAMES;
-use crate::scenario::ops::{Program, old};
+use crate::scenario::ops::{MAX_LWPS, Program, old};
 use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, Variant, actor, share};
 
 mod address;
@@ -80,8 +80,8 @@ pub static SCENARIO: Scenario = Scenario {
     kind: Kind::Sound,
     configure: |config: &mut Config| {
         config.nics = 2;
-        // One for each interface, and one for each protocol.
-        config.softint_handlers = 16;
+        // One for each interface, one for each protocol, and one for each LWP.
+        config.softint_handlers = 16 + MAX_LWPS;
     },
     setup: |kernel| {
         let world = share("world", World::new(net::init(kernel)));
