@@ -274,6 +274,7 @@ pub static ALL: &[&Scenario] = &[
     &net::pktq_destroy::PKTQ_DESTROY,
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
+    &net::ifindex::IFINDEX,
     &net::storm::STORM,
     &softnet::SCENARIO,
     &ports::descriptor_close::SCENARIO,

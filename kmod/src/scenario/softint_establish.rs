@@ -18,7 +18,7 @@ use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
 
 /// What drivers share.
 struct Bus {
-    /// Handlers enter it: some of them have to wait, and run on as threads.
+    /// Threads and handlers enter it: some handlers have to wait, and run on as threads.
     mutex: Kmutex,
     /// A softint that is always there.
     clerk: Handler,
@@ -184,11 +184,14 @@ fn drive(number: Arg) {
         machine::label(driver, format_args!("driver{}", number.0));
         if let Some(softint) = softint::establish(level, driver_runs, Arg::of(driver)) {
             for (times, ci) in cpus.iter().enumerate() {
+                // Handlers that interrupt this have to wait.
+                bus().mutex.enter();
                 synch::kpreempt_disable();
                 driver.asked[curcpu().index()].fetch_add(1, Release);
                 softint::schedule(softint);
                 softint::schedule_cpu(softint, ci);
                 synch::kpreempt_enable();
+                bus().mutex.exit();
                 if times == 0 {
                     bus().asked.fetch_add(1, Release);
                     bus().clerk.schedule();

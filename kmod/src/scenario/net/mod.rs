@@ -3,6 +3,7 @@
 pub mod echo;
 pub mod frames;
 pub mod ifdetach;
+pub mod ifindex;
 pub mod pktq_destroy;
 pub mod pktqueue;
 pub mod serve;
