@@ -33,7 +33,8 @@
 //!
 //! # Invariants
 //!
-//! 1. An index is not reused before all other indices have been used.
+//! 1. An index is not reused before all other indices have been used, nor before [`if_detach`] has removed everything that is found
+//!    by that index, such as routes.
 //! 2. IFF_UP changes only under IFNET_LOCK, or after the interface was deactivated.
 //! 3. Every packet given to [`if_input`] or [`if_transmit`] is freed, or gets another owner.
 //!
@@ -238,6 +239,8 @@ pub struct Interfaces {
     ifindex2ifnet: [AtomicRef<Ifnet>; MAX_INTERFACES],
     /// The index that is tried next. Protected by IFNET_GLOBAL_LOCK.
     if_index_next: Plain<usize>,
+    /// The indices that interfaces have, one bit each, also those of interfaces on their way out. Protected by IFNET_GLOBAL_LOCK.
+    if_index_used: Plain<u32>,
     /// IFNET_GLOBAL_LOCK: held by whoever changes the list and the table.
     ifnet_mutex: Kmutex,
     ifnet_psz: Pserialize,
@@ -248,6 +251,7 @@ crate::fields!(Interfaces {
     ifnet_list,
     ifindex2ifnet,
     if_index_next,
+    if_index_used,
     ifnet_mutex,
     ifnet_psz
 });
@@ -261,6 +265,7 @@ impl Interfaces {
             ifnet_list: PslistHead::new(),
             ifindex2ifnet: [const { AtomicRef::new() }; MAX_INTERFACES],
             if_index_next: Plain::new(0),
+            if_index_used: Plain::new(0),
             ifnet_mutex: Kmutex::new("ifnet_mutex", Ipl::None),
             ifnet_psz: Pserialize::new(),
             ifnet_psref_class: class,
@@ -347,10 +352,10 @@ fn insert(ifs: &'static Interfaces, ifp: &'static Ifnet) -> Option<()> {
     ifs.ifnet_mutex.enter();
     let next = ifs.if_index_next.get();
     let slots = (next..MAX_INTERFACES).chain(0..next);
-    let free = slots
-        .into_iter()
-        .find(|&slot| ifs.ifindex2ifnet[slot].load(Relaxed).is_none());
+    let used = ifs.if_index_used.get();
+    let free = slots.into_iter().find(|&slot| used & 1 << slot == 0);
     if let Some(slot) = free {
+        ifs.if_index_used.set(used | 1 << slot);
         ifs.if_index_next.set((slot + 1) % MAX_INTERFACES);
         ifp.if_index.set(slot as u32 + 1);
         ifs.ifnet_list.insert_head(ifp);
@@ -403,7 +408,13 @@ pub fn if_detach(ifp: &'static Ifnet) {
     // A handler of a neighbour's timer that had begun may still be on its way to the table.
     xcall::native_barrier(Ipl::SoftClock);
     ifp.if_pslist_entry.destroy();
+    let index = ifp.index();
     destroy(ifp);
+    // Last: routes are removed by the index, and packets in queues have only that.
+    ifs.ifnet_mutex.enter();
+    let used = ifs.if_index_used.get();
+    ifs.if_index_used.set(used & !(1 << (index - 1)));
+    ifs.ifnet_mutex.exit();
 }
 
 /// Frees an interface that can no longer be found and has no references.

@@ -70,7 +70,7 @@ pub const M_BCAST: u32 = 1 << 0;
 pub const M_MCAST: u32 = 1 << 1;
 
 macro_rules! ends {
-    ($($(#[$doc:meta])* $end:ident, $dropped:literal, $text:literal;)*) => {
+    ($($(#[$doc:meta])* $end:ident, $text:literal;)*) => {
         /// How a packet ends: each packet ends in exactly one of these ways.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[repr(usize)]
@@ -88,74 +88,67 @@ macro_rules! ends {
                     $(End::$end => $text,)*
                 }
             }
-
-            /// Whether the packet was dropped.
-            pub const fn is_drop(self) -> bool {
-                match self {
-                    $(End::$end => $dropped,)*
-                }
-            }
         }
     };
 }
 
 ends! {
     /// An interface has sent it: the card has a copy.
-    Sent, false, "sent";
+    Sent, "sent";
     /// The reader of a socket or of a tap took it.
-    Delivered, false, "delivered";
+    Delivered, "delivered";
     /// An ARP packet that was read.
-    Arp, false, "ARP packets read";
+    Arp, "ARP packets read";
     /// An ICMP message to this host that was read and wants no answer.
-    Icmp, false, "ICMP messages read";
+    Icmp, "ICMP messages read";
     /// It was allocated for a frame that did not come.
-    Unused, false, "not needed";
+    Unused, "not needed";
     /// The interface is down, or was when it came to be sent.
-    IfDown, true, "dropped: interface down";
+    IfDown, "dropped: interface down";
     /// The interface that it came by is gone.
-    IfGone, true, "dropped: interface gone";
+    IfGone, "dropped: interface gone";
     /// The interface's queue of this CPU is full, or the card's.
-    IfFull, true, "dropped: interface queue full";
+    IfFull, "dropped: interface queue full";
     /// A protocol's queue is full.
-    QueueFull, true, "dropped: protocol queue full";
+    QueueFull, "dropped: protocol queue full";
     /// It was in a queue that was flushed or destroyed.
-    Flushed, true, "dropped: queue flushed";
+    Flushed, "dropped: queue flushed";
     /// Too short for its Ethernet header.
-    BadFrame, true, "dropped: bad frame";
+    BadFrame, "dropped: bad frame";
     /// For another Ethernet address.
-    OtherHost, true, "dropped: another's frame";
+    OtherHost, "dropped: another's frame";
     /// Neither IPv4 nor ARP.
-    NoEthertype, true, "dropped: unknown ethertype";
+    NoEthertype, "dropped: unknown ethertype";
     /// Not an ARP packet for Ethernet and IPv4, or one that cannot be.
-    BadArp, true, "dropped: bad ARP packet";
+    BadArp, "dropped: bad ARP packet";
     /// Not an IPv4 header, or one that its packet does not hold.
-    BadIp, true, "dropped: bad IP header";
+    BadIp, "dropped: bad IP header";
     /// The checksum of the IPv4 header is wrong.
-    BadIpSum, true, "dropped: bad IP checksum";
+    BadIpSum, "dropped: bad IP checksum";
     /// A fragment: fragments are not reassembled.
-    Fragment, true, "dropped: fragment";
+    Fragment, "dropped: fragment";
     /// For another IP address: nothing is forwarded.
-    NotOurs, true, "dropped: not for this host";
+    NotOurs, "dropped: not for this host";
     /// A protocol other than ICMP and UDP.
-    NoProtocol, true, "dropped: unknown protocol";
+    NoProtocol, "dropped: unknown protocol";
     /// An ICMP message that is too short, or has a wrong checksum.
-    BadIcmp, true, "dropped: bad ICMP message";
+    BadIcmp, "dropped: bad ICMP message";
     /// A UDP datagram that is too short, is for port 0, or has a wrong checksum.
-    BadUdp, true, "dropped: bad UDP datagram";
+    BadUdp, "dropped: bad UDP datagram";
     /// There is no socket for its port.
-    NoPort, true, "dropped: no port";
+    NoPort, "dropped: no port";
     /// The socket has as much as it keeps.
-    SocketFull, true, "dropped: socket full";
+    SocketFull, "dropped: socket full";
     /// There is no route to its destination, or it is just being changed.
-    NoRoute, true, "dropped: no route";
+    NoRoute, "dropped: no route";
     /// No address of this host fits as its source, the address has been removed, or its destination is port 0 or 0.0.0.0.
-    NoAddress, true, "dropped: no address";
+    NoAddress, "dropped: no address";
     /// The Ethernet address of the next hop is not known, and it could not wait.
-    Unresolved, true, "dropped: unresolved";
+    Unresolved, "dropped: unresolved";
     /// Larger than the interface sends: nothing is fragmented.
-    TooBig, true, "dropped: too big";
+    TooBig, "dropped: too big";
     /// There was no memory for what it needs.
-    NoMemory, true, "dropped: no memory";
+    NoMemory, "dropped: no memory";
 }
 
 /// The packets of a kernel.

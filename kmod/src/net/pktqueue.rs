@@ -187,11 +187,6 @@ impl Pktqueue {
         Some(())
     }
 
-    /// Its name.
-    pub fn name(&self) -> &'static str {
-        self.pq_name
-    }
-
     /// The argument that [`create`](Self::create) was given for the softint.
     pub fn arg(&self) -> Arg {
         self.pq_arg

@@ -73,7 +73,8 @@ pub static SCENARIO: Scenario = Scenario {
     name: "callout-halt",
     summary: "callouts whose handlers schedule them again are halted with an interlock, and freed",
     about: "Two threads open sessions, wait for a first beat of the timer, and close them: they halt the timer with the \
-            mutex that its handler takes as the interlock, and free the session. The handlers schedule the timer again, \
+            mutex that its handler takes as the interlock, and free the session. Before that they wait for a handler that is under \
+            way, with a barrier. The handlers schedule the timer again, \
             before or after their work, or halt it themselves. A third thread puts the timers of open sessions off. When \
             callout_halt returns, the interlock is held, no handler runs, and none will. If it returns false, the interlock \
             was never released.",
@@ -181,6 +182,22 @@ fn beat(session: Arg) {
 }
 
 impl Session {
+    /// callout_barrier waits for a handler that runs now, and cancels nothing.
+    fn wait_for_handler(&self) {
+        let before = self.timer.state();
+        let _waited = self.timer.barrier();
+        let after = self.timer.state();
+        if before.running && after.running && before.runs == after.runs {
+            broken_promise(
+                "callout-barrier",
+                format_args!(
+                    "callout_barrier returned to {} while the handler runs that ran before",
+                    curlwp().name()
+                ),
+            );
+        }
+    }
+
     fn assert_not_halted(&self, what: &str) {
         if self.halted.load(Acquire) != 0 {
             broken_promise(
@@ -223,6 +240,9 @@ fn serve(number: usize, style: Style) {
     while session.beats.get() == 0 {
         table.beaten.wait(&table.mutex);
     }
+    table.mutex.exit();
+    session.wait_for_handler();
+    table.enter();
     // From here on nobody but its own handler schedules it.
     table.open[number].set(None);
     table.halt(session);

@@ -31,11 +31,15 @@ crate::fields!(Service {
     open
 });
 
+/// How often each request is made.
+const TIMES: u32 = 2;
+
 /// Requests that are freed as soon as they were served.
 pub static FREES: Scenario = Scenario {
     name: "completion-frees",
     summary: "a third thread serves the requests of two threads, which free them at once",
-    about: "Each thread makes a request that contains a completion, waits for it, and frees the request. The \
+    about: "Each thread makes a request that contains a completion, waits for it, makes the request once more, and \
+            frees it. The \
             server waits for as many completions as there are requests. It begins by opening the service, with a \
             completion for all: one thread waits for that; the other checks whether it is open, and waits at \
             most a tick if not.",
@@ -93,19 +97,23 @@ fn ask(service: &Service, place: usize, wait_until_open: fn(&Completion)) {
             return;
         };
         machine::label(request, format_args!("request{place}"));
-        service.requests[place].store(Some(request), Release);
-        service.asked.complete();
-        request.served.wait();
-        let answer = request.answer.get();
-        if answer != round + 1 {
-            broken_promise(
-                "completion-served",
-                format_args!(
-                    "{} continued before it was served: the answer is {answer}, not {}",
-                    curlwp().name(),
-                    round + 1
-                ),
-            );
+        for served in 1..=TIMES {
+            service.requests[place].store(Some(request), Release);
+            service.asked.complete();
+            request.served.wait();
+            let answer = request.answer.get();
+            if answer != round + served {
+                broken_promise(
+                    "completion-served",
+                    format_args!(
+                        "{} continued before it was served: the answer is {answer}, not {}",
+                        curlwp().name(),
+                        round + served
+                    ),
+                );
+            }
+            // The server has completed it for all: it must be as new.
+            request.served.reinit();
         }
         request.served.destroy();
         // SAFETY: (1) it came from `kmem_alloc`; (2) the server has taken it and completed it.
@@ -116,7 +124,7 @@ fn ask(service: &Service, place: usize, wait_until_open: fn(&Completion)) {
 fn serve(service: Arg) {
     let service: &Service = shared(service);
     service.open.complete_all();
-    for _ in 0..2 * curlwp().kernel().config().repeat {
+    for _ in 0..2 * TIMES * curlwp().kernel().config().repeat {
         service.asked.wait();
         let mut taken = service.requests.iter().filter_map(|place| {
             // Checked first without an exchange: most places are empty.
@@ -130,6 +138,6 @@ fn serve(service: Arg) {
             );
         };
         request.answer.set(request.answer.get() + 1);
-        request.served.complete();
+        request.served.complete_all();
     }
 }

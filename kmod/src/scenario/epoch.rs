@@ -35,9 +35,9 @@ crate::fields!(Table {
 /// Items that are replaced while others read them.
 pub static FREES: Scenario = Scenario {
     name: "epoch-frees",
-    summary: "two threads replace an item that a third reads, and free the old one with epoch_call",
-    about: "Each writer replaces the item and passes the old one to epoch_call, to be freed when no reader can \
-            see it any more. A reader must find its item alive. The last writer removes the last item and waits \
+    summary: "two threads replace an item that a third reads, and free the old one, with epoch_call and after epoch_wait",
+    about: "Each writer replaces the item. One passes the old one to epoch_call, to be freed when no reader can see it any \
+            more; the other waits for that with epoch_wait, and frees it. A reader must find its item alive. The last writer removes the last item and waits \
             until all were freed.",
     variants: &[FIXED],
     min_cpus: 1,
@@ -64,8 +64,9 @@ pub static FREES: Scenario = Scenario {
         table.epoch.set(Some(epoch));
         kernel.set_data(Arg::of(table));
         actor(kernel, "reader", 0, read, Arg::of(table));
-        actor(kernel, "writer0", 0, write, Arg::of(table));
-        actor(kernel, "writer1", 1, write, Arg::of(table));
+        let table = Arg::of(table);
+        actor(kernel, "writer0", 0, |table| write(table, false), table);
+        actor(kernel, "writer1", 1, |table| write(table, true), table);
     },
     verify: |kernel| {
         let freed = shared::<Table>(kernel.data()).freed.peek();
@@ -81,11 +82,16 @@ pub static FREES: Scenario = Scenario {
 };
 
 impl Table {
-    fn replace(&self, new: Option<&'static Item>) {
+    fn replace(&self, new: Option<&'static Item>, waits: bool) {
         if let Some(old) = self.item.swap(new, AcqRel)
             && let Some(epoch) = self.epoch.get()
         {
-            epoch.call(&old.ctx, free, Arg::of(old));
+            if waits {
+                epoch.wait();
+                free(Arg::of(old));
+            } else {
+                epoch.call(&old.ctx, free, Arg::of(old));
+            }
         }
     }
 }
@@ -110,7 +116,7 @@ fn read(table: Arg) {
     }
 }
 
-fn write(at: Arg) {
+fn write(at: Arg, waits: bool) {
     let table: &Table = shared(at);
     for _ in 0..curlwp().kernel().config().repeat {
         let new = Item {
@@ -121,12 +127,12 @@ fn write(at: Arg) {
         let Some(item) = kmem_alloc("item", new) else {
             return;
         };
-        table.replace(Some(item));
+        table.replace(Some(item), waits);
     }
     if table.writers.fetch_sub(1, AcqRel) == 1
         && let Some(epoch) = table.epoch.get()
     {
-        table.replace(None);
+        table.replace(None, waits);
         epoch.drain_callbacks();
         let expected = 2 * curlwp().kernel().config().repeat;
         let freed = table.freed.load(Relaxed);

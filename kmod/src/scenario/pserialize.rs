@@ -1,7 +1,9 @@
 //! Tests of pserialize(9): a writer waits for the readers in their sections.
 
 use crate::kern::lwp::{Arg, curlwp};
-use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
+use crate::kern::pserialize::{
+    Pserialize, in_read_section, not_in_read_section, read_enter, read_exit,
+};
 use crate::kern::synch::preempt_point;
 use crate::machine;
 use crate::mem::{AtomicU32, SeqCst};
@@ -56,14 +58,31 @@ fn read(index: usize) {
     for _ in 0..=curlwp().kernel().config().repeat {
         let s = read_enter();
         section.fetch_add(1, SeqCst);
+        expect_section(true);
         if index == 1 {
             let nested = read_enter();
             preempt_point();
             read_exit(nested);
+            expect_section(true);
         }
         preempt_point();
         section.fetch_add(1, SeqCst);
         read_exit(s);
+        expect_section(false);
+    }
+}
+
+/// What the predicates say, inside and outside of a section.
+fn expect_section(inside: bool) {
+    if in_read_section() != inside || inside && not_in_read_section() {
+        broken_promise(
+            "psz-inside",
+            format_args!(
+                "{} is {} a read section, and pserialize_in_read_section says otherwise",
+                curlwp().name(),
+                if inside { "in" } else { "outside of" }
+            ),
+        );
     }
 }
 

@@ -1,13 +1,15 @@
-//! Tests of softint_establish(9) and softint_disestablish(9) while softints run.
+//! Tests of softint_establish(9), softint_disestablish(9), intr_establish(9) and intr_disestablish(9) while handlers run.
 //!
-//! Drivers come and go: each establishes a softint, schedules it here and on other CPUs, ends it, and frees its memory.
-//! The entries of the table are used again, by other drivers and at other levels.
+//! Drivers come and go: each establishes a softint, and the interrupt of a device, whose handler schedules the softint. It
+//! schedules the softint here and on other CPUs, and the device interrupts. Then it ends both, and frees its memory. The entries of
+//! the tables are used again, by other drivers and at other levels.
 
 use crate::config::Config;
+use crate::kern::intr;
 use crate::kern::kmem::{kmem_alloc, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
-use crate::kern::softint::{self, LEVELS};
+use crate::kern::softint::{self, LEVELS, Softint};
 use crate::kern::spl::Ipl;
 use crate::kern::synch;
 use crate::machine;
@@ -15,6 +17,9 @@ use crate::mem::{Acquire, AtomicU32, Plain, Relaxed, Release};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::handler::Handler;
 use crate::scenario::{FIXED, Kind, Scenario, actor, broken_promise, share};
+
+/// How often a driver's device interrupts.
+const RAISED: u32 = 2;
 
 /// What drivers share.
 struct Bus {
@@ -37,18 +42,27 @@ crate::fields!(Bus {
 /// A driver, as long as it is there.
 struct Driver {
     level: Ipl,
-    /// For each CPU: how often the softint was scheduled there by a thread that ran there.
+    /// Set before the interrupt is established.
+    softint: Plain<Option<Softint>>,
+    /// How often the handler of its interrupt has run.
+    interrupts: AtomicU32,
+    /// For each CPU: how often the softint was scheduled there by a thread or a handler that ran there.
     asked: [AtomicU32; Config::MAXCPUS],
     /// What the last run on each CPU has seen of that.
     seen: [AtomicU32; Config::MAXCPUS],
+    /// Whether intr_disestablish has returned.
+    silent: AtomicU32,
     /// Whether softint_disestablish has returned.
     gone: AtomicU32,
     runs: [Plain<u32>; Config::MAXCPUS],
 }
 
 crate::fields!(Driver {
+    softint,
+    interrupts,
     asked,
     seen,
+    silent,
     gone,
     runs
 });
@@ -58,8 +72,9 @@ pub static SCENARIO: Scenario = Scenario {
     name: "softint-establish",
     summary: "softints are established, scheduled on all CPUs, disestablished, and their data freed",
     about: "Three threads are drivers that come and go. Each establishes a softint, schedules it on its own CPU and on \
-            others, and disestablishes it; then it frees the data of the handler. The next driver gets the same entry, at \
-            another level. When softint_disestablish returns, the handler neither runs nor will run, and what was \
+            others, and has a device interrupt, whose handler schedules it, too. It disestablishes the interrupt, then the \
+            softint; then it frees the data of the handlers. The next driver gets the same entries, at other levels. When \
+            intr_disestablish or softint_disestablish returns, the handler neither runs nor will run, and what was \
             scheduled on the CPU of the caller has run. A handler runs at the level and with the argument that it was \
             established with.",
     variants: &[FIXED],
@@ -127,6 +142,26 @@ fn clerk_runs(_: Arg) {
     raise(&bus.seen, asked);
 }
 
+/// The interrupt of a driver's device.
+fn device_interrupts(driver: Arg) {
+    let driver: &Driver = shared(driver);
+    driver.assert_not_silent("begins");
+    let runs = driver.interrupts.fetch_add(1, Relaxed) + 1;
+    if runs > RAISED {
+        broken_promise(
+            "intr-unasked",
+            format_args!(
+                "an interrupt was raised {RAISED} times, and its handler runs for the {runs}th time"
+            ),
+        );
+    }
+    if let Some(softint) = driver.softint.get() {
+        driver.asked[curcpu().index()].fetch_add(1, Release);
+        softint::schedule(softint);
+    }
+    driver.assert_not_silent("still runs");
+}
+
 /// The softint of a driver.
 fn driver_runs(driver: Arg) {
     let driver: &Driver = shared(driver);
@@ -152,6 +187,49 @@ fn driver_runs(driver: Arg) {
 }
 
 impl Driver {
+    fn assert_not_silent(&self, what: &str) {
+        if self.silent.load(Acquire) != 0 {
+            broken_promise(
+                "intr-disestablish-gone",
+                format_args!(
+                    "the handler of an interrupt {what} on cpu{} after intr_disestablish has returned",
+                    curcpu().index()
+                ),
+            );
+        }
+    }
+
+    /// The device interrupts some CPU, while the driver establishes the interrupt and gives it back.
+    fn interrupt(&self, number: usize) {
+        let cpus = curlwp().kernel().cpus();
+        let level = [Ipl::Vm, Ipl::High][number % 2];
+        let ci = &cpus[number % cpus.len()];
+        if let Some(ih) = intr::establish(ci, level, device_interrupts, Arg::of(self)) {
+            intr::raise(ih);
+            self.schedule_everywhere();
+            intr::raise(ih);
+            intr::disestablish(ih);
+            self.silent.store(1, Release);
+        }
+    }
+
+    /// Schedules the softint on this CPU and on all others.
+    fn schedule_everywhere(&self) {
+        let Some(softint) = self.softint.get() else {
+            return;
+        };
+        for ci in curlwp().kernel().cpus() {
+            // Handlers that interrupt this have to wait.
+            bus().mutex.enter();
+            synch::kpreempt_disable();
+            self.asked[curcpu().index()].fetch_add(1, Release);
+            softint::schedule(softint);
+            softint::schedule_cpu(softint, ci);
+            synch::kpreempt_enable();
+            bus().mutex.exit();
+        }
+    }
+
     fn assert_there(&self, what: &str) {
         if self.gone.load(Acquire) != 0 {
             broken_promise(
@@ -173,8 +251,11 @@ fn drive(number: Arg) {
         let level = LEVELS[(number.0 + round) % LEVELS.len()];
         let driver = Driver {
             level,
+            softint: Plain::new(None),
+            interrupts: AtomicU32::new(0),
             asked: [const { AtomicU32::new(0) }; Config::MAXCPUS],
             seen: [const { AtomicU32::new(0) }; Config::MAXCPUS],
+            silent: AtomicU32::new(0),
             gone: AtomicU32::new(0),
             runs: [const { Plain::new(0) }; Config::MAXCPUS],
         };
@@ -183,20 +264,11 @@ fn drive(number: Arg) {
         };
         machine::label(driver, format_args!("driver{}", number.0));
         if let Some(softint) = softint::establish(level, driver_runs, Arg::of(driver)) {
-            for (times, ci) in cpus.iter().enumerate() {
-                // Handlers that interrupt this have to wait.
-                bus().mutex.enter();
-                synch::kpreempt_disable();
-                driver.asked[curcpu().index()].fetch_add(1, Release);
-                softint::schedule(softint);
-                softint::schedule_cpu(softint, ci);
-                synch::kpreempt_enable();
-                bus().mutex.exit();
-                if times == 0 {
-                    bus().asked.fetch_add(1, Release);
-                    bus().clerk.schedule();
-                }
-            }
+            driver.softint.set(Some(softint));
+            bus().asked.fetch_add(1, Release);
+            bus().clerk.schedule();
+            driver.interrupt(number.0 + round);
+            driver.schedule_everywhere();
             softint::disestablish(softint);
             driver.gone.store(1, Release);
             for ci in cpus {

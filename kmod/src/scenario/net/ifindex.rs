@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed, Release};
 use crate::net::ifnet::{
-    Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_get_byindex, if_put, if_transmit,
+    Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_detach, if_get_byindex, if_put, if_transmit,
 };
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::{self, Net, bpf, inet, pair, route, stats};
@@ -29,6 +29,9 @@ const REMOTE: Host = Host {
 /// An address that is added to an interface that may be on its way out.
 const LATE: Ipv4Address = Ipv4Address::new(10, 0, 3, 1);
 const PREFIX: u8 = 24;
+/// Another interface that comes and goes, which nobody sends to.
+const OTHER: Ipv4Address = Ipv4Address::new(10, 0, 4, 1);
+const OTHER_NEIGHBOUR: Ipv4Address = Ipv4Address::new(10, 0, 4, 2);
 /// Interfaces that stay and do nothing. With the loopback interface and the other host's, all indices but two are taken.
 const STAY: usize = MAX_INTERFACES - 4;
 
@@ -53,10 +56,11 @@ crate::fields!(World {
 pub static IFINDEX: Scenario = Scenario {
     name: "net-ifindex",
     summary: "an interface comes and goes while frames arrive, and others get its index",
-    about: "There are two free indices, so the third interface has the index of the first. Another host sends frames, also during \
+    about: "Two interfaces come and go, and there are two indices for them, so that they have each other's. Another host sends frames, also during \
             the teardown. A thread looks the interface up by an index that it remembers, keeps it, opens a tap on it and \
             gives it an address, although it may be on its way out. When if_detach returns, nobody has a reference, and no \
-            address and no route has its index: the next interface begins with nothing. The same without NET_MPSAFE.",
+            address and no route of it is left. An interface has its own routes as long as it is there, and no neighbours that it has \
+            not heard of. The same without NET_MPSAFE.",
     variants: &[FIXED, SOFTNET_LOCK],
     min_cpus: 1,
     default_cpus: 2,
@@ -75,7 +79,7 @@ pub static IFINDEX: Scenario = Scenario {
                 remote: Local::new(None),
                 last: AtomicU32::new(0),
                 holders: [const { AtomicU32::new(0) }; MAX_INTERFACES + 1],
-                actors: AtomicU32::new(3),
+                actors: AtomicU32::new(4),
             },
         );
         machine::label(world, format_args!("world"));
@@ -84,22 +88,10 @@ pub static IFINDEX: Scenario = Scenario {
         world.remote.set(pair::attach_with(net, 1, drop));
         net::up(interface(world.remote.get()));
         for number in 0..STAY {
-            let spec = Spec {
-                lladdr: Some([2, 0, 0, 0, 1, number as u8]),
-                mtu: 1500,
-                driver: Driver {
-                    input: drop,
-                    transmit: drop,
-                    softc: Arg::NONE,
-                },
-            };
-            interface(if_attach(
-                net,
-                Name::format(format_args!("stay{number}")),
-                &spec,
-            ));
+            interface(attach_quiet(net, number));
         }
         attach(world);
+        actor(kernel, "other", 1, |_| each_time(come_and_go), Arg::NONE);
         actor(kernel, "remote", 0, |_| each_time(send), Arg::NONE);
         actor(kernel, "user", 1, |_| each_time(hold), Arg::NONE);
         actor(kernel, "detacher", 0, |_| each_time(detach), Arg::NONE);
@@ -113,6 +105,46 @@ pub static IFINDEX: Scenario = Scenario {
         free_data::<World>(kernel);
     },
 };
+
+/// Attaches an interface that ends what it sends.
+fn attach_quiet(net: &'static Net, number: usize) -> Option<&'static Ifnet> {
+    let spec = Spec {
+        lladdr: Some([2, 0, 0, 0, 1, number as u8]),
+        mtu: 1500,
+        driver: Driver {
+            input: |_, m| m.free(End::Delivered),
+            transmit: |_, m| m.free(End::Delivered),
+            softc: Arg::NONE,
+        },
+    };
+    if_attach(net, Name::format(format_args!("quiet{number}")), &spec)
+}
+
+/// Another interface comes, has a route to its net, and goes.
+fn come_and_go(world: &'static World) {
+    let net = world.net;
+    let ifp = interface(attach_quiet(net, STAY));
+    ifp.lock();
+    let added = inet::ifa_insert(ifp, OTHER, PREFIX);
+    ifp.unlock();
+    if added.is_err() {
+        no_memory("an address");
+    }
+    yield_now();
+    // Nobody changes this route, or removes it.
+    match route::rtalloc1(net, OTHER_NEIGHBOUR) {
+        Some(rt) => route::rt_unref(net, rt),
+        None => broken_promise(
+            "if-route-lost",
+            format_args!(
+                "{} has the address {OTHER}, and there is no route to its net",
+                ifp.name()
+            ),
+        ),
+    }
+    // It stays, because no other actor detaches it.
+    if_detach(ifp);
+}
 
 /// Attaches the interface, with its address.
 fn attach(world: &World) -> &'static Ifnet {
@@ -142,10 +174,10 @@ fn each_time(part: fn(&'static World)) {
     }
 }
 
-/// The other host tells its Ethernet address, and sends an echo request.
+/// The other host asks for our Ethernet address, which tells its own, and sends an echo request.
 fn send(world: &'static World) {
     for frame in [
-        frames::arp_reply(REMOTE, STACK),
+        frames::arp_request(REMOTE, STACK.ip),
         frames::echo_request(REMOTE, STACK, 0),
     ] {
         match frame {
@@ -163,17 +195,19 @@ fn hold(world: &'static World) {
     let Some(ifp) = if_get_byindex(net, index, &psref) else {
         return;
     };
+    if ifp.name().as_str() != "pair0" {
+        // The other interface has the index now.
+        return if_put(ifp, &psref);
+    }
     let holders = &world.holders[index as usize];
     holders.fetch_add(1, Relaxed);
-    if ifp.index() != index || ifp.name().as_str() != "pair0" {
-        broken_promise(
-            "if-index",
-            format_args!("index {index} is that of {}, {}", ifp.name(), ifp.index()),
-        );
-    }
-    let tap = bpf::bpf_open(ifp);
     // The address may exist still, or the interface may be being detached.
-    let _refused = inet::in_control_add(ifp, LATE, PREFIX);
+    let added = inet::in_control_add(ifp, LATE, PREFIX);
+    if added.is_ok() && index.is_multiple_of(2) {
+        take_away(ifp);
+    }
+    yield_now();
+    let tap = bpf::bpf_open(ifp);
     yield_now();
     if ifp.index() != index {
         broken_promise(
@@ -184,7 +218,37 @@ fn hold(world: &'static World) {
     holders.fetch_sub(1, AcqRel);
     if_put(ifp, &psref);
     if let Some(tap) = tap {
+        let mut read = 0;
+        while let Some(m) = tap.read(0) {
+            m.free(End::Delivered);
+            read += 1;
+        }
+        let (captured, lost) = tap.stats();
+        if captured < read || lost != 0 {
+            broken_promise(
+                "bpf-stats",
+                format_args!(
+                    "{read} frames were read from a tap that has captured {captured} and lost {lost}"
+                ),
+            );
+        }
         bpf::bpf_close(net, tap);
+    }
+}
+
+/// Takes the late address away: it and its route are gone then.
+fn take_away(ifp: &'static Ifnet) {
+    let net = ifp.net();
+    if !inet::in_control_remove(ifp, LATE) {
+        // The interface was detached meanwhile.
+        return;
+    }
+    if let Some(rt) = route::rtalloc1(net, LATE) {
+        route::rt_unref(net, rt);
+        broken_promise(
+            "address-leaves-route",
+            format_args!("{LATE} was taken away, and there is a route to its net"),
+        );
     }
 }
 
@@ -198,6 +262,20 @@ fn detach(world: &'static World) {
             format_args!("no interface has index {index}, and nobody else detaches it"),
         )
     };
+    let neighbour = ifp.if_llt.lookup_hold(REMOTE.ip.into(), "detacher");
+    if let Some(neighbour) = neighbour {
+        neighbour.unref("detacher");
+    }
+    if neighbour.is_some() && ifp.packets().0 == 0 {
+        broken_promise(
+            "if-stranger",
+            format_args!(
+                "{} has received nothing, and knows the neighbour {}",
+                ifp.name(),
+                REMOTE.ip
+            ),
+        );
+    }
     if_put(ifp, &psref);
     // It stays, because no other actor detaches it.
     pair::detach(ifp);
@@ -208,28 +286,22 @@ fn detach(world: &'static World) {
             format_args!("if_detach returned while there were {holders} references"),
         );
     }
-    let left = Psref::new();
-    if let Some(ia) = inet::in_ifaddr_get(net, |ia| ia.ifindex() == index, &left) {
-        broken_promise(
-            "if-leaves-address",
-            format_args!(
-                "if_detach returned, and {} is an address of index {index}",
-                ia.addr()
-            ),
-        );
+    // By now another interface may have the index, but not these addresses.
+    for addr in [STACK.ip, LATE] {
+        if inet::in_is_local(net, addr) {
+            broken_promise(
+                "if-leaves-address",
+                format_args!("if_detach returned, and {addr} is an address of this host"),
+            );
+        }
     }
     for addr in [REMOTE.ip, LATE] {
         if let Some(rt) = route::rtalloc1(net, addr) {
-            let leads_to = rt.ifindex();
             route::rt_unref(net, rt);
-            if leads_to == index {
-                broken_promise(
-                    "if-leaves-route",
-                    format_args!(
-                        "if_detach returned, and the route to {addr} leads to index {index}"
-                    ),
-                );
-            }
+            broken_promise(
+                "if-leaves-route",
+                format_args!("if_detach returned, and there is a route to {addr}"),
+            );
         }
     }
     attach(world);

@@ -23,6 +23,8 @@ struct Protocol {
     /// Packets that found room. Counted under the desk's lock.
     taken: Plain<u32>,
     handled: AtomicU32,
+    /// Whether it is going: then it handles no more packets.
+    going: AtomicU32,
     /// Whether pktq_destroy has returned.
     gone: AtomicU32,
 }
@@ -30,6 +32,7 @@ struct Protocol {
 crate::fields!(Protocol {
     taken,
     handled,
+    going,
     gone
 });
 
@@ -46,7 +49,7 @@ pub static PKTQ_DESTROY: Scenario = Scenario {
     name: "net-pktq-destroy",
     summary: "a packet queue is destroyed while packets are in its rings and its softint runs",
     about: "A protocol creates a queue, lets two producers find it, puts packets for all CPUs itself, and goes: it takes the \
-            queue away from the producers, destroys it and frees its own data, which the softint uses. Then the softint \
+            queue away from the producers, handles no more packets, destroys the queue and frees its own data, which the softint uses. Then the softint \
             neither runs nor will run, and every packet that found room was handled or is counted as flushed. The next \
             protocol gets the same entry in the table of softints.",
     variants: &[FIXED],
@@ -111,7 +114,9 @@ fn produce(desk: &'static Desk) {
 fn handle(pq: &'static Pktqueue) {
     let protocol: &Protocol = shared(pq.arg());
     protocol.assert_there("begins");
-    while let Some(m) = pq.dequeue() {
+    while protocol.going.load(Relaxed) == 0
+        && let Some(m) = pq.dequeue()
+    {
         m.free(End::Delivered);
         protocol.handled.fetch_add(1, Relaxed);
     }
@@ -138,6 +143,7 @@ fn serve(desk: &'static Desk) {
     let protocol = Protocol {
         taken: Plain::new(0),
         handled: AtomicU32::new(0),
+        going: AtomicU32::new(0),
         gone: AtomicU32::new(0),
     };
     let Some(protocol) = kmem_alloc("protocol", protocol) else {
@@ -158,6 +164,7 @@ fn serve(desk: &'static Desk) {
         }
         desk.open.set(None);
         desk.lock.exit();
+        protocol.going.store(1, Relaxed);
         pq.destroy();
         protocol.gone.store(1, Release);
         let (taken, handled) = (protocol.taken.get(), protocol.handled.load(Acquire));

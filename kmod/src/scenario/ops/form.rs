@@ -199,6 +199,13 @@ static FORMS: &[Form] = &[
         run: Run::Ops(interpreter::callout_halt_locked),
     },
     Form {
+        word: "callout_barrier",
+        topic: Topic::Callout,
+        help: "wait for the handler of the LWP's callout, if it runs",
+        operands: &[],
+        run: Run::Ops(interpreter::callout_barrier),
+    },
+    Form {
         word: "softint_establish",
         topic: Topic::Softint,
         help: "establish a softint of the LWP's own, unless it has one",
@@ -372,6 +379,13 @@ static FORMS: &[Form] = &[
         help: "replace a target, and destroy the old one, if nothing is held",
         operands: &[TARGET],
         run: Run::Ops(psref::destroy),
+    },
+    Form {
+        word: "psref_class",
+        topic: Topic::Psref,
+        help: "create a class, hold a reference of it, and destroy it",
+        operands: &[],
+        run: Run::Ops(psref::class),
     },
     Form {
         word: "ifaddr_add",

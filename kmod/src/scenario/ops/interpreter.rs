@@ -198,6 +198,22 @@ pub(super) fn callout_halt(actor: &mut Actor, _: [u8; 2]) {
     timer.repeats.store(0, Relaxed);
 }
 
+pub(super) fn callout_barrier(actor: &mut Actor, _: [u8; 2]) {
+    let callout = &actor.world.timers[actor.lwp.index].callout;
+    let before = callout.state();
+    let _waited = callout.barrier();
+    let after = callout.state();
+    if before.running && after.running && before.runs == after.runs {
+        broken_promise(
+            "callout-barrier",
+            format_args!(
+                "callout_barrier returned to {} while the handler runs that ran before",
+                curlwp().name()
+            ),
+        );
+    }
+}
+
 pub(super) fn callout_halt_locked(actor: &mut Actor, _: [u8; 2]) {
     let timer = &actor.world.timers[actor.lwp.index];
     let interlock = &actor.world.leaves[0];

@@ -9,12 +9,14 @@ use crate::kern::kmem::kmem_free;
 use crate::kern::lwp::curlwp;
 use crate::kern::psref::{Psref, PsrefClass, PsrefTarget};
 use crate::kern::spl::Ipl;
+use crate::kern::synch::yield_now;
 use crate::machine;
 use crate::mem::{Acquire, AtomicU32, Local, Relaxed};
 use crate::scenario::alive::Alive;
 use crate::scenario::lookup::Place;
 use crate::scenario::ops::interpreter::Actor;
 use crate::scenario::ops::world::World;
+use crate::scenario::promise::Bound;
 use crate::scenario::{broken_promise, psref_class, share};
 
 pub(super) const TARGETS: usize = 2;
@@ -231,4 +233,31 @@ pub(super) fn softint(world: &World, level: Ipl, place: usize, work: impl FnOnce
     if let Some(object) = object {
         psrefs.release(&psref, object);
     }
+}
+
+/// A class of the LWP's own, for as long as this takes.
+pub(super) fn class(_: &mut Actor, _: [u8; 2]) {
+    let Some(class) = PsrefClass::create("own", LEVEL) else {
+        return;
+    };
+    let target = PsrefTarget::new();
+    target.init(class);
+    let bound = Bound::begin();
+    let psref = Psref::new();
+    psref.acquire(&target, class);
+    yield_now();
+    if !target.held(class) {
+        broken_promise(
+            "psref-held",
+            format_args!(
+                "{} holds a reference, and psref_held says that it does not",
+                curlwp().name()
+            ),
+        );
+    }
+    psref.release(&target, class);
+    bound.end();
+    target.destroy(class);
+    // SAFETY: (1) `create` created it; (2) nobody else knows it.
+    unsafe { class.destroy() };
 }

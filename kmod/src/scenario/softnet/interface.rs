@@ -1,6 +1,6 @@
 //! The operations of ifnet(9): interfaces are attached, detached, taken up, taken down and held.
 
-use crate::net::ifnet::{Ifnet, if_detach as detach, if_down as down, if_get, if_held, if_put};
+use crate::net::ifnet::{Ifnet, if_down as down, if_get, if_held, if_put};
 use crate::net::{self, nic, pair};
 use crate::scenario::broken_promise;
 use crate::scenario::softnet::Actor;
@@ -74,8 +74,7 @@ pub(super) fn if_detach(actor: &mut Actor, [index, _]: [u8; 2]) {
     if index == 0 || index == 3 {
         pair::detach(ifp);
     } else {
-        nic::stop(world.net, ifp);
-        detach(ifp);
+        nic::detach(ifp);
     }
     give(world, index, false);
 }

@@ -13,11 +13,17 @@ use crate::scenario::softnet::Actor;
 /// What the softint of an LWP's queue uses. Freed when the queue has been destroyed.
 pub(super) struct Protocol {
     handled: AtomicU32,
+    /// Whether it is going: then it handles no more packets.
+    going: AtomicU32,
     /// Whether pktq_destroy has returned.
     gone: AtomicU32,
 }
 
-crate::fields!(Protocol { handled, gone });
+crate::fields!(Protocol {
+    handled,
+    going,
+    gone
+});
 
 /// The queue of an LWP, if it has one.
 pub(super) type Own = Option<(&'static Pktqueue, &'static Protocol)>;
@@ -46,7 +52,9 @@ pub(super) fn pktq_set_maxlen(actor: &mut Actor, [number, slots]: [u8; 2]) {
 fn handle(pq: &'static Pktqueue) {
     let protocol: &Protocol = shared(pq.arg());
     protocol.assert_there("begins");
-    while let Some(m) = pq.dequeue() {
+    while protocol.going.load(Relaxed) == 0
+        && let Some(m) = pq.dequeue()
+    {
         m.free(End::Delivered);
         protocol.handled.fetch_add(1, Relaxed);
     }
@@ -73,6 +81,7 @@ pub(super) fn pktq_create(actor: &mut Actor, [slots, _]: [u8; 2]) {
     }
     let protocol = Protocol {
         handled: AtomicU32::new(0),
+        going: AtomicU32::new(0),
         gone: AtomicU32::new(0),
     };
     let Some(protocol) = kmem_alloc("softnet protocol", protocol) else {
@@ -98,6 +107,7 @@ pub(super) fn pktq_enqueue(actor: &mut Actor, [hash, _]: [u8; 2]) {
 
 pub(super) fn pktq_destroy(actor: &mut Actor, _: [u8; 2]) {
     if let Some((pq, protocol)) = actor.queue.take() {
+        protocol.going.store(1, Relaxed);
         pq.destroy();
         protocol.gone.store(1, Release);
         // SAFETY: (1) it came from `kmem_alloc`; (2) the softint neither runs nor will run: a promise under test.
