@@ -73,7 +73,8 @@ pub(super) fn read(path: &Path) -> Result<File, String> {
     parse(name, &text)
 }
 
-fn parse(name: String, text: &str) -> Result<File, String> {
+/// Reads the text of a file of this name.
+pub(super) fn parse(name: String, text: &str) -> Result<File, String> {
     let mut marks: Vec<Mark> = Vec::new();
     let mut validated = 0;
     for (index, line) in text.lines().enumerate() {

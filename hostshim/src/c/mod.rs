@@ -43,6 +43,8 @@ use assembly::Unwatched;
 use compile::Compiler;
 use object::Input;
 
+use crate::machine::module::Area;
+
 /// The headers that C files are compiled with.
 const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
 
@@ -124,6 +126,45 @@ impl Program {
     pub fn unwatched(&self) -> &[String] {
         &self.unwatched
     }
+}
+
+/// Whether bytes are an object file that [`Program::build`] would load, whatever compiler has made them. They are linked, placed
+/// and not run: for fuzzing.
+///
+/// # Errors
+///
+/// Why they are refused, in words.
+///
+/// # Panics
+///
+/// If a relocation was accepted that is outside of the module.
+pub fn check_object(bytes: &[u8]) -> Result<(), String> {
+    let input = Input {
+        name: "a.o".to_owned(),
+        bytes: bytes.to_vec(),
+        unwatched: Unwatched::default(),
+    };
+    let linked = object::link(&[input], &[])?;
+    let module = &linked.module;
+    for fixup in &module.fixups {
+        let end = fixup.at.offset + fixup.form.size();
+        let size = match fixup.at.area {
+            Area::Code => module.code.len(),
+            Area::Data => module.data.len(),
+        };
+        assert!(end <= size, "{fixup:?} is outside of {size} bytes");
+    }
+    let _ = module.relocated(0x1000_0000, 0x2000_0000);
+    Ok(())
+}
+
+/// Whether text is a file of marks ([`Options::marks`]): for fuzzing.
+///
+/// # Errors
+///
+/// The first thing that is wrong with it, with its line.
+pub fn check_marks(text: &str) -> Result<(), String> {
+    marks::parse("marks".to_owned(), text).map(drop)
 }
 
 /// Names and places that are listed in a line.
