@@ -60,6 +60,7 @@ fn find(file: &ReplayFile) -> Capture {
                 races: &file.races,
                 deviations: machine.deviations(),
                 granularity: machine.granularity(),
+                refusals: machine.refused(),
                 failure: &failure,
             };
             let captured = catch.capture(&LIMITS, Effort::default());

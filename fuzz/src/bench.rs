@@ -153,6 +153,7 @@ impl Bench {
             races: &Races::Stop,
             deviations: self.machine.deviations(),
             granularity: self.machine.granularity(),
+            refusals: self.machine.refused(),
             failure,
         };
         match catch.capture(&LIMITS, Effort::default()) {

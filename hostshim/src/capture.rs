@@ -14,7 +14,7 @@ use crate::names::{Follower, name_schedule};
 use crate::registry::Registry;
 use crate::replay::{Parsed, ReplayError, ReplayFile};
 use crate::report::{self, Account, Size, Story, Text};
-use crate::schedule::{Deviation, Granularity};
+use crate::schedule::{Deviation, Granularity, Refusal};
 use crate::wire::Wire;
 
 /// A run that failed, as it was found.
@@ -36,6 +36,8 @@ pub struct Catch<'a> {
     pub deviations: &'a [Deviation],
     /// What a step was.
     pub granularity: Granularity,
+    /// The allocations that failed.
+    pub refusals: &'a [Refusal],
     /// How it failed.
     pub failure: &'a Failure,
 }
@@ -105,6 +107,7 @@ impl Catch<'_> {
             variant: self.variant,
             config: self.config,
             granularity: self.granularity,
+            refusals: self.refusals.to_vec(),
             program: self.program.copied().map(Box::new),
             wire: self.wire.clone(),
             races: self.races.clone(),

@@ -29,6 +29,7 @@ use kmod::kernel::Kernel;
 use kmod::scenario::{FIXED, Kind, Scenario, actor};
 
 use crate::hunt::{Budget, Hunt, Watch};
+use crate::schedule::Allocations;
 
 /// Schedules under which an example runs.
 pub const SCHEDULES: u64 = 200;
@@ -63,7 +64,11 @@ fn setup(kernel: &'static Kernel) {
 /// If one of the schedules fails.
 pub fn run(example: fn()) {
     EXAMPLE.set(example);
-    let hunt = Hunt::new(&SCENARIO, &FIXED, Budget::Schedules(SCHEDULES));
+    let hunt = Hunt {
+        // An example says what a function is for, and not what to do without memory.
+        allocations: Some(Allocations::Never),
+        ..Hunt::new(&SCENARIO, &FIXED, Budget::Schedules(SCHEDULES))
+    };
     match hunt.run(&Watch::default()) {
         Err(failure) => panic!("the kernel does not boot: {failure}"),
         Ok(hunted) => {

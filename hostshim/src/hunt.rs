@@ -6,6 +6,10 @@
 //! with its own machine, take blocks of numbers in order. When a run fails, every run with a lower number is finished
 //! first, and the failure with the lowest number counts. So the result does not depend on the number of workers.
 //!
+//! # Memory
+//!
+//! In a share of the runs some allocations fail ([`Scarce`]).
+//!
 //! # Wires
 //!
 //! If the kernel has network cards, the wire between them has mishaps in most runs. They are derived from the seed
@@ -31,9 +35,9 @@ use kmod::scenario::{Scenario, Variant};
 use crate::capture::Catch;
 use crate::machine::{Census, Failure, Limits, Machine, Meeting, Races, Setup, Verdict};
 use crate::replay::LIMITS;
-use crate::schedule::{Deviation, Granularity};
+use crate::schedule::{Allocations, Deviation, Granularity, Refusal};
 use crate::stopwatch::Stopwatch;
-use crate::strategy::{Pct, Portfolio, Random, Rng, Stall, Strategy};
+use crate::strategy::{Pct, Portfolio, Random, Rng, Scarce, Stall, Strategy};
 use crate::wire::{Frame, Wire};
 
 /// Number of runs in a block.
@@ -64,16 +68,34 @@ impl Plan {
     /// The depths that PCT can have.
     const DEPTHS: std::ops::RangeInclusive<u64> = 1..=16;
 
-    /// The runs of `seed`. Without a granularity the portfolio mixes them.
-    pub(crate) fn strategy(self, seed: u64, granularity: Option<Granularity>) -> Box<dyn Strategy> {
-        let portfolio = Portfolio::new(seed);
+    /// The runs of `seed`. Without a granularity the portfolio mixes them, and without a word on allocations a share of the
+    /// runs lacks memory.
+    pub(crate) fn strategy(
+        self,
+        seed: u64,
+        granularity: Option<Granularity>,
+        allocations: Option<Allocations>,
+    ) -> Box<dyn Strategy> {
+        fn scarce<S: Strategy + 'static>(
+            schedules: S,
+            seed: u64,
+            allocations: Option<Allocations>,
+        ) -> Box<dyn Strategy> {
+            match allocations {
+                Some(Allocations::Never) => Box::new(schedules),
+                _ => Box::new(Scarce::new(schedules, seed, allocations)),
+            }
+        }
+        let portfolio = match granularity {
+            Some(_) => Portfolio::new(seed).without_mixing(),
+            None => Portfolio::new(seed),
+        };
         match self {
-            Plan::Portfolio if granularity.is_some() => Box::new(portfolio.without_mixing()),
-            Plan::Portfolio => Box::new(portfolio),
-            Plan::Random => Box::new(Random::new(seed)),
-            Plan::Pct(None) => Box::new(Pct::new(seed)),
-            Plan::Pct(Some(depth)) => Box::new(Pct::with_depth(seed, depth)),
-            Plan::Stall => Box::new(Stall::new(seed)),
+            Plan::Portfolio => scarce(portfolio, seed, allocations),
+            Plan::Random => scarce(Random::new(seed), seed, allocations),
+            Plan::Pct(None) => scarce(Pct::new(seed), seed, allocations),
+            Plan::Pct(Some(depth)) => scarce(Pct::with_depth(seed, depth), seed, allocations),
+            Plan::Stall => scarce(Stall::new(seed), seed, allocations),
         }
     }
 }
@@ -138,6 +160,8 @@ pub struct Hunt {
     pub plan: Plan,
     /// What a step is. `None`: coarse, and in a share of the portfolio's schedules fine.
     pub granularity: Option<Granularity>,
+    /// Whether allocations fail. `None`: in a share of the schedules.
+    pub allocations: Option<Allocations>,
     /// The random seed.
     pub seed: u64,
     /// When the hunt ends.
@@ -170,6 +194,8 @@ pub struct Raced {
     pub run: u64,
     /// What its steps were.
     pub granularity: Granularity,
+    /// The allocations that failed in it.
+    pub refusals: Vec<Refusal>,
     /// Its schedule.
     pub deviations: Vec<Deviation>,
 }
@@ -185,6 +211,8 @@ pub struct Found {
     pub deviations: Vec<Deviation>,
     /// What a step was.
     pub granularity: Granularity,
+    /// The allocations that failed.
+    pub refusals: Vec<Refusal>,
     /// What the actors ran, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happened on the wire.
@@ -209,6 +237,7 @@ impl Found {
             races,
             deviations: &self.deviations,
             granularity: self.granularity,
+            refusals: &self.refusals,
             failure: &self.failure,
         }
     }
@@ -239,6 +268,7 @@ impl Hunt {
             frames: Vec::new(),
             plan: Plan::Portfolio,
             granularity: None,
+            allocations: None,
             seed: 1,
             budget,
             jobs: 1,
@@ -373,10 +403,14 @@ impl Pursuit<'_> {
         })?;
         machine.at_races(&self.hunt.races);
         machine.set_granularity(self.hunt.granularity.unwrap_or_default());
-        let mut strategy = self
-            .hunt
-            .plan
-            .strategy(self.hunt.seed, self.hunt.granularity);
+        let Hunt {
+            plan,
+            seed,
+            granularity,
+            allocations,
+            ..
+        } = *self.hunt;
+        let mut strategy = plan.strategy(seed, granularity, allocations);
         let mut known = BTreeSet::new();
         while !self.is_over() {
             let first = self.next.fetch_add(BLOCK, Relaxed);
@@ -435,6 +469,7 @@ impl Pursuit<'_> {
                         meeting,
                         run,
                         granularity: machine.granularity(),
+                        refusals: machine.refused().to_vec(),
                         deviations: machine.deviations().to_vec(),
                     });
                 }
@@ -446,6 +481,7 @@ impl Pursuit<'_> {
                     failure,
                     deviations,
                     granularity: machine.granularity(),
+                    refusals: machine.refused().to_vec(),
                     program,
                     wire: wire.unwrap_or_default(),
                 });

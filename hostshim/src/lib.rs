@@ -38,7 +38,7 @@ pub mod wire;
 pub use machine::{
     Failure, FailureKind, Limits, Machine, Outcome, Sent, Setup, TraceEvent, Verdict, View,
 };
-pub use schedule::{Choice, Deviation, Granularity};
+pub use schedule::{Allocations, Choice, Deviation, Granularity, Refusal};
 pub use strategy::{Bytes, Fair, Pct, Portfolio, Random, Replay, Stall, Strategy};
 
 /// Allocations of a scenario come from the machine that runs it, also in this crate's own tests.

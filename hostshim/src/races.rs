@@ -8,7 +8,7 @@ use crate::capture::{Capture, CaptureError, Catch};
 use crate::hunt::{Hunt, Raced};
 use crate::machine::{Failure, Later, Machine, Race, Races, Recording, Setup, Side};
 use crate::minimize::Effort;
-use crate::schedule::{Deviation, Granularity};
+use crate::schedule::{Deviation, Granularity, Refusal};
 use crate::strategy::Replay;
 use crate::wire::Wire;
 
@@ -27,8 +27,9 @@ pub struct Unmarked {
     pub run: u64,
     /// What else the two lines do there without an order, as `write after read`.
     pub also: BTreeSet<String>,
-    /// What the steps of that run were, and its schedule.
+    /// What the steps of that run were, which allocations failed, and its schedule.
     granularity: Granularity,
+    refusals: Vec<Refusal>,
     deviations: Vec<Deviation>,
 }
 
@@ -54,6 +55,7 @@ pub fn unmarked(hunt: &Hunt, races: &[Raced]) -> Result<Vec<Unmarked>, Failure> 
     for run in races.chunk_by(|one, other| one.run == other.run) {
         let [first, ..] = run else { continue };
         machine.set_granularity(first.granularity);
+        machine.refuse(&first.refusals);
         let mut replay = Replay::new(first.deviations.clone());
         machine.run(&mut replay, &hunt.limits);
         let is_first = |race: &Race| run.iter().any(|raced| raced.meeting == race.meeting);
@@ -67,6 +69,7 @@ pub fn unmarked(hunt: &Hunt, races: &[Raced]) -> Result<Vec<Unmarked>, Failure> 
                     run: first.run,
                     also: BTreeSet::new(),
                     granularity: first.granularity,
+                    refusals: first.refusals.clone(),
                     deviations: first.deviations.clone(),
                 }),
             }
@@ -149,6 +152,7 @@ impl Unmarked {
             wire: &Wire::default(),
             races: &races,
             granularity: self.granularity,
+            refusals: &self.refusals,
             deviations: &self.deviations,
             failure: &self.race.failure,
         };

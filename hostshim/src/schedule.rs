@@ -1,6 +1,10 @@
 //! The choices of a strategy, what a step is, and how a schedule is represented.
 
+use std::fmt;
+
 use kmod::machine::Line;
+
+use crate::replay::token::Name;
 
 /// One decision at a point.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,5 +49,36 @@ impl Granularity {
             Granularity::Coarse => "coarse",
             Granularity::Fine => "fine",
         }
+    }
+}
+
+/// Whether allocations of the kernel fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Allocations {
+    /// There is always memory.
+    #[default]
+    Never,
+    /// In each run a few fail, as far as their callers are told of it.
+    Fail,
+}
+
+/// An allocation that fails, although there is memory.
+///
+/// A list of them belongs to a schedule, as its deviations do. But they are not numbered: so the same ones fail when other
+/// choices of the schedule are taken away.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// The name of the context that makes it.
+    pub context: String,
+    /// What the memory is for: the object's name.
+    pub what: String,
+    /// How many of these allocations the context has made in this run, with this one.
+    pub occurrence: u32,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (context, what) = (Name(&self.context), Name(&self.what));
+        write!(f, "{context} {what} #{}", self.occurrence)
     }
 }

@@ -30,6 +30,16 @@ impl Wiring {
     }
 }
 
+/// Whether the kernel may be refused memory while a scenario runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Memory {
+    /// The host may refuse each allocation whose failure the caller is told of.
+    #[default]
+    Scarce,
+    /// The host refuses none, for this reason: a clause that says what the program cannot do.
+    Given(&'static str),
+}
+
 /// Ticks per second, to which NetBSD's times are scaled.
 const HZ: u32 = 100;
 
@@ -77,6 +87,8 @@ pub struct Config {
     /// Kernels on a simulated machine, each with its own CPUs and cards; the cards of one are joined with those of
     /// the other. A booted machine has one kernel.
     pub kernels: usize,
+    /// Whether allocations may fail while the scenario runs ([`crate::kern::kmem::kmem_alloc_nosleep`]).
+    pub memory: Memory,
 }
 
 impl Config {
@@ -115,6 +127,7 @@ impl Config {
             nics: 0,
             predict: false,
             kernels: 1,
+            memory: Memory::Scarce,
         }
     }
 

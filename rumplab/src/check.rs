@@ -34,7 +34,7 @@ use hostshim::minimize::Effort;
 use hostshim::registry::Registry;
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::report::{self, Account, Story};
-use hostshim::{Failure, Granularity, Verdict};
+use hostshim::{Allocations, Failure, Granularity, Verdict};
 use kmod::kernel::Kernel;
 use kmod::scenario::{FIXED, Kind, Scenario};
 
@@ -295,6 +295,8 @@ impl Test {
             plan: config.plan,
             // Every access of the program's own is a point in any case.
             granularity: Some(Granularity::Coarse),
+            // It is not about the kernel's memory.
+            allocations: Some(Allocations::Never),
             seed: config.seed,
             jobs: config.jobs,
             ..Hunt::new(self.scenario, &FIXED, budget)

@@ -1,7 +1,8 @@
 /*
  * kmem(9): memory.
  *
- * An object is called by the type or the expression whose size was asked for. There is always memory, but for a table that is full.
+ * An object is called by the type or the expression whose size was asked for. There is always memory, but for a table that is
+ * full; with KM_NOSLEEP an allocation fails if the schedule says so.
  */
 #ifndef _RUMPLAB_SYS_KMEM_H_
 #define _RUMPLAB_SYS_KMEM_H_

@@ -69,6 +69,8 @@ vmem_xcreate(const char *name __unused, vmem_addr_t base, vmem_size_t size, vmem
 {
 	vmem_t *vm = kmem_zalloc(sizeof(*vm), flags & (KM_SLEEP | KM_NOSLEEP));
 
+	if (vm == NULL)
+		return NULL;
 	mutex_init(&vm->vm_lock, MUTEX_DEFAULT, ipl);
 	vm->vm_quantum = quantum;
 	vm->vm_import = import;

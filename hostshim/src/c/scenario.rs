@@ -5,6 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use kmod::config::Memory;
 use kmod::kernel::Kernel;
 use kmod::machine::Stop;
 use kmod::scenario::{FIXED, Kind, Scenario, scenario_of};
@@ -49,7 +50,10 @@ pub(super) fn add(name: &str, linked: Linked) -> Result<&'static Scenario, Strin
         min_cpus: 1,
         default_cpus: 2,
         kind: Kind::Sound,
-        configure: |_| {},
+        // Of the kernel's functions, hardly any has a word for it in C; its own requests say whether they may fail.
+        configure: |config| {
+            config.memory = Memory::Given("code in C asks for memory with KM_SLEEP")
+        },
         setup: run_setup,
         verify: |kernel| run(kernel, |entry| entry.verify),
         teardown: |kernel| run(kernel, |entry| entry.teardown),

@@ -15,7 +15,7 @@ use crate::machine::Races;
 use crate::minimize::Effort;
 use crate::numbers;
 use crate::replay;
-use crate::schedule::Granularity;
+use crate::schedule::{Allocations, Granularity};
 use crate::suggest::nearest;
 
 const STYLES: Styles = Styles::styled()
@@ -162,6 +162,32 @@ impl Steps {
     }
 }
 
+/// Whether there is always memory.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Supply {
+    /// Whether a few allocations of the kernel fail: never, in every schedule, or in a share of them (mixed)
+    #[arg(long, value_enum, default_value_t = AllocationsArg::Mixed)]
+    allocations: AllocationsArg,
+}
+
+impl Supply {
+    /// `None`: mixed.
+    pub(super) fn allocations(self) -> Option<Allocations> {
+        match self.allocations {
+            AllocationsArg::Never => Some(Allocations::Never),
+            AllocationsArg::Fail => Some(Allocations::Fail),
+            AllocationsArg::Mixed => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum AllocationsArg {
+    Never,
+    Fail,
+    Mixed,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum GranularityArg {
     Coarse,
@@ -228,6 +254,8 @@ pub(super) struct RunArgs {
     pub(super) campaign: Campaign,
     #[command(flatten)]
     pub(super) steps: Steps,
+    #[command(flatten)]
+    pub(super) supply: Supply,
     /// Maximum number of schedules; stops at the first failure [default: 100000]
     #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = numbers::some, allow_negative_numbers = true)]
     pub(super) schedules: Option<u64>,
@@ -288,6 +316,8 @@ pub(super) struct CArgs {
     pub(super) compiling: Compiling,
     #[command(flatten)]
     pub(super) steps: Steps,
+    #[command(flatten)]
+    pub(super) supply: Supply,
     /// Execute this replay file and print every step, instead of looking for a failure
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,

@@ -44,6 +44,7 @@ pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong>
             form: args.form,
         },
         steps: args.steps,
+        supply: args.supply,
         schedules: args.schedules,
         seconds: args.seconds,
         net_mpsafe: None,

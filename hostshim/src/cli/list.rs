@@ -1,5 +1,6 @@
 //! `rumplab list` and `rumplab describe`.
 
+use kmod::config::{Config, Memory};
 use kmod::history::Bug;
 use kmod::scenario::{Kind, Scenario, Variant};
 use serde::Serialize;
@@ -124,6 +125,13 @@ pub(super) fn describe(args: &DescribeArgs, registry: Registry<'_>) -> Result<St
         Role::Plain,
         format!("CPUs: {default_cpus} unless --cpus says otherwise, {min_cpus} at least"),
     );
+    let config = scenario.config(Config::small(default_cpus), &variants[0]);
+    if let Memory::Given(reason) = config.memory {
+        text.wrap(
+            Role::Plain,
+            &format!("Memory: no allocation fails, because {reason}"),
+        );
+    }
     text.gap();
     text.add(Role::Heading, "Variants:");
     for variant in variants {

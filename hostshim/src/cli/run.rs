@@ -132,6 +132,7 @@ fn hunt_of(target: Target, args: &RunArgs) -> Result<Hunt, Wrong> {
         frames: frames(scenario, &config, args)?,
         plan: campaign.strategy,
         granularity: args.steps.granularity(),
+        allocations: args.supply.allocations(),
         seed: campaign.seed,
         budget: match args.seconds {
             Some(time) => Budget::Time(time),

@@ -33,10 +33,11 @@ use super::marks::Marker;
 use super::memory::{Memory, region};
 use super::module::Loaded;
 use super::races::{Passing, Races};
+use super::scarcity::Scarcity;
 use super::source::place;
 use super::statics::{self, Statics};
 use super::trace::{Recorder, Recording};
-use crate::schedule::{Deviation, Granularity};
+use crate::schedule::{Deviation, Granularity, Refusal};
 use crate::strategy::Strategy;
 
 /// What a CPU does when it is chosen.
@@ -134,6 +135,8 @@ pub(crate) struct Engine {
     pub(crate) marker: Marker,
     /// The races that runs go on past.
     pub(crate) passing: Passing,
+    /// Which allocations fail.
+    pub(crate) scarcity: Scarcity,
     /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
     /// The variables of instrumented crates.
@@ -187,6 +190,7 @@ impl Engine {
             modules: RefCell::default(),
             marker: Marker::default(),
             passing: Passing::default(),
+            scarcity: Scarcity::default(),
             copies: RefCell::default(),
             statics: Statics::default(),
             listening: Cell::new(false),
@@ -478,6 +482,7 @@ impl Engine {
         self.modules.borrow_mut().clear();
         self.marker.is_on.set(false);
         self.passing.set(&Races::Stop);
+        self.scarcity.begin(&[], false);
         self.lines.set(Sets::default());
         self.runnable.set(0);
         self.ncpu.set(kernels * ncpu);
@@ -516,6 +521,7 @@ impl Engine {
         limits: &Limits,
         detail: Recording,
         granularity: Granularity,
+        refusals: &[Refusal],
     ) {
         self.restore(image);
         self.marker.begin();
@@ -527,6 +533,7 @@ impl Engine {
         self.granularity.set(granularity);
         self.clockwork.begin(limits, granularity);
         self.clockwork.consult(strategy);
+        self.scarcity.begin(refusals, strategy.wants_requests());
         // SAFETY: only the lifetime changes. `Machine::execute` holds the borrow for the whole run and takes the pointer
         // out of the engine before the borrow ends.
         let strategy = unsafe {

@@ -209,6 +209,11 @@ unsafe impl machine::Machine for Simulated {
         engine().alloc(layout, what, at)
     }
 
+    #[inline]
+    fn refuses(what: &'static str, at: At) -> bool {
+        engine().refuses(what, at)
+    }
+
     unsafe fn free(at: *mut u8, _: Layout) {
         let _host = Host::begin();
         engine().free(at as usize);

@@ -85,6 +85,7 @@ mod panics;
 pub(crate) mod program;
 mod races;
 mod record;
+mod scarcity;
 mod shadow;
 pub(crate) mod side;
 #[cfg_attr(not(rumplab_hooks), allow(dead_code, reason = "only hooks call it"))]
@@ -108,7 +109,7 @@ use kmod::kern::order::{Dependency, Lost};
 use kmod::scenario::Scenario;
 use kmod::scenario::ops::Program;
 
-use crate::schedule::{Deviation, Granularity};
+use crate::schedule::{Deviation, Granularity, Refusal};
 use crate::strategy::{Fair, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request, Shape};
@@ -148,6 +149,14 @@ pub struct Setup {
     pub trace: bool,
 }
 
+/// The size of a run.
+#[derive(Clone, Copy)]
+struct Length {
+    points: u64,
+    /// Allocations that could have failed.
+    requests: u64,
+}
+
 /// A simulated machine. It can boot many kernels, one after another; each thread can have many machines.
 pub struct Machine {
     engine: Box<Engine>,
@@ -155,10 +164,14 @@ pub struct Machine {
     guests: Vec<Box<dyn Guest>>,
     image: Option<Image>,
     program: Option<Program>,
-    /// Number of points of a default run of each granularity, once it was needed.
-    lengths: [Option<u64>; Granularity::ALL.len()],
+    /// The size of a default run of each granularity, once it was needed.
+    lengths: [Option<Length>; Granularity::ALL.len()],
     /// What a step is, unless the strategy says.
     granularity: Granularity,
+    /// The allocations that fail in every run.
+    refusals: Vec<Refusal>,
+    /// Those that failed in the last run.
+    refused: Vec<Refusal>,
     /// What is recorded of every run.
     recording: Recording,
     deviations: Vec<Deviation>,
@@ -186,6 +199,8 @@ impl Machine {
             program: None,
             lengths: Default::default(),
             granularity: Granularity::Coarse,
+            refusals: Vec::new(),
+            refused: Vec::new(),
             recording: Recording::Nothing,
             deviations: Vec::new(),
             events: Vec::new(),
@@ -239,6 +254,7 @@ impl Machine {
         self.program = None;
         self.lengths = Default::default();
         self.granularity = Granularity::Coarse;
+        self.refusals.clear();
         let _host_values = statics::take();
         let engine = &*self.engine;
         engine.clear(shape, guests[0].interrupt(), detail);
@@ -266,6 +282,19 @@ impl Machine {
     /// What a step was in the last run.
     pub fn granularity(&self) -> Granularity {
         self.engine.granularity.get()
+    }
+
+    /// Sets which allocations fail in the next runs, until another kernel is booted. The strategy may choose others as well.
+    pub fn refuse(&mut self, refusals: &[Refusal]) {
+        if self.refusals != refusals {
+            self.refusals = refusals.to_vec();
+            self.lengths = Default::default();
+        }
+    }
+
+    /// The allocations that failed in the last run.
+    pub fn refused(&self) -> &[Refusal] {
+        &self.refused
     }
 
     /// Sets how much is recorded of the next runs, until another kernel is booted: the less, the faster.
@@ -305,9 +334,13 @@ impl Machine {
     pub fn run(&mut self, strategy: &mut dyn Strategy, limits: &Limits) -> Outcome {
         let granularity = strategy.granularity().unwrap_or(self.granularity);
         if strategy.wants_length() {
-            strategy.expect(self.length(granularity));
+            let Length { points, requests } = self.size(granularity);
+            strategy.expect(points);
+            strategy.expect_requests(requests);
         }
-        let mut outcome = self.execute(strategy, limits, self.recording, granularity);
+        let refusals = self.refusals.clone();
+        let recording = self.recording;
+        let mut outcome = self.execute(strategy, limits, recording, granularity, refusals);
         if let Verdict::Failed(failure) = &outcome.verdict {
             if self.has_another_side(failure.kind) {
                 outcome = self.explain(outcome, limits);
@@ -348,6 +381,10 @@ impl Machine {
     ///
     /// If nothing was booted.
     pub fn length(&mut self, granularity: Granularity) -> u64 {
+        self.size(granularity).points
+    }
+
+    fn size(&mut self, granularity: Granularity) -> Length {
         if let Some(length) = self.lengths[granularity as usize] {
             return length;
         }
@@ -355,8 +392,13 @@ impl Machine {
             steps: LONGEST,
             ..Limits::default()
         };
-        let default = self.execute(&mut Fair, &limits, Recording::Nothing, granularity);
-        let length = default.points;
+        let refusals = self.refusals.clone();
+        let recording = Recording::Nothing;
+        let default = self.execute(&mut Fair, &limits, recording, granularity, refusals);
+        let length = Length {
+            points: default.points,
+            requests: self.engine.scarcity.count(),
+        };
         self.lengths[granularity as usize] = Some(length);
         length
     }
@@ -364,8 +406,9 @@ impl Machine {
     /// Repeats a failed run and records it, to find the other side of a race or of a free.
     fn explain(&mut self, outcome: Outcome, limits: &Limits) -> Outcome {
         let mut replay = Replay::new(self.deviations.clone());
-        let granularity = self.granularity();
-        let explained = self.execute(&mut replay, limits, Recording::Sites, granularity);
+        let (granularity, refusals) = (self.granularity(), self.refused.clone());
+        let recording = Recording::Sites;
+        let explained = self.execute(&mut replay, limits, recording, granularity, refusals);
         debug_assert_eq!(
             explained.points, outcome.points,
             "a run was repeated and went otherwise"
@@ -381,6 +424,7 @@ impl Machine {
         limits: &Limits,
         detail: Recording,
         granularity: Granularity,
+        mut refusals: Vec<Refusal>,
     ) -> Outcome {
         let mut again = None;
         loop {
@@ -389,12 +433,13 @@ impl Machine {
                 None => &mut *strategy,
                 Some(replay) => replay as &mut dyn Strategy,
             };
-            let outcome = self.execute_once(strategy, limits, detail, granularity);
+            let outcome = self.execute_once(strategy, limits, detail, granularity, &refusals);
             if again.is_some() || !self.engine.memory(|memory| memory.missed_fence()) {
                 return outcome;
             }
             self.engine.memory(|memory| memory.watch_fences(true));
             again = Some(Replay::new(self.deviations.clone()));
+            refusals.clone_from(&self.refused);
         }
     }
 
@@ -405,6 +450,7 @@ impl Machine {
         limits: &Limits,
         detail: Recording,
         granularity: Granularity,
+        refusals: &[Refusal],
     ) -> Outcome {
         let (Some(image), guests) = (&self.image, &self.guests) else {
             panic!("a machine cannot run before it has booted")
@@ -412,7 +458,7 @@ impl Machine {
         let _host_values = statics::take();
         let engine = &*self.engine;
         faults::watch();
-        engine.prepare(image, strategy, limits, detail, granularity);
+        engine.prepare(image, strategy, limits, detail, granularity, refusals);
         #[cfg(feature = "sanitizer")]
         engine.has_program.set(self.program.is_some());
         let failure = guarded(engine, || {
@@ -425,6 +471,7 @@ impl Machine {
         });
         engine.strategy.set(None);
         std::mem::swap(&mut *engine.deviations.borrow_mut(), &mut self.deviations);
+        self.refused = engine.scarcity.take_refused();
         if detail == Recording::Trace {
             std::mem::swap(&mut engine.recorder.borrow_mut().events, &mut self.events);
         }

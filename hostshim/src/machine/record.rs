@@ -79,6 +79,11 @@ impl Engine {
         );
     }
 
+    pub(crate) fn record_refusal(&self, object: &str, location: String) {
+        let object = object.to_owned();
+        self.record(What::Refused { object, location }, 0);
+    }
+
     pub(crate) fn record_note(&self, text: String) {
         self.record(What::Note(text), 0);
     }

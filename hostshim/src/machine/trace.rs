@@ -53,6 +53,13 @@ pub enum What {
     },
     /// A line that the kernel wrote.
     Note(String),
+    /// An allocation fails, because the schedule says so.
+    Refused {
+        /// What the memory was for.
+        object: String,
+        /// Where in the source.
+        location: String,
+    },
     /// The context now holds a lock, or no longer holds it. Belongs to the current step.
     Lock {
         /// The lock, named as in accesses.

@@ -10,8 +10,9 @@
 //! are removed, because a switch to another CPU and the switch back may be needed only together. Also other failing
 //! schedules are searched and cut, in case one of them becomes shorter.
 //!
-//! A run of fine steps is first looked for in coarse ones. If the scenario runs programs, the program is shortened before its schedule (`program`). Then CPUs are removed
-//! (`cpus`), and events on the wire (`wire`). All of this is repeated until nothing becomes shorter.
+//! A run of fine steps is first looked for in coarse ones, and one that lacks memory with all of it. If the scenario runs
+//! programs, the program is shortened before its schedule (`program`). Then CPUs are removed (`cpus`), failures of
+//! allocations (`memory`), and events on the wire (`wire`). All of this is repeated until nothing becomes shorter.
 //!
 //! The same run and kernel give the same result.
 
@@ -22,6 +23,7 @@ use crate::schedule::{Deviation, Granularity};
 use crate::strategy::{Answer, Replay, Strategy};
 
 mod cpus;
+mod memory;
 mod program;
 mod wire;
 
@@ -159,6 +161,7 @@ impl Search<'_> {
             Verdict::Failed(failure) if Sameness::of(&failure) == self.wanted => {
                 self.best.failure = failure;
                 self.best.file.schedule = schedule;
+                self.best.file.refusals = self.machine.refused().to_vec();
                 true
             }
             Verdict::Failed(_) | Verdict::Passed => false,
@@ -185,13 +188,15 @@ impl Search<'_> {
         self.effort.points = self.effort.points.saturating_sub(points);
     }
 
-    /// Removes whatever can be removed: operations first, then events on the wire, then departures.
+    /// Removes whatever can be removed: operations first, then failures of allocations and events on the wire, then departures.
     fn shorten(&mut self) {
         self.coarsen();
+        self.give_memory();
         loop {
             let before = self.size();
             self.shorten_program();
             self.shorten_cpus();
+            self.shorten_memory();
             self.shorten_wire();
             self.shorten_schedule();
             if self.size() >= before || self.is_spent() {
@@ -219,12 +224,13 @@ impl Search<'_> {
     }
 
     /// What should become smaller, the most important first.
-    fn size(&self) -> (usize, usize, usize, usize) {
+    fn size(&self) -> (usize, usize, usize, usize, usize) {
         let file = &self.best.file;
         let scripts = file.program.iter().flat_map(|program| &program.scripts);
         (
             scripts.map(|script| script.ops().len()).sum(),
             file.config.ncpu,
+            file.refusals.len(),
             file.wire.frames.len() + file.wire.mishaps.len(),
             self.len(),
         )

@@ -27,7 +27,7 @@ use kmod::scenario::{Scenario, Variant};
 
 use crate::hunt::{Plan, Watch, random_program};
 use crate::machine::{Failure, Limits, Machine, Setup, Verdict, place};
-use crate::schedule::Granularity;
+use crate::schedule::{Allocations, Granularity};
 use crate::wire::Wire;
 
 mod meet;
@@ -249,7 +249,11 @@ impl Prediction {
     fn work(&self, next: &AtomicU64, watch: &Watch, whole: &Mutex<Harvest>) -> Result<(), Failure> {
         let mut machine = Machine::new();
         machine.boot(&self.setup(true))?;
-        let mut strategy = self.plan.strategy(self.seed, Some(Granularity::Coarse));
+        let mut strategy = self.plan.strategy(
+            self.seed,
+            Some(Granularity::Coarse),
+            Some(Allocations::Never),
+        );
         let mut harvest = Harvest::default();
         loop {
             let first = next.fetch_add(BLOCK, Relaxed);

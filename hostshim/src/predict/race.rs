@@ -16,7 +16,7 @@ use crate::hunt::{Found, Watch};
 use crate::machine::{
     Access, Failure, FailureKind, Hold, Layer, Machine, Setup, TraceEvent, Verdict, What,
 };
-use crate::schedule::Granularity;
+use crate::schedule::{Allocations, Granularity};
 
 /// Number of schedules in which a pair of accesses is tried.
 const TRIES: u64 = 16;
@@ -35,7 +35,11 @@ impl Prediction {
             ..self.setup(false)
         })?;
         machine.boot(&self.setup(false))?;
-        let mut strategy = self.plan.strategy(self.seed, Some(Granularity::Coarse));
+        let mut strategy = self.plan.strategy(
+            self.seed,
+            Some(Granularity::Coarse),
+            Some(Allocations::Never),
+        );
         let mut races = Races::default();
         let mut known = BTreeSet::new();
         for run in 0..schedules {

@@ -288,10 +288,11 @@ pub(super) fn program(
     };
     line.finish()?;
     let mut program = Box::<Program>::default();
-    while lines
-        .peek()
-        .is_some_and(|word| !["wire", "schedule", "end"].iter().any(|next| word.is(next)))
-    {
+    while lines.peek().is_some_and(|word| {
+        !["wire", "allocations", "schedule", "end"]
+            .iter()
+            .any(|next| word.is(next))
+    }) {
         let line = lines.next("an operation")?;
         operation(language, line, &mut program)?;
     }

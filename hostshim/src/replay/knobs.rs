@@ -117,6 +117,8 @@ const _: fn(Config) = |config| {
         history: _,
         // The variant's.
         own: _,
+        // The scenario's.
+        memory: _,
         // Does not influence a run.
         predict: _,
         // The settings above.

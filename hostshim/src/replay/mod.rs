@@ -31,6 +31,8 @@
 //!   one operation per line, after its LWP: `  l0 mutex_enter 1`.
 //! * Events on the wire between network cards are there too, if the kernel has any: the line `wire`, then the lines
 //!   that [`wire`](crate::wire) shows.
+//! * Allocations that fail are next, if there are any: the line `allocations`, then a line for each, as
+//!   `  r1 rtentry #2 fails`: the second one of an `rtentry` by the context `r1` ([`Refusal`]).
 //! * A departure is `before` *point* `:` *action*. [`names`](crate::names) describes the names of points. An action
 //!   is `cpu1 steps`, `cpu1 takes clock`, `cpu0 takes ipi`, or `cpu0 defers ipi`, which is a step although the line
 //!   is asserted.
@@ -49,12 +51,13 @@ use crate::machine::{Failure, Later, Limits, Machine, Outcome, Races, Setup};
 use crate::names::{Departure, Follower, Miss, Reached};
 use crate::registry::Registry;
 use crate::report::title;
-use crate::schedule::Granularity;
+use crate::schedule::{Granularity, Refusal};
 use crate::wire::Wire;
 
 mod diagnostic;
 mod header;
 mod knobs;
+mod memory;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -87,6 +90,8 @@ pub struct ReplayFile {
     pub config: Config,
     /// What a step is.
     pub granularity: Granularity,
+    /// The allocations that fail.
+    pub refusals: Vec<Refusal>,
     /// What the actors run, if the scenario runs programs.
     pub program: Option<Box<Program>>,
     /// What happens on the wire between the network cards.
@@ -106,6 +111,8 @@ pub struct Parsed {
     pub cpus_at: Position,
     /// The places of each departure.
     places: Vec<Places>,
+    /// The position of each allocation that fails.
+    refusals_at: Vec<Position>,
 }
 
 /// The positions of a departure.
@@ -182,6 +189,7 @@ impl ReplayFile {
         }
         machine.connect(&self.wire);
         machine.set_granularity(self.granularity);
+        machine.refuse(&self.refusals);
         machine.at_races(&self.races);
         Ok(())
     }
@@ -201,15 +209,32 @@ impl Parsed {
     ///
     /// # Errors
     ///
-    /// If a departure's point is not reached, or its action is not possible there.
+    /// If a departure's point is not reached, or its action is not possible there; or if an allocation that is to fail is not
+    /// made.
     pub fn replay(
         &self,
         machine: &mut Machine,
         limits: &Limits,
     ) -> Result<(Outcome, Vec<u64>), ReplayError> {
         self.file.boot(machine).map_err(ReplayError::Boot)?;
-        Follower::exact(&self.file.schedule, machine, limits)
-            .map_err(|miss| ReplayError::Misfit(self.diagnose(miss)))
+        let followed = Follower::exact(&self.file.schedule, machine, limits)
+            .map_err(|miss| ReplayError::Misfit(self.diagnose(miss)))?;
+        match self.not_made(machine) {
+            Some(wrong) => Err(ReplayError::Misfit(wrong)),
+            None => Ok(followed),
+        }
+    }
+
+    /// What is wrong if an allocation that is to fail was not made in the machine's last run.
+    fn not_made(&self, machine: &Machine) -> Option<Diagnostic> {
+        let mut all = self.file.refusals.iter().zip(&self.refusals_at);
+        let (refusal, at) = all.find(|(refusal, _)| !machine.refused().contains(refusal))?;
+        let Refusal { context, what, .. } = refusal;
+        Some(Diagnostic::new(
+            *at,
+            format!("this allocation is never made: {context} makes fewer of {what}, or none"),
+            "the kernel or the schedule have changed: take the line away, or correct it from the trace",
+        ))
     }
 
     fn diagnose(&self, miss: Miss) -> Diagnostic {
@@ -272,6 +297,12 @@ impl fmt::Display for ReplayFile {
             }
         }
         write!(f, "{}", self.wire)?;
+        if !self.refusals.is_empty() {
+            writeln!(f, "allocations")?;
+        }
+        for refusal in &self.refusals {
+            writeln!(f, "  {refusal} fails")?;
+        }
         writeln!(f, "schedule")?;
         for departure in &self.schedule {
             writeln!(f, "  {departure}")?;

@@ -5,7 +5,7 @@ use kmod::machine::{Kind, Line as IrqLine};
 
 use super::diagnostic::{Diagnostic, Position};
 use super::token::{Line, Token};
-use super::{Parsed, Places, ReplayFile, header, wire};
+use super::{Parsed, Places, ReplayFile, header, memory, wire};
 use crate::names::{Action, Departure, PointName, SPIN, WAIT};
 use crate::registry::Registry;
 use crate::suggest::nearest;
@@ -75,6 +75,7 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
     let header = header::parse(&mut lines, registry)?;
     let program = header::program(&mut lines, header.scenario)?;
     let wire = wire::parse(&mut lines, &header.config)?;
+    let (refusals, refusals_at) = memory::parse(&mut lines)?;
     keyword(&mut lines, "schedule")?;
     let mut schedule = Vec::new();
     let mut places = Vec::new();
@@ -103,6 +104,7 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
         variant,
         config,
         granularity,
+        refusals,
         program,
         wire,
         races,
@@ -112,6 +114,7 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
         file,
         cpus_at,
         places,
+        refusals_at,
     })
 }
 
@@ -209,7 +212,7 @@ fn object(line: &mut Line<'_>, what: &str) -> Result<String, Diagnostic> {
     ))
 }
 
-fn occurrence(token: &Token<'_>) -> Result<u32, Diagnostic> {
+pub(super) fn occurrence(token: &Token<'_>) -> Result<u32, Diagnostic> {
     let help = "write how many times the context has come to do that: `#1`, `#2`, …";
     let digits = token.text.strip_prefix('#').filter(|_| !token.quoted);
     let digits = digits.ok_or_else(|| token.wrong("`#` and a number", help))?;

@@ -445,3 +445,45 @@ fn a_digest_never_changes() {
     assert_eq!(digest(""), 0xcbf2_9ce4 ^ 0x8422_2325);
     assert_eq!(digest("a"), 0xaf63_dc4c ^ 0x8601_ec8c);
 }
+
+/// A file with allocations that fail.
+fn with_allocations(lines: &str) -> String {
+    FILE.replace("schedule\n", &format!("allocations\n{lines}schedule\n"))
+}
+
+#[test]
+fn allocations_that_fail_are_written_down() {
+    let text = with_allocations("  l2 rtentry #1 fails\n  softnet/0 \"pcq slots\" #12 fails\n");
+    let parsed = read(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(parsed.file.refusals[1].what, "pcq slots");
+    assert_eq!(parsed.file.refusals[1].occurrence, 12);
+    assert_eq!(parsed.file.to_string(), text);
+    let after_wire = with_wire("  lost 1\n").replace(
+        "schedule\n",
+        "allocations\n  l2 rtentry #1 fails\nschedule\n",
+    );
+    let parsed = read(&after_wire).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(parsed.file.to_string(), after_wire);
+}
+
+#[test]
+fn what_is_wrong_with_allocations_is_said_with_its_place() {
+    let first = wrong(&with_allocations("")).0;
+    let cases = [
+        ("", 0, "no allocation fails"),
+        ("  l2 rtentry #0 fails\n", 1, "counted from 1"),
+        ("  l2 rtentry fails\n", 1, "`#` and a number"),
+        ("  l2 rtentry #1\n", 1, "`fails`"),
+        ("  l2 rtentry #1 fails twice\n", 1, "the end of the line"),
+        (
+            "  l2 m #1 fails\n  l2 m #2 fails\n  l2 m #1 fails\n",
+            3,
+            "twice",
+        ),
+    ];
+    for (lines, line, message) in cases {
+        let (at, _, said) = wrong(&with_allocations(lines));
+        assert_eq!(at, first + line, "{lines}: {said}");
+        assert!(said.contains(message), "{lines}: {said}");
+    }
+}

@@ -25,10 +25,11 @@ pub(super) fn parse(lines: &mut Lines<'_>, config: &Config) -> Result<Wire, Diag
         ));
     }
     line.finish()?;
-    while lines
-        .peek()
-        .is_some_and(|word| !word.is("schedule") && !word.is("end"))
-    {
+    while lines.peek().is_some_and(|word| {
+        !["allocations", "schedule", "end"]
+            .iter()
+            .any(|next| word.is(next))
+    }) {
         event(lines.next("what happens")?, config, &mut wire)?;
     }
     if wire.is_plain() {

@@ -24,6 +24,7 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
         What::Interrupt(line) => format!("-> takes {}", line.name()),
         What::Switch { to } => format!("=> {to}"),
         What::Note(text) => format!("\"{text}\""),
+        What::Refused { object, .. } => format!(">>> no memory for {object}"),
         What::Lock { object, hold } => match hold {
             Hold::Alone => format!("+ holds {object}"),
             Hold::Shared => format!("+ holds {object} as a reader"),
@@ -96,7 +97,7 @@ fn verb(access: &Access) -> String {
 pub(super) fn place(event: &TraceEvent) -> &str {
     match &event.what {
         What::Op(access) | What::Fused(access) => &access.location,
-        What::Spin { location } => location,
+        What::Spin { location } | What::Refused { location, .. } => location,
         _ => "",
     }
 }
@@ -136,7 +137,7 @@ pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
 pub(super) fn is_landmark(event: &TraceEvent) -> bool {
     matches!(
         event.what,
-        What::Note(_) | What::Switch { .. } | What::Interrupt(_)
+        What::Note(_) | What::Refused { .. } | What::Switch { .. } | What::Interrupt(_)
     )
 }
 

@@ -479,6 +479,12 @@ fn of<'a>(
             to: position(to),
             ..base
         },
+        What::Refused { object, location } => Event {
+            does: "no_memory",
+            object: Some(object),
+            at: Some(location),
+            ..base
+        },
         What::Note(words) => Event {
             does: "note",
             words: Some(words),

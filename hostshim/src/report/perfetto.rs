@@ -203,6 +203,11 @@ impl Tracks<'_, '_> {
                 "g",
             );
         }
+        for (at, object, location) in account.story.refusals() {
+            let cpu = account.story.trace[at].cpu;
+            let name = super::words::refusal(object, location);
+            self.instant(at, (cpu, 0), name, "g");
+        }
         if let Some(failure) = account.failure() {
             let at = account.story.trace.len();
             let name = format!("FAILED: {} {}", failure.kind.name(), failure.rule);

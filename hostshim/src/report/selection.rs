@@ -115,6 +115,7 @@ impl Selection {
         let (is_one, last) = choice.landmarks.kind();
         let stands_out = |index: &&usize| is_one(&story.trace[**index]);
         events.extend(shown.iter().rev().filter(stands_out).take(last));
+        events.extend(story.refusals().map(|(event, ..)| event));
         Selection { events, departures }
     }
 

@@ -12,6 +12,8 @@ pub struct Size {
     pub operations: usize,
     /// Departures from the default schedule.
     pub departures: usize,
+    /// Allocations that fail.
+    pub refusals: usize,
     /// Frames from outside, and mishaps on the wire.
     pub on_the_wire: usize,
     /// CPUs.
@@ -24,6 +26,7 @@ pub fn size(file: &ReplayFile) -> Size {
     Size {
         operations: scripts.map(|script| script.ops().len()).sum(),
         departures: file.schedule.len(),
+        refusals: file.refusals.len(),
         on_the_wire: file.wire.frames.len() + file.wire.mishaps.len(),
         cpus: file.config.cpus(),
     }
@@ -33,6 +36,9 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.operations > 0 {
             write!(f, "{}, ", count(self.operations, "operation"))?;
+        }
+        if self.refusals > 0 {
+            write!(f, "{}, ", count(self.refusals, "failed allocation"))?;
         }
         if self.on_the_wire > 0 {
             write!(f, "{} on the wire, ", self.on_the_wire)?;
@@ -50,16 +56,18 @@ mod tests {
         let mut size = Size {
             operations: 0,
             departures: 1,
+            refusals: 0,
             on_the_wire: 0,
             cpus: 2,
         };
         assert_eq!(size.to_string(), "1 forced switch");
         size.operations = 3;
         size.departures = 0;
+        size.refusals = 1;
         size.on_the_wire = 2;
         assert_eq!(
             size.to_string(),
-            "3 operations, 2 on the wire, 0 forced switches"
+            "3 operations, 1 failed allocation, 2 on the wire, 0 forced switches"
         );
     }
 
@@ -68,6 +76,7 @@ mod tests {
         let size = |operations, departures| Size {
             operations,
             departures,
+            refusals: 0,
             on_the_wire: 0,
             cpus: 2,
         };

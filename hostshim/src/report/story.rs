@@ -1,6 +1,6 @@
 //! The subject of a report: a run, and where it departed from the default.
 
-use crate::machine::{Failure, FailureKind, Outcome, TraceEvent, Verdict};
+use crate::machine::{Failure, FailureKind, Outcome, TraceEvent, Verdict, What};
 use crate::names::Departure;
 
 /// A run along a list of departures, on a machine that recorded its trace.
@@ -29,6 +29,15 @@ impl<'a> Story<'a> {
             }) => index + 1 == self.trace.len(),
             Verdict::Failed(_) | Verdict::Passed => false,
         }
+    }
+
+    /// The events at which an allocation fails, with what it is of and where.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = (usize, &'a str, &'a str)> + use<'a> {
+        let events = self.trace.iter().enumerate();
+        events.filter_map(|(at, event)| match &event.what {
+            What::Refused { object, location } => Some((at, object.as_str(), location.as_str())),
+            _ => None,
+        })
     }
 
     /// For each departure, the index of the first event that it caused.

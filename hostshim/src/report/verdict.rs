@@ -3,7 +3,7 @@
 use super::account::{Account, Participant};
 use super::explain::ordering_sentences;
 use super::text::{Role, Text};
-use super::words::{count, list, subject_of};
+use super::words::{count, list, needs, subject_of};
 use crate::machine::{Failure, FailureKind, Outcome, Running, Until, Verdict, Waiter};
 
 /// How a run ended, in one or a few lines.
@@ -40,9 +40,9 @@ fn headline(account: &Account<'_>, failure: &Failure) -> String {
         let threads = account.waits.stuck().len().max(account.waits.running.len());
         line += &format!(", {}", count(threads, "thread"));
     }
-    line + &match account.story.departures.len() {
-        0 => ", no reordering needed".to_owned(),
-        switches => format!(", needs {}", count(switches, "forced switch")),
+    line + &match needs(&account.story) {
+        None => ", no reordering needed".to_owned(),
+        Some(needs) => format!(", needs {needs}"),
     }
 }
 

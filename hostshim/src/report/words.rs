@@ -62,10 +62,27 @@ pub fn has_versions(scenario: &Scenario) -> bool {
 
 /// What the schedule of a failing run needs.
 pub(super) fn how(story: &Story<'_>) -> String {
-    match story.departures.len() {
-        0 => "fails under the default schedule (no reordering needed)".to_owned(),
-        switches => format!("needs {} (>>>)", count(switches, "forced switch")),
+    match needs(story) {
+        None => "fails under the default schedule (no reordering needed)".to_owned(),
+        Some(needs) => format!("needs {needs} (>>>)"),
     }
+}
+
+/// The allocations that fail in a run, and its forced switches. `None`: there are none.
+pub(super) fn needs(story: &Story<'_>) -> Option<String> {
+    let refusals = story.refusals().count();
+    let counted = [
+        (refusals, "failed allocation"),
+        (story.departures.len(), "forced switch"),
+    ];
+    let some = counted.iter().filter(|(number, _)| *number > 0);
+    let some = Vec::from_iter(some.map(|(number, noun)| count(*number, noun)));
+    (!some.is_empty()).then(|| list(&some))
+}
+
+/// An allocation that fails, in a sentence.
+pub(super) fn refusal(object: &str, location: &str) -> String {
+    format!("the allocation of {object} ({location}) fails: chosen by the schedule")
 }
 
 /// A forced switch, in a sentence.

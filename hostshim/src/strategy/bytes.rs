@@ -2,8 +2,9 @@
 //!
 //! # Format
 //!
-//! Two bytes are one deviation: the number of points before it, and the action. When the bytes are used up the
-//! machine keeps to its default until the end. So a short input is a schedule with few preemptions; changing one byte
+//! Two bytes are one deviation: the number of points before it, and the action. An action of [`REFUSALS`] or more is a
+//! failure instead: of the first allocation from there on, or of one soon after it. When the bytes are used up the machine
+//! keeps to its default until the end. So a short input is a schedule with few preemptions; changing one byte
 //! moves or changes one of them; and truncating the input keeps the beginning of the schedule.
 //!
 //! Only the first [`Bytes::MOST`] bytes are used. Known bugs need one to four preemptions. More than a few dozen
@@ -11,7 +12,7 @@
 
 use kmod::machine::Line;
 
-use super::{Answer, Strategy};
+use super::{Answer, Request, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
@@ -22,6 +23,9 @@ const SHORT: u64 = 192;
 /// Points per unit of a byte beyond [`SHORT`].
 const STRIDE: u64 = 16;
 
+/// Actions from this one on let an allocation fail.
+const REFUSALS: u8 = 240;
+
 /// Deviates as the bytes say.
 #[derive(Clone, Debug)]
 pub struct Bytes<'a> {
@@ -29,6 +33,8 @@ pub struct Bytes<'a> {
     rest: &'a [u8],
     /// Whether the gap before the next deviation has passed.
     due: bool,
+    /// Allocations before the one that fails.
+    spared: Option<u8>,
 }
 
 impl<'a> Bytes<'a> {
@@ -42,6 +48,7 @@ impl<'a> Bytes<'a> {
             input,
             rest: input,
             due: false,
+            spared: None,
         }
     }
 
@@ -63,6 +70,10 @@ impl<'a> Bytes<'a> {
             return default;
         };
         self.rest = rest;
+        if byte >= REFUSALS {
+            self.spared = Some(byte - REFUSALS);
+            return default;
+        }
         let others = || view.choices().filter(|&choice| choice != default);
         let ticks = view.takeable(Line::Clock) & !view.asserted(Line::Clock);
         let (others_count, ticks_count) = (others().count(), ticks.count_ones() as usize);
@@ -97,6 +108,17 @@ impl Strategy for Bytes<'_> {
     fn begin(&mut self) {
         self.rest = self.input;
         self.due = false;
+        self.spared = None;
+    }
+
+    fn wants_requests(&self) -> bool {
+        self.input.chunks_exact(2).any(|pair| pair[1] >= REFUSALS)
+    }
+
+    fn refuses(&mut self, _: &Request) -> bool {
+        let spared = self.spared;
+        self.spared = spared.and_then(|spared| spared.checked_sub(1));
+        spared == Some(0)
     }
 
     fn choose(&mut self, view: &View<'_>) -> Answer {

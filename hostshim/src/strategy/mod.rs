@@ -15,6 +15,7 @@
 //! | [`Bytes`] | a fuzzer's input: few deviations, then the default |
 //! | [`Replay`] | a list of deviations |
 //! | [`Fair`] | the default throughout |
+//! | [`Scarce`] | as another one, and some allocations fail |
 //!
 //! # Time
 //!
@@ -34,6 +35,7 @@ mod portfolio;
 mod random;
 mod replay;
 mod rng;
+mod scarce;
 mod stall;
 
 pub use bytes::Bytes;
@@ -42,7 +44,10 @@ pub use portfolio::Portfolio;
 pub use random::Random;
 pub use replay::{Fair, Replay};
 pub use rng::Rng;
+pub use scarce::Scarce;
 pub use stall::Stall;
+
+use kmod::machine::At;
 
 use crate::machine::View;
 use crate::schedule::{Choice, Granularity};
@@ -74,6 +79,17 @@ impl Answer {
     }
 }
 
+/// An allocation that may fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// How many came before it in this run.
+    pub number: u64,
+    /// What the memory is for: the object's name.
+    pub what: &'static str,
+    /// Where in the source.
+    pub at: At,
+}
+
 /// Decides at the points of a run.
 pub trait Strategy {
     /// A run begins.
@@ -94,6 +110,17 @@ pub trait Strategy {
         false
     }
 
+    /// Whether, in the run that was just begun, it is asked at each allocation that may fail.
+    fn wants_requests(&self) -> bool {
+        false
+    }
+
+    /// Whether this allocation fails. Called only if it [wants](Self::wants_requests) that.
+    fn refuses(&mut self, request: &Request) -> bool {
+        let _ = request;
+        false
+    }
+
     /// What a step is in the next run. `None`: what the machine was told
     /// ([`Machine::set_granularity`](crate::Machine::set_granularity)).
     fn granularity(&self) -> Option<Granularity> {
@@ -108,6 +135,11 @@ pub trait Strategy {
     /// The next run has about this many points, as the default run from the same image has.
     fn expect(&mut self, points: u64) {
         let _ = points;
+    }
+
+    /// The next run has about this many allocations that may fail. Called with [`Strategy::expect`].
+    fn expect_requests(&mut self, requests: u64) {
+        let _ = requests;
     }
 
     /// The next run is number `run`.

@@ -584,3 +584,36 @@ fn bad_input_is_refused_in_words() {
     );
     refused(&["c", &good, "--cc", compiler, "--cpus", "99"], &["--cpus"]);
 }
+
+/// Two objects, of which the first is forgotten if there is no second one.
+const TWO_OBJECTS: &str = "
+#include <sys/kmem.h>
+static void two(void *arg) { (void)arg; }
+static void one(void *arg)
+{
+	int *first = kmem_alloc(sizeof(int), KM_SLEEP);
+	long *second = kmem_alloc(sizeof(long), FLAG);
+
+	(void)arg;
+	*first = 1;
+	if (second == NULL)
+		return;
+	*second = 2;
+	kmem_free(second, sizeof(long));
+	kmem_free(first, sizeof(int));
+}";
+
+#[test]
+fn memory_that_is_not_slept_for_may_fail() {
+    fails(
+        "nosleep",
+        &TWO_OBJECTS.replace("FLAG", "KM_NOSLEEP"),
+        &[
+            "LEAK",
+            "needs 1 failed allocation",
+            "the allocation of long (",
+            "unit.c:",
+        ],
+    );
+    holds("sleep", &TWO_OBJECTS.replace("FLAG", "KM_SLEEP"));
+}

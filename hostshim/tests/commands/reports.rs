@@ -430,6 +430,7 @@ fn as_found() -> ReplayFile {
         variant,
         config: hunt.config,
         granularity: found.granularity,
+        refusals: found.refusals.clone(),
         program: None,
         wire: Wire::default(),
         races: Races::Stop,

@@ -7,6 +7,7 @@ mod leaks;
 mod predict;
 mod preempt;
 mod rest;
+mod scarcity;
 mod softnet;
 mod told;
 mod two_kernels;

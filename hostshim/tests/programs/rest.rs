@@ -1,6 +1,7 @@
 //! What is left when nothing more happens is a failure of its own, also if no assertion of the scenario notices.
 
 use hostshim::hunt::{Budget, Hunt, Watch};
+use kmod::config::Memory;
 use kmod::kern::kthread::{Options, kthread_create, kthread_join};
 use kmod::kern::lwp::{Arg, Lwp, curlwp};
 use kmod::kernel::Kernel;
@@ -14,7 +15,7 @@ const SCENARIO: Scenario = Scenario {
     min_cpus: 1,
     default_cpus: 2,
     kind: Kind::Sound,
-    configure: |_| {},
+    configure: |config| config.memory = Memory::Given("its thread is what is tested"),
     setup: |kernel| begin(kernel, joins),
     verify: |_| {},
     teardown: |_| {},

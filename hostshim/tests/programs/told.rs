@@ -64,6 +64,7 @@ fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
         variant,
         config,
         granularity: Granularity::Coarse,
+        refusals: Vec::new(),
         program: None,
         wire: Wire::default(),
         races: Races::Stop,

@@ -71,7 +71,7 @@
 //!
 //! epoch(9) of FreeBSD; `sys/kern/subr_epoch.c`.
 
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{Arg, pri};
 use crate::kern::mutex::Kmutex;
 use crate::kern::pserialize::Pserialize;
@@ -144,7 +144,7 @@ impl Epoch {
     /// Context: thread that may sleep, or boot.
     #[track_caller]
     pub fn create(kernel: &'static Kernel, name: &'static str) -> Option<&'static Epoch> {
-        let epoch = kmem_alloc(
+        let epoch = kmem_alloc_nosleep(
             "epoch",
             Epoch {
                 ep_lock: Kmutex::new(name, Ipl::Vm),
@@ -161,7 +161,7 @@ impl Epoch {
         let func = (run as workqueue::WorkFunc, Arg::of(epoch));
         let wq = workqueue::create(kernel, name, func, pri::KTHREAD, Ipl::Vm, Workers::One);
         if wq.is_none() {
-            // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
+            // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody else knows it.
             unsafe { kmem_free(epoch) };
             return None;
         }
@@ -229,7 +229,7 @@ impl Epoch {
         self.wq().destroy();
         self.ep_psz.destroy();
         self.ep_lock.destroy();
-        // SAFETY: (1) it came from `kmem_alloc`; (2) its worker has ended, and nobody else uses it.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) its worker has ended, and nobody else uses it.
         unsafe { kmem_free(self) };
     }
 

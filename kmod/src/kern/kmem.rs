@@ -27,11 +27,18 @@
 //!
 //! # Differences from NetBSD
 //!
-//! There is no `KM_SLEEP`: the caller gets memory at once, or `None`.
+//! Nobody sleeps for memory: the caller gets it at once, or `None`.
+//!
+//! `KM_SLEEP` and `KM_NOSLEEP` are two functions. [`kmem_alloc`] returns `None` only if the host has no memory.
+//! [`kmem_alloc_nosleep`] also does if the host *refuses* the allocation, which the simulated machine does when its
+//! strategy says so, in order that the code after it runs. All code of `kern` and `net` that tells its caller about a lack
+//! of memory allocates in this way; scenarios and tests use the other, unless they are about this one. A scenario that
+//! cannot do without what such code makes says so in its configuration ([`Memory::Given`]).
 
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use crate::config::Memory;
 use crate::contract;
 use crate::kern::callout;
 use crate::kern::lwp::{curcpu, curlwp};
@@ -71,6 +78,21 @@ pub fn kmem_alloc<T>(what: &'static str, value: T) -> Option<&'static T> {
     Some(object)
 }
 
+/// As [`kmem_alloc`], for a caller that goes on without the memory: the host may refuse it.
+#[track_caller]
+pub fn kmem_alloc_nosleep<T>(what: &'static str, value: T) -> Option<&'static T> {
+    match is_refused(curcpu().kernel(), what) {
+        true => None,
+        false => kmem_alloc(what, value),
+    }
+}
+
+/// Whether an allocation of `what` fails, although the host has memory.
+#[track_caller]
+pub(crate) fn is_refused(kernel: &Kernel, what: &'static str) -> bool {
+    kernel.config().memory == Memory::Scarce && machine::refuses(what)
+}
+
 /// Frees the memory of `object`.
 ///
 /// Context: as [`kmem_alloc`]. Panics: contracts `kmem-context`, and `callout-freed` if a callout in it is pending.
@@ -95,13 +117,16 @@ pub unsafe fn kmem_free<T>(object: &'static T) {
     unsafe { machine::free(at.cast(), Layout::new::<T>()) }
 }
 
-/// As [`kmem_alloc`], for `count` values that are made one after another.
+/// As [`kmem_alloc_nosleep`], for `count` values that are made one after another.
 #[track_caller]
-pub(crate) fn kmem_alloc_slice<T>(
+pub(crate) fn kmem_alloc_slice_nosleep<T>(
     what: &'static str,
     count: usize,
     make: impl FnMut(usize) -> T,
 ) -> Option<&'static [T]> {
+    if is_refused(curcpu().kernel(), what) {
+        return None;
+    }
     contract!(
         !spl::cpu_intr_p(),
         "kmem-context",
@@ -117,7 +142,7 @@ pub(crate) fn kmem_alloc_slice<T>(
 ///
 /// # Safety
 ///
-/// 1. `objects` came from [`kmem_alloc_slice`]. 2. They are not used any more.
+/// 1. `objects` came from [`kmem_alloc_slice_nosleep`]. 2. They are not used any more.
 #[track_caller]
 pub(crate) unsafe fn kmem_free_slice<T>(objects: &'static [T]) {
     contract!(
@@ -156,6 +181,15 @@ pub fn raw_alloc(what: &'static str, layout: Layout) -> *mut u8 {
         curcpu().kernel().kmem.count();
     }
     at
+}
+
+/// As [`raw_alloc`], for a caller that goes on without the memory: the host may refuse it.
+#[track_caller]
+pub fn raw_alloc_nosleep(what: &'static str, layout: Layout) -> *mut u8 {
+    match machine::refuses(what) {
+        true => core::ptr::null_mut(),
+        false => raw_alloc(what, layout),
+    }
 }
 
 /// Frees memory of [`raw_alloc`]. `what` names the object if a callout in it is pending.
@@ -214,6 +248,17 @@ pub(crate) fn boot_alloc_slice<T>(
     }
     // SAFETY: all `count` elements were written.
     Some(unsafe { core::slice::from_raw_parts(at, count) })
+}
+
+/// Frees memory of [`boot_alloc`] of which nobody came to know.
+///
+/// # Safety
+///
+/// 1. `object` came from [`boot_alloc`]. 2. It is not used any more. The simulated machine checks this.
+#[track_caller]
+pub(crate) unsafe fn boot_free<T>(object: &'static T) {
+    // SAFETY: the caller's promise.
+    unsafe { boot_free_slice(core::slice::from_ref(object)) };
 }
 
 /// Frees memory of [`boot_alloc_slice`] that was replaced by a larger allocation.

@@ -97,7 +97,7 @@ use crate::history::Bug;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::{Awaited, inside_for};
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order::{self, Resource, Sort};
@@ -162,7 +162,7 @@ impl Localcount {
     #[track_caller]
     pub fn init(&self) -> Option<()> {
         let percpu = percpu_alloc()?;
-        let total = kmem_alloc(
+        let total = kmem_alloc_nosleep(
             "localcount total",
             Total {
                 total: Plain::new(0),
@@ -205,7 +205,7 @@ impl Localcount {
             "a localcount ends with {references} references"
         );
         if let Some(total) = self.lc_total.get() {
-            // SAFETY: (1) it came from `kmem_alloc`; (2) nothing runs.
+            // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nothing runs.
             unsafe { kmem_free(total) };
         }
         self.percpu().free_at_rest();
@@ -375,7 +375,7 @@ impl Localcount {
         self.lc_totalp
             .store(core::ptr::without_provenance_mut::<()>(DRAINED), Relaxed);
         self.lc_total.set(None);
-        // SAFETY: (1) it came from `kmem_alloc`; (2) there are no references, so nobody counts any more.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) there are no references, so nobody counts any more.
         unsafe { kmem_free(total) };
     }
 

@@ -54,6 +54,7 @@ use crate::kern::callout::Callout;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
 use crate::kern::inside::{Nest, Operations};
+use crate::kern::kmem;
 use crate::kern::mutex::Kmutex;
 use crate::kern::order;
 use crate::kern::shares::Shares;
@@ -527,9 +528,15 @@ pub(crate) fn lwp_create(
         Some(l) => l,
         None => allocate(kernel)?,
     };
-    let context = machine::context_create(spec.name.as_str(), entry, core::ptr::from_ref(l).cast());
+    let context = match kmem::is_refused(kernel, "stack") {
+        true => None,
+        false => machine::context_create(spec.name.as_str(), entry, core::ptr::from_ref(l).cast()),
+    };
     let Some(context) = context else {
-        l.l_reusable.store(true, Release);
+        match recycled {
+            Some(l) => l.l_reusable.store(true, Release),
+            None => discard(l),
+        }
         return None;
     };
     l.prepare(spec, context);
@@ -572,7 +579,10 @@ fn recycle(kernel: &'static Kernel) -> Option<&'static Lwp> {
 }
 
 fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
-    let l = crate::kern::kmem::boot_alloc(
+    if kmem::is_refused(kernel, "lwp") {
+        return None;
+    }
+    let l = kmem::boot_alloc(
         "lwp",
         Lwp {
             l_cpu: AtomicRef::new(),
@@ -617,12 +627,29 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_kernel: kernel,
         },
     )?;
-    let ts = crate::kern::kmem::boot_alloc("turnstile", Turnstile::new())?;
-    l.l_ts.set(Some(ts));
+    let ts = match kmem::is_refused(kernel, "turnstile") {
+        true => None,
+        false => kmem::boot_alloc("turnstile", Turnstile::new()),
+    };
+    l.l_ts.set(ts);
+    if ts.is_none() {
+        discard(l);
+        return None;
+    }
     l.l_timeout_ch.init(kernel.cpu(0));
     l.l_timeout_ch
         .setfunc(crate::kern::sleepq::sleepq_timeout, Arg::of(l));
     Some(l)
+}
+
+/// Frees an LWP of [`allocate`] that was never published.
+fn discard(l: &'static Lwp) {
+    if let Some(ts) = l.l_ts.peek() {
+        // SAFETY: (1) it came from `boot_alloc`; (2) it is that of this LWP only, which nobody knows.
+        unsafe { kmem::boot_free(ts) };
+    }
+    // SAFETY: likewise.
+    unsafe { kmem::boot_free(l) };
 }
 
 /// The LWP that runs on this CPU.

@@ -87,7 +87,7 @@
 //! pcq(9); `sys/kern/subr_pcq.c` 1.20.
 
 use crate::contract;
-use crate::kern::kmem::{kmem_alloc, kmem_alloc_slice, kmem_free, kmem_free_slice};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_alloc_slice_nosleep, kmem_free, kmem_free_slice};
 use crate::kern::lwp::curlwp;
 use crate::machine::{Described, Field, field};
 use crate::mem::{Acquire, AtomicBool, AtomicRef, AtomicU32, Relaxed, Release};
@@ -169,10 +169,10 @@ impl<T> Pcq<T> {
             "pcq-size",
             "pcq_create with {nitems} slots: there must be 1 to {MAXLEN}"
         );
-        let items = kmem_alloc_slice("pcq slots", nitems, |_| AtomicRef::new())?;
-        let pcq = kmem_alloc("pcq", Pcq::over(items));
+        let items = kmem_alloc_slice_nosleep("pcq slots", nitems, |_| AtomicRef::new())?;
+        let pcq = kmem_alloc_nosleep("pcq", Pcq::over(items));
         if pcq.is_none() {
-            // SAFETY: (1) they came from `kmem_alloc_slice`; (2) nobody else knows them.
+            // SAFETY: (1) they came from `kmem_alloc_slice_nosleep`; (2) nobody else knows them.
             unsafe { kmem_free_slice(items) };
         }
         pcq
@@ -192,9 +192,9 @@ impl<T> Pcq<T> {
     #[track_caller]
     pub fn destroy(&'static self) {
         let items = self.pcq_items;
-        // SAFETY: (1) they came from `kmem_alloc_slice`; (2) nobody uses the queue any more, the caller says.
+        // SAFETY: (1) they came from `kmem_alloc_slice_nosleep`; (2) nobody uses the queue any more, the caller says.
         unsafe { kmem_free_slice(items) };
-        // SAFETY: likewise, from `kmem_alloc`.
+        // SAFETY: likewise, from `kmem_alloc_nosleep`.
         unsafe { kmem_free(self) };
     }
 

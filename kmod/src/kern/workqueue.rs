@@ -90,7 +90,7 @@ use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
 use crate::kern::inside::{Awaited, inside_for};
-use crate::kern::kmem::{kmem_alloc, kmem_alloc_slice, kmem_free, kmem_free_slice};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_alloc_slice_nosleep, kmem_free, kmem_free_slice};
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Lwp, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -228,7 +228,7 @@ pub fn create(
     );
     let percpu = workers == Workers::PerCpu;
     let count = if percpu { kernel.cpus().len() } else { 1 };
-    let queues = kmem_alloc_slice("workqueue queues", count, |_| Queue::new(name, ipl))?;
+    let queues = kmem_alloc_slice_nosleep("workqueue queues", count, |_| Queue::new(name, ipl))?;
     let wq = Workqueue {
         wq_name: name,
         wq_func: func,
@@ -237,8 +237,8 @@ pub fn create(
         wq_percpu: percpu,
         wq_queues: queues,
     };
-    let Some(wq) = kmem_alloc("workqueue", wq) else {
-        // SAFETY: (1) they came from `kmem_alloc_slice`; (2) nobody else knows them.
+    let Some(wq) = kmem_alloc_nosleep("workqueue", wq) else {
+        // SAFETY: (1) they came from `kmem_alloc_slice_nosleep`; (2) nobody else knows them.
         unsafe { kmem_free_slice(queues) };
         return None;
     };
@@ -334,9 +334,9 @@ impl Workqueue {
         }
         note!("the workqueue {} is gone", self.wq_name);
         let queues = self.wq_queues;
-        // SAFETY: (1) it came from `kmem_alloc_slice`; (2) the workers have ended, and nobody else enqueues or waits.
+        // SAFETY: (1) it came from `kmem_alloc_slice_nosleep`; (2) the workers have ended, and nobody else enqueues or waits.
         unsafe { kmem_free_slice(queues) };
-        // SAFETY: likewise, from `kmem_alloc`.
+        // SAFETY: likewise, from `kmem_alloc_nosleep`.
         unsafe { kmem_free(self) };
     }
 

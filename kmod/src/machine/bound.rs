@@ -36,6 +36,8 @@ unsafe extern "Rust" {
     pub(super) safe fn kmod_machine_nic_counts() -> Option<NicCounts>;
     pub(super) safe fn kmod_machine_relax(at: At);
     #[cfg(feature = "points")]
+    pub(super) safe fn kmod_machine_refuses(what: &'static str, at: At) -> bool;
+    #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_point(op: Op, at: At) -> usize;
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_decide(op: Op, at: At);
@@ -146,6 +148,10 @@ macro_rules! bind_machine {
                 at: At,
             ) -> *mut u8 {
                 <Host as Machine>::alloc(layout, what, at)
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_refuses(what: &'static str, at: At) -> bool {
+                <Host as Machine>::refuses(what, at)
             }
             #[unsafe(no_mangle)]
             unsafe fn kmod_machine_free(at: *mut u8, layout: core::alloc::Layout) {

@@ -198,6 +198,10 @@ pub unsafe trait Machine {
     ///
     /// The caller initializes it at once: any other access must be ordered after this call.
     fn alloc(layout: Layout, what: &'static str, at: At) -> *mut u8;
+    /// Whether the allocation of `what` that the kernel is about to make at `at` fails, by choice of the host.
+    fn refuses(_what: &'static str, _at: At) -> bool {
+        false
+    }
     /// Frees memory.
     ///
     /// # Safety
@@ -372,6 +376,19 @@ pub unsafe fn context_destroy(context: Context) {
 #[track_caller]
 pub fn alloc(layout: Layout, what: &'static str) -> *mut u8 {
     bound::kmod_machine_alloc(layout, what, At::caller())
+}
+
+/// Whether an allocation of `what` fails now, by choice of the host. Only a host with points makes that choice.
+#[inline]
+#[track_caller]
+pub fn refuses(what: &'static str) -> bool {
+    #[cfg(feature = "points")]
+    return bound::kmod_machine_refuses(what, At::caller());
+    #[cfg(not(feature = "points"))]
+    {
+        let _ = what;
+        false
+    }
 }
 
 /// Frees memory.

@@ -39,7 +39,7 @@
 //! bpf(4); `sys/net/bpf.c`.
 
 use crate::kern::condvar::Kcondvar;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::mutex::Kmutex;
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
 use crate::kern::pslist::{Listed, PslistEntry, PslistHead};
@@ -149,7 +149,7 @@ unsafe impl Listed for BpfD {
 #[track_caller]
 pub fn bpf_open(ifp: &'static Ifnet) -> Option<&'static BpfD> {
     let taps = &ifp.net().taps;
-    let d = kmem_alloc(
+    let d = kmem_alloc_nosleep(
         "bpf_d",
         BpfD {
             bd_entry: PslistEntry::new(),
@@ -207,7 +207,7 @@ pub fn bpf_close(net: &'static Net, d: &'static BpfD) {
     d.bd_entry.destroy();
     d.bd_cv.destroy();
     d.bd_mtx.destroy();
-    // SAFETY: (1) it came from `kmem_alloc`; (2) nobody finds it, references are gone, and nobody reads.
+    // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody finds it, references are gone, and nobody reads.
     unsafe { kmem_free(d) };
 }
 

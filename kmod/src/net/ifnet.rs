@@ -62,7 +62,7 @@ use smoltcp::wire::{EthernetAddress, Ipv4Address};
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::inside;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{Arg, Name, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
@@ -305,7 +305,7 @@ impl Interfaces {
 /// Context: thread that may sleep, or boot. Panics: contract `sleepable`.
 #[track_caller]
 pub fn if_attach(net: &'static Net, name: Name, spec: &Spec) -> Option<&'static Ifnet> {
-    let ifp = kmem_alloc(
+    let ifp = kmem_alloc_nosleep(
         "ifnet",
         Ifnet {
             if_pslist_entry: PslistEntry::new(),
@@ -335,7 +335,7 @@ pub fn if_attach(net: &'static Net, name: Name, spec: &Spec) -> Option<&'static 
         && ifp.if_percpuq.init(net.kernel, ifp).is_some();
     if !complete {
         ifp.if_llt.fini();
-        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody else knows it.
         unsafe { kmem_free(ifp) };
         return None;
     }
@@ -424,7 +424,7 @@ fn destroy(ifp: &'static Ifnet) {
     ifp.if_llt.fini();
     ifp.if_bpf.destroy();
     ifp.if_ioctl_lock.destroy();
-    // SAFETY: (1) it came from `kmem_alloc`; (2) nobody finds it, references are gone, and so is its softint.
+    // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody finds it, references are gone, and so is its softint.
     unsafe { kmem_free(ifp) };
 }
 

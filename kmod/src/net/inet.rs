@@ -36,7 +36,7 @@ use smoltcp::wire::Ipv4Address;
 
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::inside;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{curlwp_bind, curlwp_bindx};
 use crate::kern::mutex::Kmutex;
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
@@ -200,7 +200,7 @@ pub fn ifa_insert(ifp: &'static Ifnet, addr: Ipv4Address, prefix: u8) -> Result<
         return Err(Refused::Gone);
     }
     let net = ifp.net();
-    let ia = kmem_alloc(
+    let ia = kmem_alloc_nosleep(
         "ifaddr",
         InIfaddr {
             ia_entry: PslistEntry::new(),
@@ -211,6 +211,17 @@ pub fn ifa_insert(ifp: &'static Ifnet, addr: Ipv4Address, prefix: u8) -> Result<
         },
     )
     .ok_or(Refused::NoMemory)?;
+    let key = route::Key {
+        dst: addr,
+        prefix,
+        ifindex: ifp.index(),
+    };
+    // Before anybody sees the address: without its route nobody on its net could be answered.
+    let Some(rt) = route::rt_alloc(&key, None, addr) else {
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody else knows it.
+        unsafe { kmem_free(ia) };
+        return Err(Refused::NoMemory);
+    };
     machine::label(ia, format_args!("ifaddr {addr}"));
     ia.ia_psref.init(net.inet.ifa_psref_class);
     let inet = &net.inet;
@@ -221,21 +232,13 @@ pub fn ifa_insert(ifp: &'static Ifnet, addr: Ipv4Address, prefix: u8) -> Result<
     }
     inet.in_ifaddr_lock.exit();
     if exists {
-        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody else knows it.
         unsafe { kmem_free(ia) };
+        route::rt_discard(rt);
         return Err(Refused::Exists);
     }
-    // Without memory for it the address serves local senders only.
-    let _added = route::rt_add(
-        net,
-        &route::Key {
-            dst: addr,
-            prefix,
-            ifindex: ifp.index(),
-        },
-        None,
-        addr,
-    );
+    // Another one from this address would be left from an address that is gone, and those go with their routes.
+    let _added = route::rt_insert(net, rt);
     note!("{} has {addr}/{prefix}", ifp.name());
     Ok(())
 }
@@ -268,7 +271,7 @@ pub fn ifa_remove(ifp: &'static Ifnet, ia: &'static InIfaddr) {
     ia.ia_psref.destroy(inet.ifa_psref_class);
     ia.ia_entry.destroy();
     note!("{} has {} no more", ifp.name(), ia.ia_addr);
-    // SAFETY: (1) it came from `kmem_alloc`; (2) it is on no list, and readers and references are gone.
+    // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) it is on no list, and readers and references are gone.
     unsafe { kmem_free(ia) };
 }
 

@@ -58,7 +58,7 @@
 use crate::contract;
 use crate::history::Bug;
 use crate::kern::callout::Callout;
-use crate::kern::kmem::{kmem_alloc, kmem_alloc_slice, kmem_free, kmem_free_slice};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_alloc_slice_nosleep, kmem_free, kmem_free_slice};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::rwlock::{Krw, Krwlock};
@@ -177,7 +177,7 @@ impl Lltable {
     #[must_use]
     pub fn init(&self, softnet_lock: &'static Kmutex, ops: &'static LltOps, arg: Arg) -> bool {
         let buckets = curlwp().kernel().config().lltable_buckets;
-        let Some(heads) = kmem_alloc_slice("lltable", buckets, |_| Plain::new(None)) else {
+        let Some(heads) = kmem_alloc_slice_nosleep("lltable", buckets, |_| Plain::new(None)) else {
             return false;
         };
         self.lle_head.set(heads);
@@ -202,7 +202,7 @@ impl Lltable {
         let heads = self.lle_head.get();
         self.lle_head.set(&[]);
         if !heads.is_empty() {
-            // SAFETY: (1) it came from `kmem_alloc_slice` in `init`; (2) nobody uses the table any more.
+            // SAFETY: (1) it came from `kmem_alloc_slice_nosleep` in `init`; (2) nobody uses the table any more.
             unsafe { kmem_free_slice(heads) };
         }
         self.llt_afdata_lock.destroy();
@@ -407,7 +407,7 @@ impl Llentry {
             lle_tbl: table,
             lle_softnet_lock: table.llt_softnet_lock.get()?,
         };
-        let lle = kmem_alloc("llentry", lle)?;
+        let lle = kmem_alloc_nosleep("llentry", lle)?;
         machine::label(lle, format_args!("lle"));
         lle.la_timer.init(curcpu());
         Some(lle)
@@ -526,7 +526,7 @@ impl Llentry {
         let _waited = self.la_timer.halt(None);
         self.la_timer.destroy();
         self.lle_lock.destroy();
-        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody has a reference: not the table, so that nobody finds it, not the
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody has a reference: not the table, so that nobody finds it, not the
         // timer, and no holder. That the count is right is the promise under test.
         unsafe { kmem_free(self) };
     }

@@ -50,7 +50,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::config::Config;
 use crate::contract;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::{self, Ipl};
@@ -343,7 +343,7 @@ impl Packet {
 
     /// What stands in a queue and is no packet: a marker. Freed by [`Packet::free_marker`].
     pub(crate) fn marker() -> Option<&'static Packet> {
-        kmem_alloc("mbuf marker", Packet::new())
+        kmem_alloc_nosleep("mbuf marker", Packet::new())
     }
 
     /// Gives a marker back.
@@ -388,7 +388,7 @@ impl Mbuf {
                 packet
             }
             None => {
-                let packet = kmem_alloc("mbuf", Packet::new())?;
+                let packet = kmem_alloc_nosleep("mbuf", Packet::new())?;
                 mbufs.allocated.fetch_add(1, Relaxed);
                 packet
             }

@@ -61,7 +61,7 @@ use core::fmt;
 use smoltcp::wire::Ipv4Address;
 
 use crate::contract;
-use crate::kern::kmem::{boot_alloc, kmem_alloc, kmem_free};
+use crate::kern::kmem::{boot_alloc, kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{Arg, Name, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::softint::{self, Softint};
@@ -204,7 +204,7 @@ impl Net {
             arp_pktq: Local::new(None),
             lo0: Local::new(0),
         };
-        let net = kmem_alloc("net", net)?;
+        let net = kmem_alloc_nosleep("net", net)?;
         machine::label(net, format_args!("net"));
         net.routes.init(kernel)?;
         net.ip_pktq.set(Some(ip::create_queue(net)?));
@@ -378,7 +378,7 @@ pub fn free(net: &'static Net) {
     net.ifs.destroy_at_rest();
     net.taps.destroy_at_rest();
     net.softnet_lock.destroy();
-    // SAFETY: (1) it came from `kmem_alloc`; (2) nothing runs that knows it.
+    // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nothing runs that knows it.
     unsafe { kmem_free(net) };
 }
 

@@ -82,7 +82,7 @@ use crate::config::Config;
 use crate::contract;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::inside;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::pcq::Pcq;
@@ -151,7 +151,7 @@ impl Pktqueue {
         intr: PktqIntr,
         arg: Arg,
     ) -> Option<&'static Pktqueue> {
-        let pq = kmem_alloc(
+        let pq = kmem_alloc_nosleep(
             "pktqueue",
             Pktqueue {
                 pq_lock: Kmutex::new(name, Ipl::None),
@@ -384,7 +384,7 @@ impl Pktqueue {
             }
         }
         self.pq_lock.exit();
-        // SAFETY: (1) it came from `kmem_alloc`; (2) the cross call has returned.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) the cross call has returned.
         unsafe { kmem_free(swap) };
         true
     }
@@ -450,7 +450,7 @@ impl Pktqueue {
             unsafe { marker.free_marker() };
         }
         self.pq_lock.destroy();
-        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody uses it any more, the caller says.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody uses it any more, the caller says.
         unsafe { kmem_free(self) };
     }
 }
@@ -486,7 +486,7 @@ struct Swap {
 impl Swap {
     #[track_caller]
     fn new(pq: &'static Pktqueue, maxlen: usize) -> Option<&'static Swap> {
-        let swap = kmem_alloc(
+        let swap = kmem_alloc_nosleep(
             "pktqueue swap",
             Swap {
                 pq,
@@ -508,7 +508,7 @@ impl Swap {
         for ring in self.rings.iter().filter_map(Plain::get) {
             ring.destroy();
         }
-        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody else knows it.
         unsafe { kmem_free(self) };
     }
 }

@@ -58,7 +58,7 @@ use smoltcp::wire::Ipv4Address;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::inside::inside;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{Arg, pri};
 use crate::kern::mutex::Kmutex;
 use crate::kern::rwlock::{Krw, Krwlock};
@@ -293,7 +293,7 @@ fn free_work(_: &'static Work, routes: Arg) {
         routes.rt_free_lock.exit();
         let Some(rt) = first else { break };
         routes.wait_for_references(rt, 0);
-        // SAFETY: (1) it came from `kmem_alloc`; (2) it is out of the table, and nobody has it.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) it is out of the table, and nobody has it.
         unsafe { kmem_free(rt) };
     }
 }
@@ -309,7 +309,19 @@ pub fn rt_add(
     gateway: Option<Ipv4Address>,
     source: Ipv4Address,
 ) -> bool {
-    let routes = &net.routes;
+    match rt_alloc(key, gateway, source) {
+        Some(rt) => rt_insert(net, rt),
+        None => false,
+    }
+}
+
+/// A route that is in no table yet, for [`rt_insert`] or [`rt_discard`]. `None`: there is no memory.
+#[track_caller]
+pub(super) fn rt_alloc(
+    key: &Key,
+    gateway: Option<Ipv4Address>,
+    source: Ipv4Address,
+) -> Option<&'static Rtentry> {
     let rt = Rtentry {
         rt_next: Plain::new(None),
         rt_flags: Plain::new(0),
@@ -318,9 +330,20 @@ pub fn rt_add(
         rt_gateway: Plain::new(gateway),
         rt_ifa: source,
     };
-    let Some(rt) = kmem_alloc("rtentry", rt) else {
-        return false;
-    };
+    kmem_alloc_nosleep("rtentry", rt)
+}
+
+/// Frees a route of [`rt_alloc`].
+#[track_caller]
+pub(super) fn rt_discard(rt: &'static Rtentry) {
+    // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody else knows it.
+    unsafe { kmem_free(rt) };
+}
+
+/// Puts a route of [`rt_alloc`] into the table. If there is one with its key and source, frees it and returns false.
+#[track_caller]
+pub(super) fn rt_insert(net: &'static Net, rt: &'static Rtentry) -> bool {
+    let (routes, key, source) = (&net.routes, &rt.rt_key, rt.rt_ifa);
     routes.rt_lock.enter(Krw::Writer);
     let exists = routes
         .find(|other| other.rt_key.is(key) && other.rt_ifa == source)
@@ -333,8 +356,7 @@ pub fn rt_add(
     }
     routes.rt_lock.exit();
     if exists {
-        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
-        unsafe { kmem_free(rt) };
+        rt_discard(rt);
     }
     !exists
 }

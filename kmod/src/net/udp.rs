@@ -45,7 +45,7 @@ use smoltcp::wire::{IpAddress, IpProtocol, Ipv4Address, UdpPacket};
 use crate::contract;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::sleepq::Woken;
 use crate::mem::Plain;
@@ -134,7 +134,7 @@ pub struct Datagram {
 #[track_caller]
 pub fn bind(net: &'static Net, port: u16) -> Option<&'static Socket> {
     assert_sleepable("udp_bind");
-    let so = kmem_alloc(
+    let so = kmem_alloc_nosleep(
         "socket",
         Socket {
             so_next: Plain::new(None),
@@ -155,7 +155,7 @@ pub fn bind(net: &'static Net, port: u16) -> Option<&'static Socket> {
     }
     net.softnet_lock.exit();
     if taken {
-        // SAFETY: (1) it came from `kmem_alloc`; (2) nobody else knows it.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody else knows it.
         unsafe { kmem_free(so) };
         return None;
     }
@@ -186,7 +186,7 @@ pub fn close(net: &'static Net, so: &'static Socket) {
     }
     net.softnet_lock.exit();
     so.so_cv.destroy();
-    // SAFETY: (1) it came from `kmem_alloc`; (2) nobody finds it, and nobody receives from it.
+    // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) nobody finds it, and nobody receives from it.
     unsafe { kmem_free(so) };
 }
 

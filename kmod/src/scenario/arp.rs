@@ -1,5 +1,6 @@
 //! Tests of ARP entries: what is held, requested, sent and dropped, and that they expire.
 
+use crate::config::Memory;
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::synch::kpause;
 use crate::kernel::Kernel;
@@ -24,6 +25,7 @@ pub static STATES: Scenario = Scenario {
     default_cpus: 2,
     kind: Kind::Sound,
     configure: |config| {
+        config.memory = MEMORY;
         config.arpt_keep_ticks = NEVER;
         config.arpt_down_ticks = NEVER;
     },
@@ -47,6 +49,7 @@ pub static EXPIRY: Scenario = Scenario {
     default_cpus: 2,
     kind: Kind::Sound,
     configure: |config| {
+        config.memory = MEMORY;
         config.arpt_keep_ticks = 3;
         config.arpt_down_ticks = 2;
     },
@@ -58,6 +61,10 @@ pub static EXPIRY: Scenario = Scenario {
     verify: |kernel| shared::<Stack>(kernel.data()).link.fini(kernel),
     teardown: free_data::<Stack>,
 };
+
+/// What each call does is checked, and a call that has no memory does nothing.
+const MEMORY: Memory =
+    Memory::Given("it checks what each call does with an entry, which takes memory");
 
 fn start(kernel: &'static Kernel, name: &str, cpu: usize, func: fn(Arg), stack: &'static Stack) {
     stack.link.join();

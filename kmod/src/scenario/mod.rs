@@ -60,6 +60,7 @@ pub mod key;
 pub mod localcount;
 pub mod lookup;
 pub mod lost_wakeup;
+pub mod memory;
 pub mod mutex;
 pub mod neighbour;
 pub mod net;
@@ -399,8 +400,8 @@ pub fn runs(piece: Own) -> bool {
 /// Creates a thread that runs `func(arg)`, beginning on CPU `cpu` (modulo their number): for actors, which end it with
 /// [`kthread_join`](kthread::kthread_join).
 ///
-/// Context: thread, or `setup`. Panics (contract `scenario-memory`) if there is no memory. [`ports::thread_handle`] has an
-/// example.
+/// Context: thread that may sleep, or `setup`. Tries again while there is no memory ([`memory::obtain`]).
+/// [`ports::thread_handle`] has an example.
 pub fn thread(name: &str, cpu: usize, func: fn(Arg), arg: Arg) -> &'static Lwp {
     let options = Options {
         begin_on: cpu,
@@ -408,12 +409,8 @@ pub fn thread(name: &str, cpu: usize, func: fn(Arg), arg: Arg) -> &'static Lwp {
         ..Options::default()
     };
     let kernel = curlwp().kernel();
-    let created = kthread::kthread_create(kernel, &options, func, arg, format_args!("{name}"));
-    created.unwrap_or_else(|| {
-        machine::stop(
-            Stop::Contract("scenario-memory"),
-            format_args!("no memory for the thread {name}"),
-        )
+    memory::obtain("a thread", || {
+        kthread::kthread_create(kernel, &options, func, arg, format_args!("{name}"))
     })
 }
 

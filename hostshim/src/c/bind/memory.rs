@@ -24,6 +24,9 @@ const WORD: usize = 8;
 /// Objects of C are aligned as `malloc` aligns them.
 const ALIGN: usize = 16;
 
+/// C goes on without the memory, if there is none (`KM_NOSLEEP`).
+const KM_NOSLEEP: c_uint = 2;
+
 /// The layout of an object of C of `size` bytes.
 fn layout(size: usize) -> Layout {
     match Layout::from_size_align(size, ALIGN) {
@@ -194,8 +197,12 @@ fn foreach(storage: Storage, func: &Func, arg: usize) {
 struct Item;
 
 bound! {
-    fn rumplab_kmem_alloc(size: usize, _flags: c_uint, expression: Text) -> *mut u8 {
-        kmem::raw_alloc(object_name(expression.0), layout(size))
+    fn rumplab_kmem_alloc(size: usize, flags: c_uint, expression: Text) -> *mut u8 {
+        let what = object_name(expression.0);
+        match flags & KM_NOSLEEP {
+            0 => kmem::raw_alloc(what, layout(size)),
+            _ => kmem::raw_alloc_nosleep(what, layout(size)),
+        }
     }
     fn kmem_free(at: *mut u8, size: usize) {
         if at.is_null() {
@@ -249,8 +256,11 @@ bound! {
         kept
     }
 
-    fn pcq_create(items: usize, _flags: c_uint) -> Option<&'static Pcq<Item>> {
-        Pcq::create(items)
+    fn pcq_create(items: usize, flags: c_uint) -> Option<&'static Pcq<Item>> {
+        match flags & KM_NOSLEEP != 0 && kmod::machine::refuses("pcq") {
+            true => None,
+            false => Pcq::create(items),
+        }
     }
     fn pcq_destroy(queue: &'static Pcq<Item>) {
         queue.destroy();

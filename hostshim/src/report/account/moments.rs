@@ -2,7 +2,7 @@
 //!
 //! For a deadlock: where each lock of the cycle was taken, and where each thread blocked. For two accesses: both.
 //! Otherwise: the kernel's messages since the first departure, and the last message and move of the LWP that detected
-//! the failure. For every failure: the departures. Nothing here knows a particular bug; it picks from the verdict,
+//! the failure. For every failure: the departures, and the allocations that fail. Nothing here knows a particular bug; it picks from the verdict,
 //! the wait-for graph and the trace.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::{Account, Participant};
 use crate::machine::{Failure, FailureKind, NodeKind, TraceEvent, WaitEdge, WaitGraph, What};
 use crate::report::event::is_own_account;
-use crate::report::words::switch;
+use crate::report::words::{refusal, switch};
 
 /// Maximum number of departures: half of them the first, half the last.
 const DEPARTURES: usize = 6;
@@ -109,6 +109,9 @@ impl List<'_, '_> {
                 continue;
             }
             self.add(event, Weight::Departure, switch(departure));
+        }
+        for (event, object, location) in self.account.story.refusals() {
+            self.add(event, Weight::Departure, refusal(object, location));
         }
     }
 

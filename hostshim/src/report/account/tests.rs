@@ -22,6 +22,7 @@ fn file() -> ReplayFile {
         variant,
         config: scenario.config(Config::small(2), variant),
         granularity: Granularity::Coarse,
+        refusals: Vec::new(),
         program: None,
         wire: Wire::default(),
         races: Races::Stop,

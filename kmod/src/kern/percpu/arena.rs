@@ -14,7 +14,7 @@ use crate::kern::spl::{self, Ipl};
 use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
 use crate::machine::{self, Stop};
-use crate::mem::{Local, Plain};
+use crate::mem::{Guarded, Local, Plain};
 use crate::note;
 
 /// Maximum number of words of per-CPU storage per kernel.
@@ -29,6 +29,8 @@ pub struct PercpuArena {
     pub(super) percpu_lock: Kmutex,
     /// The offset of the next growth, in words.
     percpu_nextoff: Plain<usize>,
+    /// The words that the buffer of every CPU has. Free words from here on came back from a growth that failed.
+    percpu_mapped: Guarded<usize>,
     /// The free words, one bit each.
     percpu_free: [Plain<u64>; ARENA_WORDS / MAP_BITS],
     /// Whether a thread runs constructors or destructors: one at a time.
@@ -40,6 +42,7 @@ crate::fields!(PercpuArena {
     percpu_swap_lock,
     percpu_lock,
     percpu_nextoff,
+    percpu_mapped,
     percpu_free,
     percpu_busy,
     percpu_cv,
@@ -51,6 +54,7 @@ impl PercpuArena {
             percpu_swap_lock: Krwlock::new("percpu_swap_lock"),
             percpu_lock: Kmutex::new("percpu_lock", Ipl::None),
             percpu_nextoff: Plain::new(0),
+            percpu_mapped: Guarded::new(0),
             percpu_free: [const { Plain::new(0) }; ARENA_WORDS / MAP_BITS],
             percpu_busy: Plain::new(false),
             percpu_cv: Kcondvar::new("percpu"),
@@ -134,13 +138,16 @@ pub(super) fn arena_alloc(kernel: &'static Kernel, words: usize) -> Option<usize
     if let Some(offset) = found {
         arena.mark(offset, words, false);
     }
+    let mapped = arena.percpu_mapped.get();
     arena.percpu_lock.exit();
-    found.or_else(|| import(kernel, words))
+    match found {
+        Some(offset) if offset + words > mapped => grow(kernel, offset, words, words),
+        Some(offset) => Some(offset),
+        None => import(kernel, words),
+    }
 }
 
 /// Grows the buffers and allocates from the start of the new part (`percpu_backend_alloc`).
-///
-/// If there is no memory, the new part is lost.
 #[track_caller]
 fn import(kernel: &'static Kernel, words: usize) -> Option<usize> {
     let arena = &kernel.percpu;
@@ -155,12 +162,27 @@ fn import(kernel: &'static Kernel, words: usize) -> Option<usize> {
     if end > ARENA_WORDS {
         return None;
     }
-    enlarge(kernel, end)?;
-    // Only now: the words must not be found while some CPU does not have them yet.
+    grow(kernel, offset, words, added)
+}
+
+/// Makes sure that every CPU has the `added` words at `offset`, of which the caller keeps the first `words`. If there is
+/// no memory all of them are free: who finds them later tries again.
+#[track_caller]
+fn grow(kernel: &'static Kernel, offset: usize, words: usize, added: usize) -> Option<usize> {
+    let arena = &kernel.percpu;
+    let grown = enlarge(kernel, offset + added);
     arena.percpu_lock.enter();
-    arena.mark(offset + words, added - words, true);
+    match grown {
+        // Only now: the words must not be found while some CPU does not have them yet.
+        Some(()) => {
+            let mapped = arena.percpu_mapped.get().max(offset + added);
+            arena.percpu_mapped.set(mapped);
+            arena.mark(offset + words, added - words, true);
+        }
+        None => arena.mark(offset, added, true),
+    }
     arena.percpu_lock.exit();
-    Some(offset)
+    grown.map(|()| offset)
 }
 
 /// The argument and result of the cross call: the buffer that the CPU does not use.
@@ -172,8 +194,8 @@ struct Spare {
 #[track_caller]
 fn enlarge(kernel: &'static Kernel, words: usize) -> Option<()> {
     for ci in kernel.cpus() {
-        let data = buffer(words)?;
-        let Some(spare) = kmem::kmem_alloc(
+        let data = buffer(kernel, words)?;
+        let Some(spare) = kmem::kmem_alloc_nosleep(
             "percpu spare",
             Spare {
                 data: Plain::new(data),
@@ -190,7 +212,7 @@ fn enlarge(kernel: &'static Kernel, words: usize) -> Option<()> {
             swap(args.0, args.1);
         }
         let unused = spare.data.get();
-        // SAFETY: (1) it came from `kmem_alloc`; (2) the cross call has returned.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) the cross call has returned.
         unsafe { kmem::kmem_free(spare) };
         if !unused.is_empty() {
             // SAFETY: (1) it came from `buffer`; (2) it is nobody's current buffer, and who still has a pointer into
@@ -202,7 +224,11 @@ fn enlarge(kernel: &'static Kernel, words: usize) -> Option<()> {
 }
 
 /// A buffer of zeros.
-pub(super) fn buffer(words: usize) -> Option<&'static [Word]> {
+#[track_caller]
+pub(super) fn buffer(kernel: &Kernel, words: usize) -> Option<&'static [Word]> {
+    if kmem::is_refused(kernel, "percpu buffer") {
+        return None;
+    }
     kmem::boot_alloc_slice(
         "percpu buffer",
         words,

@@ -425,7 +425,7 @@ impl<T: PercpuData> Percpu<T> {
     /// Context: thread that may sleep. Panics: as [`xcall::unicast`].
     #[track_caller]
     pub fn foreach_xcall(&self, priority: Priority, func: PercpuFunc<T>, arg: Arg) -> Option<()> {
-        let call = kmem::kmem_alloc(
+        let call = kmem::kmem_alloc_nosleep(
             "percpu call",
             Call {
                 percpu: Local::new(*self),
@@ -437,7 +437,7 @@ impl<T: PercpuData> Percpu<T> {
             let args = (Arg::of(call), Arg::NONE);
             xcall::wait(xcall::unicast(priority, Self::called, args, ci));
         }
-        // SAFETY: (1) it came from `kmem_alloc`; (2) all cross calls have returned.
+        // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) all cross calls have returned.
         unsafe { kmem::kmem_free(call) };
         Some(())
     }
@@ -484,7 +484,7 @@ impl<T: PercpuData> Percpu<T> {
     /// Runs the constructor on a copy for each CPU, and copies the result into place.
     #[track_caller]
     fn construct(self, kernel: &'static Kernel, ctor: PercpuFunc<T>, arg: Arg) -> Option<()> {
-        let copy = buffer(Self::WORDS)?;
+        let copy = buffer(kernel, Self::WORDS)?;
         for ci in kernel.cpus() {
             copy.iter().for_each(|word| word.set(MaybeUninit::zeroed()));
             ctor(PercpuOffset::new(0).at(copy), arg, ci);

@@ -103,7 +103,7 @@ use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
 use crate::kern::inside::{Awaited, inside_for};
-use crate::kern::kmem::{kmem_alloc, kmem_free};
+use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{self, Arg, Lwp, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::order::{self, Resource, Sort};
@@ -170,7 +170,7 @@ impl PsrefClass {
             ipl.name()
         );
         let prc_percpu = percpu_alloc()?;
-        let data = kmem_alloc(
+        let data = kmem_alloc_nosleep(
             "psref class",
             ClassData {
                 prc_lock: Kmutex::new(name, ipl),

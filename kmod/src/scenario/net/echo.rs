@@ -2,7 +2,7 @@
 
 use smoltcp::wire::Ipv4Address;
 
-use crate::config::Config;
+use crate::config::{Config, Memory};
 use crate::kern::condvar::Kcondvar;
 use crate::kern::lwp::{Arg, curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::mutex::Kmutex;
@@ -134,6 +134,8 @@ pub static ECHO: Scenario = Scenario {
 /// The queues are long enough for everything that is sent, and the entry of the other host does not expire. So no packet is dropped
 /// for these two reasons.
 fn configure(config: &mut Config) {
+    config.memory =
+        Memory::Given("it waits for the answer to each request, and what answers takes memory");
     config.pcq_slots = 64;
     config.arpt_keep_ticks = 1_000_000;
 }

@@ -12,7 +12,8 @@ use crate::net::ifnet::{Ifnet, MAX_INTERFACES, if_get, if_put, if_transmit};
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::{self, Net, bpf, inet, pair, route, stats};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::net::echo::{interface, no_memory};
+use crate::scenario::memory::obtain;
+use crate::scenario::net::echo::interface;
 use crate::scenario::net::frames::{self, Host};
 use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, share};
 
@@ -90,14 +91,17 @@ pub static IFDETACH: Scenario = Scenario {
 
 /// Attaches the interface, with its address and a default route.
 fn attach(net: &'static Net) {
-    let ifp = interface(pair::attach(net, 0));
+    let ifp = obtain("an interface", || pair::attach(net, 0));
     net::up(ifp);
-    ifp.lock();
-    let added = inet::ifa_insert(ifp, STACK.ip, PREFIX);
-    ifp.unlock();
-    if added.is_err() || !route::rt_add(net, &default_route(ifp), Some(ROUTERS[0]), STACK.ip) {
-        no_memory("an address and a route");
-    }
+    obtain("an address", || {
+        ifp.lock();
+        let added = inet::ifa_insert(ifp, STACK.ip, PREFIX);
+        ifp.unlock();
+        added.ok()
+    });
+    obtain("a route", || {
+        route::rt_add(net, &default_route(ifp), Some(ROUTERS[0]), STACK.ip).then_some(())
+    });
 }
 
 fn default_route(ifp: &Ifnet) -> route::Key {
@@ -133,9 +137,8 @@ fn send(world: &'static World) {
                 ..REMOTE
             },
         };
-        match frames::echo_request(from, STACK, number) {
-            Some(m) => if_transmit(interface(world.remote.get()), m),
-            None => no_memory("a frame"),
+        if let Some(m) = frames::echo_request(from, STACK, number) {
+            if_transmit(interface(world.remote.get()), m);
         }
     }
 }

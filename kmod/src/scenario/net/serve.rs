@@ -16,6 +16,7 @@ use crate::net::mbuf::End;
 use crate::net::udp::{self, Socket};
 use crate::net::{self, Net, inet, nic, route, stats};
 use crate::scenario::classics::{free_data, shared};
+use crate::scenario::memory::obtain;
 use crate::scenario::net::echo::no_memory;
 use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, rounds, share};
 
@@ -98,23 +99,21 @@ impl Server {
     }
 
     fn start(net: &'static Net, name: &str, port: u16, func: fn(Arg)) -> Server {
-        let Some(socket) = udp::bind(net, port) else {
-            no_memory("a socket")
-        };
+        let socket = obtain("a socket", || udp::bind(net, port));
         let options = Options {
             must_join: true,
             ..Options::default()
         };
         let socket_arg = Arg::of(socket);
-        let Some(thread) = kthread::kthread_create(
-            net.kernel,
-            &options,
-            func,
-            socket_arg,
-            format_args!("{name}"),
-        ) else {
-            no_memory("a thread")
-        };
+        let thread = obtain("a thread", || {
+            kthread::kthread_create(
+                net.kernel,
+                &options,
+                func,
+                socket_arg,
+                format_args!("{name}"),
+            )
+        });
         Server { socket, thread }
     }
 

@@ -4,6 +4,7 @@
 
 use smoltcp::wire::Ipv4Address;
 
+use crate::config::Memory;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::kmem;
 use crate::kern::kthread::Options;
@@ -75,6 +76,7 @@ pub static STEADY: Scenario = Scenario {
     default_cpus: 2,
     kind: Kind::Sound,
     configure: |config| {
+        config.memory = Memory::Given("it waits for each reply, and counts what is allocated");
         config.mbuf_cache = CACHE;
         config.arpt_keep_ticks = 1_000_000;
     },

@@ -2,7 +2,7 @@
 
 use smoltcp::wire::Ipv4Address;
 
-use crate::config::Config;
+use crate::config::{Config, Memory};
 use crate::kern::lwp::{Arg, curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::psref::Psref;
 use crate::kernel::Kernel;
@@ -14,7 +14,7 @@ use crate::net::mbuf::{End, Mbuf};
 use crate::net::udp::{self, Socket};
 use crate::net::{self, Net, inet, nic, stats};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::net::echo::no_memory;
+use crate::scenario::memory::obtain;
 use crate::scenario::net::frames::{self, Seen};
 use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, share};
 
@@ -79,6 +79,9 @@ pub static TWO_KERNELS: Scenario = Scenario {
     default_cpus: 2,
     kind: Kind::Sound,
     configure: |config: &mut Config| {
+        config.memory = Memory::Given(
+            "it counts frames at a tap, which loses those for which there is no memory",
+        );
         config.kernels = 2;
         config.nics = 1;
     },
@@ -120,16 +123,12 @@ fn run(part: fn(&'static World, &'static Socket, &'static BpfD)) {
             format_args!("there is no nic0: this scenario needs a card on a wire"),
         )
     };
-    let Some(tap) = bpf_open(ifp) else {
-        no_memory("a tap")
-    };
-    let Some(socket) = udp::bind(net, PORTS[world.role]) else {
-        no_memory("a socket")
-    };
+    let tap = obtain("a tap", || bpf_open(ifp));
+    let socket = obtain("a socket", || udp::bind(net, PORTS[world.role]));
     net::up(ifp);
-    if inet::in_control_add(ifp, ADDRESSES[world.role], PREFIX).is_err() {
-        no_memory("an address");
-    }
+    obtain("an address", || {
+        inet::in_control_add(ifp, ADDRESSES[world.role], PREFIX).ok()
+    });
     // Interrupts of frames that arrived before the card had an interface had no effect.
     nic::kick();
     part(world, socket, tap);

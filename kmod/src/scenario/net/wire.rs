@@ -14,7 +14,7 @@ use crate::net::mbuf::{End, Mbuf};
 use crate::net::stats::{self, Count};
 use crate::net::{self, Net, inet, nic};
 use crate::scenario::classics::{free_data, shared};
-use crate::scenario::net::echo::no_memory;
+use crate::scenario::memory::obtain;
 use crate::scenario::net::frames::{self, Host, Seen};
 use crate::scenario::net::serve::Server;
 use crate::scenario::net::wellformed;
@@ -106,12 +106,10 @@ fn run(_: Arg) {
     let remote = interface(net, "nic1", &psrefs[1]);
     net::up(stack);
     net::up(remote);
-    if inet::in_control_add(stack, STACK.ip, PREFIX).is_err() {
-        no_memory("an address");
-    }
-    let Some(tap) = bpf_open(remote) else {
-        no_memory("a tap")
-    };
+    obtain("an address", || {
+        inet::in_control_add(stack, STACK.ip, PREFIX).ok()
+    });
+    let tap = obtain("a tap", || bpf_open(remote));
     // Interrupts of frames that arrived before the cards had an interface had no effect.
     nic::kick();
     for time in 0..curlwp().kernel().config().repeat {
@@ -140,9 +138,10 @@ fn interface(net: &'static Net, name: &str, psref: &Psref) -> &'static Ifnet {
 
 /// Sends one frame of each kind.
 fn ask(remote: &'static Ifnet, number: u16) {
-    let send = |frame: Option<Mbuf>| match frame {
-        Some(m) => if_transmit(remote, m),
-        None => no_memory("a frame"),
+    let send = |frame: Option<Mbuf>| {
+        if let Some(m) = frame {
+            if_transmit(remote, m);
+        }
     };
     let from = (REMOTE, REMOTE_PORT + number);
     send(frames::arp_request(REMOTE, STACK.ip));

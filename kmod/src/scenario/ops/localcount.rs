@@ -16,6 +16,7 @@ use crate::machine;
 use crate::mem::{Acquire, AtomicRef, AtomicU32, Relaxed, Release};
 use crate::scenario::alive::Alive;
 use crate::scenario::lookup::Place;
+use crate::scenario::memory::obtain;
 use crate::scenario::ops::interpreter::{self, Actor};
 use crate::scenario::ops::world::World;
 use crate::scenario::{broken_promise, share};
@@ -40,7 +41,8 @@ crate::fields!(Object {
 });
 
 impl Object {
-    fn new() -> &'static Object {
+    /// `None`: there is no memory for its count.
+    fn new() -> Option<&'static Object> {
         let object = share(
             "counted",
             Object {
@@ -51,12 +53,11 @@ impl Object {
         );
         machine::label(object, format_args!("counted"));
         if object.count.init().is_none() {
-            machine::stop(
-                machine::Stop::Contract("scenario-memory"),
-                format_args!("no memory for a localcount"),
-            );
+            // SAFETY: (1) it came from `share`, which is `kmem_alloc`; (2) nobody else knows it.
+            unsafe { kmem_free(object) };
+            return None;
         }
-        object
+        Some(object)
     }
 }
 
@@ -87,7 +88,9 @@ impl Localcounts {
     }
 
     pub(super) fn establish(&self) {
-        self.places.iter().for_each(|p| p.publish(Object::new()));
+        self.places
+            .iter()
+            .for_each(|p| p.publish(obtain("a localcount", Object::new)));
     }
 
     pub(super) fn disestablish(&self) {
@@ -193,7 +196,7 @@ pub(super) fn drain(actor: &mut Actor, [object, _]: [u8; 2]) {
         return;
     }
     let localcounts = &actor.world.localcounts;
-    let new = Object::new();
+    let Some(new) = Object::new() else { return };
     match localcounts.places[object as usize].replace(Some(new)) {
         Some(old) => destroy(localcounts, old),
         // Another LWP was first.

@@ -196,10 +196,9 @@ pub(super) fn wq_enqueue_cpu(actor: &mut Actor, [item, cpu]: [u8; 2]) {
 
 pub(super) fn wq_errand(actor: &mut Actor, [queue, _]: [u8; 2]) {
     let objects = &actor.world.workqueues;
-    if let (Some(queue), Some(work)) = (
-        objects.queue(queue as usize),
-        kmem_alloc("ops errand", Work::new(ERRAND)),
-    ) {
+    if let Some(queue) = objects.queue(queue as usize)
+        && let Some(work) = kmem_alloc("ops errand", Work::new(ERRAND))
+    {
         objects.sent.fetch_add(1, Relaxed);
         queue.enqueue(work, None);
     }

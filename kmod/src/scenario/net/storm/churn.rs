@@ -14,7 +14,7 @@ use crate::net::inet::{Refused, ifa_insert, in_control_add, in_control_remove};
 use crate::net::mbuf::End;
 use crate::net::{self, Net, bpf, nic, pair, route, softnet_enter, softnet_exit};
 use crate::scenario::broken_promise;
-use crate::scenario::net::echo::no_memory;
+use crate::scenario::memory::obtain;
 
 /// The other end of the wire.
 const REMOTE: &str = "pair1";
@@ -71,29 +71,28 @@ pub(super) fn attach_wire(net: &'static Net) {
 }
 
 fn attach_stack(net: &'static Net) {
-    match pair::attach(net, 0) {
-        Some(ifp) => configure(ifp, PAIR),
-        None => no_memory("an interface"),
-    }
+    configure(obtain("an interface", || pair::attach(net, 0)), PAIR);
 }
 
 fn attach_remote(net: &'static Net) {
-    match pair::attach_with(net, 1, flood::sink) {
-        Some(ifp) => net::up(ifp),
-        None => no_memory("an interface"),
-    }
+    net::up(obtain("an interface", || {
+        pair::attach_with(net, 1, flood::sink)
+    }));
 }
 
 /// Gives an interface of the stack its first address and its default route.
 fn configure(ifp: &'static Ifnet, link: Link) {
     net::up(ifp);
-    ifp.lock();
-    let added = ifa_insert(ifp, link.stays, PREFIX);
-    ifp.unlock();
+    obtain("an address", || {
+        ifp.lock();
+        let added = ifa_insert(ifp, link.stays, PREFIX);
+        ifp.unlock();
+        added.ok()
+    });
     let default = default_route(ifp);
-    if added.is_err() || !route::rt_add(ifp.net(), &default, Some(link.router), link.stays) {
-        no_memory("an address and a route");
-    }
+    obtain("a route", || {
+        route::rt_add(ifp.net(), &default, Some(link.router), link.stays).then_some(())
+    });
 }
 
 fn default_route(ifp: &Ifnet) -> route::Key {
@@ -140,10 +139,10 @@ fn card(world: &'static World, time: u32) {
     stay(time % 4);
     nic::detach(own(world.net, CARD.name));
     world.changed(Change::Interface);
-    match nic::attach_unit(world.net, 0) {
-        Some(ifp) => configure(ifp, CARD),
-        None => no_memory("an interface"),
-    }
+    configure(
+        obtain("an interface", || nic::attach_unit(world.net, 0)),
+        CARD,
+    );
 }
 
 fn down(ifp: &Ifnet) {
@@ -164,8 +163,8 @@ pub(super) fn addresses(world: &'static World, time: u32) {
                     world.changed(Change::Address);
                 }
             }
-            // It is being detached.
-            Err(Refused::Gone) => {}
+            // It is being detached, or there is no memory.
+            Err(Refused::Gone | Refused::NoMemory) => {}
             Err(reason) => broken_promise(
                 "in-control",
                 format_args!("{goes} is refused, which nobody else adds: {reason:?}"),
