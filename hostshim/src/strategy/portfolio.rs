@@ -8,7 +8,7 @@ use crate::schedule::Granularity;
 const TURNS: [Member; 4] = [Member::Random, Member::Stall, Member::Pct, Member::Stall];
 
 /// Of so many rounds one is of fine granularity.
-const FINE_EVERY: u64 = 4;
+const FINE_EVERY: u64 = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Member {
@@ -20,7 +20,7 @@ enum Member {
 /// A random walk, stalls, PCT, and stalls again.
 ///
 /// Of four runs the first is one of [`Random`], the third one of [`Pct`], the others are of [`Stall`]. Each counts its own runs.
-/// Of sixteen runs the last four are of [fine](Granularity::Fine) granularity, unless it was told otherwise.
+/// Of 32 runs the last four are of [fine](Granularity::Fine) granularity, unless it was told otherwise.
 #[derive(Clone, Debug)]
 pub struct Portfolio {
     random: Random,
