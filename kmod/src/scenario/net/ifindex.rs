@@ -176,13 +176,10 @@ fn each_time(part: fn(&'static World)) {
 
 /// The other host asks for our Ethernet address, which tells its own, and sends an echo request.
 fn send(world: &'static World) {
-    for frame in [
-        frames::arp_request(REMOTE, STACK.ip),
-        frames::echo_request(REMOTE, STACK, 0),
-    ] {
-        if let Some(m) = frame {
-            if_transmit(interface(world.remote.get()), m);
-        }
+    let request = frames::arp_request(REMOTE, STACK.ip);
+    let echo = frames::echo_request(REMOTE, STACK, 0);
+    for m in [request, echo].into_iter().flatten() {
+        if_transmit(interface(world.remote.get()), m);
     }
 }
 
