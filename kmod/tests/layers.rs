@@ -1,4 +1,5 @@
-//! Dependencies point down: no module of the kernel component names one of a higher layer.
+//! Rules for the source of the kernel component: no module names one of a higher layer, and kern and net allocate so that it can
+//! fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -99,4 +100,38 @@ fn a_name_of_a_higher_layer_is_found() {
         ["scenario"]
     );
     assert_eq!(upward(kern, "use crate::elsewhere;"), ["elsewhere"]);
+}
+
+/// The kernel's own allocations ask the machine whether they fail (`kmem_alloc_nosleep`), or their error paths never run. Scenarios do
+/// as they like.
+#[test]
+fn allocations_of_the_kernel_can_fail() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    files(&source.join("kern"), &mut found);
+    files(&source.join("net"), &mut found);
+    let mut wrong = Vec::new();
+    for path in found {
+        let text = fs::read_to_string(&path).expect("a file of the source");
+        if path.ends_with("kern/kmem.rs") {
+            assert!(
+                sure(&text) > 0,
+                "kmem.rs calls kmem_alloc no more: mend this test"
+            );
+        } else if sure(&text) > 0 {
+            wrong.push(path.display().to_string());
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "kmem_alloc never fails in a run: call kmem_alloc_nosleep in\n{}",
+        wrong.join("\n")
+    );
+}
+
+/// The lines of code that call the function which never fails in a run.
+fn sure(text: &str) -> usize {
+    let code = |line: &&str| !line.trim_start().starts_with("//");
+    let calls = |line: &&str| line.contains("kmem_alloc(") || line.contains("raw_alloc(");
+    text.lines().filter(code).filter(calls).count()
 }
