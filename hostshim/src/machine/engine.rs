@@ -296,6 +296,8 @@ impl Engine {
         self.late.set(false);
         self.attention.set(u64::MAX);
         let result = f();
+        // What has ended after all is not late.
+        self.late.set(false);
         self.points.set(points);
         self.focus();
         result
@@ -524,6 +526,7 @@ impl Engine {
         refusals: &[Refusal],
     ) {
         self.restore(image);
+        self.late.set(false);
         self.marker.begin();
         self.passing.begin();
         if self.cards.begin(detail == Recording::Trace) {
