@@ -22,6 +22,7 @@ pub mod names;
 pub mod numbers;
 pub mod pcap;
 pub mod predict;
+pub mod prove;
 pub mod races;
 pub mod registry;
 pub mod replay;

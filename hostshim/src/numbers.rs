@@ -36,6 +36,11 @@ pub fn runs(text: &str) -> Result<u32, String> {
     u32::try_from(runs).map_err(|error| error.to_string())
 }
 
+/// A number that is small: forced switches, or ticks.
+pub fn few(text: &str) -> Result<u32, String> {
+    Ok(within(text, 0..=64)? as u32)
+}
+
 /// A number of host threads.
 pub fn jobs(text: &str) -> Result<usize, String> {
     Ok(within(text, 1..=256)? as usize)

@@ -14,6 +14,7 @@ mod junit;
 mod list;
 mod predict;
 mod progress;
+mod prove;
 mod reduce;
 mod results;
 mod run;
@@ -94,6 +95,7 @@ pub fn main(scenarios: &[&'static Scenario]) -> ExitCode {
         Command::List(args) => Ok(list::list(&args, registry)),
         Command::Describe(args) => list::describe(&args, registry),
         Command::Run(args) => run::run(&args, registry),
+        Command::Prove(args) => prove::prove(&args, registry),
         Command::C(args) => c::run(&args, registry),
         Command::Hunt(args) => hunt::hunt(&args, registry),
         Command::Predict(args) => predict::predict(&args, registry),

@@ -9,6 +9,7 @@ use super::clock::Clocks;
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::{FailureKind, Side, Sides};
+use super::footprint::Thing;
 use super::foreign::is_atomic;
 use super::memory::Wrong;
 use super::shadow::{self, Slot, acquires, quick_atomic, releases};
@@ -245,6 +246,7 @@ impl Engine {
             return self.check_finely::<FUSED>(addr, kind, order, at);
         }
         let addr = self.own(addr);
+        self.touch_by(kind, order, addr);
         let op = Op { addr, kind, order };
         if FUSED && self.tracing.get() {
             self.record_fused(op, at);
@@ -322,6 +324,7 @@ impl Engine {
     /// Allocates memory.
     pub(crate) fn alloc(&self, layout: Layout, what: &'static str, at: At) -> *mut u8 {
         let cpu = self.cpu.get();
+        self.touch_thing(Thing::Allocator);
         let memory = self.memory(|memory| memory.alloc(cpu, layout, what));
         if self.recording.get() {
             self.record_alloc(memory as usize, layout.size(), at);
@@ -341,6 +344,7 @@ impl Engine {
                 at,
             )
         };
+        self.touch_freed(address, offset);
         let result = self.memory(|memory| memory.free(cpu, address));
         if let Err(wrong) = result {
             self.wrong_free(wrong, at);

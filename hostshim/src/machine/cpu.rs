@@ -215,6 +215,26 @@ impl Watch {
         self.rereads[..self.reread.get()].iter().map(Cell::get)
     }
 
+    /// Everything that decides when the CPU is held back, apart from the addresses, which follow from its own steps. `writes` is
+    /// the number of atomic writes of the whole machine.
+    pub(crate) fn state(&self, writes: u64) -> [u64; 2] {
+        let count = self.count.get();
+        let (kind, recorded) = match self.loads.get() {
+            Loads::Any => (0, 0),
+            Loads::Recorded(loads) => (1, loads),
+            Loads::Trusted => (2, 0),
+        };
+        let flags = u64::from(self.settled(writes))
+            | u64::from(self.quiet_since.get() == writes) << 1
+            | u64::from(self.spins.get()) << 2
+            | kind << 3;
+        let left = self.due.get().saturating_sub(count);
+        [
+            flags | (recorded as u64) << 8,
+            (count.min(WATCHED + 1) as u64) << 32 | left as u64,
+        ]
+    }
+
     /// Whether the CPU waits for this address to be written.
     pub(crate) fn has(&self, address: usize) -> bool {
         self.watched().any(|watched| watched == address)

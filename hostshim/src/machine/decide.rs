@@ -39,7 +39,8 @@ use kmod::mem::Ordering;
 
 use super::cpu::Pending;
 use super::engine::{Action, Engine, Request};
-use super::failure::{FailureKind, Limits};
+use super::failure::{FailureKind, Limits, Verdict};
+use super::footprint::Thing;
 use super::lines::{BY_RANK, in_turn};
 use super::side::{Host, as_guest};
 use super::view::View;
@@ -86,6 +87,8 @@ pub(crate) struct Clockwork {
     pub(crate) progress: Cell<u64>,
     /// Whether the current CPU has just reported that it spins.
     yielding: Cell<bool>,
+    /// Whether the strategy wants the run to end here.
+    pub(crate) ends: Cell<bool>,
 }
 
 impl Clockwork {
@@ -110,6 +113,7 @@ impl Clockwork {
         self.idle_ticks.set(0);
         self.progress.set(0);
         self.yielding.set(false);
+        self.ends.set(false);
     }
 
     /// Asks the strategy in the run that has just begun, in the way it wants.
@@ -212,11 +216,13 @@ impl Engine {
     /// Takes an interrupt on the running CPU and stack.
     pub(crate) fn take(&self, line: Line) {
         let cpu = self.cpu.get();
+        self.touch_thing(Thing::Line(cpu, line));
         self.set_runnable(cpu);
         if self.tracing.get() {
             self.record_interrupt(line);
         }
         if line == Line::Net {
+            self.touch_thing(Thing::Wire);
             let kernel = self.kernel();
             self.cards.arrive(kernel);
             self.announce_frame(kernel);
@@ -249,7 +255,9 @@ impl Engine {
     #[cold]
     fn announce_frame(&self, kernel: usize) {
         if let Some(cpu) = self.cards.next_cpu(kernel, self.cpus_a_kernel()) {
-            self.assert(1 << (self.first_cpu(kernel) + cpu), Line::Net);
+            let cpu = self.first_cpu(kernel) + cpu;
+            self.touch_between(Thing::Line(cpu, Line::Net));
+            self.assert(1 << cpu, Line::Net);
             self.focus();
         }
     }
@@ -469,6 +477,9 @@ impl Engine {
         let strategy = unsafe { &mut *strategy };
         let view = View::new(self, default);
         let answer = strategy.choose(&view);
+        if self.clockwork.ends.get() {
+            self.end(Verdict::Passed);
+        }
         self.clockwork
             .ask_at
             .set(point.saturating_add(1).saturating_add(answer.quiet));
@@ -549,6 +560,7 @@ impl Engine {
 
     /// Lets every clock tick, at rest.
     pub(crate) fn tick_all(&self) {
+        self.touch_rest();
         self.assert(self.all_cpus(), Line::Clock);
         self.request.set(Request::Decide);
     }

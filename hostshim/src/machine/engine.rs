@@ -27,6 +27,7 @@ use super::context::{Contexts, Slot};
 use super::cpu::{Cpu, Pending};
 use super::decide::Clockwork;
 use super::failure::{Failure, FailureKind, Limits, Sides, Verdict};
+use super::footprint::Footprint;
 use super::globals::Copies;
 use super::lines::{Lines, Sets};
 use super::marks::Marker;
@@ -137,6 +138,8 @@ pub(crate) struct Engine {
     pub(crate) passing: Passing,
     /// Which allocations fail.
     pub(crate) scarcity: Scarcity,
+    /// What the step under way touches, if a search wants to know.
+    pub(crate) footprint: Footprint,
     /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
     /// The variables of instrumented crates.
@@ -191,6 +194,7 @@ impl Engine {
             marker: Marker::default(),
             passing: Passing::default(),
             scarcity: Scarcity::default(),
+            footprint: Footprint::default(),
             copies: RefCell::default(),
             statics: Statics::default(),
             listening: Cell::new(false),
@@ -562,7 +566,8 @@ impl Engine {
     /// otherwise do not need to ask.
     pub(crate) fn set_fine(&self, fine: bool) {
         self.fine.set(fine);
-        self.memory(|memory| memory.check_all(fine || self.siting.get()));
+        let all = fine || self.siting.get() || self.footprint.is_kept();
+        self.memory(|memory| memory.check_all(all));
     }
 
     /// The host's own stack is in use again, however the others were left.
@@ -621,6 +626,7 @@ impl Engine {
         self.spinners.set(0);
         self.suspects.set(0);
         self.failing.set(false);
+        self.footprint.begin();
         self.forget_stack();
         self.deviations.borrow_mut().clear();
         self.verdict.replace(None);

@@ -56,6 +56,7 @@ impl Engine {
     /// Checks an access of which nothing else is said.
     #[inline(always)]
     pub(super) fn check_foreign(&self, op: Op, size: usize, at: At) {
+        self.touch_range(op.addr, size, op.kind.writes());
         if is_atomic(op.kind) {
             if self.memory(|memory| memory.is_cell(op.addr, size)) {
                 let cpu = self.cpu.get();
@@ -156,6 +157,7 @@ impl Engine {
     /// Calls `check` with the part of an access that each of its cells is.
     #[inline(always)]
     pub(super) fn each_cell(&self, op: Op, size: usize, at: At, mut check: impl FnMut(Op)) {
+        self.touch_range(op.addr, size, op.kind.writes());
         let end = op.addr.saturating_add(size);
         let mut addr = op.addr;
         while addr < end {
@@ -259,6 +261,7 @@ impl Engine {
             return;
         }
         let size = end - begin;
+        self.touch_range(begin, size, true);
         let cpu = self.cpu.get();
         let is_used = self.memory(|memory| memory.drop_frame(cpu, offset, size));
         if is_used && self.recording.get() {

@@ -22,6 +22,7 @@ use object::{Object, ObjectSymbol, SymbolKind};
 
 use super::engine::Engine;
 use super::failure::FailureKind;
+use super::footprint::Thing;
 use super::side::Host;
 
 /// A variable of this program.
@@ -120,6 +121,7 @@ impl Engine {
             return address;
         };
         let layout = Layout::from_size_align(global.size, ALIGN).unwrap_or(Layout::new::<u128>());
+        self.touch_thing(Thing::Allocator);
         let copy = self.memory(|memory| memory.alloc_heap(layout, global.name));
         if copy.is_null() {
             return address;

@@ -14,6 +14,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
+use super::footprint::Thing;
 use super::host::current;
 use super::side::{Host, in_guest};
 
@@ -47,7 +48,10 @@ unsafe impl GlobalAlloc for Heap {
         }
         let _host = Host::begin();
         match current() {
-            Some(engine) => engine.memory(|memory| memory.alloc_heap(layout, "heap")),
+            Some(engine) => {
+                engine.touch_thing(Thing::Allocator);
+                engine.memory(|memory| memory.alloc_heap(layout, "heap"))
+            }
             // SAFETY: the caller's promise.
             None => unsafe { System.alloc(layout) },
         }
@@ -84,6 +88,7 @@ unsafe impl GlobalAlloc for Heap {
         if is_machines(at) {
             let _host = Host::begin();
             if let Some(engine) = current() {
+                engine.touch_range(at.addr(), layout.size(), true);
                 engine.memory(|memory| memory.free_heap(at.addr()));
             }
             return;

@@ -14,6 +14,7 @@ use kmod::machine::{
 use super::cpu::Pending;
 use super::engine::Engine;
 use super::failure::{FailureKind, Verdict};
+use super::footprint::Thing;
 use super::memory::Memory;
 use super::side::Host;
 use super::source::{of_program, place};
@@ -128,7 +129,9 @@ unsafe impl machine::Machine for Simulated {
     fn send_ipi(cpu: usize) {
         let _host = Host::begin();
         let engine = engine();
-        engine.assert(1 << engine.own_cpu(cpu), Line::Ipi);
+        let cpu = engine.own_cpu(cpu);
+        engine.touch_thing(Thing::Line(cpu, Line::Ipi));
+        engine.assert(1 << cpu, Line::Ipi);
         if !engine.is_on_host() {
             engine.focus();
         }
@@ -137,6 +140,7 @@ unsafe impl machine::Machine for Simulated {
     fn wait_for_interrupt(unless: &AtomicU32) {
         let _host = Host::begin();
         let engine = engine();
+        engine.touch(unless.as_ptr().addr(), false);
         if unless.load(Ordering::Relaxed) == 0 {
             engine.wait();
         }
@@ -170,6 +174,7 @@ unsafe impl machine::Machine for Simulated {
     fn context_create(name: &str, entry: fn(*const ()) -> !, arg: *const ()) -> Option<Context> {
         let _host = Host::begin();
         let engine = engine();
+        engine.touch_thing(Thing::Contexts);
         let created = match engine.kernel() {
             0 => engine.contexts.create(name, entry, arg),
             _ => engine.contexts.create(&engine.own_name(name), entry, arg),
@@ -200,6 +205,7 @@ unsafe impl machine::Machine for Simulated {
     unsafe fn context_destroy(context: Context) {
         let _host = Host::begin();
         let engine = engine();
+        engine.touch_thing(Thing::Contexts);
         engine.contexts.destroy(context.0);
         engine.memory(Memory::stack_dies);
     }
@@ -286,6 +292,11 @@ unsafe impl machine::Machine for Simulated {
     }
 
     #[inline(always)]
+    fn unchecked(addr: usize, writes: bool) {
+        engine().touch(addr, writes);
+    }
+
+    #[inline(always)]
     fn ipl(level: u8) {
         engine().set_ipl(level);
     }
@@ -366,6 +377,7 @@ unsafe impl machine::Machine for Simulated {
     fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
         let _host = Host::begin();
         let engine = engine();
+        engine.touch_thing(Thing::Wire);
         let (point, kernel) = (engine.points.get(), engine.kernel());
         let taken = engine.cards.transmit(point, (kernel, unit), frame);
         engine.announce_frames();
@@ -375,6 +387,7 @@ unsafe impl machine::Machine for Simulated {
     fn nic_receive(unit: usize, _queue: usize, frame: &mut [u8]) -> Option<usize> {
         let _host = Host::begin();
         let engine = engine();
+        engine.touch_thing(Thing::Wire);
         engine.cards.receive((engine.kernel(), unit), frame)
     }
 

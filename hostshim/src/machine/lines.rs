@@ -27,6 +27,14 @@ impl Lines {
         self.0.set(sets);
     }
 
+    /// Calls `f` with all that is asserted, and deferred.
+    pub(crate) fn state(&self, mut f: impl FnMut(u64)) {
+        let Sets { asserted, deferred } = self.0.get();
+        for (asserted, deferred) in asserted.into_iter().zip(deferred) {
+            f(u64::from(asserted) << 32 | u64::from(deferred));
+        }
+    }
+
     /// The CPUs on which the line is asserted.
     pub(crate) fn asserted(&self, line: Line) -> u32 {
         self.0.get().asserted[line as usize]

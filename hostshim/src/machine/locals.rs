@@ -68,6 +68,7 @@ impl Engine {
             return;
         };
         let cpu = self.cpu.get();
+        self.touch_range(address, size, true);
         self.memory(|memory| memory.drop_local(cpu, offset));
         if self.recording.get() {
             self.record_drop(offset, size);

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `engine` | the state, and how CPUs take turns on one thread |
 //! | `decide` | the decisions: the default, the strategy, interrupts, spinning |
+//! | `footprint` | what each step touches, for a search |
 //! | `access` | the checks of each access, and what is recorded |
 //! | `memory`, `shadow`, `clock` | the arena, the shadow of each address, vector clocks |
 //! | `context` | coroutines on pooled stacks |
@@ -68,6 +69,7 @@ mod decide;
 mod engine;
 mod failure;
 mod faults;
+mod footprint;
 pub(crate) mod foreign;
 mod globals;
 mod guest;
@@ -120,6 +122,7 @@ pub use census::{Census, Never};
 pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
+pub use footprint::Touch;
 pub use heap::Heap;
 pub use host::{is_running, thread_ends};
 pub use races::{Later, Meeting, Race, Races};
@@ -492,6 +495,11 @@ impl Machine {
             points: engine.points.get(),
             ticks: engine.clockwork.ticks.get(),
         }
+    }
+
+    /// Moves what the last step of the last run touched to `into`. Empty unless its strategy kept footprints.
+    pub fn take_footprint(&self, into: &mut Vec<Touch>) {
+        self.engine.take_footprint(into);
     }
 
     /// The deviations of the last run: with the image, they are the whole run.

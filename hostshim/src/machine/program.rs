@@ -191,6 +191,7 @@ pub(crate) fn futex(addr: usize, operation: usize, expected: u32, timeout: usize
     match operation as i32 & !flags {
         libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET => {
             synchronize(engine);
+            engine.touch(own, true);
             Some(engine.wake_sleepers(own))
         }
         libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
@@ -208,8 +209,10 @@ pub(crate) fn futex(addr: usize, operation: usize, expected: u32, timeout: usize
             let at = sites::caller_in_program().unwrap_or(At::code(0));
             // SAFETY: the standard library's promise to the system.
             while unsafe { &*word }.load(SeqCst) == expected {
+                engine.touch(own, false);
                 engine.sleep_on(own, at);
             }
+            engine.touch(own, false);
             synchronize(engine);
             Some(0)
         }

@@ -6,6 +6,7 @@ use kmod::machine::{At, Line, Op};
 
 use super::cpu::Pending;
 use super::engine::Engine;
+use super::footprint::Touch;
 use super::lines::BY_RANK;
 use super::trace::PointName;
 use super::words::Word;
@@ -150,6 +151,34 @@ impl<'a> View<'a> {
     /// The word for a text, to compare it with such names.
     pub fn word(&self, text: &str) -> Word {
         self.engine.word(text)
+    }
+
+    /// Keeps footprints from the next step of this run on.
+    pub fn keep_footprints(&self) {
+        self.engine.keep_footprints();
+    }
+
+    /// Moves what the step that has just ended touched to `into`. Empty unless footprints are kept.
+    pub fn take_footprint(&self, into: &mut Vec<Touch>) {
+        self.engine.take_footprint(into);
+    }
+
+    /// Ends the run at this point, whatever the strategy answers: it wants to see no more of it. The run counts as passed.
+    pub fn end_run(&self) {
+        self.engine.clockwork.ends.set(true);
+    }
+
+    /// Calls `f` with everything of the machine that decides what happens from here on, apart from what follows from the steps
+    /// that were made and their order where they depend on each other.
+    pub fn hidden_state(&self, mut f: impl FnMut(u64)) {
+        let engine = self.engine;
+        f(self.current() as u64 | u64::from(self.runnable()) << 32);
+        engine.lines.state(&mut f);
+        f(u64::from(engine.clockwork.early_ticks_left()));
+        let writes = engine.writes.get();
+        for cpu in &engine.cpus[..self.ncpu()] {
+            cpu.watch.state(writes).into_iter().for_each(&mut f);
+        }
     }
 
     /// The deviations of this run so far.

@@ -11,17 +11,20 @@ use crate::kern::cpu::Cpu;
 use crate::kern::hooks::{self, Hook};
 use crate::kern::{callout, sched};
 use crate::kernel::Kernel;
+use crate::machine;
 
 /// Ticks since the kernel was booted, as counted by CPU 0. They wrap.
 ///
 /// Context: any. Reading the time is not a step: callers must treat it as approximate.
 pub fn getticks(kernel: &Kernel) -> u32 {
+    machine::unchecked(&kernel.ticks, false);
     kernel.ticks.load(Relaxed)
 }
 
 /// The handler of the clock line.
 pub(crate) fn hardclock(ci: &'static Cpu) {
     if ci.index() == 0 {
+        machine::unchecked(&ci.kernel().ticks, true);
         ci.kernel().ticks.fetch_add(1, Relaxed);
     }
     callout::hardclock(ci);

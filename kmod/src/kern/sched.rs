@@ -38,6 +38,7 @@ use crate::kern::sleepq::has_backstop;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{ipi, kthread, synch};
 use crate::kernel::Kernel;
+use crate::machine;
 use crate::mem::{AtomicU32, Guarded, Relaxed, Release};
 use crate::note;
 
@@ -236,6 +237,7 @@ pub(crate) fn need_resched(ci: &'static Cpu, how: u32) {
 /// Whether the LWP that runs on `ci`, which is this CPU, should be preempted. The host does not see this read.
 #[inline(always)]
 pub(crate) fn kpreempt_wanted(ci: &Cpu) -> bool {
+    machine::unchecked(&ci.ci_want_resched, false);
     ci.ci_want_resched.look() & resched::KPREEMPT != 0
 }
 

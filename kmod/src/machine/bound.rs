@@ -50,6 +50,8 @@ unsafe extern "Rust" {
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_made(op: Op, at: At);
     #[cfg(feature = "points")]
+    pub(super) safe fn kmod_machine_unchecked(addr: usize, writes: bool);
+    #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_ipl(level: u8);
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_tracing() -> bool;
@@ -195,6 +197,11 @@ macro_rules! bind_machine {
             #[inline(always)]
             fn kmod_machine_made(op: Op, at: At) {
                 <Host as Machine>::made(op, at)
+            }
+            #[unsafe(no_mangle)]
+            #[inline(always)]
+            fn kmod_machine_unchecked(addr: usize, writes: bool) {
+                <Host as Machine>::unchecked(addr, writes)
             }
             #[unsafe(no_mangle)]
             #[inline(always)]

@@ -226,6 +226,9 @@ pub unsafe trait Machine {
     }
     /// A place inside of a step at which another CPU may run, or an interrupt come, if the granularity is fine.
     fn between(_op: Op, _at: At) {}
+    /// The step under way reads or writes this word, which another CPU may write, by an access that is no step and is not checked.
+    /// Whoever searches all orders of steps must know of it.
+    fn unchecked(_addr: usize, _writes: bool) {}
     /// The operation that the step under way was announced with is this, now that it was made.
     fn made(op: Op, at: At) {
         let _ = Self::access(op, at);
@@ -502,6 +505,15 @@ pub(crate) fn point_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
 fn at_address<T>(cell: &T, own: usize) -> &T {
     // SAFETY: the same bytes, and as aligned, in memory that lives as long as the machine, by the contract of `Machine`.
     unsafe { &*core::ptr::from_ref(cell).with_addr(own) }
+}
+
+/// The step under way reads this word, or writes it, by an access of the bare word: one that is no step and is not checked. To be said
+/// of every word that several CPUs access so, if anything is decided by it.
+#[inline(always)]
+#[cfg_attr(not(feature = "points"), allow(unused_variables))]
+pub(crate) fn unchecked<T>(word: &T, writes: bool) {
+    #[cfg(feature = "points")]
+    bound::kmod_machine_unchecked(core::ptr::from_ref(word).addr(), writes);
 }
 
 /// The second half of a [`point`] whose operation has been made: `kind` says what it turned out to be.

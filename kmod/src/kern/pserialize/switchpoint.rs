@@ -31,6 +31,7 @@ use crate::kern::spl::Ipl;
 use crate::kern::synch::kpause;
 use crate::kern::xcall::{self, Priority};
 use crate::kernel::Kernel;
+use crate::machine;
 use crate::mem::{AtomicRef, AtomicU32, Guarded, Relaxed};
 
 /// Rounds without a sleep in 1.11.
@@ -183,6 +184,9 @@ pub(crate) fn switchpoint(ci: &'static Cpu) {
     hooks::call(ci, Hook::Switchpoint);
     let psz = &ci.kernel().switchpoints;
     // Without the lock: a request that is missed now gets its cross call.
+    if cfg!(feature = "history") {
+        machine::unchecked(&psz.psz_work_todo, false);
+    }
     if cfg!(feature = "history") && psz.psz_work_todo.bare().load(Relaxed) != 0 {
         psz.pass(ci);
     }

@@ -18,6 +18,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::contract;
 use crate::kern::lwp::curlwp;
+use crate::machine;
 
 /// What a CPU owes a box: tickets, or 0 for none.
 pub(super) struct Owed {
@@ -37,25 +38,35 @@ impl Owed {
 
     /// Records that the function of `ticket` was requested on this CPU.
     pub(super) fn ask(&self, ticket: u64) {
-        if cfg!(feature = "contracts") && self.asked.load(Relaxed) == 0 {
-            self.asked.store(ticket, Relaxed);
+        if cfg!(feature = "contracts") && read(&self.asked) == 0 {
+            write(&self.asked, ticket);
         }
     }
 
     /// Records that the CPU has picked up its request.
     pub(super) fn begin(&self) {
         if cfg!(feature = "contracts") {
-            self.begun.store(self.asked.load(Relaxed), Relaxed);
-            self.asked.store(0, Relaxed);
+            write(&self.begun, read(&self.asked));
+            write(&self.asked, 0);
         }
     }
 
     /// Records that the function that the CPU has started has returned.
     pub(super) fn end(&self) {
         if cfg!(feature = "contracts") {
-            self.begun.store(0, Relaxed);
+            write(&self.begun, 0);
         }
     }
+}
+
+fn read(word: &AtomicU64) -> u64 {
+    machine::unchecked(word, false);
+    word.load(Relaxed)
+}
+
+fn write(word: &AtomicU64, value: u64) {
+    machine::unchecked(word, true);
+    word.store(value, Relaxed);
 }
 
 /// `xc_wait(ticket)` is about to return; `head` functions of the box were requested, and `done` are counted as
@@ -65,7 +76,7 @@ impl Owed {
 pub(super) fn check<'a>(debts: impl Iterator<Item = &'a Owed>, ticket: u64, head: u64, done: u64) {
     for (index, Owed { asked, begun }) in debts.enumerate() {
         for (debt, what) in [(begun, "returned"), (asked, "begun")] {
-            let owed = debt.load(Relaxed);
+            let owed = read(debt);
             contract!(
                 owed == 0 || owed > ticket,
                 "xcall-early",

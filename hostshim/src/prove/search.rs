@@ -1,0 +1,469 @@
+//! The search: every schedule up to a number of deviations, depth first, each state once.
+//!
+//! # Overview
+//!
+//! A *node* is a point of the schedule under way: what was possible there, and what of it is still to be tried. After each run the
+//! search goes back to the last node at which something is left, makes that choice, and lets the default decide from there on.
+//! A choice that is not the default costs one *forced switch*.
+//!
+//! # Each state once
+//!
+//! Schedules that differ only in the order of independent steps come to the same state ([`super::past`]). At each new point the
+//! search looks whether it has been in this state before, with as many forced switches left or more. Then whatever follows is
+//! known, and the run ends here. What a state consists of besides the order of dependent steps is in
+//! [`View::hidden_state`].
+//!
+//! # A switch one step earlier
+//!
+//! Let CPU A make a step, and then the schedule be forced over to something of another CPU. To force it over just before that step
+//! of A instead gives the same traces if the step is independent of everything that was made, in every schedule that was tried,
+//! from the switch on until A went on. So it need not be tried. The same then holds one step further back, and so on, up to the
+//! last step of A that something depends on: this is where a race would be reversed ([`super::segment`]).
+//!
+//! # Tasks
+//!
+//! A task is a node with the choices that are to be tried there. A search that has more than one node with something left can
+//! give a part away ([`Search::share`]).
+
+use kmod::machine::Line;
+
+use super::known::Known;
+use super::past::{Past, mix};
+use super::segment::Segment;
+use crate::machine::{Touch, View};
+use crate::schedule::{Choice, Deviation};
+use crate::strategy::{Answer, Strategy};
+
+/// A set of choices: bit `n` is the choice with the number `n`.
+type Choices = u64;
+
+/// Of so many points from which nothing branches off one is remembered.
+const REMEMBERED: usize = 4;
+
+const CPUS: usize = kmod::config::Config::MAXCPUS;
+const LINES: usize = Line::ALL.len();
+const _: () = assert!(CPUS * (1 + LINES) <= Choices::BITS as usize);
+
+fn number_of(choice: Choice) -> u8 {
+    let number = match choice {
+        Choice::Step(cpu) => cpu,
+        Choice::Take(cpu, line) => CPUS + LINES * cpu + line as usize,
+    };
+    number as u8
+}
+
+fn cpu_of(number: u8) -> usize {
+    let (Choice::Step(cpu) | Choice::Take(cpu, _)) = choice_of(number);
+    cpu
+}
+
+/// The interrupts of a CPU.
+fn takes_of(cpu: usize) -> Choices {
+    let line = |line| 1 << number_of(Choice::Take(cpu, line));
+    Line::ALL.into_iter().map(line).sum()
+}
+
+fn choice_of(number: u8) -> Choice {
+    match (number as usize).checked_sub(CPUS) {
+        None => Choice::Step(number as usize),
+        Some(number) => Choice::Take(number / LINES, Line::ALL[number % LINES]),
+    }
+}
+
+/// A part of the work: a point, how to get there, and what is to be tried there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Task {
+    pub(super) deviations: Vec<Deviation>,
+    pub(super) point: u64,
+    /// The choices to try; `None`: every one, also at later points. That is the whole work.
+    pub(super) choices: Option<Choices>,
+}
+
+impl Task {
+    /// Everything.
+    pub(super) fn whole() -> Task {
+        Task {
+            deviations: Vec::new(),
+            point: 0,
+            choices: None,
+        }
+    }
+}
+
+/// What the search is restricted to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// Whether it spares itself what leads to the same traces. If not, every schedule is run: tests compare both.
+    pub(super) reduces: bool,
+    /// Forced switches.
+    pub(super) bound: u32,
+    /// The first forced switch is only made at points with this remainder by this number.
+    pub(super) shard: (u64, u64),
+}
+
+struct Node {
+    default: u8,
+    chosen: u8,
+    /// Forced switches before this point.
+    cost: u32,
+    left: Choices,
+    /// Tells whether a repeated run is the same.
+    state: u64,
+    /// The CPU that made the step before this point, if by default it goes on.
+    stays: Option<usize>,
+    /// What the default touched.
+    touches: Vec<Touch>,
+    /// For choices that were tried: what was made from then on until that CPU went on.
+    segments: Vec<(u8, Segment)>,
+}
+
+impl Node {
+    /// The point after this one is done with, before which `cpu` made a step by default. Strikes off whatever gives the same traces
+    /// as one of its `segments`.
+    fn spare(&mut self, cpu: usize, segments: Vec<(u8, Segment)>) {
+        // An interrupt that is not taken at once is put off.
+        if self.chosen != self.default || choice_of(self.default) != Choice::Step(cpu) {
+            return;
+        }
+        for (choice, segment) in segments {
+            let bit = 1 << choice;
+            if self.left & bit != 0 && segment.is_independent_of(&self.touches) {
+                self.left &= !bit;
+                if self.stays == Some(cpu) {
+                    self.segments.push((choice, segment));
+                }
+            }
+        }
+    }
+}
+
+/// How a run of the search ended, apart from its verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// The program came to its end.
+    Whole,
+    /// The rest of it is known.
+    Known,
+    /// A repeated part went otherwise: the machine or the kernel has a state that is not reset.
+    Diverged,
+}
+
+/// A depth-first search, as a strategy.
+pub(super) struct Search<'a> {
+    extent: Extent,
+    known: &'a Known,
+    task: Task,
+    nodes: Vec<Node>,
+    past: Past,
+    /// The node whose choice is new in this run; none in the first run of a task.
+    resumed: Option<usize>,
+    /// The points at which the part that is repeated deviates from the default, in order.
+    repeated: Vec<u64>,
+    touches: Vec<Touch>,
+    /// The nodes whose segment is not over, with the CPU that has not gone on.
+    open: Vec<(usize, usize)>,
+    end: End,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(ncpu: usize, extent: Extent, known: &'a Known, task: Task) -> Search<'a> {
+        Search {
+            extent,
+            known,
+            task,
+            nodes: Vec::new(),
+            past: Past::new(ncpu),
+            resumed: None,
+            repeated: Vec::new(),
+            touches: Vec::new(),
+            open: Vec::new(),
+            end: End::Whole,
+        }
+    }
+
+    /// The run has ended; `last` is what its last step touched. Returns how, and the fingerprint of the trace.
+    pub(super) fn ended(&mut self, last: &mut Vec<Touch>) -> (End, u64) {
+        self.touches.append(last);
+        if self.end == End::Whole {
+            self.settle();
+        }
+        self.touches.clear();
+        // Whatever would follow is not known.
+        while let Some((index, _)) = self.open.pop() {
+            self.spoil(index);
+        }
+        (self.end, self.past.fingerprint())
+    }
+
+    /// Goes back to the last node at which something is left. Returns whether there is one.
+    pub(super) fn next(&mut self) -> bool {
+        loop {
+            let Some(node) = self.nodes.last_mut() else {
+                return false;
+            };
+            if node.left != 0 {
+                node.chosen = node.left.trailing_zeros() as u8;
+                node.left &= node.left - 1;
+                self.resume();
+                return true;
+            }
+            let segments = self.nodes.pop().map(|node| (node.stays, node.segments));
+            if let (Some(before), Some((Some(cpu), segments))) = (self.nodes.last_mut(), segments) {
+                before.spare(cpu, segments);
+            }
+        }
+    }
+
+    /// The next run repeats everything before the last node, where it does something new.
+    fn resume(&mut self) {
+        let index = self.nodes.len() - 1;
+        self.past.truncate(index);
+        self.resumed = Some(index);
+        self.repeated.clear();
+        self.open.clear();
+        for (point, node) in self.nodes.iter().enumerate() {
+            if node.chosen == node.default {
+                continue;
+            }
+            self.repeated.push(point as u64);
+            let goes_on = |cpu: usize| {
+                let later = self.nodes[point + 1..index].iter();
+                later.into_iter().any(|node| cpu_of(node.chosen) == cpu)
+            };
+            let segment = node.segments.last();
+            if point < index
+                && segment.is_some_and(|(choice, _)| *choice == node.chosen)
+                && let Some(cpu) = node.stays
+                && !goes_on(cpu)
+            {
+                self.open.push((point, cpu));
+            }
+        }
+        let reduces = self.extent.reduces;
+        let Some(node) = self.nodes.last_mut() else {
+            return;
+        };
+        if let Some(cpu) = node.stays.filter(|_| reduces)
+            && cpu_of(node.chosen) != cpu
+        {
+            node.segments.push((node.chosen, Segment::default()));
+            self.open.push((index, cpu));
+        }
+    }
+
+    /// The segment that began at this node says nothing.
+    fn spoil(&mut self, index: usize) {
+        if let Some((_, segment)) = self.nodes[index].segments.last_mut() {
+            segment.spoil();
+        }
+    }
+
+    /// Gives away what is left at the first node with something left, if that is not the last one.
+    pub(super) fn share(&mut self) -> Option<Task> {
+        let mut with = (0..self.nodes.len()).filter(|index| self.nodes[*index].left != 0);
+        let first = with.next()?;
+        let task = self.task_at(first, self.nodes[first].left);
+        with.next()?;
+        self.nodes[first].left = 0;
+        Some(task)
+    }
+
+    /// Everything that is left, as tasks.
+    pub(super) fn rest(&self) -> Vec<Task> {
+        let with = (0..self.nodes.len()).filter(|index| self.nodes[*index].left != 0);
+        Vec::from_iter(with.map(|index| self.task_at(index, self.nodes[index].left)))
+    }
+
+    fn task_at(&self, index: usize, choices: Choices) -> Task {
+        let deviation = |(point, node): (usize, &Node)| {
+            (node.chosen != node.default).then(|| Deviation {
+                point: point as u64,
+                choice: choice_of(node.chosen),
+            })
+        };
+        Task {
+            deviations: Vec::from_iter(
+                self.nodes[..index].iter().enumerate().filter_map(deviation),
+            ),
+            point: index as u64,
+            choices: Some(choices),
+        }
+    }
+
+    /// The last step has ended.
+    fn settle(&mut self) {
+        let Some(last) = self.nodes.len().checked_sub(1) else {
+            self.touches.clear();
+            return;
+        };
+        let chosen = self.nodes[last].chosen;
+        let cpu = cpu_of(chosen);
+        self.past.push(cpu, u64::from(chosen), &mut self.touches);
+        let mut open = std::mem::take(&mut self.open);
+        open.retain(|&(index, stays)| {
+            let goes_on = index != last && stays == cpu;
+            if !goes_on {
+                if let Some((_, segment)) = self.nodes[index].segments.last_mut() {
+                    segment.add(&self.touches);
+                }
+            } else if matches!(choice_of(chosen), Choice::Take(..)) {
+                self.spoil(index);
+            }
+            !goes_on
+        });
+        self.open = open;
+        let node = &mut self.nodes[last];
+        if chosen == node.default && self.extent.reduces {
+            node.touches.clone_from(&self.touches);
+        }
+        self.touches.clear();
+    }
+
+    /// An interrupt that a CPU could take before it goes on makes a difference to the step that it has made.
+    fn look_for_interrupts(&mut self, possible: Choices) {
+        let mut open = std::mem::take(&mut self.open);
+        open.retain(|&(index, cpu)| {
+            let has_one = possible & takes_of(cpu) != 0;
+            if has_one {
+                self.spoil(index);
+            }
+            !has_one
+        });
+        self.open = open;
+    }
+
+    /// A point that the search has not been at.
+    fn arrive(&mut self, view: &View<'_>, point: usize) -> Answer {
+        view.take_footprint(&mut self.touches);
+        self.settle();
+        let default = number_of(view.default_choice());
+        let state = self.state(view, default);
+        let cost = self.nodes.last().map_or(0, |node| {
+            node.cost + u32::from(node.chosen != node.default)
+        });
+        let mut node = Node {
+            default,
+            chosen: default,
+            cost,
+            left: 0,
+            state,
+            stays: self.stays(view),
+            touches: Vec::new(),
+            segments: Vec::new(),
+        };
+        let is_way = self.task.choices.is_some() && point as u64 <= self.task.point;
+        if is_way {
+            self.take_way(&mut node, point as u64);
+        } else if self.extent.reduces && !self.is_new(state, cost, point) {
+            self.end = End::Known;
+            view.end_run();
+            return Answer::keep(view, 0);
+        } else if cost < self.extent.bound {
+            let possible = possible(view);
+            self.look_for_interrupts(possible);
+            if self.is_of_shard(cost, point as u64) {
+                node.left = possible & !(1 << default);
+            }
+        }
+        let choice = choice_of(node.chosen);
+        if !view.allows(choice) {
+            return self.diverge(view);
+        }
+        self.nodes.push(node);
+        Answer::now(choice)
+    }
+
+    /// Whether this state is new. Those from which nothing branches off are so many that only a part is remembered.
+    fn is_new(&self, state: u64, cost: u32, point: usize) -> bool {
+        let is_remembered = cost < self.extent.bound || point.is_multiple_of(REMEMBERED);
+        self.known.is_new(state, cost, is_remembered)
+    }
+
+    /// The CPU that made the last step, if by default it simply goes on.
+    fn stays(&self, view: &View<'_>) -> Option<usize> {
+        let cpu = cpu_of(self.nodes.last()?.chosen);
+        let goes_on = view.default_choice() == Choice::Step(cpu) && !view.is_yielding();
+        goes_on.then_some(cpu)
+    }
+
+    /// On the way to the task's point, and there.
+    fn take_way(&mut self, node: &mut Node, point: u64) {
+        if point == self.task.point {
+            let choices = self.task.choices.unwrap_or_default();
+            node.chosen = choices.trailing_zeros() as u8;
+            node.left = choices & choices.wrapping_sub(1);
+        } else {
+            let mut deviations = self.task.deviations.iter();
+            if let Some(deviation) = deviations.find(|deviation| deviation.point == point) {
+                node.chosen = number_of(deviation.choice);
+            }
+        }
+    }
+
+    fn is_of_shard(&self, cost: u32, point: u64) -> bool {
+        let (shard, of) = self.extent.shard;
+        cost > 0 || point % of == shard
+    }
+
+    fn state(&self, view: &View<'_>, default: u8) -> u64 {
+        let mut state = mix(self.past.fingerprint(), u64::from(default));
+        view.hidden_state(|word| state = mix(state, word));
+        state
+    }
+
+    fn diverge(&mut self, view: &View<'_>) -> Answer {
+        self.end = End::Diverged;
+        view.end_run();
+        Answer::keep(view, 0)
+    }
+}
+
+/// Every choice that the machine has.
+fn possible(view: &View<'_>) -> Choices {
+    let mut choices = Choices::from(view.runnable());
+    for line in Line::ALL {
+        let asserted = view.asserted(line);
+        let takeable = view.takeable(line);
+        for cpu in crate::machine::members(asserted | takeable) {
+            choices |= 1 << number_of(Choice::Take(cpu, line));
+        }
+    }
+    choices
+}
+
+impl Strategy for Search<'_> {
+    fn begin(&mut self) {
+        self.end = End::Whole;
+        self.touches.clear();
+    }
+
+    fn choose(&mut self, view: &View<'_>) -> Answer {
+        let point = view.point() as usize;
+        let Some(resumed) = self.resumed.filter(|resumed| point <= *resumed) else {
+            if point == 0 {
+                view.keep_footprints();
+            }
+            return match point == self.nodes.len() {
+                true => self.arrive(view, point),
+                false => self.diverge(view),
+            };
+        };
+        let node = &self.nodes[point];
+        let choice = choice_of(node.chosen);
+        if point < resumed {
+            let later = |deviation: &&u64| **deviation > point as u64;
+            let next = self.repeated.iter().find(later);
+            let next = next.map_or(resumed, |next| *next as usize);
+            return Answer {
+                choice,
+                quiet: (next - point - 1) as u64,
+            };
+        }
+        let state = self.state(view, number_of(view.default_choice()));
+        if state != node.state || !view.allows(choice) {
+            return self.diverge(view);
+        }
+        view.keep_footprints();
+        Answer::now(choice)
+    }
+}
