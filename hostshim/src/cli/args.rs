@@ -95,7 +95,7 @@ pub(super) enum Command {
     /// Runs scenarios under many schedules until something breaks
     Run(RunArgs),
     /// Tries every schedule up to a number of forced switches: a proof, or the shortest way to a failure
-    Prove(ProveArgs),
+    Prove(super::prove::ProveArgs),
     /// Runs C files of a kernel under many schedules until something breaks
     C(CArgs),
     /// Runs scenarios in every variant and prints a table: old code must fail, today's must hold
@@ -282,82 +282,6 @@ pub(super) struct RunArgs {
     /// What to do at data races of C code.
     #[arg(skip)]
     pub(super) races: RacesArg,
-}
-
-const PROVE_HELP: &str = "\
-Examples:
-  rumplab prove psref-drain
-  rumplab prove all --bound 2 --jobs 2
-  rumplab prove xcall-early-count --variant historical
-  rumplab prove condvar-signal --bound 3 --early-ticks 1 --seconds 60
-
-The search begins without any forced switch, and allows one more as soon as everything with fewer was tried. What it finds \
-first has the fewest. docs/prove.md says what a proof covers.
-
-Exit status:
-  0    every schedule was tried up to the bound, and none failed
-  1    a failure found
-  2    wrong usage or input, a kernel that does not boot, or output that could not be written
-  3    not complete: the time was over, or a schedule was too long
-  130  stopped by Ctrl-C; 143 by SIGTERM";
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = PROVE_HELP)]
-pub(super) struct ProveArgs {
-    /// Names or patterns (`mutex-*`) of scenarios, or `all` for every one that must hold
-    #[arg(required = true, value_name = "SCENARIO")]
-    pub(super) scenarios: Vec<String>,
-    /// Which code runs: `fixed` is today's, others have old bugs; `all` for each of them
-    #[arg(long, value_name = "NAME", default_value = "fixed")]
-    pub(super) variant: String,
-    /// Forced switches: how often a schedule may deviate from the machine's default
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = numbers::few, allow_negative_numbers = true)]
-    pub(super) bound: u32,
-    /// Clock ticks before their time that a schedule may have
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = numbers::few, allow_negative_numbers = true)]
-    pub(super) early_ticks: u32,
-    /// What a step is: in fine schedules every access is one, also inside of the kernel's operations
-    #[arg(long, value_enum, default_value_t = StepArg::Coarse)]
-    pub(super) granularity: StepArg,
-    /// CPUs of the simulated machine [default: what the scenario says]
-    #[arg(long, value_name = "N", value_parser = numbers::cpus, allow_negative_numbers = true)]
-    pub(super) cpus: Option<usize>,
-    /// How high-priority cross calls are wired [default: what the scenario says, usually native]
-    #[arg(long, value_enum)]
-    pub(super) xcall: Option<XcallArg>,
-    /// Run the network stack with NET_MPSAFE, or with softnet_lock [default: what the scenario says]
-    #[arg(long, value_name = "BOOL")]
-    pub(super) net_mpsafe: Option<bool>,
-    /// Maximum time for each scenario and variant
-    #[arg(long, value_name = "TIME", value_parser = numbers::duration, allow_negative_numbers = true)]
-    pub(super) seconds: Option<Duration>,
-    /// Host threads to use
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = numbers::jobs, allow_negative_numbers = true)]
-    pub(super) jobs: usize,
-    /// Keep a failure as it was found; `rumplab minimize` can shorten it later
-    #[arg(long)]
-    pub(super) as_found: bool,
-    /// Directory for replay files, created if needed [default: rumplab in CARGO_TARGET_DIR or target]
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) form: Form,
-}
-
-/// What a step of a proof is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub(super) enum StepArg {
-    Coarse,
-    Fine,
-}
-
-impl From<StepArg> for Granularity {
-    fn from(arg: StepArg) -> Granularity {
-        match arg {
-            StepArg::Coarse => Granularity::Coarse,
-            StepArg::Fine => Granularity::Fine,
-        }
-    }
 }
 
 const C_HELP: &str = "\
@@ -785,7 +709,7 @@ impl From<XcallArg> for Wiring {
     }
 }
 
-fn parse_bug(text: &str) -> Result<Bug, String> {
+pub(super) fn parse_bug(text: &str) -> Result<Bug, String> {
     let help = || nearest(text, Bug::ALL.iter().map(|bug| bug.name())).help();
     Bug::find(text).ok_or_else(|| format!("{}; `rumplab list` has all of them", help()))
 }

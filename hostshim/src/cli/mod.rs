@@ -43,6 +43,8 @@ enum Status {
     Found,
     /// Something could not be run.
     Broken,
+    /// Nothing was found, but not everything was tried that was to be.
+    Incomplete,
     /// The user stopped it: the number that a shell has for this.
     Interrupted(u8),
 }
@@ -55,6 +57,7 @@ impl Status {
             Status::Nothing => 0,
             Status::Found => 1,
             Status::Broken => WRONG,
+            Status::Incomplete => 3,
             Status::Interrupted(number) => number,
         }
     }

@@ -22,6 +22,35 @@ pub(super) fn hunt(hunt: &Hunt, title: &str, interrupt: &Interrupt) -> Result<Hu
     watched(hunt.budget, title, interrupt, |watch| hunt.run(watch))
 }
 
+/// Searches for as long as it takes, or for this time, and shows its progress; stops it if the user wants.
+pub(super) fn search<T: Send>(
+    time: Option<Duration>,
+    title: &str,
+    interrupt: &Interrupt,
+    work: impl FnOnce(&Watch) -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
+    let budget = time.map_or(Budget::Schedules(u64::MAX), Budget::Time);
+    let clock = Stopwatch::start();
+    watched(budget, title, interrupt, |watch| {
+        thread::scope(|scope| {
+            let (over, is_over) = std::sync::mpsc::channel::<()>();
+            if let Some(time) = time {
+                scope.spawn(move || {
+                    let left = time.saturating_sub(clock.elapsed());
+                    // It ends early if the other side is dropped.
+                    if is_over.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+                    {
+                        watch.stop.store(true, Relaxed);
+                    }
+                });
+            }
+            let result = work(watch);
+            drop(over);
+            result
+        })
+    })
+}
+
 /// Does something that makes schedules and shows its progress; stops it if the user wants.
 pub(super) fn watched<T: Send>(
     budget: Budget,

@@ -136,7 +136,7 @@ impl Engine {
         at: At,
         simple: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> usize {
-        if self.spinners.get() == 0 && self.quick(addr, simple) {
+        if self.listeners.get() == 0 && self.quick(addr, simple) {
             self.writes.set(self.writes.get() + 1);
             addr
         } else {
@@ -218,7 +218,8 @@ impl Engine {
         let watch = &self.current().watch;
         let address = watch.last();
         // What the host loads while the CPUs are at rest is no loop of theirs.
-        if self.is_on_host() {
+        // Where spinning is exact, it must have been reported.
+        if self.is_on_host() || self.exact.get() {
             watch.put_off();
         } else if watch.check(address, self.writes.get()) {
             self.attention.set(0);
@@ -229,7 +230,7 @@ impl Engine {
     #[inline(always)]
     fn written(&self, address: usize) {
         self.writes.set(self.writes.get() + 1);
-        if self.spinners.get() != 0 {
+        if self.listeners.get() != 0 {
             self.wake(address);
         }
     }
@@ -246,7 +247,7 @@ impl Engine {
             return self.check_finely::<FUSED>(addr, kind, order, at);
         }
         let addr = self.own(addr);
-        self.touch_by(kind, order, addr);
+        self.touch_by(FUSED, kind, order, addr);
         let op = Op { addr, kind, order };
         if FUSED && self.tracing.get() {
             self.record_fused(op, at);

@@ -43,6 +43,8 @@ pub(crate) struct Watch {
     due: Cell<usize>,
     /// Number of atomic writes that the whole machine had made before the first of them.
     writes: Cell<u64>,
+    /// Whether one of them was written since, if that is told.
+    written: Cell<bool>,
     loads: Cell<Loads>,
     /// Number of atomic writes since which `loads` holds.
     quiet_since: Cell<u64>,
@@ -62,6 +64,7 @@ impl Watch {
             count: Cell::new(0),
             due: Cell::new(0),
             writes: Cell::new(0),
+            written: Cell::new(false),
             loads: Cell::new(Loads::Any),
             quiet_since: Cell::new(0),
             rereads: [const { Cell::new(0) }; WATCHED],
@@ -194,6 +197,7 @@ impl Watch {
     /// Begins an iteration.
     pub(crate) fn clear(&self) {
         self.count.set(0);
+        self.written.set(false);
         self.due.set(0);
     }
 
@@ -215,24 +219,14 @@ impl Watch {
         self.rereads[..self.reread.get()].iter().map(Cell::get)
     }
 
-    /// Everything that decides when the CPU is held back, apart from the addresses, which follow from its own steps. `writes` is
-    /// the number of atomic writes of the whole machine.
-    pub(crate) fn state(&self, writes: u64) -> [u64; 2] {
-        let count = self.count.get();
-        let (kind, recorded) = match self.loads.get() {
-            Loads::Any => (0, 0),
-            Loads::Recorded(loads) => (1, loads),
-            Loads::Trusted => (2, 0),
-        };
-        let flags = u64::from(self.settled(writes))
-            | u64::from(self.quiet_since.get() == writes) << 1
-            | u64::from(self.spins.get()) << 2
-            | kind << 3;
-        let left = self.due.get().saturating_sub(count);
-        [
-            flags | (recorded as u64) << 8,
-            (count.min(WATCHED + 1) as u64) << 32 | left as u64,
-        ]
+    /// Something that the CPU has loaded since it last spun was written.
+    pub(crate) fn is_written(&self) {
+        self.written.set(true);
+    }
+
+    /// [`settled`](Self::settled), if every write is told with [`is_written`](Self::is_written).
+    pub(crate) fn settled_exactly(&self) -> bool {
+        (1..=WATCHED).contains(&self.count.get()) && !self.written.get()
     }
 
     /// Whether the CPU waits for this address to be written.

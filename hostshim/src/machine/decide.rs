@@ -266,6 +266,9 @@ impl Engine {
     pub(crate) fn set_runnable(&self, cpu: usize) {
         self.runnable.set(self.runnable.get() | 1 << cpu);
         self.spinners.set(self.spinners.get() & !(1 << cpu));
+        if !self.exact.get() {
+            self.listeners.set(self.spinners.get());
+        }
         self.suspects.set(self.suspects.get() & !(1 << cpu));
         self.clockwork.alert();
     }
@@ -275,6 +278,7 @@ impl Engine {
         let me = 1 << self.cpu.get();
         self.runnable.set(self.runnable.get() & !me);
         self.spinners.set(self.spinners.get() | me);
+        self.listeners.set(self.listeners.get() | me);
         self.clockwork.alert();
     }
 
@@ -320,7 +324,11 @@ impl Engine {
     /// turn; or after it took an interrupt.
     pub(crate) fn spin(&self, at: At) {
         let watch = &self.current().watch;
-        if watch.settled(self.writes.get()) {
+        let settled = match self.exact.get() {
+            true => watch.settled_exactly(),
+            false => watch.settled(self.writes.get()),
+        };
+        if settled {
             self.hold_back();
         }
         self.current().pending.set(Pending::Spin(at));
@@ -367,18 +375,23 @@ impl Engine {
         i64::from(self.spinners.get() != before)
     }
 
-    /// Something was written: CPUs that spin on it continue.
+    /// Something was written: CPUs that spin on it continue, and those that are about to do not wait.
     #[cold]
     pub(crate) fn wake(&self, address: usize) {
-        let mut cpus = self.spinners.get();
-        while cpus != 0 {
-            let cpu = cpus.trailing_zeros() as usize;
-            cpus &= cpus - 1;
-            if self.cpus[cpu].watch.has(address) {
-                self.set_runnable(cpu);
+        let spinners = self.spinners.get();
+        for cpu in super::view::members(self.listeners.get()) {
+            let watch = &self.cpus[cpu].watch;
+            if watch.has(address) {
+                watch.is_written();
+                if spinners & 1 << cpu != 0 {
+                    self.set_runnable(cpu);
+                }
             }
         }
-        self.focus();
+        // What the host does makes no decision.
+        if !self.is_on_host() {
+            self.focus();
+        }
     }
 
     /// Makes the next decision and counts it. `None`: the machine is at rest.

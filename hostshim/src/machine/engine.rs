@@ -93,6 +93,11 @@ pub(crate) struct Engine {
     pub(crate) writes: Cell<u64>,
     /// The CPUs that spin and are held back.
     pub(crate) spinners: Cell<u32>,
+    /// The CPUs that are told of each atomic write: those, or all if spinning is exact.
+    pub(crate) listeners: Cell<u32>,
+    /// Whether a CPU that spins is held back exactly if nothing was written that it looks at, whatever else is. Otherwise any write
+    /// gives it one more iteration, which costs less than to look at the addresses of all writes.
+    pub(crate) exact: Cell<bool>,
     /// Those among them that have not reported it: they only load the same addresses again and again.
     pub(crate) suspects: Cell<u32>,
     /// The CPUs that can step.
@@ -165,6 +170,8 @@ impl Engine {
             late: Cell::new(false),
             writes: Cell::new(0),
             spinners: Cell::new(0),
+            listeners: Cell::new(0),
+            exact: Cell::new(false),
             suspects: Cell::new(0),
             runnable: Cell::new(0),
             fine: Cell::new(false),
@@ -540,6 +547,10 @@ impl Engine {
         self.granularity.set(granularity);
         self.clockwork.begin(limits, granularity);
         self.clockwork.consult(strategy);
+        if strategy.wants_exact_spinning() {
+            self.exact.set(true);
+            self.listeners.set(self.all_cpus());
+        }
         self.scarcity.begin(refusals, strategy.wants_requests());
         // SAFETY: only the lifetime changes. `Machine::execute` holds the borrow for the whole run and takes the pointer
         // out of the engine before the borrow ends.
@@ -624,6 +635,8 @@ impl Engine {
         self.points.set(0);
         self.writes.set(0);
         self.spinners.set(0);
+        self.listeners.set(0);
+        self.exact.set(false);
         self.suspects.set(0);
         self.failing.set(false);
         self.footprint.begin();

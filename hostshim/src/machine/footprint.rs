@@ -29,6 +29,7 @@ use kmod::mem::Ordering;
 
 use super::engine::Engine;
 use super::shadow::releases;
+use super::side::Host;
 
 /// Something that a step touched, and whether it wrote it. Ordered by the place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -68,6 +69,36 @@ impl Touch {
     pub fn writes(self) -> bool {
         self.0 & 1 != 0
     }
+}
+
+/// A mistake that a test makes on purpose, to see that it is found out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(test), allow(dead_code, reason = "only tests make mistakes"))]
+pub(crate) enum Omission {
+    /// Accesses besides the one that a step was announced with.
+    Fused,
+    /// Loads, with which a CPU that waits sees that it may go on.
+    Wake,
+    /// What is no memory.
+    Things,
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What the footprints of this thread lack.
+    pub(crate) static OMITTED: Cell<Option<Omission>> = const { Cell::new(None) };
+}
+
+#[inline(always)]
+#[cfg_attr(
+    not(test),
+    allow(unused_variables, reason = "only tests make mistakes")
+)]
+fn omits(omission: Omission) -> bool {
+    #[cfg(test)]
+    return OMITTED.get() == Some(omission);
+    #[cfg(not(test))]
+    false
 }
 
 /// A place that is no memory.
@@ -115,6 +146,8 @@ impl Footprint {
     }
 
     fn add(&self, touch: Touch) {
+        // The list may have to grow: that is no allocation of the guest.
+        let _host = Host::begin();
         self.touches.borrow_mut().push(touch);
     }
 }
@@ -155,10 +188,14 @@ impl Engine {
         }
     }
 
-    /// The step makes this access, which was checked in full.
+    /// The step makes this access, which was checked in full. `fused`: besides the one that was announced.
     #[inline(always)]
-    pub(crate) fn touch_by(&self, kind: Kind, order: Ordering, address: usize) {
+    pub(crate) fn touch_by(&self, fused: bool, kind: Kind, order: Ordering, address: usize) {
+        if fused && omits(Omission::Fused) {
+            return;
+        }
         match kind {
+            Kind::Load if omits(Omission::Wake) => {}
             Kind::Read | Kind::Load => self.touch(address, false),
             // It changes no value, but whoever acquires it later is ordered after it.
             Kind::RmwSame => self.touch(address, releases(order)),
@@ -189,7 +226,7 @@ impl Engine {
     /// The step changes something that is no memory.
     #[inline(always)]
     pub(crate) fn touch_thing(&self, thing: Thing) {
-        if self.leaves_footprints() {
+        if self.leaves_footprints() && !omits(Omission::Things) {
             self.footprint.add(Touch::new(thing.place(), true));
         }
     }

@@ -105,6 +105,15 @@ impl Engine {
         known.unwrap_or_else(|| self.copy(kernel, address))
     }
 
+    /// Whether there is a copy that a run has made.
+    pub(crate) fn has_copied(&self) -> bool {
+        let is_new = |(at, _): &(usize, usize)| {
+            let offset = self.memory(|memory| memory.offset(*at));
+            offset.is_some_and(|offset| !self.memory(|memory| memory.is_of_image(offset)))
+        };
+        self.copies.borrow().0.values().any(is_new)
+    }
+
     fn copy(&self, kernel: usize, address: usize) -> usize {
         let Some(globals) = globals() else {
             self.fail(
@@ -130,6 +139,7 @@ impl Engine {
         // SAFETY: (1) a variable of this program, of that size, which is never written; (2) fresh memory of that
         // size.
         unsafe { copy.copy_from_nonoverlapping(original, global.size) };
+        self.touch_range(copy.addr(), global.size, true);
         self.copies
             .borrow_mut()
             .0

@@ -123,6 +123,8 @@ pub use cpu::Pending;
 pub use failure::{Failure, FailureKind, Limits, Outcome, Side, Sides, Verdict};
 pub use faults::catch_faults;
 pub use footprint::Touch;
+#[cfg(test)]
+pub(crate) use footprint::{OMITTED, Omission};
 pub use heap::Heap;
 pub use host::{is_running, thread_ends};
 pub use races::{Later, Meeting, Race, Races};
@@ -495,6 +497,12 @@ impl Machine {
             points: engine.points.get(),
             ticks: engine.clockwork.ticks.get(),
         }
+    }
+
+    /// Whether the last run has used variables in statics, each of which gets a copy of its own when the first step that uses it is
+    /// announced: to a strategy that is asked there, or else when the step is made.
+    pub(crate) fn has_copied(&self) -> bool {
+        self.engine.has_copied()
     }
 
     /// Moves what the last step of the last run touched to `into`. Empty unless its strategy kept footprints.

@@ -169,16 +169,13 @@ impl<'a> View<'a> {
     }
 
     /// Calls `f` with everything of the machine that decides what happens from here on, apart from what follows from the steps
-    /// that were made and their order where they depend on each other.
+    /// that were made and their order where they depend on each other; for a strategy that
+    /// [wants exact spinning](crate::Strategy::wants_exact_spinning).
     pub fn hidden_state(&self, mut f: impl FnMut(u64)) {
         let engine = self.engine;
         f(self.current() as u64 | u64::from(self.runnable()) << 32);
         engine.lines.state(&mut f);
         f(u64::from(engine.clockwork.early_ticks_left()));
-        let writes = engine.writes.get();
-        for cpu in &engine.cpus[..self.ncpu()] {
-            cpu.watch.state(writes).into_iter().for_each(&mut f);
-        }
     }
 
     /// The deviations of this run so far.

@@ -36,6 +36,7 @@ mod follow;
 mod record;
 
 pub use follow::{Follower, Miss, Reached};
+pub(crate) use record::name_exactly;
 pub use record::name_schedule;
 
 /// The word for a CPU that waits for an interrupt.

@@ -14,8 +14,27 @@ pub fn name_schedule(
     deviations: &[Deviation],
     limits: &Limits,
 ) -> (Outcome, Vec<Departure>) {
+    name(machine, deviations, limits, false)
+}
+
+/// The same for a run with [exact spinning](Strategy::wants_exact_spinning).
+pub(crate) fn name_exactly(
+    machine: &mut Machine,
+    deviations: &[Deviation],
+    limits: &Limits,
+) -> (Outcome, Vec<Departure>) {
+    name(machine, deviations, limits, true)
+}
+
+fn name(
+    machine: &mut Machine,
+    deviations: &[Deviation],
+    limits: &Limits,
+    exact_spinning: bool,
+) -> (Outcome, Vec<Departure>) {
     let mut recorder = Recorder {
         deviations,
+        exact_spinning,
         namer: Namer::default(),
         departures: Vec::new(),
     };
@@ -26,11 +45,16 @@ pub fn name_schedule(
 struct Recorder<'a> {
     /// The deviations that are still to come.
     deviations: &'a [Deviation],
+    exact_spinning: bool,
     namer: Namer,
     departures: Vec<Departure>,
 }
 
 impl Strategy for Recorder<'_> {
+    fn wants_exact_spinning(&self) -> bool {
+        self.exact_spinning
+    }
+
     fn choose(&mut self, view: &View<'_>) -> Answer {
         let key = self.namer.name(view);
         let mut choice = view.default_choice();

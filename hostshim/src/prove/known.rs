@@ -53,7 +53,8 @@ impl Known {
     /// The traces, in order.
     pub(super) fn traces(&self) -> Vec<u64> {
         let parts = self.traces.iter().map(lock);
-        let mut traces = Vec::from_iter(parts.flat_map(|part| Vec::from_iter(part.keys().copied())));
+        let mut traces =
+            Vec::from_iter(parts.flat_map(|part| Vec::from_iter(part.keys().copied())));
         traces.sort_unstable();
         traces
     }

@@ -11,7 +11,9 @@
 //! |---|---|
 //! | `search` | depth first, each state once |
 //! | `past` | what happened before what, and its fingerprint |
+//! | `segment` | why a switch one step earlier need not be tried |
 //! | `known` | what several searches know together |
+//! | [`certificate`] | what is kept of a proof |
 //!
 //! # What "complete" means
 //!
@@ -24,10 +26,13 @@
 //! Two states count as the same if a hash of 64 bits is the same: with a million states the chance that any two different ones
 //! have the same hash is 1 in 37 million.
 
+pub mod certificate;
 mod known;
 mod past;
 mod search;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -37,7 +42,9 @@ use kmod::config::Config;
 use kmod::scenario::{Scenario, Variant};
 
 use crate::hunt::{Found, Watch};
-use crate::machine::{Failure, FailureKind, Limits, Machine, Setup, Verdict};
+use crate::machine::{Failure, FailureKind, Limits, Machine, Races, Setup, Verdict};
+use crate::names::{Follower, name_exactly};
+use crate::replay::{LIMITS, ReplayFile};
 use crate::schedule::Granularity;
 use crate::wire::Wire;
 use known::Known;
@@ -45,10 +52,10 @@ use search::{End, Extent, Search, Task};
 
 /// Points after which a run is cut off: then the search is not complete. Below the number at which the machine lets clocks tick by
 /// itself.
-const LONGEST: u64 = 4000;
+pub const LONGEST: u64 = 4000;
 
 /// What is to be proved, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Proof {
     /// The program.
     pub scenario: &'static Scenario,
@@ -60,12 +67,60 @@ pub struct Proof {
     pub granularity: Granularity,
     /// Clock ticks before their time, in each schedule.
     pub early_ticks: u32,
-    /// The part of the work that is done: number, and number of parts.
-    pub shard: (u64, u64),
+    /// The part of the work that is done.
+    pub shard: Shard,
     /// Host threads.
     pub jobs: usize,
     /// Whether schedules with the same trace are run only once, as far as that is known beforehand. Without it every schedule is.
     pub reduces: bool,
+}
+
+/// A part of a proof: together all parts are the whole of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shard {
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+impl Shard {
+    /// All of it.
+    pub const WHOLE: Shard = Shard { number: 1, of: 1 };
+
+    /// The points of the first forced switch. The default run has `length` points: the earlier one is forced, the more there is to
+    /// try behind it.
+    fn points(self, length: u64, bound: u32) -> (u64, u64) {
+        let begin = |part: u32| {
+            let left = 1.0 - f64::from(part) / f64::from(self.of);
+            let share = 1.0 - left.powf(1.0 / f64::from(bound.max(1)));
+            (length as f64 * share) as u64
+        };
+        let end = match self.number == self.of {
+            true => u64::MAX,
+            false => begin(self.number),
+        };
+        (begin(self.number - 1), end)
+    }
+}
+
+/// How far a proof has come that is not over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// What is left.
+    tasks: Vec<Task>,
+    /// The fingerprints of the executions so far.
+    traces: Vec<u64>,
+}
+
+impl Progress {
+    /// Nothing was tried.
+    fn none() -> Progress {
+        Progress {
+            tasks: vec![Task::whole()],
+            traces: Vec::new(),
+        }
+    }
 }
 
 /// What came of one bound.
@@ -73,8 +128,8 @@ pub struct Proof {
 pub struct Proved {
     /// Forced switches.
     pub bound: u32,
-    /// Runs, also those that ended where everything was known.
-    pub executions: u64,
+    /// Schedules that were run, also those that ended where everything was known.
+    pub runs: u64,
     /// Runs that were cut off at the limit of steps.
     pub cut: u64,
     /// Runs in which a repeated part went otherwise.
@@ -83,18 +138,18 @@ pub struct Proved {
     pub longest: u64,
     /// States that were reached.
     pub states: u64,
-    /// The fingerprints of all traces, in order.
-    pub traces: Vec<u64>,
+    /// The fingerprints of the executions, in order: runs that differ in more than the order of independent steps.
+    pub executions: Vec<u64>,
     /// A run that failed. Then the search ended there.
     pub found: Option<Found>,
-    /// Whether it was stopped before it was complete.
-    pub interrupted: bool,
+    /// What was not tried, if it was stopped before it was complete.
+    pub left: Option<Progress>,
 }
 
 impl Proved {
     /// Whether every schedule was tried, and none failed.
     pub fn is_complete(&self) -> bool {
-        self.found.is_none() && !self.interrupted && self.cut == 0 && self.diverged == 0
+        self.found.is_none() && self.left.is_none() && self.cut == 0 && self.diverged == 0
     }
 }
 
@@ -109,23 +164,36 @@ impl Proof {
     ///
     /// If the host has no more threads or no more address space.
     pub fn run(&self, bound: u32, watch: &Watch) -> Result<Proved, Failure> {
-        let shard = self.shard;
+        self.go_on(bound, Progress::none(), watch)
+    }
+
+    /// [`run`](Self::run) from where it was stopped.
+    ///
+    /// # Errors
+    ///
+    /// As for `run`.
+    pub fn go_on(&self, bound: u32, progress: Progress, watch: &Watch) -> Result<Proved, Failure> {
+        let length = self.machine()?.length(self.granularity);
+        let known = Known::new();
+        for trace in progress.traces {
+            known.complete(trace);
+        }
         let campaign = Campaign {
             proof: self,
             extent: Extent {
                 reduces: self.reduces,
                 bound,
-                shard,
+                first: self.shard.points(length, bound),
             },
             watch,
-            known: Known::new(),
+            known,
             work: Mutex::new(Work {
-                tasks: vec![Task::whole()],
+                tasks: progress.tasks,
                 idle: 0,
                 is_over: false,
             }),
             changed: Condvar::new(),
-            executions: AtomicU64::new(0),
+            runs: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             diverged: AtomicU64::new(0),
             longest: AtomicU64::new(0),
@@ -142,17 +210,66 @@ impl Proof {
             others.fold(first, Result::and)
         })?;
         let found = lock(&campaign.found).take();
+        let found = found.map(|found| self.with_usual_spinning(found));
+        let tasks = std::mem::take(&mut lock(&campaign.work).tasks);
+        let traces = campaign.known.traces();
         Ok(Proved {
             bound,
-            executions: campaign.executions.load(Relaxed),
+            runs: campaign.runs.load(Relaxed),
             cut: campaign.cut.load(Relaxed),
             diverged: campaign.diverged.load(Relaxed),
             longest: campaign.longest.load(Relaxed),
             states: campaign.known.states() as u64,
-            traces: campaign.known.traces(),
-            interrupted: found.is_none() && watch.stop.load(Relaxed),
+            left: (found.is_none() && !tasks.is_empty()).then(|| Progress {
+                tasks,
+                traces: traces.clone(),
+            }),
+            executions: traces,
             found,
         })
+    }
+
+    /// The failure with a schedule for a machine on which CPUs spin as they usually do: what they do while they wait can have other
+    /// numbers there.
+    fn with_usual_spinning(&self, found: Found) -> Found {
+        let mut machine = Machine::new();
+        let file = ReplayFile {
+            scenario: self.scenario,
+            variant: self.variant,
+            config: self.config,
+            granularity: self.granularity,
+            refusals: Vec::new(),
+            program: None,
+            wire: Wire::default(),
+            races: Races::Stop,
+            schedule: Vec::new(),
+        };
+        if file.boot(&mut machine).is_err() {
+            return found;
+        }
+        let (_, named) = name_exactly(&mut machine, &found.deviations, &LIMITS);
+        match Follower::loose(&named, &mut machine, &LIMITS).0.verdict {
+            Verdict::Failed(failure) if failure.rule == found.failure.rule => Found {
+                failure,
+                deviations: machine.deviations().to_vec(),
+                ..found
+            },
+            _ => found,
+        }
+    }
+
+    /// A machine that has booted the program.
+    fn machine(&self) -> Result<Machine, Failure> {
+        let mut machine = Machine::new();
+        machine.boot(&Setup {
+            scenario: self.scenario,
+            config: self.config,
+            trace: false,
+        })?;
+        machine.set_granularity(self.granularity);
+        // What the first run of a machine finds out about fences must not make one of the search's be repeated.
+        machine.length(self.granularity);
+        Ok(machine)
     }
 }
 
@@ -172,7 +289,7 @@ struct Campaign<'a> {
     known: Known,
     work: Mutex<Work>,
     changed: Condvar,
-    executions: AtomicU64,
+    runs: AtomicU64,
     cut: AtomicU64,
     diverged: AtomicU64,
     longest: AtomicU64,
@@ -186,22 +303,13 @@ fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Campaign<'_> {
     /// A worker: a machine that takes tasks until there are none.
     fn work(&self) -> Result<(), Failure> {
-        let mut machine = Machine::new();
-        let Proof {
-            scenario, config, ..
-        } = *self.proof;
-        let booted = machine.boot(&Setup {
-            scenario,
-            config,
-            trace: false,
-        });
-        if let Err(failure) = booted {
-            self.end();
-            return Err(failure);
-        }
-        machine.set_granularity(self.proof.granularity);
-        // What the first run of a machine finds out about fences must not make one of the search's be repeated.
-        machine.length(self.proof.granularity);
+        let mut machine = match self.proof.machine() {
+            Ok(machine) => machine,
+            Err(failure) => {
+                self.end();
+                return Err(failure);
+            }
+        };
         while let Some(task) = self.take() {
             self.search(&mut machine, task);
         }
@@ -244,7 +352,7 @@ impl Campaign<'_> {
 
     fn search(&self, machine: &mut Machine, task: Task) {
         let ncpu = self.proof.config.cpus();
-        let mut search = Search::new(ncpu, self.extent, &self.known, task);
+        let mut search = Search::new(ncpu, self.extent.clone(), &self.known, task);
         let limits = Limits {
             steps: LONGEST,
             early_ticks: self.proof.early_ticks,
@@ -252,9 +360,16 @@ impl Campaign<'_> {
         let mut last = Vec::new();
         loop {
             let outcome = machine.run(&mut search, &limits);
+            if machine.has_copied() {
+                search.be_steady();
+            }
             machine.take_footprint(&mut last);
             let (end, trace) = search.ended(&mut last);
-            self.executions.fetch_add(1, Relaxed);
+            #[cfg(test)]
+            if end == End::Whole {
+                tests::ended(trace, &outcome.verdict);
+            }
+            self.runs.fetch_add(1, Relaxed);
             self.watch.schedules.fetch_add(1, Relaxed);
             self.watch.steps.fetch_add(outcome.steps, Relaxed);
             self.longest.fetch_max(outcome.points, Relaxed);
@@ -272,7 +387,11 @@ impl Campaign<'_> {
                     return;
                 }
             }
-            if self.is_over() || !search.next() {
+            if self.is_over() {
+                lock(&self.work).tasks.extend(search.rest());
+                return;
+            }
+            if !search.next() {
                 return;
             }
             self.give(&mut search);
@@ -296,7 +415,7 @@ impl Campaign<'_> {
     fn found(&self, machine: &Machine, failure: Failure) {
         let mut found = lock(&self.found);
         found.get_or_insert_with(|| Found {
-            run: self.executions.load(Relaxed) - 1,
+            run: self.runs.load(Relaxed) - 1,
             failure,
             deviations: machine.deviations().to_vec(),
             granularity: machine.granularity(),

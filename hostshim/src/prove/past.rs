@@ -48,7 +48,8 @@ pub(super) type Numbered<V> = HashMap<u64, V, BuildHasherDefault<Mixer>>;
 /// Mixes a word into a hash.
 #[inline]
 pub(super) fn mix(hash: u64, word: u64) -> u64 {
-    let product = u128::from(hash ^ 0x9e37_79b9_7f4a_7c15) * u128::from(word ^ 0xd6e8_feb8_6659_fd93);
+    let product =
+        u128::from(hash ^ 0x9e37_79b9_7f4a_7c15) * u128::from(word ^ 0xd6e8_feb8_6659_fd93);
     (product as u64 ^ (product >> 64) as u64).wrapping_add(word.rotate_left(23))
 }
 

@@ -22,8 +22,8 @@
 //!
 //! # Tasks
 //!
-//! A task is a node with the choices that are to be tried there. A search that has more than one node with something left can
-//! give a part away ([`Search::share`]).
+//! A task is a schedule, and the choices that are to be tried at some of its points. A search that has several nodes with something
+//! left can give a part of them away ([`Search::share`]): neighbours, so that a switch one step earlier is still seen to be one.
 
 use kmod::machine::Line;
 
@@ -44,7 +44,8 @@ const CPUS: usize = kmod::config::Config::MAXCPUS;
 const LINES: usize = Line::ALL.len();
 const _: () = assert!(CPUS * (1 + LINES) <= Choices::BITS as usize);
 
-fn number_of(choice: Choice) -> u8 {
+/// The number of a choice.
+pub(super) fn number_of(choice: Choice) -> u8 {
     let number = match choice {
         Choice::Step(cpu) => cpu,
         Choice::Take(cpu, line) => CPUS + LINES * cpu + line as usize,
@@ -52,8 +53,13 @@ fn number_of(choice: Choice) -> u8 {
     number as u8
 }
 
+/// The choice with this number, which was made.
+fn chosen_as(number: u8) -> Choice {
+    choice_of(number).unwrap_or(Choice::Step(0))
+}
+
 fn cpu_of(number: u8) -> usize {
-    let (Choice::Step(cpu) | Choice::Take(cpu, _)) = choice_of(number);
+    let (Choice::Step(cpu) | Choice::Take(cpu, _)) = chosen_as(number);
     cpu
 }
 
@@ -63,20 +69,23 @@ fn takes_of(cpu: usize) -> Choices {
     Line::ALL.into_iter().map(line).sum()
 }
 
-fn choice_of(number: u8) -> Choice {
+/// The choice with this number.
+pub(super) fn choice_of(number: u8) -> Option<Choice> {
     match (number as usize).checked_sub(CPUS) {
-        None => Choice::Step(number as usize),
-        Some(number) => Choice::Take(number / LINES, Line::ALL[number % LINES]),
+        None => Some(Choice::Step(number as usize)),
+        Some(number) => {
+            let line = Line::ALL[number % LINES];
+            (number < CPUS * LINES).then_some(Choice::Take(number / LINES, line))
+        }
     }
 }
 
-/// A part of the work: a point, how to get there, and what is to be tried there.
+/// A part of the work: a schedule, and what is to be tried on it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Task {
     pub(super) deviations: Vec<Deviation>,
-    pub(super) point: u64,
-    /// The choices to try; `None`: every one, also at later points. That is the whole work.
-    pub(super) choices: Option<Choices>,
+    /// The choices to try, by point, in order; `None`: every one at every point. That is the whole work.
+    pub(super) choices: Option<Vec<(u64, Choices)>>,
 }
 
 impl Task {
@@ -84,21 +93,33 @@ impl Task {
     pub(super) fn whole() -> Task {
         Task {
             deviations: Vec::new(),
-            point: 0,
             choices: None,
         }
+    }
+
+    /// The last point at which something is to be tried.
+    fn end(&self) -> Option<u64> {
+        let choices = self.choices.as_ref()?;
+        choices.last().map(|(point, _)| *point)
+    }
+
+    /// What is to be tried at that point.
+    fn choices_at(&self, point: u64) -> Choices {
+        let mut choices = self.choices.iter().flatten();
+        let found = choices.find(|(at, _)| *at == point);
+        found.map_or(0, |(_, choices)| *choices)
     }
 }
 
 /// What the search is restricted to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Extent {
     /// Whether it spares itself what leads to the same traces. If not, every schedule is run: tests compare both.
     pub(super) reduces: bool,
     /// Forced switches.
     pub(super) bound: u32,
-    /// The first forced switch is only made at points with this remainder by this number.
-    pub(super) shard: (u64, u64),
+    /// The points at which the first forced switch may be made.
+    pub(super) first: (u64, u64),
 }
 
 struct Node {
@@ -122,7 +143,7 @@ impl Node {
     /// as one of its `segments`.
     fn spare(&mut self, cpu: usize, segments: Vec<(u8, Segment)>) {
         // An interrupt that is not taken at once is put off.
-        if self.chosen != self.default || choice_of(self.default) != Choice::Step(cpu) {
+        if self.chosen != self.default || chosen_as(self.default) != Choice::Step(cpu) {
             return;
         }
         for (choice, segment) in segments {
@@ -160,6 +181,8 @@ pub(super) struct Search<'a> {
     /// The points at which the part that is repeated deviates from the default, in order.
     repeated: Vec<u64>,
     touches: Vec<Touch>,
+    /// Whether a repeated part is run point by point, as it was the first time.
+    is_steady: bool,
     /// The nodes whose segment is not over, with the CPU that has not gone on.
     open: Vec<(usize, usize)>,
     end: End,
@@ -176,9 +199,15 @@ impl<'a> Search<'a> {
             resumed: None,
             repeated: Vec::new(),
             touches: Vec::new(),
+            is_steady: false,
             open: Vec::new(),
             end: End::Whole,
         }
+    }
+
+    /// From now on repeated parts are run point by point: it matters where the machine asks.
+    pub(super) fn be_steady(&mut self) {
+        self.is_steady = true;
     }
 
     /// The run has ended; `last` is what its last step touched. Returns how, and the fingerprint of the trace.
@@ -258,35 +287,52 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Gives away what is left at the first node with something left, if that is not the last one.
+    /// Gives a part of what is left away, of the schedules with the fewest forced switches: the first half of the points. Nothing
+    /// if there is only one.
     pub(super) fn share(&mut self) -> Option<Task> {
-        let mut with = (0..self.nodes.len()).filter(|index| self.nodes[*index].left != 0);
-        let first = with.next()?;
-        let task = self.task_at(first, self.nodes[first].left);
-        with.next()?;
-        self.nodes[first].left = 0;
+        let left = self.left();
+        let level = self.nodes[*left.first()?].cost;
+        let of_level = left
+            .iter()
+            .take_while(|index| self.nodes[**index].cost == level);
+        let part = match of_level.count() {
+            1 if left.len() == 1 => return None,
+            count => &left[..count.div_ceil(2)],
+        };
+        let task = self.task_of(part);
+        for index in part {
+            self.nodes[*index].left = 0;
+        }
         Some(task)
     }
 
     /// Everything that is left, as tasks.
     pub(super) fn rest(&self) -> Vec<Task> {
-        let with = (0..self.nodes.len()).filter(|index| self.nodes[*index].left != 0);
-        Vec::from_iter(with.map(|index| self.task_at(index, self.nodes[index].left)))
+        let left = self.left();
+        let levels = left.chunk_by(|one, next| self.nodes[*one].cost == self.nodes[*next].cost);
+        Vec::from_iter(levels.map(|level| self.task_of(level)))
     }
 
-    fn task_at(&self, index: usize, choices: Choices) -> Task {
+    /// The nodes with something left.
+    fn left(&self) -> Vec<usize> {
+        let has_some = |index: &usize| self.nodes[*index].left != 0;
+        Vec::from_iter((0..self.nodes.len()).filter(has_some))
+    }
+
+    /// What is left at these nodes, between which nothing deviates from the default.
+    fn task_of(&self, nodes: &[usize]) -> Task {
+        let before = nodes.first().map_or(&[][..], |first| &self.nodes[..*first]);
         let deviation = |(point, node): (usize, &Node)| {
             (node.chosen != node.default).then(|| Deviation {
                 point: point as u64,
-                choice: choice_of(node.chosen),
+                choice: chosen_as(node.chosen),
             })
         };
+        let choices = nodes.iter();
+        let choices = choices.map(|index| (*index as u64, self.nodes[*index].left));
         Task {
-            deviations: Vec::from_iter(
-                self.nodes[..index].iter().enumerate().filter_map(deviation),
-            ),
-            point: index as u64,
-            choices: Some(choices),
+            deviations: Vec::from_iter(before.iter().enumerate().filter_map(deviation)),
+            choices: Some(Vec::from_iter(choices)),
         }
     }
 
@@ -306,7 +352,7 @@ impl<'a> Search<'a> {
                 if let Some((_, segment)) = self.nodes[index].segments.last_mut() {
                     segment.add(&self.touches);
                 }
-            } else if matches!(choice_of(chosen), Choice::Take(..)) {
+            } else if matches!(chosen_as(chosen), Choice::Take(..)) {
                 self.spoil(index);
             }
             !goes_on
@@ -338,9 +384,10 @@ impl<'a> Search<'a> {
         self.settle();
         let default = number_of(view.default_choice());
         let state = self.state(view, default);
-        let cost = self.nodes.last().map_or(0, |node| {
-            node.cost + u32::from(node.chosen != node.default)
-        });
+        let cost = self
+            .nodes
+            .last()
+            .map_or(0, |node| node.cost + u32::from(node.chosen != node.default));
         let mut node = Node {
             default,
             chosen: default,
@@ -351,23 +398,28 @@ impl<'a> Search<'a> {
             touches: Vec::new(),
             segments: Vec::new(),
         };
-        let is_way = self.task.choices.is_some() && point as u64 <= self.task.point;
-        if is_way {
+        let way = self.task.end().filter(|_| self.resumed.is_none());
+        if way.is_some_and(|end| point as u64 > end) {
+            // What follows was tried by whoever made the task.
+            return self.cut(view);
+        } else if way.is_some() {
             self.take_way(&mut node, point as u64);
         } else if self.extent.reduces && !self.is_new(state, cost, point) {
-            self.end = End::Known;
-            view.end_run();
-            return Answer::keep(view, 0);
+            return self.cut(view);
         } else if cost < self.extent.bound {
             let possible = possible(view);
             self.look_for_interrupts(possible);
-            if self.is_of_shard(cost, point as u64) {
+            if self.may_branch(cost, point as u64) {
                 node.left = possible & !(1 << default);
             }
         }
-        let choice = choice_of(node.chosen);
+        let choice = chosen_as(node.chosen);
         if !view.allows(choice) {
             return self.diverge(view);
+        }
+        #[cfg(test)]
+        if let Some(before) = self.nodes.last() {
+            super::tests::went(before.state, before.chosen, state);
         }
         self.nodes.push(node);
         Answer::now(choice)
@@ -386,23 +438,25 @@ impl<'a> Search<'a> {
         goes_on.then_some(cpu)
     }
 
-    /// On the way to the task's point, and there.
+    /// On the schedule of the task.
     fn take_way(&mut self, node: &mut Node, point: u64) {
-        if point == self.task.point {
-            let choices = self.task.choices.unwrap_or_default();
-            node.chosen = choices.trailing_zeros() as u8;
-            node.left = choices & choices.wrapping_sub(1);
-        } else {
-            let mut deviations = self.task.deviations.iter();
-            if let Some(deviation) = deviations.find(|deviation| deviation.point == point) {
-                node.chosen = number_of(deviation.choice);
-            }
+        node.left = self.task.choices_at(point);
+        let mut deviations = self.task.deviations.iter();
+        if let Some(deviation) = deviations.find(|deviation| deviation.point == point) {
+            node.chosen = number_of(deviation.choice);
         }
     }
 
-    fn is_of_shard(&self, cost: u32, point: u64) -> bool {
-        let (shard, of) = self.extent.shard;
-        cost > 0 || point % of == shard
+    fn may_branch(&self, cost: u32, point: u64) -> bool {
+        let (from, to) = self.extent.first;
+        cost > 0 || (from..to).contains(&point)
+    }
+
+    /// The rest of this run is known.
+    fn cut(&mut self, view: &View<'_>) -> Answer {
+        self.end = End::Known;
+        view.end_run();
+        Answer::keep(view, 0)
     }
 
     fn state(&self, view: &View<'_>, default: u8) -> u64 {
@@ -437,6 +491,10 @@ impl Strategy for Search<'_> {
         self.touches.clear();
     }
 
+    fn wants_exact_spinning(&self) -> bool {
+        true
+    }
+
     fn choose(&mut self, view: &View<'_>) -> Answer {
         let point = view.point() as usize;
         let Some(resumed) = self.resumed.filter(|resumed| point <= *resumed) else {
@@ -449,11 +507,12 @@ impl Strategy for Search<'_> {
             };
         };
         let node = &self.nodes[point];
-        let choice = choice_of(node.chosen);
+        let choice = chosen_as(node.chosen);
         if point < resumed {
             let later = |deviation: &&u64| **deviation > point as u64;
             let next = self.repeated.iter().find(later);
             let next = next.map_or(resumed, |next| *next as usize);
+            let next = if self.is_steady { point + 1 } else { next };
             return Answer {
                 choice,
                 quiet: (next - point - 1) as u64,

@@ -110,6 +110,12 @@ pub trait Strategy {
         false
     }
 
+    /// Whether, in the run that was just begun, a CPU that reports that it spins is held back exactly if nothing was written that it
+    /// has looked at, and one that has not reported it never is. Then what a CPU does depends only on what it reads.
+    fn wants_exact_spinning(&self) -> bool {
+        false
+    }
+
     /// Whether, in the run that was just begun, it is asked at each allocation that may fail.
     fn wants_requests(&self) -> bool {
         false
