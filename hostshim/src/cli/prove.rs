@@ -6,6 +6,8 @@ mod files;
 use std::path::{Path, PathBuf};
 
 use kmod::config::{Config, Wiring};
+use kmod::scenario::Scenario;
+use kmod::scenario::ops::Language;
 use serde::Serialize;
 
 use super::interrupt::Interrupt;
@@ -147,10 +149,22 @@ fn jobs(args: &ProveArgs, registry: Registry<'_>) -> Result<Vec<Job>, Wrong> {
     let targets = targets(&args.scenarios, &args.variant, wiring, registry)?;
     for (scenario, _) in &targets {
         check_cpus(scenario, args.cpus)?;
+        if args.scenarios.iter().any(|word| word == scenario.name) && is_open(scenario) {
+            return Err(Wrong(format!(
+                "{0} has no program of its own, so there is nothing to prove\n  help: `rumplab run {0}` generates programs for it",
+                scenario.name
+            )));
+        }
     }
-    Ok(Vec::from_iter(
-        targets.into_iter().map(|target| job(args, target)),
-    ))
+    let targets = targets
+        .into_iter()
+        .filter(|(scenario, _)| !is_open(scenario));
+    Ok(Vec::from_iter(targets.map(|target| job(args, target))))
+}
+
+/// Whether the scenario runs programs that somebody gives it.
+fn is_open(scenario: &Scenario) -> bool {
+    Language::of(scenario).is_some()
 }
 
 fn job(args: &ProveArgs, (scenario, variant): Target) -> Job {
@@ -338,7 +352,7 @@ impl<'a> Proving<'a> {
                 let what = "but this variant has a bug: it was not reproduced";
                 terminal::say(Role::Failure, format!("{line}, {what}"));
                 let help = "  help: allow more forced switches (--bound), early clock ticks (--early-ticks) or finer steps (--granularity fine)";
-                terminal::say(Role::Plain, help.to_owned());
+                terminal::say(Role::Plain, help);
             }
         }
         let (_, last) = self.job.bounds;
@@ -349,7 +363,7 @@ impl<'a> Proving<'a> {
                 let line = format!("{title}: the certificate is not confirmed: {difference}");
                 terminal::say(Role::Failure, line);
                 let help = "  help: another build of the program or of the kernel has other executions; if both are the same, report it";
-                terminal::say(Role::Plain, help.to_owned());
+                terminal::say(Role::Plain, help);
             } else {
                 terminal::say(
                     Role::Success,

@@ -22,7 +22,7 @@
 //! Without a search nothing here runs. With one, accesses take the way of full checks ([`super::shadow`]), and only there
 //! is asked whether footprints are kept.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, UnsafeCell};
 
 use kmod::machine::{Kind, Line};
 use kmod::mem::Ordering;
@@ -129,7 +129,7 @@ impl Thing {
 #[derive(Default)]
 pub(crate) struct Footprint {
     on: Cell<bool>,
-    touches: RefCell<Vec<Touch>>,
+    touches: UnsafeCell<Vec<Touch>>,
 }
 
 impl Footprint {
@@ -142,13 +142,25 @@ impl Footprint {
     /// Begins a run.
     pub(crate) fn begin(&self) {
         self.on.set(false);
-        self.touches.borrow_mut().clear();
+        self.with(Vec::clear);
     }
 
+    /// Gives `f` the list. `f` must not call the machine.
+    #[inline(always)]
+    fn with<R>(&self, f: impl FnOnce(&mut Vec<Touch>) -> R) -> R {
+        // SAFETY: one thread; what is done inside is a method of the list, so this reference is the only one, and it does not outlive
+        // the call. The allocator of the host knows nothing of the list.
+        f(unsafe { &mut *self.touches.get() })
+    }
+
+    #[inline(always)]
     fn add(&self, touch: Touch) {
-        // The list may have to grow: that is no allocation of the guest.
-        let _host = Host::begin();
-        self.touches.borrow_mut().push(touch);
+        if self.with(|list| list.len() == list.capacity()) {
+            // That is no allocation of the guest.
+            let _host = Host::begin();
+            self.with(|list| list.reserve(64));
+        }
+        self.with(|list| list.push(touch));
     }
 }
 
@@ -161,7 +173,7 @@ impl Engine {
 
     /// Moves what the step that has ended touched to `into`.
     pub(crate) fn take_footprint(&self, into: &mut Vec<Touch>) {
-        into.append(&mut self.footprint.touches.borrow_mut());
+        self.footprint.with(|list| into.append(list));
     }
 
     /// Whether the running code is a step whose footprint is kept.

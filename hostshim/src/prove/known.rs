@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard};
 
-use super::past::Numbered;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Parts with a lock each, so that searches seldom wait for each other.
 const PARTS: usize = 64;
@@ -11,8 +11,8 @@ const PARTS: usize = 64;
 /// The states and traces of a proof.
 pub(super) struct Known {
     /// The least forced switches with which each state was reached.
-    states: Vec<Mutex<Numbered<u32>>>,
-    traces: Vec<Mutex<Numbered<()>>>,
+    states: Vec<Mutex<FxHashMap<u64, u32>>>,
+    traces: Vec<Mutex<FxHashSet<u64>>>,
 }
 
 impl Known {
@@ -24,12 +24,9 @@ impl Known {
         }
     }
 
-    /// Whether the state was not reached yet with so few forced switches. From now on it was, if it is to be remembered.
-    pub(super) fn is_new(&self, state: u64, cost: u32, remember: bool) -> bool {
+    /// Whether the state was not reached yet with so few forced switches. From now on it was.
+    pub(super) fn is_new(&self, state: u64, cost: u32) -> bool {
         let mut part = part_of(&self.states, state);
-        if !remember {
-            return part.get(&state).is_none_or(|known| cost < *known);
-        }
         match part.entry(state) {
             Entry::Vacant(entry) => {
                 entry.insert(cost);
@@ -47,14 +44,14 @@ impl Known {
 
     /// A run has come to its end with this trace.
     pub(super) fn complete(&self, trace: u64) {
-        part_of(&self.traces, trace).insert(trace, ());
+        part_of(&self.traces, trace).insert(trace);
     }
 
     /// The traces, in order.
     pub(super) fn traces(&self) -> Vec<u64> {
         let parts = self.traces.iter().map(lock);
         let mut traces =
-            Vec::from_iter(parts.flat_map(|part| Vec::from_iter(part.keys().copied())));
+            Vec::from_iter(parts.flat_map(|part| Vec::from_iter(part.iter().copied())));
         traces.sort_unstable();
         traces
     }

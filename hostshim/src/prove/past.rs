@@ -14,36 +14,12 @@
 //!
 //! A search goes back to an earlier point again and again, and on from there. So every step can be taken back.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
 use kmod::config::Config;
+use rustc_hash::FxHashMap;
 
 use crate::machine::Touch;
-
-/// A hasher for numbers, which is much faster than the standard library's.
-#[derive(Default)]
-pub(super) struct Mixer(u64);
-
-impl Hasher for Mixer {
-    fn finish(&self) -> u64 {
-        // The low bits choose the bucket.
-        self.0 ^ self.0 >> 32
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes
-            .iter()
-            .for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = mix(self.0, word);
-    }
-}
-
-/// A map with keys that are numbers.
-pub(super) type Numbered<V> = HashMap<u64, V, BuildHasherDefault<Mixer>>;
 
 /// Mixes a word into a hash.
 #[inline]
@@ -55,15 +31,6 @@ pub(super) fn mix(hash: u64, word: u64) -> u64 {
 
 /// For each CPU, how many of its steps.
 type Clock = [u32; Config::MAXCPUS];
-
-/// Who touched a place. Steps are numbered from 1; 0 is none.
-#[derive(Clone, Copy, Default)]
-struct Place {
-    /// The last step that wrote it.
-    written: u32,
-    /// The last step of each CPU that read it since.
-    read: [u32; Config::MAXCPUS],
-}
 
 /// A step, and how it is taken back.
 struct Step {
@@ -77,7 +44,7 @@ struct Step {
     fingerprint: u64,
 }
 
-/// The steps of a run so far.
+/// The steps of a run so far. Steps are numbered from 1; 0 is none.
 pub(super) struct Past {
     ncpu: usize,
     steps: Vec<Step>,
@@ -86,10 +53,11 @@ pub(super) struct Past {
     /// What happened before every step to come.
     floor: Clock,
     fingerprint: u64,
-    /// The number of each place in `places`.
-    numbers: Numbered<u32>,
-    places: Vec<Place>,
-    undo: Vec<(u32, Place)>,
+    numbers: Numbers,
+    /// For each place, by its number: the last step that wrote it, and the last step of each CPU that read it since.
+    places: Vec<u32>,
+    /// What places were, each with its number behind it.
+    undo: Vec<u32>,
 }
 
 impl Past {
@@ -100,7 +68,7 @@ impl Past {
             last: Clock::default(),
             floor: Clock::default(),
             fingerprint: 0,
-            numbers: HashMap::default(),
+            numbers: Numbers::default(),
             places: Vec::new(),
             undo: Vec::new(),
         }
@@ -127,21 +95,25 @@ impl Past {
                 continue;
             }
             hash = mix(hash, touch.place() << 1 | u64::from(touch.writes()));
-            let index = self.number_of(touch.place());
-            let place = self.places[index as usize];
-            self.undo.push((index, place));
-            self.join(&mut clock, place.written);
-            let now = &mut self.places[index as usize];
+            let index = self.numbers.of(touch.place());
+            let place = self.place(index);
+            if self.places.len() < place.end {
+                self.places.resize(place.end, 0);
+            }
+            self.undo.extend_from_slice(&self.places[place.clone()]);
+            self.undo.push(index);
+            let [written, readers @ ..] = &mut self.places[place] else {
+                continue;
+            };
+            join(&self.steps, self.ncpu, &mut clock, *written);
             if touch.writes() {
-                *now = Place {
-                    written: number,
-                    ..Place::default()
-                };
-                for reader in &place.read[..self.ncpu] {
-                    self.join(&mut clock, *reader);
+                *written = number;
+                for reader in readers {
+                    join(&self.steps, self.ncpu, &mut clock, *reader);
+                    *reader = 0;
                 }
             } else {
-                now.read[cpu] = number;
+                readers[cpu] = number;
             }
         }
         clock[cpu] += 1;
@@ -174,28 +146,58 @@ impl Past {
             self.last[step.cpu] = step.before;
             self.floor = step.floor;
             self.fingerprint = step.fingerprint;
-            for (index, place) in self.undo.drain(step.undo..).rev() {
-                self.places[index as usize] = place;
+            while self.undo.len() > step.undo {
+                let Some(index) = self.undo.pop() else { break };
+                let place = self.place(index);
+                let was = self.undo.len() - place.len();
+                self.places[place].copy_from_slice(&self.undo[was..]);
+                self.undo.truncate(was);
             }
         }
     }
 
-    fn number_of(&mut self, place: u64) -> u32 {
-        let places = &mut self.places;
-        *self.numbers.entry(place).or_insert_with(|| {
-            places.push(Place::default());
-            places.len() as u32 - 1
-        })
+    /// Where a place is in `places`.
+    fn place(&self, index: u32) -> Range<usize> {
+        let size = 1 + self.ncpu;
+        let begin = index as usize * size;
+        begin..begin + size
     }
 
     /// What happened before step `number`, and that step, happened before what `clock` is of.
     fn join(&self, clock: &mut Clock, number: u32) {
-        if number != 0 {
-            let step = &self.steps[number as usize - 1];
-            for (count, other) in clock[..self.ncpu].iter_mut().zip(&step.clock) {
-                *count = (*count).max(*other);
-            }
+        join(&self.steps, self.ncpu, clock, number);
+    }
+}
+
+fn join(steps: &[Step], ncpu: usize, clock: &mut Clock, number: u32) {
+    if let Some(step) = (number as usize).checked_sub(1).map(|index| &steps[index]) {
+        for (count, other) in clock[..ncpu].iter_mut().zip(&step.clock) {
+            *count = (*count).max(*other);
         }
+    }
+}
+
+/// Places in a page.
+const PAGE: u64 = 1 << 12;
+
+/// Small numbers for the places that were ever touched.
+#[derive(Default)]
+struct Numbers {
+    /// One more than the number of each place of a page; 0 is none.
+    pages: FxHashMap<u64, Box<[u32; PAGE as usize]>>,
+    given: u32,
+}
+
+impl Numbers {
+    fn of(&mut self, place: u64) -> u32 {
+        let page = self.pages.entry(place / PAGE);
+        let page = page.or_insert_with(|| Box::new([0; PAGE as usize]));
+        let number = &mut page[(place % PAGE) as usize];
+        if *number == 0 {
+            self.given += 1;
+            *number = self.given;
+        }
+        *number - 1
     }
 }
 

@@ -37,7 +37,7 @@ use crate::strategy::{Answer, Strategy};
 /// A set of choices: bit `n` is the choice with the number `n`.
 type Choices = u64;
 
-/// Of so many points from which nothing branches off one is remembered.
+/// At points from which nothing branches off, of which there are many, only every so manieth state is remembered and looked up.
 const REMEMBERED: usize = 4;
 
 const CPUS: usize = kmod::config::Config::MAXCPUS;
@@ -128,8 +128,8 @@ struct Node {
     /// Forced switches before this point.
     cost: u32,
     left: Choices,
-    /// Tells whether a repeated run is the same.
-    state: u64,
+    /// Tells whether a repeated run is the same. Known wherever something branches off.
+    state: Option<u64>,
     /// The CPU that made the step before this point, if by default it goes on.
     stays: Option<usize>,
     /// What the default touched.
@@ -359,7 +359,7 @@ impl<'a> Search<'a> {
         });
         self.open = open;
         let node = &mut self.nodes[last];
-        if chosen == node.default && self.extent.reduces {
+        if chosen == node.default && node.left != 0 {
             node.touches.clone_from(&self.touches);
         }
         self.touches.clear();
@@ -383,11 +383,17 @@ impl<'a> Search<'a> {
         view.take_footprint(&mut self.touches);
         self.settle();
         let default = number_of(view.default_choice());
-        let state = self.state(view, default);
         let cost = self
             .nodes
             .last()
             .map_or(0, |node| node.cost + u32::from(node.chosen != node.default));
+        let way = self.task.end().filter(|_| self.resumed.is_none());
+        // From most points nothing branches off: then the state is seldom needed.
+        let branches = cost < self.extent.bound || way.is_some();
+        let state = match branches || !self.extent.reduces || point.is_multiple_of(REMEMBERED) {
+            true => Some(self.state(view, default)),
+            false => None,
+        };
         let mut node = Node {
             default,
             chosen: default,
@@ -398,13 +404,15 @@ impl<'a> Search<'a> {
             touches: Vec::new(),
             segments: Vec::new(),
         };
-        let way = self.task.end().filter(|_| self.resumed.is_none());
         if way.is_some_and(|end| point as u64 > end) {
             // What follows was tried by whoever made the task.
             return self.cut(view);
         } else if way.is_some() {
             self.take_way(&mut node, point as u64);
-        } else if self.extent.reduces && !self.is_new(state, cost, point) {
+        } else if self.extent.reduces
+            && let Some(state) = state
+            && !self.known.is_new(state, cost)
+        {
             return self.cut(view);
         } else if cost < self.extent.bound {
             let possible = possible(view);
@@ -418,17 +426,13 @@ impl<'a> Search<'a> {
             return self.diverge(view);
         }
         #[cfg(test)]
-        if let Some(before) = self.nodes.last() {
-            super::tests::went(before.state, before.chosen, state);
+        if let Some(before) = self.nodes.last()
+            && let (Some(from), Some(to)) = (before.state, state)
+        {
+            super::tests::went(from, before.chosen, to);
         }
         self.nodes.push(node);
         Answer::now(choice)
-    }
-
-    /// Whether this state is new. Those from which nothing branches off are so many that only a part is remembered.
-    fn is_new(&self, state: u64, cost: u32, point: usize) -> bool {
-        let is_remembered = cost < self.extent.bound || point.is_multiple_of(REMEMBERED);
-        self.known.is_new(state, cost, is_remembered)
     }
 
     /// The CPU that made the last step, if by default it simply goes on.
@@ -519,7 +523,7 @@ impl Strategy for Search<'_> {
             };
         }
         let state = self.state(view, number_of(view.default_choice()));
-        if state != node.state || !view.allows(choice) {
+        if Some(state) != node.state || !view.allows(choice) {
             return self.diverge(view);
         }
         view.keep_footprints();

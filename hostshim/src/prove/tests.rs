@@ -2,7 +2,7 @@
 //! must be one: the same choice must lead to the same state from it, whatever led to it.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use kmod::config::{Config, Wiring};
 
@@ -17,9 +17,9 @@ use crate::schedule::Granularity;
 #[derive(Default)]
 struct Ledger {
     /// The state after each choice in each state.
-    after: HashMap<(u64, u8), u64>,
+    after: BTreeMap<(u64, u8), u64>,
     /// The end of each execution.
-    ends: HashMap<u64, Option<String>>,
+    ends: BTreeMap<u64, Option<String>>,
     /// How often something else came of the same.
     contradictions: u64,
 }

@@ -9,6 +9,7 @@ mod cli;
 mod damage;
 mod frames;
 mod marks;
+mod prove;
 mod reports;
 mod results;
 mod unmarked;

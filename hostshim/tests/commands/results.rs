@@ -240,3 +240,17 @@ fn junit_has_the_report_of_a_failure() {
         assert!(xml.contains(words), "no `{words}` in {xml}");
     }
 }
+
+#[test]
+fn proofs_are_told() {
+    let scratch = Scratch::new("json-prove");
+    let directory = scratch.0.display().to_string();
+    let arguments = ["prove", "idle-halt", "lost-update", "--out", &directory];
+    let (ran, results) = results(&arguments);
+    assert_eq!(ran.status, Some(1), "{}", ran.err);
+    assert_eq!(results[0]["outcome"], "complete");
+    assert_eq!(results[0]["complete_up_to"], 2);
+    assert_eq!(results[1]["outcome"], "failed");
+    assert_eq!(results[1]["complete_up_to"], 0);
+    assert_eq!(results[1]["found"]["failure"]["rule"], "lost-update");
+}

@@ -8,10 +8,11 @@ use hostshim as _;
 
 use crate::program::{Scratch, rumplab};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "list",
     "describe",
     "run",
+    "prove",
     "hunt",
     "predict",
     "replay",

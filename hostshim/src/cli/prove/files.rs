@@ -125,6 +125,6 @@ pub(super) fn merge(args: &ProveArgs) -> Result<Status, Wrong> {
             "--merge: {why}\n  help: give the files of all parts of one proof"
         ))
     })?;
-    terminal::say(Role::Plain, whole.text().trim_end().to_owned());
+    terminal::say(Role::Plain, whole.text().trim_end());
     Ok(Status::Nothing)
 }
