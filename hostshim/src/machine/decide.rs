@@ -10,7 +10,7 @@
 //! 3. A strategy can defer an interrupt, by letting another CPU step where the default was to take it, or by letting
 //!    its own CPU step. It stays deferred until a strategy takes it, or no CPU has anything else to do (a CPU that
 //!    spins has not), or 4. So a strategy needs to say only once what it does not want.
-//! 4. After [`TICK_POINTS`] points without a tick, the clock of every CPU ticks, and nothing is deferred any more. So
+//! 4. After [`TICK_POINTS`] points without a tick (never for a strategy that wants exact spinning), the clock of every CPU ticks, and nothing is deferred any more. So
 //!    a thread that never sleeps is preempted, and every CPU gets its turn.
 //! 5. If no CPU can step and nothing is asserted, the machine is at rest, and the kernel is asked what it waits for
 //!    ([`super::Machine`]).
@@ -68,6 +68,8 @@ pub(crate) struct Clockwork {
     early_ticks: Cell<u32>,
     /// The point at which every clock ticks, unless one ticks earlier.
     tick_due: Cell<u64>,
+    /// Points after a tick at which every clock ticks again.
+    tick_points: Cell<u64>,
     /// The first point at which the strategy is asked.
     ask_at: Cell<u64>,
     /// Whether the strategy is asked earlier if something else becomes able to act, or the running CPU cannot
@@ -102,6 +104,7 @@ impl Clockwork {
         self.ticks.set(0);
         self.early_ticks.set(limits.early_ticks);
         self.tick_due.set(TICK_POINTS);
+        self.tick_points.set(TICK_POINTS);
         self.ask_at.set(u64::MAX);
         self.alert.set(false);
         self.low_only.set(false);
@@ -121,6 +124,18 @@ impl Clockwork {
         self.ask_at.set(0);
         self.alert.set(strategy.wants_alerts());
         self.low_only.set(strategy.wants_low_only());
+    }
+
+    /// Clocks tick only at rest, and where the strategy wants it.
+    pub(crate) fn never_force_ticks(&self) {
+        self.tick_points.set(u64::MAX);
+        self.put_off_ticks(0);
+    }
+
+    /// There was a tick at this point.
+    fn put_off_ticks(&self, point: u64) {
+        let due = point.saturating_add(self.tick_points.get());
+        self.tick_due.set(due);
     }
 
     /// Something has become able to act, or the running CPU cannot continue.
@@ -446,7 +461,7 @@ impl Engine {
     fn default_choice(&self) -> Option<Choice> {
         let me = self.cpu.get();
         if self.points.get() >= self.clockwork.tick_due.get() {
-            self.clockwork.tick_due.set(self.points.get() + TICK_POINTS);
+            self.clockwork.put_off_ticks(self.points.get());
             self.lines.undefer();
             self.assert(self.all_cpus() & !self.starting(), Line::Clock);
         }
@@ -512,7 +527,7 @@ impl Engine {
                 let asserted = self.lines.take(cpu, line);
                 if line == Line::Clock {
                     clockwork.ticks.set(clockwork.ticks.get() + 1);
-                    clockwork.tick_due.set(self.points.get() + TICK_POINTS);
+                    clockwork.put_off_ticks(self.points.get());
                     if !asserted {
                         clockwork.early_ticks.set(clockwork.early_ticks.get() - 1);
                     }

@@ -549,6 +549,7 @@ impl Engine {
         self.clockwork.consult(strategy);
         if strategy.wants_exact_spinning() {
             self.exact.set(true);
+            self.clockwork.never_force_ticks();
             self.listeners.set(self.all_cpus());
         }
         self.scarcity.begin(refusals, strategy.wants_requests());

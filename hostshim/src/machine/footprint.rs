@@ -79,8 +79,8 @@ pub(crate) enum Omission {
     Fused,
     /// Loads, with which a CPU that waits sees that it may go on.
     Wake,
-    /// What is no memory.
-    Things,
+    /// Stores, as that of a lock's owner who gives it back.
+    Stores,
 }
 
 #[cfg(test)]
@@ -209,6 +209,7 @@ impl Engine {
         match kind {
             Kind::Load if omits(Omission::Wake) => {}
             Kind::Read | Kind::Load => self.touch(address, false),
+            Kind::Store if omits(Omission::Stores) => {}
             // It changes no value, but whoever acquires it later is ordered after it.
             Kind::RmwSame => self.touch(address, releases(order)),
             Kind::Write | Kind::Store | Kind::Rmw => self.touch(address, true),
@@ -238,7 +239,7 @@ impl Engine {
     /// The step changes something that is no memory.
     #[inline(always)]
     pub(crate) fn touch_thing(&self, thing: Thing) {
-        if self.leaves_footprints() && !omits(Omission::Things) {
+        if self.leaves_footprints() {
             self.footprint.add(Touch::new(thing.place(), true));
         }
     }

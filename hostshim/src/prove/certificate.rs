@@ -284,6 +284,11 @@ impl Certificate {
         self.executions
     }
 
+    /// The fingerprint of the set of executions.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// How far the proof has come, and up to how many forced switches it is to go on.
     ///
     /// # Errors

@@ -50,9 +50,8 @@ use crate::wire::Wire;
 use known::Known;
 use search::{End, Extent, Search, Task};
 
-/// Points after which a run is cut off: then the search is not complete. Below the number at which the machine lets clocks tick by
-/// itself.
-pub const LONGEST: u64 = 4000;
+/// Points after which a run is cut off: then the search is not complete. Below the number from which on the machine asks no strategy.
+pub const LONGEST: u64 = 20_000;
 
 /// What is to be proved, and how.
 #[derive(Clone, Copy, Debug)]

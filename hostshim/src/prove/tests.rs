@@ -210,7 +210,7 @@ fn the_network() {
 /// Each mistake must be found out by a case of the tests above.
 #[test]
 fn mistakes_are_found_out() {
-    for omission in [Omission::Fused, Omission::Wake, Omission::Things] {
+    for omission in [Omission::Fused, Omission::Wake, Omission::Stores] {
         OMITTED.set(Some(omission));
         let cases = [
             case!("condvar-signal", bound: 2),

@@ -111,7 +111,8 @@ pub trait Strategy {
     }
 
     /// Whether, in the run that was just begun, a CPU that reports that it spins is held back exactly if nothing was written that it
-    /// has looked at, and one that has not reported it never is. Then what a CPU does depends only on what it reads.
+    /// has looked at, and one that has not reported it never is; and whether clocks never tick for the number of steps. Then what a CPU
+    /// does depends only on what it reads.
     fn wants_exact_spinning(&self) -> bool {
         false
     }
