@@ -21,11 +21,11 @@ pub fn getticks(kernel: &Kernel) -> u32 {
     kernel.ticks.load(Relaxed)
 }
 
-/// A clock interrupt has come to `ci`, this CPU: `was_pending`, if one that came earlier has not been handled yet. Then the two are
-/// one tick.
+/// A clock interrupt has come to `ci`, this CPU: `waits`, if it is masked, and so was one that is pending already. Then the two are one
+/// tick.
 #[inline]
-pub(crate) fn interrupted(ci: &Cpu, was_pending: bool) {
-    if cfg!(feature = "contracts") && !was_pending {
+pub(crate) fn interrupted(ci: &Cpu, waits: bool) {
+    if cfg!(feature = "contracts") && !waits {
         let count = ci.ci_clocks.load(Relaxed);
         ci.ci_clocks.store(count.wrapping_add(1), Relaxed);
     }

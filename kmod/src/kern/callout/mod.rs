@@ -62,6 +62,8 @@
 mod freed;
 mod softclock;
 
+use core::sync::atomic::AtomicU32 as BareU32;
+
 use crate::config::Config;
 use crate::contract;
 pub(crate) use freed::assert_none_pending;
@@ -92,7 +94,7 @@ pub struct CalloutCpu {
     cc_todo: Link,
     cc_ticks: Guarded<u32>,
     /// The tick at which softclock last left nothing due: for contracts.
-    cc_done: Guarded<u32>,
+    cc_done: BareU32,
     /// The callout whose handler runs.
     cc_active: Guarded<usize>,
     /// Where it was scheduled: for reports, with contracts.
@@ -130,7 +132,7 @@ impl CalloutCpu {
             cc_lock: Kmutex::new("cc_lock", Ipl::Sched),
             cc_todo: Link::new(),
             cc_ticks: Guarded::new(0),
-            cc_done: Guarded::new(0),
+            cc_done: BareU32::new(0),
             cc_active: Guarded::new(0),
             cc_scheduled: Guarded::new(None),
             cc_lwp: Guarded::new(None),
@@ -234,7 +236,7 @@ pub struct Callout {
     c_runs: Guarded<u32>,
     /// Where it was last scheduled, and at which tick: for reports and contracts. The lock protects them, too.
     c_scheduled: Guarded<Option<At>>,
-    c_since: Guarded<u32>,
+    c_since: BareU32,
 }
 
 /// The state of a callout at one moment.
@@ -282,7 +284,7 @@ impl Callout {
             c_arg: Guarded::new(Arg::NONE),
             c_runs: Guarded::new(0),
             c_scheduled: Guarded::new(None),
-            c_since: Guarded::new(0),
+            c_since: BareU32::new(0),
         }
     }
 
@@ -411,7 +413,7 @@ impl Callout {
     #[inline]
     fn scheduled_at(&self, cc: &CalloutCpu) {
         if cfg!(feature = "contracts") {
-            self.c_since.set(cc.cc_ticks.get());
+            self.c_since.store(cc.cc_ticks.peek(), Relaxed);
         }
     }
 
@@ -588,7 +590,7 @@ impl Callout {
             running: ci.ci_callout.cc_active.get() == self.addr(),
             runs: self.c_runs.get(),
             due: self.c_time.get(),
-            since: self.c_since.get(),
+            since: self.c_since.load(Relaxed),
         };
         ci.ci_callout.cc_lock.spin_exit();
         state

@@ -51,7 +51,7 @@ pub(super) fn softclock(_: Arg) {
     }
     cc.cc_lwp.set(None);
     if cfg!(feature = "contracts") {
-        cc.cc_done.set(cc.cc_ticks.get());
+        cc.cc_done.store(cc.cc_ticks.peek(), Relaxed);
     }
     cc.cc_lock.spin_exit();
 }
@@ -59,7 +59,7 @@ pub(super) fn softclock(_: Arg) {
 /// A callout is about to run. `cc_lock` is held. Panics: contracts `callout-early`, `callout-late`.
 fn assert_in_time(ci: &Cpu, c: &Callout) {
     let cc = &ci.ci_callout;
-    let (now, due, since) = (cc.cc_ticks.peek(), c.c_time.peek(), c.c_since.peek());
+    let (now, due, since) = (cc.cc_ticks.peek(), c.c_time.peek(), c.c_since.load(Relaxed));
     let is_before = |a: u32, b: u32| (a.wrapping_sub(b) as i32) < 0;
     contract!(
         !is_before(now, due),
@@ -68,7 +68,7 @@ fn assert_in_time(ci: &Cpu, c: &Callout) {
         ci.index(),
         Place(c.scheduled())
     );
-    let done = cc.cc_done.peek();
+    let done = cc.cc_done.load(Relaxed);
     contract!(
         is_before(done, due) || !is_before(since, done),
         "callout-late",
@@ -145,7 +145,7 @@ impl CalloutCpu {
         lists.flat_map(Link::peek).find_map(|link| {
             let callout = Callout::at(link);
             let late = self.cc_ticks.peek().wrapping_sub(callout.c_time.peek());
-            let now = callout.c_since.peek() == self.cc_ticks.peek();
+            let now = callout.c_since.load(Relaxed) == self.cc_ticks.peek();
             (late as i32 >= 0 && !(cfg!(feature = "contracts") && now)).then_some((callout, late))
         })
     }

@@ -544,10 +544,12 @@ fn check_after_interrupt(ci: &Cpu, hard: Hard, before: (i32, i32)) {
 pub fn interrupt(line: Line) {
     let ci = curcpu();
     let old = level_of(ci);
+    let is_masked = line_ipl(line) <= old;
     if line == Line::Clock {
-        clock::interrupted(ci, ci.ci_ipending.look() & line_bit(line) != 0);
+        let waits = is_masked && ci.ci_ipending.look() & line_bit(line) != 0;
+        clock::interrupted(ci, waits);
     }
-    if line_ipl(line) <= old {
+    if is_masked {
         ci.ci_ipending.bare().fetch_or(line_bit(line), Relaxed);
         return;
     }
