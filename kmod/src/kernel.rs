@@ -47,7 +47,7 @@ pub struct Kernel {
     cpus: Local<&'static [Cpu]>,
     order: Local<Option<&'static Order>>,
     progress: AtomicU64,
-    /// Threads that have ended and wait for `kthread_join`. Changes with `lwp_lock` held.
+    /// Threads that have ended and wait for `kthread_join`, or are still to go after it. Changes with `lwp_lock` held.
     pub(crate) unjoined: BareU32,
     /// Ticks that CPU 0 has counted.
     pub(crate) ticks: BareU32,

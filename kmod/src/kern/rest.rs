@@ -87,8 +87,12 @@ pub(crate) fn verify(kernel: &'static Kernel) {
         machine::stop(
             Stop::Oracle("thread-unjoined"),
             format_args!(
-                "{} has ended, and nobody will join it: it was created to be joined",
-                l.name()
+                "{} has ended, and {}",
+                l.name(),
+                match l.l_joinable.peek() {
+                    true => "nobody will join it: it was created to be joined",
+                    false => "was joined, and nobody has told it",
+                }
             ),
         );
     }

@@ -31,6 +31,9 @@ struct Desk {
     record: [Plain<usize>; RECORDED.len()],
     recorded: Plain<usize>,
     device: Device,
+    /// Another one of the same level, and how often it has interrupted.
+    other: Device,
+    others: AtomicU32,
     /// How often the device has interrupted, which schedules a soft interrupt each time, and what the last run of that has found.
     interrupts: AtomicU32,
     found: AtomicU32,
@@ -49,6 +52,8 @@ crate::fields!(Desk {
     record,
     recorded,
     device,
+    other,
+    others,
     interrupts,
     found,
     lock,
@@ -78,9 +83,9 @@ pub static SCENARIO: Scenario = Scenario {
     about: "On each CPU a thread raises the level or disables preemption, schedules soft interrupts of all levels, wakes a thread of a \
             higher priority, and lowers the level in one step or two. Before splx or kpreempt_enable returns, everything must have \
             happened that is no longer masked: the highest level first, and within a level in the order in which it was scheduled; \
-            nothing that is masked. A device interrupts the CPU, schedules a soft interrupt, and that wakes the urgent thread, too: the \
-            thread below never finds that an interrupt has come whose soft interrupt has not run, or one told to run that did not. Each \
-            clock interrupt that has come is a tick before the thread goes on.",
+            nothing that is masked. Two devices interrupt the CPU, at a level that is raised at first; one schedules a soft interrupt, \
+            and that wakes the urgent thread, too: the thread below never finds that an interrupt has come whose soft interrupt has not \
+            run, or one told to run that did not. Each clock interrupt that has come is a tick before the thread goes on.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: CPUS,
@@ -100,6 +105,8 @@ pub static SCENARIO: Scenario = Scenario {
             let desk = &office.desks[cpu];
             desk.device
                 .establish(kernel, cpu, Ipl::Vm, interrupts, Arg::of(desk));
+            desk.other
+                .establish(kernel, cpu, Ipl::Vm, other_interrupts, Arg::of(desk));
             for (name, priority, body) in [
                 ("clerk", pri::USER, work as fn(Arg)),
                 ("urgent", pri::KTHREAD, urgent),
@@ -121,6 +128,7 @@ pub static SCENARIO: Scenario = Scenario {
         }
         for desk in &office.desks {
             desk.device.disestablish(kernel);
+            desk.other.disestablish(kernel);
         }
         free_data::<Office>(kernel);
     },
@@ -134,6 +142,8 @@ impl Office {
                     record: [const { Plain::new(0) }; RECORDED.len()],
                     recorded: Plain::new(0),
                     device: Device::new(),
+                    other: Device::new(),
+                    others: AtomicU32::new(0),
                     interrupts: AtomicU32::new(0),
                     found: AtomicU32::new(0),
                     lock: Kmutex::new("desk", Ipl::Vm),
@@ -171,7 +181,11 @@ fn interrupts(desk: Arg) {
     office().of_device.schedule();
 }
 
-/// The soft interrupt that it schedules.
+fn other_interrupts(desk: Arg) {
+    shared::<Desk>(desk).others.fetch_add(1, Relaxed);
+}
+
+/// The soft interrupt that the device schedules.
 fn runs_for_device(_: Arg) {
     let desk = &office().desks[curcpu().index()];
     desk.found.store(desk.interrupts.load(Relaxed), Relaxed);
@@ -372,15 +386,18 @@ impl<I: Iterator<Item = usize> + Clone> core::fmt::Display for List<I> {
 fn work(desk: Arg) {
     let desk: &Desk = shared(desk);
     for time in 1..=curlwp().kernel().config().repeat {
-        // It comes at any moment after this.
+        // Each comes at any moment after it was raised, and waits for the level.
+        let s = spl::splraise(Ipl::Vm);
         desk.device.raise();
+        desk.other.raise();
+        spl::splx(s);
         for level in LEVELS.into_iter().chain([Ipl::Vm, Ipl::High]) {
             desk.raise(level, None);
         }
         desk.raise(Ipl::High, Some(Ipl::SoftNet));
         desk.raise(Ipl::SoftSerial, Some(Ipl::SoftClock));
         desk.wake();
-        while desk.interrupts.load(Relaxed) < time {
+        while desk.interrupts.load(Relaxed) < time || desk.others.load(Relaxed) < time {
             desk.must_have_been_handled();
             relax();
         }
