@@ -141,11 +141,17 @@ index! {
     "setrunnable-stat":
         "setrunnable is called for an LWP that is new and not yet running."
         "An LWP that sleeps is woken with sleepq_wake, and one that runs needs no call."
+    "queue-order":
+        "An LWP is put on a sleep queue or a run queue behind all of at least its priority, and before those of a lower one."
+        "Who came first is to run first, and who is more important before all others. Suspect a change to the insertion in sleepq or sched."
 }
 "mi_switch(9)" {
     "switch-curlwp":
         "The LWP that continues after a context switch is the one that its CPU has as ci_curlwp."
         "The switch updated the wrong CPU. Suspect a change to mi_switch or to a softint's dispatch."
+    "switch-first":
+        "A CPU that switches runs the first LWP of the highest priority on its run queue."
+        "The choice is wrong, or the queue is not in order. Suspect a change to sched_nextlwp or sched_enqueue."
     "switch-locks":
         "mi_switch is called with the spc_mutex of the CPU held."
         "Call sched_lock, or lock the LWP with the run queue's lock, before mi_switch."
@@ -163,6 +169,9 @@ index! {
     "preempt-balance":
         "Each kpreempt_enable has a kpreempt_disable before it."
         "Look for a path that enables preemption twice."
+    "preempt-late":
+        "An LWP that may be preempted again does not go on while a preemption of it is pending."
+        "What was put off happens in kpreempt_enable, or when the level is lowered, before that returns. Suspect a change to these, or a request that only half happened: see need_resched."
 }
 "spl(9)" {
     "spl-raises":
@@ -226,6 +235,9 @@ index! {
     "softint-dispatch":
         "A softint level is dispatched only if it is active, on an LWP that is idle."
         "The dispatcher's state is inconsistent. Suspect a change to softint_trigger or softint_dispatch."
+    "softint-rank":
+        "Of the soft interrupts that are pending on a CPU, the one of the highest level is dispatched first."
+        "Suspect a change to the order in which spl runs what is pending."
     "softint-execute":
         "The LWP of a softint runs on its own CPU."
         "It was dispatched on another CPU. Suspect a change to softint_dispatch."
@@ -270,6 +282,12 @@ index! {
     "callout-flags":
         "The state of a queued callout is not overwritten."
         "It was initialized, or its memory reused, while it was pending. Halt it first."
+    "callout-early":
+        "A callout does not run before the tick at which it is due."
+        "Suspect a change to the comparison in softclock, or to the wheel."
+    "callout-late":
+        "A callout that is due runs before softclock says that nothing is due any more on that CPU."
+        "It was in a bucket that the wheel reaches too late. Suspect a change to where the wheel puts a callout, or to what softclock skips."
     "callout-context":
         "callout_halt is not called in a hard interrupt."
         "It waits for a running handler. Use callout_stop, or move the call to a thread."

@@ -47,11 +47,13 @@ pub struct Kernel {
     cpus: Local<&'static [Cpu]>,
     order: Local<Option<&'static Order>>,
     progress: AtomicU64,
-    /// Threads that have ended and wait for `kthread_join`. Changes with `lwp_lock` held.
+    /// Threads that have ended and wait for `kthread_join`, or are still to go after it. Changes with `lwp_lock` held.
     pub(crate) unjoined: BareU32,
     /// Ticks that CPU 0 has counted.
     pub(crate) ticks: BareU32,
     handlers: [Local<Option<Handler>>; Line::ALL.len()],
+    /// The check of what is attached, when the machine is at rest.
+    rests: Local<Option<fn(&'static Kernel)>>,
     /// What other code has the kernel call.
     pub(crate) hooks: Hooks,
     network: Local<Arg>,
@@ -111,6 +113,19 @@ impl Kernel {
     /// Sets the handler of an interrupt line, at boot.
     pub(crate) fn handle(&self, line: Line, handler: Handler) {
         self.handlers[line as usize].set(Some(handler));
+    }
+
+    /// Has `check` called whenever every CPU idles and no interrupt is asserted, and at the end, at boot: it stops the machine if work is
+    /// left.
+    pub(crate) fn check_at_rest(&self, check: fn(&'static Kernel)) {
+        self.rests.set(Some(check));
+    }
+
+    /// Every CPU idles, and no interrupt is asserted: calls the [check](Self::check_at_rest), if there is one.
+    pub(crate) fn attached_rests(&'static self) {
+        if let Some(check) = self.rests.peek() {
+            check(self);
+        }
     }
 
     /// What the network stack keeps for this kernel.
@@ -252,6 +267,7 @@ fn new(config: &Config) -> Kernel {
         ticks: BareU32::new(0),
         hooks: Hooks::new(),
         handlers: [const { Local::new(None) }; Line::ALL.len()],
+        rests: Local::new(None),
         network: Local::new(Arg::NONE),
         scenario: Local::new(Arg::NONE),
         data: Local::new(Arg::NONE),

@@ -14,7 +14,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
-use kmod::machine::{NIC_FRAME, Nic};
+use kmod::machine::{NIC_FRAME, Nic, NicCounts, NicQueue};
 
 use crate::wire::{Frame, Mishap, Wire};
 
@@ -47,6 +47,10 @@ struct State {
     /// The wire to each kernel.
     wires: Vec<OneWire>,
     rings: Vec<VecDeque<Vec<u8>>>,
+    /// What came to each ring.
+    queues: Vec<NicQueue>,
+    /// What went through the cards of each kernel.
+    counts: Vec<NicCounts>,
     /// Number of frames that entered the wire.
     sent: u32,
     /// Every frame that entered the wire, if they are kept.
@@ -110,6 +114,10 @@ impl Cards {
         };
         let cards = self.kernels.get() * self.count.get();
         state.rings.resize_with(cards, VecDeque::new);
+        state.queues.resize(cards, NicQueue::default());
+        state
+            .counts
+            .resize(self.kernels.get(), NicCounts::default());
         state.wires.resize(self.kernels.get(), OneWire::default());
         for frame in &plan.frames {
             state.put(&plan, 0, frame.clone());
@@ -146,8 +154,10 @@ impl Cards {
         let mut state = self.state.borrow_mut();
         let on_the_way: usize = state.wires.iter().map(|wire| wire.frames.len()).sum();
         if bytes.len() > NIC_FRAME || on_the_way >= LENGTH {
+            state.counts[of.0].refused += 1;
             return false;
         }
+        state.counts[of.0].sent += 1;
         let frame = Frame {
             card: self.number(of) ^ 1,
             bytes: bytes.to_vec(),
@@ -160,10 +170,26 @@ impl Cards {
     /// Takes a frame out of a card's ring. Returns its length.
     pub(crate) fn receive(&self, of: (usize, usize), to: &mut [u8]) -> Option<usize> {
         let number = self.number(of);
-        let bytes = self.state.borrow_mut().rings.get_mut(number)?.pop_front()?;
+        let mut state = self.state.borrow_mut();
+        let bytes = state.rings.get_mut(number)?.pop_front()?;
+        state.queues[number].taken += 1;
+        state.counts[of.0].received += 1;
         let length = bytes.len().min(to.len());
         to[..length].copy_from_slice(&bytes[..length]);
         Some(length)
+    }
+
+    /// What went through the cards of a kernel in this run. While it boots, nothing.
+    pub(crate) fn counts(&self, kernel: usize) -> NicCounts {
+        let state = self.state.borrow();
+        state.counts.get(kernel).copied().unwrap_or_default()
+    }
+
+    /// What came to a card's ring in this run.
+    pub(crate) fn queue(&self, of: (usize, usize)) -> NicQueue {
+        let state = self.state.borrow();
+        let queue = state.queues.get(self.number(of));
+        queue.copied().unwrap_or_default()
     }
 
     /// The first frame on a kernel's wire arrives: its interrupt is taken.
@@ -178,6 +204,7 @@ impl Cards {
             wire.arrived += 1;
             if let Some(ring) = state.rings.get_mut(frame.card) {
                 ring.push_back(frame.bytes);
+                state.queues[frame.card].arrived += 1;
             }
         }
     }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use kmod::bind_machine;
 use kmod::machine::{
-    self, At, Context, Field, Kind, Line, Mark, Nic, ObjectKind, Occasion, Op, Stop,
+    self, At, Context, Field, Kind, Line, Mark, Nic, NicCounts, NicQueue, ObjectKind, Occasion, Op,
+    Stop,
 };
 
 use super::cpu::Pending;
@@ -389,6 +390,18 @@ unsafe impl machine::Machine for Simulated {
         let engine = engine();
         engine.touch_thing(Thing::Wire);
         engine.cards.receive((engine.kernel(), unit), frame)
+    }
+
+    fn nic_counts() -> Option<NicCounts> {
+        let _host = Host::begin();
+        let engine = engine();
+        Some(engine.cards.counts(engine.kernel()))
+    }
+
+    fn nic_queue(unit: usize, _queue: usize) -> Option<NicQueue> {
+        let _host = Host::begin();
+        let engine = engine();
+        Some(engine.cards.queue((engine.kernel(), unit)))
     }
 
     fn label(

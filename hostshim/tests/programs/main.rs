@@ -2,6 +2,7 @@
 //! seconds to link.
 
 mod campaign;
+mod frames;
 mod granularity;
 mod leaks;
 mod predict;

@@ -21,6 +21,22 @@ pub fn getticks(kernel: &Kernel) -> u32 {
     kernel.ticks.load(Relaxed)
 }
 
+/// A clock interrupt has come to `ci`, this CPU: `waits`, if it is masked, and so was one that is pending already. Then the two are one
+/// tick.
+#[inline]
+pub(crate) fn interrupted(ci: &Cpu, waits: bool) {
+    if cfg!(feature = "contracts") && !waits {
+        let count = ci.ci_clocks.load(Relaxed);
+        ci.ci_clocks.store(count.wrapping_add(1), Relaxed);
+    }
+}
+
+/// The clock interrupts that have come to `ci`, counted where the machine delivers them. Each is a tick once it has been handled.
+/// In a kernel with contracts.
+pub(crate) fn interrupts(ci: &Cpu) -> u32 {
+    ci.ci_clocks.load(Relaxed)
+}
+
 /// The handler of the clock line.
 pub(crate) fn hardclock(ci: &'static Cpu) {
     if ci.index() == 0 {

@@ -3,6 +3,8 @@
 //! Most of it is touched by its own CPU alone (`Local`). Fields that other CPUs read are atomic, or protected by the
 //! CPU's scheduler lock ([`Schedstate`]).
 
+use core::sync::atomic::AtomicU32 as BareU32;
+
 use crate::config::Config;
 use crate::kern::callout::CalloutCpu;
 use crate::kern::kmem;
@@ -33,6 +35,8 @@ pub struct Cpu {
     pub(crate) ci_want_resched: AtomicU32,
     /// Inter-processor interrupts that were sent here and not yet handled: bits by [`crate::kern::ipi`] number.
     pub(crate) ci_ipis: AtomicU32,
+    /// Clock interrupts that came here, without those that found one pending: for the check at rest.
+    pub(crate) ci_clocks: BareU32,
     /// Read sections of pserialize(9) that are open here.
     pub(crate) ci_psz_read_depth: Local<u32>,
     /// The LWP that ran before the current one, if its lock is still to be released.
@@ -103,6 +107,7 @@ impl Cpu {
             ci_ipending: AtomicU32::new(0),
             ci_want_resched: AtomicU32::new(0),
             ci_ipis: AtomicU32::new(0),
+            ci_clocks: BareU32::new(0),
             ci_psz_read_depth: Local::new(0),
             ci_prevlwp: Local::new(None),
             ci_schedstate: Schedstate::new(),

@@ -123,6 +123,7 @@ pub fn kthread_exit() -> ! {
         while l.l_joinable.get() {
             l.l_exitcv.wait(lock);
         }
+        l.kernel().unjoined.fetch_sub(1, Bare);
         lock.exit();
     }
     l.lock();
@@ -190,7 +191,6 @@ pub fn kthread_join(l: &'static Lwp) {
         l.l_exitcv.wait(lock);
     }
     l.l_joinable.set(false);
-    l.kernel().unjoined.fetch_sub(1, Bare);
     l.l_exitcv.broadcast();
     order::joined(l);
     lock.exit();

@@ -10,14 +10,16 @@
 //! | `callout-due` | a callout that is due by the clock of its CPU and has not run |
 //! | `thread-unjoined` | a thread that has ended and waits for [`kthread_join`](crate::kern::kthread::kthread_join), while all actors have ended |
 //!
-//! The first is looked for whenever the machine is at rest, because a tick of the clock would hide it. The others are looked for when
-//! all actors have ended.
+//! | `clock-ticks` | a clock interrupt that was not counted as one tick, by `getticks` or by the callouts of its CPU |
+//!
+//! The first, and callouts that are due, are looked for whenever the machine is at rest, because a tick of the clock would hide them. The
+//! others are looked for when all actors have ended. What is attached to the kernel has checks of its own ([`Kernel::check_at_rest`]).
 
 use core::sync::atomic::Ordering::Relaxed as Bare;
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
-use crate::kern::softint;
+use crate::kern::{clock, softint};
 use crate::kernel::Kernel;
 use crate::machine::{self, Place, Stop};
 
@@ -28,6 +30,13 @@ pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
     if !machine::takes_turns() {
         return;
     }
+    for ci in kernel.cpus() {
+        // Behind a handler that sleeps all others wait.
+        if ci.ci_callout.peek_lwp().is_none() {
+            assert_none_due(ci);
+        }
+    }
+    kernel.attached_rests();
     let left = |ci: &&Cpu| {
         ci.ci_schedstate.spc_count.peek() > 0 && ci.ci_curlwp.peek().is_some_and(Lwp::is_idle)
     };
@@ -66,17 +75,10 @@ pub(crate) fn verify(kernel: &'static Kernel) {
                 ),
             );
         }
-        if let Some((callout, late)) = ci.ci_callout.due() {
-            machine::stop(
-                Stop::Oracle("callout-due"),
-                format_args!(
-                    "a callout that was scheduled at {} is due on cpu{} since {late} of its ticks, and has not run",
-                    Place(callout.scheduled()),
-                    ci.index(),
-                ),
-            );
-        }
+        assert_none_due(ci);
+        assert_ticks_are_counted(ci);
     }
+    kernel.attached_rests();
     if kernel.unjoined.load(Bare) == 0 {
         return;
     }
@@ -85,9 +87,52 @@ pub(crate) fn verify(kernel: &'static Kernel) {
         machine::stop(
             Stop::Oracle("thread-unjoined"),
             format_args!(
-                "{} has ended, and nobody will join it: it was created to be joined",
-                l.name()
+                "{} has ended, and {}",
+                l.name(),
+                match l.l_joinable.peek() {
+                    true => "nobody will join it: it was created to be joined",
+                    false => "was joined, and nobody has told it",
+                }
             ),
         );
+    }
+}
+
+fn assert_none_due(ci: &Cpu) {
+    if let Some((callout, late)) = ci.ci_callout.due() {
+        machine::stop(
+            Stop::Oracle("callout-due"),
+            format_args!(
+                "a callout that was scheduled at {} is due on cpu{} since {late} of its ticks, and has not run",
+                Place(callout.scheduled()),
+                ci.index(),
+            ),
+        );
+    }
+}
+
+/// Each clock interrupt of a CPU was a tick of its callouts, and of `getticks` if the CPU is the first.
+fn assert_ticks_are_counted(ci: &Cpu) {
+    if !cfg!(feature = "contracts") {
+        return;
+    }
+    let came = clock::interrupts(ci);
+    let counts = [
+        ("its callouts have", Some(ci.ci_callout.peek_ticks())),
+        (
+            "getticks has",
+            (ci.index() == 0).then(|| clock::getticks(ci.kernel())),
+        ),
+    ];
+    for (who, ticks) in counts {
+        if let Some(ticks) = ticks.filter(|ticks| *ticks != came) {
+            machine::stop(
+                Stop::Oracle("clock-ticks"),
+                format_args!(
+                    "{came} clock interrupts have come to cpu{}, and {who} counted {ticks} ticks",
+                    ci.index()
+                ),
+            );
+        }
     }
 }

@@ -29,6 +29,8 @@
 //!
 //! `sys/kern/kern_runq.c` 1.70, `kern_synch.c` 1.366, `kern_lwp.c` 1.269.
 
+use core::fmt;
+
 use crate::contract;
 use crate::kern::cpu::Cpu;
 use crate::kern::hooks::{self, Hook};
@@ -122,6 +124,35 @@ fn insert_sorted(head: &Guarded<Option<&'static Lwp>>, l: &'static Lwp, chain: f
     if let Some(other) = after {
         chain(other).prev.set(Some(l));
     }
+    assert_in_turn(before, l, after);
+}
+
+/// `l` was put on a queue between these two.
+///
+/// Panics (contract `queue-order`) if it is ahead of one that came before it, or behind one of a lower priority.
+pub(crate) fn assert_in_turn(before: Option<&Lwp>, l: &Lwp, after: Option<&Lwp>) {
+    let priority = l.l_priority.peek();
+    contract!(
+        before.is_none_or(|other| other.l_priority.peek() >= priority)
+            && after.is_none_or(|other| other.l_priority.peek() < priority),
+        "queue-order",
+        "{} of priority {priority} is put on a queue behind {} and before {}",
+        l.name(),
+        Neighbour(before),
+        Neighbour(after)
+    );
+}
+
+/// An LWP next to another on a queue, with its priority, as text.
+struct Neighbour<'a>(Option<&'a Lwp>);
+
+impl fmt::Display for Neighbour<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(l) => write!(f, "{} of {}", l.name(), l.l_priority.peek()),
+            None => f.write_str("nobody"),
+        }
+    }
 }
 
 /// Puts a runnable LWP on the run queue of its CPU, whose `spc_mutex` is held and is the LWP's lock.
@@ -172,6 +203,32 @@ pub(crate) fn sched_dequeue(l: &'static Lwp) {
 /// The LWP that should run on this CPU next, still on the queue. `spc_mutex` is held.
 pub(crate) fn sched_nextlwp(ci: &Cpu) -> Option<&'static Lwp> {
     ci.ci_schedstate.spc_head.get()
+}
+
+/// `next`, which was on the run queue of this CPU, is about to run; the idle LWP, if it is `None`. `spc_mutex` is held.
+///
+/// Panics (contract `switch-first`) if it is another one's turn.
+pub(crate) fn assert_first(ci: &Cpu, next: Option<&Lwp>) {
+    if cfg!(feature = "contracts") {
+        let mut queued =
+            core::iter::successors(ci.ci_schedstate.spc_head.peek(), |l| l.l_runq.next.peek());
+        let best = queued.next().map(|first| {
+            queued.fold(first, |best, l| {
+                match l.l_priority.peek() > best.l_priority.peek() {
+                    true => l,
+                    false => best,
+                }
+            })
+        });
+        contract!(
+            best.map(core::ptr::from_ref) == next.map(core::ptr::from_ref),
+            "switch-first",
+            "cpu{} is to run {}, and it is the turn of {}",
+            ci.index(),
+            Neighbour(next),
+            Neighbour(best)
+        );
+    }
 }
 
 /// The CPU on which a woken LWP should run. The LWP is locked.

@@ -127,6 +127,7 @@ impl Sleepq {
         self.sq_head.load(Relaxed).is_some()
     }
 
+    /// Panics: contract `queue-order`.
     fn insert(&self, l: &'static Lwp) {
         let mut before: Option<&'static Lwp> = None;
         let mut after = self.first();
@@ -146,6 +147,7 @@ impl Sleepq {
             Some(other) => other.l_sleepchain.next.set(Some(l)),
             None => self.sq_head.store_fused(Some(l), Relaxed),
         }
+        sched::assert_in_turn(before, l, after);
     }
 
     fn unlink(&self, l: &'static Lwp) {
@@ -170,7 +172,7 @@ pub fn enter(lock: &'static Kmutex) {
 
 /// Puts the current LWP, whose lock is the queue's and is held, on `sq` (`sleepq_enqueue`).
 ///
-/// Without a queue, only a timeout ends the sleep. Panics: contracts `lwp-locked`, `sleep-state`.
+/// Without a queue, only a timeout ends the sleep. Panics: contracts `lwp-locked`, `sleep-state`, `queue-order`.
 pub fn enqueue(sq: Option<&'static Sleepq>, wchan: usize, wmesg: &'static str, sobj: SyncObj) {
     let l = curlwp();
     contract!(

@@ -67,7 +67,7 @@ use crate::note;
 ///
 /// Context: thread or softint that blocks; preemption off; `l`, the current LWP, is locked and so is the
 /// `spc_mutex` of its CPU. Both are released. Panics: contracts `switch-locks`, `switch-spin`, `switch-preempt`,
-/// `psz-switch`, `lwp-locked`, `switch-curlwp`.
+/// `psz-switch`, `lwp-locked`, `switch-first`, `switch-curlwp`.
 #[track_caller]
 pub(crate) fn mi_switch(l: &'static Lwp) {
     let ci = curcpu();
@@ -151,7 +151,11 @@ fn nextlwp(ci: &'static Cpu) -> &'static Lwp {
     // A migration comes before everything else, and the idle LWP carries it out.
     let next = match spc.spc_migrating.get() {
         Some(_) => None,
-        None => sched::sched_nextlwp(ci),
+        None => {
+            let next = sched::sched_nextlwp(ci);
+            sched::assert_first(ci, next);
+            next
+        }
     };
     ci.ci_want_resched.store_fused(0, Relaxed);
     spl::kpreempt_done(ci);
@@ -272,7 +276,7 @@ pub fn kpreempt_disable() {
 
 /// Undoes one [`kpreempt_disable`]; a deferred preemption happens now.
 ///
-/// Panics: contract `preempt-balance`.
+/// Panics: contracts `preempt-balance`, `preempt-late`.
 #[inline]
 #[track_caller]
 pub fn kpreempt_enable() {
@@ -288,6 +292,7 @@ pub fn kpreempt_enable() {
     core::sync::atomic::compiler_fence(crate::mem::SeqCst);
     // Only if this was the outermost one; a preemption that becomes wanted later is handled by the CPU that wants it.
     kpreempt_if_wanted();
+    assert_not_put_off(l);
     machine::between(core::ptr::from_ref(l).addr(), Kind::Kpreempt);
 }
 
@@ -305,6 +310,21 @@ pub(crate) fn kpreempt_if_wanted() {
     if sched::kpreempt_wanted(l.cpu_unlocked()) {
         kpreempt(l);
     }
+}
+
+/// Nothing keeps the current LWP from being preempted any more, if this is so.
+///
+/// Panics (contract `preempt-late`) if a preemption of it is still pending on its CPU.
+#[inline]
+#[track_caller]
+pub(crate) fn assert_not_put_off(l: &Lwp) {
+    contract!(
+        !l.of_cpu(spl::kpreempt_pending) || kpreempt_disabled(),
+        "preempt-late",
+        "{} goes on on cpu{}, which wants it off, and may be preempted",
+        l.name(),
+        l.cpu_unlocked().index()
+    );
 }
 
 #[cold]

@@ -1,7 +1,7 @@
 //! How the hypercalls are bound: the macro that a host uses, and what it defines.
 
 use super::{
-    At, Context, Field, Layout, Mark, Nic, NicCounts, ObjectKind, Occasion, Op, Stop, fmt,
+    At, Context, Field, Layout, Mark, Nic, NicCounts, NicQueue, ObjectKind, Occasion, Op, Stop, fmt,
 };
 unsafe extern "Rust" {
     pub(super) safe fn kmod_machine_ncpu() -> usize;
@@ -34,6 +34,7 @@ unsafe extern "Rust" {
         frame: &mut [u8],
     ) -> Option<usize>;
     pub(super) safe fn kmod_machine_nic_counts() -> Option<NicCounts>;
+    pub(super) safe fn kmod_machine_nic_queue(unit: usize, queue: usize) -> Option<NicQueue>;
     pub(super) safe fn kmod_machine_relax(at: At);
     #[cfg(feature = "points")]
     pub(super) safe fn kmod_machine_refuses(what: &'static str, at: At) -> bool;
@@ -293,6 +294,13 @@ macro_rules! bind_machine {
             #[unsafe(no_mangle)]
             fn kmod_machine_nic_counts() -> Option<$crate::machine::NicCounts> {
                 <Host as Machine>::nic_counts()
+            }
+            #[unsafe(no_mangle)]
+            fn kmod_machine_nic_queue(
+                unit: usize,
+                queue: usize,
+            ) -> Option<$crate::machine::NicQueue> {
+                <Host as Machine>::nic_queue(unit, queue)
             }
         };
     };

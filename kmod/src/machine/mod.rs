@@ -37,7 +37,10 @@ mod op;
 
 pub use at::At;
 pub(crate) use at::Place;
-pub use nic::{NIC_FRAME, Nic, NicCounts, nic, nic_counts, nic_receive, nic_transmit, nics};
+pub use nic::{
+    NIC_FRAME, Nic, NicCounts, NicQueue, nic, nic_counts, nic_queue, nic_receive, nic_transmit,
+    nics,
+};
 pub use occasion::{ObjectKind, Occasion};
 pub use op::{Kind, Op};
 
@@ -299,6 +302,10 @@ pub unsafe trait Machine {
     /// Frames through all cards since boot, if the machine counts them. Exact while nothing is being sent or
     /// received.
     fn nic_counts() -> Option<NicCounts> {
+        None
+    }
+    /// Frames that came to a receive queue since boot, if the machine counts them for each.
+    fn nic_queue(_unit: usize, _queue: usize) -> Option<NicQueue> {
         None
     }
 }

@@ -22,6 +22,15 @@ pub struct NicCounts {
     pub refused: u64,
 }
 
+/// Frames that came to a receive queue of a card since boot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NicQueue {
+    /// Frames that have reached the queue.
+    pub arrived: u64,
+    /// Those that were taken out with [`nic_receive`].
+    pub taken: u64,
+}
+
 /// Maximum length of a frame in bytes: an Ethernet header and 1500 bytes, without the checksum.
 pub const NIC_FRAME: usize = 1514;
 
@@ -53,4 +62,10 @@ pub fn nic_receive(unit: usize, queue: usize, frame: &mut [u8]) -> Option<usize>
 /// Frames through all cards since boot. See [`super::Machine::nic_counts`].
 pub fn nic_counts() -> Option<NicCounts> {
     bound::kmod_machine_nic_counts()
+}
+
+/// Frames that came to `queue` of card `unit` since boot. See [`super::Machine::nic_queue`].
+#[inline]
+pub fn nic_queue(unit: usize, queue: usize) -> Option<NicQueue> {
+    bound::kmod_machine_nic_queue(unit, queue)
 }

@@ -3,7 +3,7 @@
 //! # Overview
 //!
 //! An interrupt of a card schedules the listener's softint on the CPU that took the interrupt. The softint reads the frames itself
-//! ([`machine::nic_receive`](crate::machine::nic_receive)).
+//! ([`machine::nic_receive`](crate::machine::nic_receive)), all that are there: no interrupt comes for those that it leaves.
 //!
 //! # Contexts
 //!
@@ -34,7 +34,9 @@ pub fn listen(softint: Option<&'static Softint>) {
 
 /// A card has interrupted.
 pub(crate) fn tell() {
-    if let Some(softint) = super::of(curlwp().kernel()).listener.0.load(Acquire) {
+    let network = super::of(curlwp().kernel());
+    if let Some(softint) = network.listener.0.load(Acquire) {
+        network.told.of_all();
         softint::schedule(*softint);
     }
 }

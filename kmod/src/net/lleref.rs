@@ -332,6 +332,8 @@ mod tests {
         pending: false,
         running: false,
         runs: 0,
+        due: 0,
+        since: 0,
     };
 
     fn account(timer: CalloutState, linked: bool) -> Account {
@@ -423,6 +425,7 @@ mod tests {
             pending: true,
             running: true,
             runs: 1,
+            ..NOTHING
         };
         let account = account(timer, false);
         assert_eq!(account.of_timer(), 2);

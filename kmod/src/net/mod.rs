@@ -92,6 +92,7 @@ pub mod mbuf;
 pub mod nic;
 pub mod pair;
 pub mod pktqueue;
+mod rest;
 pub mod route;
 pub mod stages;
 pub mod stats;
@@ -296,6 +297,8 @@ pub(crate) struct Network {
     pub(crate) listener: Listener,
     /// The stack, while a scenario has one.
     pub(crate) stack: AtomicRef<Net>,
+    /// What stacks were told of.
+    pub(crate) told: rest::Told,
 }
 
 crate::fields!(Network { mbufs, stack });
@@ -309,11 +312,13 @@ pub(crate) fn attach(kernel: &'static Kernel) -> Option<()> {
             mbufs: Mbufs::new(),
             listener: Listener::new(),
             stack: AtomicRef::new(),
+            told: rest::Told::new(),
         },
     )?;
     machine::label(network, format_args!("network"));
     kernel.attach_network(Arg::of(network));
     kernel.handle(Line::Net, nic::intr);
+    kernel.check_at_rest(rest::assert_none_left);
     Some(())
 }
 
@@ -337,6 +342,10 @@ pub fn init(kernel: &'static Kernel) -> &'static Net {
         )
     };
     of(kernel).stack.store(Some(net), Release);
+    if kernel.mp_online() {
+        // Nobody was told of what has come before.
+        nic::kick();
+    }
     net
 }
 
@@ -361,7 +370,7 @@ pub fn fini(net: &'static Net) {
         ifnet::if_detach(ifp);
     }
     of(net.kernel).stack.store(None, Release);
-    net.nics.fini();
+    net.nics.fini(net);
     net.routes.fini();
     for pq in net.pktqueues() {
         pq.retire();

@@ -38,6 +38,8 @@
 //! 1. Only the softint that has claimed a queue empties it.
 //! 2. After each interrupt, a queue is either free and was looked at after the interrupt, or claimed and will be looked at.
 //! 3. The claim names a CPU, so the softints of other CPUs leave the queue alone.
+//! 4. A frame that has arrived is counted as taken in ([`Count::NicIn`]) or as dropped ([`Count::NicNoMemory`], [`Count::NicFlushed`]), or is in
+//!    a claimed queue. The scenario's end, and each moment when every CPU idles, finds none in a queue (`nic-left`).
 //!
 //! # Lock order
 //!
@@ -69,9 +71,9 @@ use crate::net::stats::Count;
 use crate::net::{Net, listener};
 
 /// Most receive queues of a card that are used.
-const QUEUES: usize = 16;
+pub(super) const QUEUES: usize = 16;
 /// Most cards that are used: with the others, they must have an index each.
-const CARDS: usize = MAX_INTERFACES - 3;
+pub(super) const CARDS: usize = MAX_INTERFACES - 3;
 
 /// Whose a receive queue is: a word that is 0 if nobody empties it, else names the CPU that does, with a note ([`AGAIN`]).
 const FREE: u32 = 0;
@@ -124,11 +126,22 @@ impl Cards {
         }
     }
 
-    /// Ends the softint. No card has an interface.
+    /// Ends the softint, and takes out what it had claimed and not come to. No card has an interface, and no interrupt tells the stack any
+    /// more.
     #[track_caller]
-    pub(crate) fn fini(&self) {
+    pub(crate) fn fini(&self, net: &'static Net) {
         if let Some(si) = self.si.get() {
             softint::disestablish(si);
+        }
+        for (unit, card) in self.all() {
+            let queues = card.claims.iter().take(machine::nic(unit).queues);
+            for (queue, claim) in queues.enumerate() {
+                if claim.load(Acquire) != FREE {
+                    while lose(net, (unit, queue), Count::NicFlushed) {}
+                    claim.store(FREE, Relaxed);
+                }
+                super::of(net.kernel).told.assert_none_left(unit, queue);
+            }
         }
     }
 
@@ -216,6 +229,7 @@ pub(crate) fn intr(ci: &'static Cpu) {
     let Some(net) = super::of(ci.kernel()).stack.load(Acquire) else {
         return listener::tell();
     };
+    super::of(ci.kernel()).told.of_all();
     let mut wanted = false;
     for (unit, card) in net.nics.all() {
         for claim in card.claims.iter().take(machine::nic(unit).queues) {
@@ -300,7 +314,7 @@ fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) -> bool 
     for _ in 0..limit {
         let Some(mut m) = Mbuf::get() else {
             // Taken all the same: a card interrupts again only when it was found empty.
-            emptied = !lose(net, (unit, queue));
+            emptied = !lose(net, (unit, queue), Count::NicNoMemory);
             if emptied {
                 break;
             }
@@ -328,13 +342,13 @@ fn empty(net: &'static Net, card: &Card, (unit, queue): (usize, usize)) -> bool 
     emptied
 }
 
-/// Takes a frame out of a queue for which there is no memory. False: there is none.
+/// Takes a frame out of a queue and drops it, for the reason that is counted. False: there is none.
 #[cold]
-fn lose(net: &'static Net, (unit, queue): (usize, usize)) -> bool {
+fn lose(net: &'static Net, (unit, queue): (usize, usize), reason: Count) -> bool {
     let mut scratch = [0; NIC_FRAME];
     let there = machine::nic_receive(unit, queue, &mut scratch).is_some();
     if there {
-        net.stats.count(Count::NicNoMemory);
+        net.stats.count(reason);
     }
     there
 }

@@ -69,6 +69,8 @@ counts! {
     NicIn, "frames from cards";
     /// Frames that a card had received, and that were lost because there was no memory.
     NicNoMemory, "frames of cards lost for want of memory";
+    /// Frames that a card had received, and that the stack had not come to when it ended.
+    NicFlushed, "frames of cards dropped at the end of the stack";
     /// Frames that a card took to be sent.
     NicOut, "frames to cards";
     /// Frames for which a card had no room.
@@ -199,7 +201,7 @@ fn through_cards(net: &'static Net, cards: NicCounts) {
         (
             "received",
             cards.received,
-            counted(&[Count::NicIn, Count::NicNoMemory]),
+            counted(&[Count::NicIn, Count::NicNoMemory, Count::NicFlushed]),
         ),
         ("sent", cards.sent, counted(&[Count::NicOut])),
         ("refused", cards.refused, counted(&[Count::NicRefused])),

@@ -145,3 +145,97 @@ fn write(at: Arg, waits: bool) {
         epoch.free();
     }
 }
+
+/// How many functions a thread has called.
+const CALLS: usize = 4;
+
+/// A thread's calls, in order.
+struct Caller {
+    calls: [EpochContext; CALLS],
+    /// How many of them have run.
+    ran: AtomicU32,
+}
+
+crate::fields!(Caller { calls, ran });
+
+struct Callers {
+    epoch: Local<Option<&'static Epoch>>,
+    callers: [Caller; 2],
+    /// Callers that have not ended.
+    left: AtomicU32,
+}
+
+crate::fields!(Callers { callers, left });
+
+/// Functions that are called one after another.
+pub static ORDER: Scenario = Scenario {
+    name: "epoch-order",
+    summary: "two threads hand over functions with epoch_call: do those of each run in the order in which it did?",
+    about: "Each thread calls epoch_call four times, while the worker takes what is there. The functions of a thread must run in the order of \
+            its calls, each once.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |_| {},
+    setup: |kernel| {
+        let callers = share(
+            "callers",
+            Callers {
+                epoch: Local::new(Epoch::create(kernel, "calls")),
+                callers: [const {
+                    Caller {
+                        calls: [const { EpochContext::new() }; CALLS],
+                        ran: AtomicU32::new(0),
+                    }
+                }; 2],
+                left: AtomicU32::new(2),
+            },
+        );
+        machine::label(callers, format_args!("callers"));
+        kernel.set_data(Arg::of(callers));
+        for (number, name) in ["caller0", "caller1"].into_iter().enumerate() {
+            actor(kernel, name, number, call, Arg(number));
+        }
+    },
+    verify: |kernel| {
+        for caller in &shared::<Callers>(kernel.data()).callers {
+            let ran = caller.ran.peek();
+            if ran != CALLS as u32 {
+                broken_promise(
+                    "epoch-order",
+                    format_args!("{CALLS} functions were handed over, and {ran} have run"),
+                );
+            }
+        }
+    },
+    teardown: free_data::<Callers>,
+};
+
+fn call(number: Arg) {
+    let callers: &'static Callers = shared(curlwp().kernel().data());
+    let Some(epoch) = callers.epoch.get() else {
+        return;
+    };
+    for (index, ctx) in callers.callers[number.0].calls.iter().enumerate() {
+        epoch.call(ctx, called, Arg(number.0 * CALLS + index));
+    }
+    if callers.left.fetch_sub(1, AcqRel) == 1 {
+        epoch.free();
+    }
+}
+
+/// The function of a call. The worker runs one at a time.
+fn called(call: Arg) {
+    let callers: &Callers = shared(curlwp().kernel().data());
+    let (number, index) = (call.0 / CALLS, (call.0 % CALLS) as u32);
+    let ran = callers.callers[number].ran.fetch_add(1, Relaxed);
+    if ran != index {
+        broken_promise(
+            "epoch-order",
+            format_args!(
+                "function {index} of caller{number} runs when {ran} of its functions have run"
+            ),
+        );
+    }
+}

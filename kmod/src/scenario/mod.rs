@@ -52,6 +52,7 @@ pub mod completion;
 pub mod condvar;
 pub mod drain_vs_perform;
 pub mod epoch;
+pub mod first_come;
 pub mod handler;
 pub mod held;
 pub mod ifdetach_vs_arptimer;
@@ -75,9 +76,11 @@ pub mod provoke;
 pub mod pserialize;
 pub mod pslist;
 pub mod psref;
+pub mod put_off;
 pub mod rounds;
 pub mod rwlock;
 pub mod sema;
+pub mod sleep_ticks;
 pub mod softint;
 pub mod softint_establish;
 pub mod softnet;
@@ -263,16 +266,22 @@ pub static ALL: &[&Scenario] = &[
     &softint::ONCE,
     &softint::LEVELS_MASK,
     &softint_establish::SCENARIO,
+    &put_off::SCENARIO,
+    &sleep_ticks::SCENARIO,
+    &first_come::SIGNAL,
+    &first_come::HANDOFF,
     &mutex::EXCLUSION,
     &mutex::SLEEPERS_WAKE,
     &sema::UNITS,
     &completion::FREES,
     &epoch::FREES,
+    &epoch::ORDER,
     &atomics::WHOLE,
     &arp::STATES,
     &arp::EXPIRY,
     &net::pktqueue::PKTQUEUE,
     &net::pktq_destroy::PKTQ_DESTROY,
+    &net::in_order::IN_ORDER,
     &net::echo::ECHO,
     &net::ifdetach::IFDETACH,
     &net::ifindex::IFINDEX,

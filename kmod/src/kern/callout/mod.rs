@@ -62,6 +62,8 @@
 mod freed;
 mod softclock;
 
+use core::sync::atomic::AtomicU32 as BareU32;
+
 use crate::config::Config;
 use crate::contract;
 pub(crate) use freed::assert_none_pending;
@@ -91,6 +93,8 @@ pub struct CalloutCpu {
     /// Due callouts, and those scheduled since the last softclock, in order.
     cc_todo: Link,
     cc_ticks: Guarded<u32>,
+    /// The tick at which softclock last left nothing due: for contracts.
+    cc_done: BareU32,
     /// The callout whose handler runs.
     cc_active: Guarded<usize>,
     /// Where it was scheduled: for reports, with contracts.
@@ -128,6 +132,7 @@ impl CalloutCpu {
             cc_lock: Kmutex::new("cc_lock", Ipl::Sched),
             cc_todo: Link::new(),
             cc_ticks: Guarded::new(0),
+            cc_done: BareU32::new(0),
             cc_active: Guarded::new(0),
             cc_scheduled: Guarded::new(None),
             cc_lwp: Guarded::new(None),
@@ -139,6 +144,11 @@ impl CalloutCpu {
             cc_bits: config.callout_wheel_bits,
             cc_levels: config.callout_wheel_levels,
         }
+    }
+
+    /// The ticks that it has counted. For checks at rest.
+    pub(crate) fn peek_ticks(&self) -> u32 {
+        self.cc_ticks.peek()
     }
 
     /// How many callouts are pending. For checks at rest.
@@ -224,8 +234,9 @@ pub struct Callout {
     c_arg: Guarded<Arg>,
     /// How often it has run.
     c_runs: Guarded<u32>,
-    /// Where it was last scheduled: for reports, with contracts. The lock protects it, too.
+    /// Where it was last scheduled, and at which tick: for reports and contracts. The lock protects them, too.
     c_scheduled: Guarded<Option<At>>,
+    c_since: BareU32,
 }
 
 /// The state of a callout at one moment.
@@ -239,6 +250,10 @@ pub struct CalloutState {
     pub running: bool,
     /// How often it has run, including a handler that runs now.
     pub runs: u32,
+    /// The tick of that CPU at which it is due, or was when it last ran.
+    pub due: u32,
+    /// The tick of that CPU at which it was last scheduled. In a kernel without contracts 0.
+    pub since: u32,
 }
 
 crate::fields!(Callout as Handler {
@@ -269,6 +284,7 @@ impl Callout {
             c_arg: Guarded::new(Arg::NONE),
             c_runs: Guarded::new(0),
             c_scheduled: Guarded::new(None),
+            c_since: BareU32::new(0),
         }
     }
 
@@ -373,6 +389,7 @@ impl Callout {
             }
             self.c_time.set(time);
             self.c_flags.set(flags);
+            self.scheduled_at(cc);
         } else {
             let here = curcpu();
             let runs = ci.ci_callout.cc_active.get() == self.addr();
@@ -384,11 +401,20 @@ impl Callout {
             let cc = &ci.ci_callout;
             self.c_time.set(cc.cc_ticks.get().wrapping_add(ticks));
             self.c_flags.set(flags | PENDING);
+            self.scheduled_at(cc);
             cc.cc_npending
                 .store_fused(cc.cc_npending.load_fused(Relaxed) + 1, Relaxed);
             cc.cc_todo.append(&self.c_link);
         }
         ci.ci_callout.cc_lock.spin_exit();
+    }
+
+    /// It is scheduled now: for contracts.
+    #[inline]
+    fn scheduled_at(&self, cc: &CalloutCpu) {
+        if cfg!(feature = "contracts") {
+            self.c_since.store(cc.cc_ticks.peek(), Relaxed);
+        }
     }
 
     /// Removes it from the wheel if it is pending. The callout is locked.
@@ -563,6 +589,8 @@ impl Callout {
             pending: self.c_flags.get() & PENDING != 0,
             running: ci.ci_callout.cc_active.get() == self.addr(),
             runs: self.c_runs.get(),
+            due: self.c_time.get(),
+            since: self.c_since.load(Relaxed),
         };
         ci.ci_callout.cc_lock.spin_exit();
         state

@@ -7,7 +7,7 @@ use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::order;
 use crate::kern::{sleepq, softint};
-use crate::machine::{self, Mark, Occasion};
+use crate::machine::{self, Mark, Occasion, Place};
 use crate::mem::Relaxed;
 
 /// Handles a tick: turns the wheel, and schedules softclock if a callout is due. Called from the clock interrupt.
@@ -50,12 +50,41 @@ pub(super) fn softclock(_: Arg) {
         fire(ci, c);
     }
     cc.cc_lwp.set(None);
+    if cfg!(feature = "contracts") {
+        cc.cc_done.store(cc.cc_ticks.peek(), Relaxed);
+    }
     cc.cc_lock.spin_exit();
 }
 
-/// Runs one handler. `cc_lock` is held before and after, but not during the call. Panics: contract `callout-flags`.
+/// A callout is about to run. `cc_lock` is held. Panics: contracts `callout-early`, `callout-late`.
+fn assert_in_time(ci: &Cpu, c: &Callout) {
+    let cc = &ci.ci_callout;
+    let (now, due, since) = (cc.cc_ticks.peek(), c.c_time.peek(), c.c_since.load(Relaxed));
+    let is_before = |a: u32, b: u32| (a.wrapping_sub(b) as i32) < 0;
+    contract!(
+        !is_before(now, due),
+        "callout-early",
+        "a callout that is due at tick {due} of cpu{} runs at {now}: it was scheduled at {}",
+        ci.index(),
+        Place(c.scheduled())
+    );
+    let done = cc.cc_done.load(Relaxed);
+    contract!(
+        is_before(done, due) || !is_before(since, done),
+        "callout-late",
+        "a callout that was scheduled at tick {since} of cpu{} for {due} runs at {now}, and all that was due at {done} had run there: it \
+         was scheduled at {}",
+        ci.index(),
+        Place(c.scheduled())
+    );
+}
+
+/// Runs one handler. `cc_lock` is held before and after, but not during the call.
+///
+/// Panics: contracts `callout-flags`, and those of [`assert_in_time`].
 fn fire(ci: &'static Cpu, c: &'static Callout) {
     let cc = &ci.ci_callout;
+    assert_in_time(ci, c);
     let flags = c.c_flags.get();
     contract!(
         flags & PENDING != 0 && flags & FIRED == 0,
@@ -106,12 +135,18 @@ fn fire(ci: &'static Cpu, c: &'static Callout) {
 
 impl CalloutCpu {
     /// The first callout that is due and has not run, and since how many ticks. For checks at rest.
+    ///
+    /// Without those whose turn comes with the next tick because they were scheduled in this one, for 0 ticks.
     pub(crate) fn due(&self) -> Option<(&'static Callout, u32)> {
+        if self.pending() == 0 {
+            return None;
+        }
         let lists = core::iter::once(&self.cc_todo).chain(self.cc_wheel.peek());
         lists.flat_map(Link::peek).find_map(|link| {
             let callout = Callout::at(link);
             let late = self.cc_ticks.peek().wrapping_sub(callout.c_time.peek());
-            (late as i32 >= 0).then_some((callout, late))
+            let now = callout.c_since.load(Relaxed) == self.cc_ticks.peek();
+            (late as i32 >= 0 && !(cfg!(feature = "contracts") && now)).then_some((callout, late))
         })
     }
 }

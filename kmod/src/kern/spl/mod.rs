@@ -64,7 +64,7 @@ pub(crate) use raised::{AFTERWARDS, lower_to_then, raise_from_none, raise_furthe
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{curcpu, curlwp};
-use crate::kern::{intr, softint, synch};
+use crate::kern::{clock, intr, softint, synch};
 use crate::machine::{self, Kind, Line, Mark};
 use crate::mem::{Relaxed, SeqCst};
 
@@ -356,7 +356,7 @@ fn pending(ci: &Cpu, level: Ipl) -> u32 {
     ci.ci_ipending.look() & UNMASKED[level as usize]
 }
 
-/// Lowers the level and runs what was pending, highest first.
+/// Lowers the level and runs what was pending, highest first. Panics: contract `preempt-late`.
 fn lower(ci: &'static Cpu, level: Ipl) {
     // At level none an interrupt may preempt the LWP: it stays on this CPU until all of this is done.
     let l = curlwp();
@@ -377,6 +377,7 @@ fn lower(ci: &'static Cpu, level: Ipl) {
     l.l_nopreempt.decrement();
     if level == Ipl::None {
         synch::kpreempt_if_wanted();
+        synch::assert_not_put_off(l);
     }
 }
 
@@ -463,10 +464,25 @@ fn run_pending(ci: &'static Cpu, pending: Pending) {
             handle(ci, hard);
         }
         Pending::Soft(level) => {
+            assert_is_highest(ci, level);
             ci.ci_ipending.bare().fetch_and(!level_bit(level), Relaxed);
             softint::dispatch(ci, level);
         }
     }
+}
+
+/// Panics (contract `softint-rank`) if a soft interrupt of a higher level than this one is pending: it goes first.
+fn assert_is_highest(ci: &Cpu, level: Ipl) {
+    let soft = unmasked(level) & !unmasked(Ipl::SoftSerial);
+    let higher = ci.ci_ipending.look() & soft;
+    crate::contract!(
+        higher == 0,
+        "softint-rank",
+        "a soft interrupt of level {} is dispatched on cpu{}, and one of level {} is pending",
+        level.name(),
+        ci.index(),
+        Ipl::from_number((31 - higher.leading_zeros()) as u8).name()
+    );
 }
 
 /// Runs the handler of a line, or the handlers of devices, at their level.
@@ -528,7 +544,12 @@ fn check_after_interrupt(ci: &Cpu, hard: Hard, before: (i32, i32)) {
 pub fn interrupt(line: Line) {
     let ci = curcpu();
     let old = level_of(ci);
-    if line_ipl(line) <= old {
+    let is_masked = line_ipl(line) <= old;
+    if line == Line::Clock {
+        let waits = is_masked && ci.ci_ipending.look() & line_bit(line) != 0;
+        clock::interrupted(ci, waits);
+    }
+    if is_masked {
         ci.ci_ipending.bare().fetch_or(line_bit(line), Relaxed);
         return;
     }
@@ -551,9 +572,15 @@ pub(crate) fn want_kpreempt(ci: &Cpu) {
     ci.ci_ipending.bare().fetch_or(PREEMPT_BIT, Relaxed);
 }
 
+/// Whether the scheduler wants the running LWP off `ci`, this CPU. The host does not see this read.
+#[inline]
+pub(crate) fn kpreempt_pending(ci: &Cpu) -> bool {
+    ci.ci_ipending.look() & PREEMPT_BIT != 0
+}
+
 /// This CPU switches, which is what was wanted. The level is the scheduler's, and is not changed.
 pub(crate) fn kpreempt_done(ci: &Cpu) {
-    if ci.ci_ipending.look() & PREEMPT_BIT != 0 {
+    if kpreempt_pending(ci) {
         ci.ci_ipending.bare().fetch_and(!PREEMPT_BIT, Relaxed);
     }
 }

@@ -91,6 +91,11 @@ static ALL: &[&[Breach]] = &[
 /// Contracts that no call can break, and why.
 pub const EXCEPTIONS: &[(&str, &str)] = &[
     (
+        "callout-early",
+        "softclock alone decides when a callout runs; a caller can only change when it is due",
+    ),
+    ("callout-late", "likewise"),
+    (
         "c-argument",
         "only code in another language can pass such an argument: the types of Rust rule it out",
     ),
@@ -113,6 +118,18 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "percpu-range",
         "an offset is returned when every buffer reaches it, which a cross call has ensured: its contract (xcall-early) is broken first",
+    ),
+    (
+        "queue-order",
+        "the insertion chooses the place of an LWP by its priority, which does not change while it is on a queue",
+    ),
+    (
+        "softint-rank",
+        "only spl dispatches what is pending, and callers can only add to that",
+    ),
+    (
+        "switch-first",
+        "only mi_switch chooses who runs next, with the run queue locked",
     ),
     (
         "turnstile-given",

@@ -12,6 +12,11 @@ use crate::kern::{pserialize, synch};
 pub(super) static BREACHES: &[Breach] = &[
     breach!("bind-balance": "ends a binding that it did not begin", || curlwp_bindx(0)),
     breach!("preempt-balance": "enables preemption that is already enabled", synch::kpreempt_enable),
+    breach!("preempt-late": "has a preemption pending that the scheduler does not know of, and enables preemption", || {
+        synch::kpreempt_disable();
+        spl::want_kpreempt(curcpu());
+        synch::kpreempt_enable();
+    }),
     breach!("kpause-ticks": "pauses for 0 ticks", || synch::kpause("nothing", 0, None)),
     breach!("setrunnable-stat": "makes an LWP runnable that runs", || {
         curlwp().lock();

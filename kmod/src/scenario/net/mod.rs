@@ -4,6 +4,7 @@ pub mod echo;
 pub mod frames;
 pub mod ifdetach;
 pub mod ifindex;
+pub mod in_order;
 pub mod pktq_destroy;
 pub mod pktqueue;
 pub mod serve;
