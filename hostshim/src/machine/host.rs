@@ -395,12 +395,14 @@ unsafe impl machine::Machine for Simulated {
     fn nic_counts() -> Option<NicCounts> {
         let _host = Host::begin();
         let engine = engine();
+        engine.touch_thing(Thing::Wire);
         Some(engine.cards.counts(engine.kernel()))
     }
 
     fn nic_queue(unit: usize, _queue: usize) -> Option<NicQueue> {
         let _host = Host::begin();
         let engine = engine();
+        engine.touch_thing(Thing::Wire);
         Some(engine.cards.queue((engine.kernel(), unit)))
     }
 
