@@ -1,6 +1,6 @@
 //! How a run ended: the first line says what broke in which scenario, the next ones which LWP detected it and where.
 
-use super::account::{Account, Participant};
+use super::account::{Account, Missing, Participant};
 use super::explain::ordering_sentences;
 use super::text::{Role, Text};
 use super::words::{count, list, needs, subject_of};
@@ -30,9 +30,15 @@ pub fn verdict(account: &Account<'_>) -> Text {
 
 /// What broke, in which scenario, and what its schedule needs.
 fn headline(account: &Account<'_>, failure: &Failure) -> String {
-    let broke = match failure.kind == FailureKind::Deadlock && account.waits.is_lost_wakeup() {
-        true => "LOST WAKE-UP".to_owned(),
-        false => broke(failure),
+    let broke = match &account.missing {
+        _ if failure.kind == FailureKind::Deadlock && account.waits.is_lost_wakeup() => {
+            "LOST WAKE-UP".to_owned()
+        }
+        _ if failure.rule == "ipi-missing" => format!("MISSING INTERRUPT to cpu{}", failure.cpu),
+        Some(Missing {
+            cpu, taken: None, ..
+        }) => format!("MISSING INTERRUPT to cpu{cpu}"),
+        _ => broke(failure),
     };
     let mut line = format!("{broke} in {}", subject_of(account.file));
     if failure.kind == FailureKind::Deadlock {
@@ -68,6 +74,9 @@ fn body(account: &Account<'_>, failure: &Failure) -> Text {
                 text.add(Role::Failure, format!("  {line}"));
             }
         }
+    }
+    if let Some(missing) = &account.missing {
+        text.add(Role::Failure, format!("  {}", account.request(missing)));
     }
     if let Some(found) = found_by(failure) {
         text.add(Role::Plain, format!("  {found}"));

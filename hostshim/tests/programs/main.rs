@@ -9,5 +9,6 @@ mod preempt;
 mod rest;
 mod scarcity;
 mod softnet;
+mod stories;
 mod told;
 mod two_kernels;

@@ -117,6 +117,8 @@ pub enum Stop {
     Contract(&'static str),
     /// A scenario assertion failed. The string is its name.
     Oracle(&'static str),
+    /// The CPU of this number idles although it has something to do. The string is the name of the rule.
+    Idles(&'static str, usize),
     /// An actor waits for something that cannot happen.
     Deadlock,
     /// Likewise, and only timeouts that are backstops would hide it ([`crate::kern::sleepq`]).

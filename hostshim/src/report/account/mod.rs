@@ -8,6 +8,7 @@
 //! * `spans`: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
 //! * `moments`: the key steps;
 //! * `participants`: for a deadlock, which LWP holds what and waits for what, and where;
+//! * `interrupts`: for a CPU that idles and should not, who asked it for what;
 //! * `ordering`: for a race, what could have ordered its sides.
 //!
 //! Times are positions in the trace: a span begins with the event at `begin` and ends before the one at `end`.
@@ -19,6 +20,7 @@ use super::story::Story;
 use crate::machine::{Failure, FailureKind, TraceEvent, Verdict, WaitGraph, What};
 use crate::replay::ReplayFile;
 
+mod interrupts;
 mod moments;
 mod ordering;
 mod participants;
@@ -26,6 +28,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 
+pub use interrupts::Missing;
 pub use moments::{Moment, Weight};
 pub use ordering::{Bridge, Ordering};
 pub use participants::{Fact, Participant};
@@ -102,6 +105,8 @@ pub struct Account<'a> {
     pub ordering: Option<Ordering>,
     /// For a deadlock or a lost wake-up: the LWPs that never continue.
     pub participants: Vec<Participant>,
+    /// For a CPU that idles and should not: the interrupt that is missing.
+    pub missing: Option<Missing>,
 }
 
 impl<'a> Account<'a> {
@@ -132,7 +137,9 @@ impl<'a> Account<'a> {
             moments: Vec::new(),
             ordering: ordering::of(&story),
             participants: Vec::new(),
+            missing: None,
         };
+        account.missing = interrupts::of(&account);
         if account
             .failure()
             .is_some_and(|f| f.kind == FailureKind::Deadlock)

@@ -230,6 +230,10 @@ impl List<'_, '_> {
             let text = said(event, words);
             self.add(at, Weight::Cause, text);
         }
+        if let Some(missing) = &self.account.missing {
+            let text = self.account.request(missing);
+            self.add(missing.asked, Weight::Cause, text);
+        }
         // The LWP that detects the failure takes part in it, however old its last message is.
         self.last_word(&failure.context);
         let position = self.account.lwp(&failure.context);
