@@ -67,7 +67,7 @@ pub struct Failure {
     pub message: String,
     /// Where in the source: `kmod/src/kern/xcall.rs:88`.
     pub location: String,
-    /// The CPU that detected it.
+    /// The CPU that detected it; of a CPU that idles and should not, that one.
     pub cpu: usize,
     /// The name of the context that detected it.
     pub context: String,
@@ -102,7 +102,7 @@ pub struct Side {
 impl Failure {
     /// Whether it was found when every CPU idled, although threads had not come to their end.
     pub(crate) fn is_of_idle_cpus(&self) -> bool {
-        self.rule == "idle-queue"
+        matches!(&*self.rule, "idle-queue" | "ipi-missing")
     }
 
     /// Whether detecting it took a long run.

@@ -246,6 +246,11 @@ unsafe impl machine::Machine for Simulated {
                 engine.fail(FailureKind::Leak, "leak", message, Some(at))
             }
             Stop::Oracle(rule) => engine.fail(FailureKind::Oracle, rule, message, Some(at)),
+            Stop::Idles(rule, cpu) => {
+                // The failure is that CPU's, whichever was asked.
+                engine.cpu.set(engine.own_cpu(cpu));
+                engine.fail(FailureKind::Oracle, rule, message, Some(at))
+            }
             Stop::Deadlock => engine.fail(FailureKind::Deadlock, "deadlock", message, Some(at)),
             Stop::Backstop => engine.fail(FailureKind::Deadlock, "backstop", message, Some(at)),
         }

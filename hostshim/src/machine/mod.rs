@@ -129,7 +129,7 @@ pub use heap::Heap;
 pub use host::{is_running, thread_ends};
 pub use races::{Later, Meeting, Race, Races};
 pub(crate) use source::place;
-pub use trace::{Access, Act, Hold, Layer, PointName, Recording, TraceEvent, What};
+pub use trace::{Access, Act, Hold, Layer, PointName, Recording, Refer, TraceEvent, What};
 pub use view::{View, members};
 pub use waits::{Callout, Cycle, NodeKind, Running, Until, WaitEdge, WaitGraph, WaitNode, Waiter};
 pub use words::Word;

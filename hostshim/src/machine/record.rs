@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::memory::Memory;
 use super::side::Host;
 use super::source::place;
-use super::trace::{Access, Act, Hold, Layer, Site, TraceEvent, What};
+use super::trace::{Access, Act, Hold, Layer, Refer, Site, TraceEvent, What};
 use super::words::Word;
 
 impl Engine {
@@ -118,6 +118,29 @@ impl Engine {
             }
             Mark::Signals(cv, sleepers) => condvar(cv, Act::Signal { sleepers }),
             Mark::Broadcasts(cv, sleepers) => condvar(cv, Act::Broadcast { sleepers }),
+            Mark::Took {
+                object,
+                holder,
+                function,
+                at,
+            } => {
+                let location = self.place_of(at);
+                let refer = Refer::Took {
+                    holder,
+                    function,
+                    location,
+                };
+                self.reference(object, refer)
+            }
+            Mark::Gave { object, holder } => self.reference(object, Refer::Gave { holder }),
+            Mark::Passed {
+                object,
+                function,
+                at,
+            } => {
+                let location = self.place_of(at);
+                self.reference(object, Refer::Passed { function, location })
+            }
             Mark::Fires(callout, scheduled) => {
                 let by = scheduled.map(|at| format!(", scheduled at {}", place(at)));
                 let callout = self.structure_of(callout);
@@ -192,6 +215,20 @@ impl Engine {
             let site = self.site(Kind::Write, at);
             self.recorder.borrow_mut().born(offset, size, site);
         }
+        if self.tracing.get() {
+            let location = self.place_of(at);
+            self.record(self.reference(address, Refer::Allocated { location }), 0);
+        }
+    }
+
+    /// What happens to the object at this address.
+    fn reference(&self, address: usize, refer: Refer) -> What {
+        let offset = self.memory(|memory| memory.offset(address));
+        What::Reference {
+            object: self.structure_of(address),
+            offset: offset.unwrap_or(address),
+            refer,
+        }
     }
 
     #[cold]
@@ -199,6 +236,16 @@ impl Engine {
         let size = self
             .memory(|memory: &mut Memory| memory.extent(offset))
             .unwrap_or(0);
+        if self.tracing.get() {
+            // The step of the free has its name.
+            let (object, refer) = (String::new(), Refer::Freed { size });
+            let what = What::Reference {
+                object,
+                offset,
+                refer,
+            };
+            self.record(what, 0);
+        }
         let mut recorder = self.recorder.borrow_mut();
         recorder.bury_labels(offset, size);
         if let Some(at) = at.filter(|_| self.siting.get()) {

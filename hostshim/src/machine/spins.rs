@@ -220,5 +220,6 @@ fn wait(graph: &mut WaitGraph, node: usize, cpu: usize, how: &str) {
         until: Until::Free,
         object: None,
         is_lost: false,
+        engaged: true,
     });
 }

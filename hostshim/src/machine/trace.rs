@@ -67,6 +67,15 @@ pub enum What {
         /// How it is held now.
         hold: Hold,
     },
+    /// A reference is taken, passed on or given back, or memory is allocated or freed. Belongs to the current step.
+    Reference {
+        /// The object, named as in accesses.
+        object: String,
+        /// Where in memory it is: its name may change.
+        offset: usize,
+        /// What happens.
+        refer: Refer,
+    },
     /// Something starts to run on this CPU, on top of the context. Belongs to the current step.
     Begin(Layer),
     /// It has ended, or returned the CPU.
@@ -77,6 +86,42 @@ pub enum What {
         object: String,
         /// The operation.
         act: Act,
+    },
+}
+
+/// What happens to a reference, or to the memory of an object.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refer {
+    /// The context has allocated the object.
+    Allocated {
+        /// Where in the source.
+        location: String,
+    },
+    /// The context has freed the object.
+    Freed {
+        /// Its size.
+        size: usize,
+    },
+    /// The context takes a reference.
+    Took {
+        /// On whose behalf, if that has a name.
+        holder: &'static str,
+        /// The function that takes it.
+        function: &'static str,
+        /// Where in the source.
+        location: String,
+    },
+    /// A reference is given back.
+    Gave {
+        /// On whose behalf it was taken.
+        holder: &'static str,
+    },
+    /// The only reference goes to another owner.
+    Passed {
+        /// The function that passes it on.
+        function: &'static str,
+        /// Where in the source.
+        location: String,
     },
 }
 

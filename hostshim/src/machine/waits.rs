@@ -84,6 +84,8 @@ pub enum NodeKind {
     Psrefs,
     /// References that a localcount counts.
     Localcount,
+    /// References that are counted, to an object.
+    References,
     /// The work of a workqueue.
     Workqueue,
     /// A word for which a CPU spins.
@@ -104,6 +106,7 @@ impl NodeKind {
             NodeKind::Softclock => "softclock",
             NodeKind::Psrefs => "psrefs",
             NodeKind::Localcount => "localcount",
+            NodeKind::References => "references",
             NodeKind::Workqueue => "workqueue",
             NodeKind::Word => "word",
             NodeKind::Cpu => "cpu",
@@ -152,6 +155,8 @@ pub struct Waiter {
     pub object: Option<String>,
     /// Whether it sleeps on a condition variable, and nothing in the graph will signal it.
     pub is_lost: bool,
+    /// Whether it is in the middle of something, and does not wait for requests.
+    pub engaged: bool,
 }
 
 /// What ends a wait.
@@ -372,6 +377,7 @@ impl Drawing {
             Node::Softclock(_) => NodeKind::Softclock,
             Node::Psrefs(_) => NodeKind::Psrefs,
             Node::Localcount(_) => NodeKind::Localcount,
+            Node::References(..) => NodeKind::References,
             Node::Work(_) => NodeKind::Workqueue,
         };
         self.known.push(node);
@@ -384,6 +390,7 @@ impl Drawing {
                 Node::Rwlock(rwlock) => object(rwlock),
                 Node::Psrefs(target) => object(target),
                 Node::Localcount(count) => object(count),
+                Node::References(_, count) => object(count),
                 _ => None,
             },
             callout: match node {
@@ -452,6 +459,7 @@ impl Visitor for Drawing {
                 .then(|| object_at(waiter.wchan))
                 .flatten(),
             is_lost: false,
+            engaged: waiter.engaged,
         });
     }
 }

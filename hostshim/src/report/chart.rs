@@ -178,6 +178,7 @@ mod tests {
             until: Until::Free,
             object: None,
             is_lost: false,
+            engaged: true,
         }
     }
 

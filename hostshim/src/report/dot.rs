@@ -40,6 +40,7 @@ pub(super) fn label(name: &str, kind: NodeKind) -> String {
             format!("{} {name}", kind.name())
         }
         NodeKind::Xcall => format!("cross-call box {name}"),
+        NodeKind::References => format!("each {name}"),
         NodeKind::Localcount => "localcount references".to_owned(),
         NodeKind::Lwp
         | NodeKind::Softint

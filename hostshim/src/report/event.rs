@@ -4,7 +4,7 @@ use kmod::kern::spl::Ipl;
 use kmod::machine::Kind;
 use kmod::mem::Ordering;
 
-use crate::machine::{Access, Act, Hold, TraceEvent, What};
+use crate::machine::{Access, Act, Hold, Refer, TraceEvent, What};
 
 /// What happened, without the LWP and the place.
 pub(super) fn deed(event: &TraceEvent) -> String {
@@ -29,6 +29,13 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
             Hold::Alone => format!("+ holds {object}"),
             Hold::Shared => format!("+ holds {object} as a reader"),
             Hold::Released => format!("+ releases {object}"),
+        },
+        What::Reference { object, refer, .. } => match refer {
+            Refer::Freed { .. } => "+ freed".to_owned(),
+            Refer::Allocated { .. } => format!("+ allocated {object}"),
+            Refer::Took { .. } => format!("+ takes a reference to {object}"),
+            Refer::Gave { .. } => format!("+ gives a reference to {object} back"),
+            Refer::Passed { function, .. } => format!("+ passes {object} on ({function})"),
         },
         What::Begin(layer) => format!("+ {} begins", layer.name()),
         What::End(layer) => format!("+ {} ends", layer.name()),
@@ -159,7 +166,12 @@ pub(super) fn is_own_account(event: &TraceEvent) -> bool {
 pub(super) fn is_fused(event: &TraceEvent) -> bool {
     matches!(
         event.what,
-        What::Fused(_) | What::Lock { .. } | What::Begin(_) | What::End(_) | What::Condvar { .. }
+        What::Fused(_)
+            | What::Lock { .. }
+            | What::Reference { .. }
+            | What::Begin(_)
+            | What::End(_)
+            | What::Condvar { .. }
     )
 }
 

@@ -491,7 +491,11 @@ fn of<'a>(
             ..base
         },
         // Accesses inside a step are represented by the spans.
-        What::Lock { .. } | What::Begin(_) | What::End(_) | What::Condvar { .. } => base,
+        What::Lock { .. }
+        | What::Reference { .. }
+        | What::Begin(_)
+        | What::End(_)
+        | What::Condvar { .. } => base,
     }
 }
 

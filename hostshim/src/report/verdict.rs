@@ -1,6 +1,6 @@
 //! How a run ended: the first line says what broke in which scenario, the next ones which LWP detected it and where.
 
-use super::account::{Account, Participant};
+use super::account::{Account, Missing, Participant, Standstill};
 use super::explain::ordering_sentences;
 use super::text::{Role, Text};
 use super::words::{count, list, needs, subject_of};
@@ -30,9 +30,25 @@ pub fn verdict(account: &Account<'_>) -> Text {
 
 /// What broke, in which scenario, and what its schedule needs.
 fn headline(account: &Account<'_>, failure: &Failure) -> String {
-    let broke = match failure.kind == FailureKind::Deadlock && account.waits.is_lost_wakeup() {
-        true => "LOST WAKE-UP".to_owned(),
-        false => broke(failure),
+    let broke = match &account.missing {
+        _ if failure.kind == FailureKind::Deadlock && account.leaks_reference() => {
+            "LEAKED REFERENCE".to_owned()
+        }
+        _ if failure.kind == FailureKind::Deadlock && account.waits.is_lost_wakeup() => {
+            "LOST WAKE-UP".to_owned()
+        }
+        _ if account
+            .standstill
+            .as_ref()
+            .is_some_and(|it| it.is_lost_wakeup) =>
+        {
+            "LOST WAKE-UP".to_owned()
+        }
+        _ if failure.rule == "ipi-missing" => format!("MISSING INTERRUPT to cpu{}", failure.cpu),
+        Some(Missing {
+            cpu, taken: None, ..
+        }) => format!("MISSING INTERRUPT to cpu{cpu}"),
+        _ => broke(failure),
     };
     let mut line = format!("{broke} in {}", subject_of(account.file));
     if failure.kind == FailureKind::Deadlock {
@@ -68,6 +84,15 @@ fn body(account: &Account<'_>, failure: &Failure) -> Text {
                 text.add(Role::Failure, format!("  {line}"));
             }
         }
+    }
+    if failure.kind == FailureKind::Leak || failure.rule == "accounting" {
+        text.append(left(account));
+    }
+    if let Some(standstill) = &account.standstill {
+        text.append(while_others_go_on(account, standstill));
+    }
+    if let Some(missing) = &account.missing {
+        text.add(Role::Failure, format!("  {}", account.request(missing)));
     }
     if let Some(found) = found_by(failure) {
         text.add(Role::Plain, format!("  {found}"));
@@ -120,6 +145,58 @@ fn deadlock(account: &Account<'_>) -> Text {
             Role::Plain,
             &format!("In one line: {}.", sentences.join("; ")),
         );
+    }
+    text
+}
+
+/// The most objects that are listed as not given back.
+const LEFT: usize = 6;
+
+/// What was not given back: who has it, and where it was taken.
+fn left(account: &Account<'_>) -> Text {
+    let mut text = Text::default();
+    let left = account.left();
+    for held in left.iter().take(LEFT) {
+        let line = format!("  {}: {}", held.object, account.told_holder(held));
+        text.add(Role::Failure, line);
+    }
+    if let Some(more @ 1..) = left.len().checked_sub(LEFT) {
+        text.add(Role::Plain, format!("  and {more} more"));
+    }
+    text
+}
+
+/// Which LWPs do nothing in a livelock, on what they sleep and since when; then what the others do.
+fn while_others_go_on(account: &Account<'_>, standstill: &Standstill) -> Text {
+    let mut text = Text::default();
+    let told = &account.participants[..account.participants.len().min(PARTICIPANTS)];
+    let half = account.story.outcome.points / 2;
+    let names = Vec::from_iter(account.participants.iter().map(|it| it.name.as_str()));
+    let does = if names.len() == 1 { "has" } else { "have" };
+    text.add(
+        Role::Failure,
+        format!(
+            "  {} {does} done nothing since before step {half}, while others went on",
+            list(&names)
+        ),
+    );
+    text.append(table(told));
+    if let Some(more @ 1..) = account.participants.len().checked_sub(told.len()) {
+        text.add(Role::Plain, format!("  and {}", count(more, "more thread")));
+    }
+    for other in standstill.go_on.iter().take(OTHERS) {
+        for fact in other.facts.iter().filter(|fact| fact.verb != "HOLDS") {
+            let more = match fact.more.as_str() {
+                "" => String::new(),
+                more => format!(", {more}"),
+            };
+            let verb = fact.verb.to_lowercase();
+            let line = format!(
+                "  {} goes on: it {verb} {}{more}, {}",
+                other.name, fact.what, fact.how
+            );
+            text.add(Role::Plain, line.trim_end_matches(", "));
+        }
     }
     text
 }

@@ -10,5 +10,6 @@ mod preempt;
 mod rest;
 mod scarcity;
 mod softnet;
+mod stories;
 mod told;
 mod two_kernels;

@@ -40,7 +40,7 @@ const SCENARIO: Scenario = Scenario {
 };
 
 /// Runs a scenario until it fails, at most this many times. Returns the verdict of the last run, and its trace.
-fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
+pub(crate) fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
     let mut machine = Machine::new();
     let variant = &scenario.variants[0];
     let config = scenario.config(Config::small(scenario.default_cpus), variant);
@@ -84,7 +84,7 @@ fn told(scenario: &'static Scenario, schedules: u64) -> (String, String) {
 
 /// Asserts that the text contains the parts in this order.
 #[track_caller]
-fn assert_in_order(text: &str, parts: &[&str]) {
+pub(crate) fn assert_in_order(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {
         let Some((_, after)) = rest.split_once(part) else {

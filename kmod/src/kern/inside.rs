@@ -21,6 +21,18 @@ pub(crate) enum Awaited {
     Psrefs(Arg),
     /// The last reference of a `Localcount`, whose release broadcasts on a `Kcondvar`.
     Localcount(Arg, Arg),
+    /// Until a count of references, an `AtomicU32` of the object that they are to, is at most so many; whoever releases one
+    /// broadcasts on a `Kcondvar`.
+    Count {
+        /// What they are references to.
+        of: &'static str,
+        /// The count.
+        count: Arg,
+        /// How many may be left.
+        left: u32,
+        /// The condition variable.
+        cv: Arg,
+    },
     /// Work of a queue: a `workqueue::Queue`.
     Work(Arg),
 }

@@ -214,6 +214,11 @@ pub fn disestablish_at_rest(kernel: &Kernel, ih: Intrhand) {
     intrs.intr_lock.spin_exit();
 }
 
+/// Whether interrupts were raised that have not reached this CPU. For checks at rest.
+pub(crate) fn is_asked(ci: &Cpu) -> bool {
+    ci.kernel().intrs.intr_raised[ci.index()].peek() != 0
+}
+
 /// The inter-processor interrupt: what was raised becomes ready, and runs when the level allows it. At IPL_HIGH.
 pub(crate) fn take(ci: &'static Cpu) {
     let intrs = &ci.kernel().intrs;

@@ -55,7 +55,7 @@ use crate::kern::mutex::Kmutex;
 use crate::kern::spl::{self, Ipl};
 use crate::kern::{intr, sched, softint, synch, xcall};
 use crate::kernel::Kernel;
-use crate::machine;
+use crate::machine::{self, Line};
 use crate::mem::{AcqRel, Acquire, Plain};
 
 /// Check the run queue, on return from the interrupt or when the level is low enough.
@@ -189,6 +189,28 @@ fn assert_may_trigger(id: u32, ci: &'static Cpu) {
         ci.index(),
         curlwp().name()
     );
+}
+
+/// What other CPUs have asked `ci` for without an interrupt that is on its way to tell it. At rest, when no line is asserted: an
+/// interrupt that was taken is pending, or was handled.
+pub(crate) fn missing(ci: &'static Cpu) -> Option<&'static str> {
+    if spl::is_pending(ci, Line::Ipi) {
+        return None;
+    }
+    let sent = ci.ci_ipis.peek();
+    if softint::is_asked(ci) || sent & (1 << SOFTINT) != 0 {
+        Some("a softint")
+    } else if xcall::is_asked(ci) || sent & (1 << XCALL) != 0 {
+        Some("a high-priority cross call")
+    } else if intr::is_asked(ci) || sent & (1 << DEVICE) != 0 {
+        Some("the handler of a device")
+    } else if sent & (1 << KPREEMPT) != 0 {
+        Some("a preemption")
+    } else if sent != 0 {
+        Some("a function of ipi_register")
+    } else {
+        None
+    }
 }
 
 /// The handler of the line.

@@ -30,6 +30,7 @@ pub mod percpu;
 pub mod pserialize;
 pub mod pslist;
 pub mod psref;
+pub(crate) mod references;
 pub(crate) mod rest;
 pub mod rwlock;
 pub mod sched;

@@ -5,25 +5,27 @@
 //!
 //! | name | what is left |
 //! |---|---|
+//! | `ipi-missing` | something that another CPU was asked for with an interrupt, which was never sent or never taken |
 //! | `idle-queue` | an LWP on the run queue of a CPU that idles: nobody has told the CPU |
 //! | `softint-pending` | a soft interrupt that was scheduled and has not run, or that sleeps while all actors have ended |
 //! | `callout-due` | a callout that is due by the clock of its CPU and has not run |
 //! | `thread-unjoined` | a thread that has ended and waits for [`kthread_join`](crate::kern::kthread::kthread_join), while all actors have ended |
-//!
 //! | `clock-ticks` | a clock interrupt that was not counted as one tick, by `getticks` or by the callouts of its CPU |
 //!
-//! The first, and callouts that are due, are looked for whenever the machine is at rest, because a tick of the clock would hide them. The
-//! others are looked for when all actors have ended. What is attached to the kernel has checks of its own ([`Kernel::check_at_rest`]).
+//! The first two, and callouts that are due, are looked for whenever the machine is at rest, because a tick of the clock would hide them.
+//! The others are looked for when all actors have ended. What is attached to the kernel has checks of its own
+//! ([`Kernel::check_at_rest`]).
 
 use core::sync::atomic::Ordering::Relaxed as Bare;
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
-use crate::kern::{clock, softint};
+use crate::kern::{clock, ipi, softint};
 use crate::kernel::Kernel;
 use crate::machine::{self, Place, Stop};
 
-/// Stops the machine if an LWP is runnable and nobody will run it. Every CPU waits for an interrupt.
+/// Stops the machine if a CPU was asked for something and no interrupt tells it, or if an LWP is runnable and nobody will run it.
+/// Every CPU waits for an interrupt.
 ///
 /// A machine on which CPUs do not take turns is asked for reports, when it was stopped. Then this says nothing.
 pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
@@ -31,6 +33,15 @@ pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
         return;
     }
     for ci in kernel.cpus() {
+        if let Some(what) = ipi::missing(ci) {
+            machine::stop(
+                Stop::Idles("ipi-missing", ci.index()),
+                format_args!(
+                    "cpu{} was asked for {what}, and the interrupt that tells it so was never sent or never taken",
+                    ci.index()
+                ),
+            );
+        }
         // Behind a handler that sleeps all others wait.
         if ci.ci_callout.peek_lwp().is_none() {
             assert_none_due(ci);
@@ -48,7 +59,7 @@ pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
     let of_idle = |l: &&Lwp| core::ptr::eq(l.cpu_unlocked(), idle);
     if let Some(l) = kernel.lwps().filter(runnable).find(of_idle) {
         machine::stop(
-            Stop::Oracle("idle-queue"),
+            Stop::Idles("idle-queue", l.cpu_unlocked().index()),
             format_args!(
                 "{} is on the run queue of cpu{}, which idles: nobody has interrupted it, or it has not looked",
                 l.name(),

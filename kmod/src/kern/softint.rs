@@ -415,6 +415,16 @@ pub(crate) fn remote_intr(ci: &'static Cpu) {
     }
 }
 
+/// Whether another CPU has asked this one for softints that it has not queued yet. For checks at rest.
+pub(crate) fn is_asked(ci: &Cpu) -> bool {
+    ci.kernel().softints.softint_remote[ci.index()].peek() != 0
+}
+
+/// Whether a softint is queued on this CPU. For checks at rest.
+pub(crate) fn is_queued(ci: &Cpu, softint: Softint) -> bool {
+    ci.ci_softcpu.sc_hand.peek()[softint.0].sh_pending.peek()
+}
+
 /// Runs a level on top of the LWP that runs here. The level was triggered and is unmasked.
 ///
 /// Returns at IPL_HIGH, when the level has finished or has blocked. Panics: contract `softint-dispatch`.

@@ -107,6 +107,33 @@ pub enum Mark {
     Signals(usize, bool),
     /// It broadcasts on the condition variable at this address, on which an LWP sleeps, or none.
     Broadcasts(usize, bool),
+    /// The running LWP takes a reference ([`crate::kern::references`]).
+    Took {
+        /// The address of what it is to.
+        object: usize,
+        /// On whose behalf.
+        holder: &'static str,
+        /// The function that takes it.
+        function: &'static str,
+        /// Where.
+        at: At,
+    },
+    /// A reference is given back.
+    Gave {
+        /// The address of what it is to.
+        object: usize,
+        /// On whose behalf it was taken.
+        holder: &'static str,
+    },
+    /// The only reference goes to another owner.
+    Passed {
+        /// The address of what it is to.
+        object: usize,
+        /// The function that passes it on.
+        function: &'static str,
+        /// Where.
+        at: At,
+    },
     /// The callout at this address begins to run. It was scheduled at this place, if that is known.
     Fires(usize, Option<At>),
 }
@@ -120,6 +147,8 @@ pub enum Stop {
     Contract(&'static str),
     /// A scenario assertion failed. The string is its name.
     Oracle(&'static str),
+    /// The CPU of this number idles although it has something to do. The string is the name of the rule.
+    Idles(&'static str, usize),
     /// An actor waits for something that cannot happen.
     Deadlock,
     /// Likewise, and only timeouts that are backstops would hide it ([`crate::kern::sleepq`]).

@@ -37,7 +37,7 @@ use crate::net::ifnet::{if_get_byindex, if_output, if_put};
 use crate::net::inet::{ia_put, in_ifaddr_get, in_is_local};
 use crate::net::mbuf::{End, M_BCAST, M_MCAST, Mbuf};
 use crate::net::pktqueue::{Pktqueue, pktq_rps_hash};
-use crate::net::route::{Rtentry, rt_unref, rtalloc1};
+use crate::net::route::{Rtentry, rt_unref, rtalloc_in};
 use crate::net::stages::{self, Stage};
 use crate::net::stats::Count;
 use crate::net::{Net, icmp, in_cksum, softnet_enter, softnet_exit, udp};
@@ -195,7 +195,7 @@ pub fn in_selectsrc(net: &'static Net, dst: Ipv4Address) -> Option<Ipv4Address> 
     if in_is_local(net, dst) {
         return Some(dst);
     }
-    let rt = rtalloc1(net, dst)?;
+    let rt = rtalloc_in(net, dst, "in_selectsrc")?;
     let source = rt.source();
     rt_unref(net, rt);
     Some(source)
@@ -212,7 +212,7 @@ pub fn ip_output(net: &'static Net, m: Mbuf, out: &Outgoing) {
         let src = out.src.unwrap_or(out.dst);
         return send(net, m, out, src, (net.loopback(), out.dst));
     }
-    let Some(rt) = rtalloc1(net, out.dst) else {
+    let Some(rt) = rtalloc_in(net, out.dst, "ip_output") else {
         return m.free(End::NoRoute);
     };
     output_by(net, m, out, rt);

@@ -36,6 +36,7 @@ use core::fmt;
 use crate::contract;
 use crate::kern::callout::CalloutState;
 use crate::kern::lwp::{Name, curcpu, curlwp};
+use crate::kern::references;
 use crate::machine::At;
 use crate::mem::Local;
 use crate::net::InAddr;
@@ -54,13 +55,20 @@ pub enum Holder {
     Other(&'static str),
 }
 
+impl Holder {
+    /// Its name in reports.
+    const fn word(self) -> &'static str {
+        match self {
+            Holder::Table => "the table",
+            Holder::Timer => "the timer",
+            Holder::Other(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Holder::Table => f.write_str("the table"),
-            Holder::Timer => f.write_str("the timer"),
-            Holder::Other(name) => f.write_str(name),
-        }
+        f.write_str(self.word())
     }
 }
 
@@ -155,6 +163,7 @@ impl References {
         if !cfg!(feature = "contracts") {
             return;
         }
+        references::taken(self, holder.word(), function);
         self.write_down(Reference {
             holder,
             function,
@@ -198,6 +207,7 @@ impl References {
             "{} drops a reference of {holder} to the entry {entry}, and {holder} has none",
             curlwp().name()
         );
+        references::given(self, holder.word());
         if let Holder::Other(_) = holder {
             self.holders.set(self.holders.get().saturating_sub(1));
         }

@@ -53,6 +53,7 @@ use crate::contract;
 use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
+use crate::kern::references;
 use crate::kern::spl::{self, Ipl};
 use crate::kernel::Kernel;
 use crate::mem::{Local, Plain, Private};
@@ -394,6 +395,7 @@ impl Mbuf {
             }
         };
         mbufs.born.fetch_add(1, Relaxed);
+        references::taken(packet, "", "m_gethdr");
         Some(Mbuf(packet))
     }
 
@@ -420,6 +422,7 @@ impl Mbuf {
         let kernel = curlwp().kernel();
         let mbufs = &super::of(kernel).mbufs;
         mbufs.ends[end as usize].fetch_add(1, Relaxed);
+        references::given(packet, "");
         if !mbufs.keep(packet, kernel.config().mbuf_cache) {
             // SAFETY: (1) it came from `get`; (2) the handle that owned it is gone.
             unsafe { kmem_free(packet) }
@@ -534,6 +537,7 @@ impl Mbuf {
     pub fn into_queue(self) -> &'static Packet {
         let packet = ManuallyDrop::new(self).0;
         packet.m_passed.set(packet.m_passed.get() + 1);
+        references::passed(packet, "into a queue");
         packet
     }
 
@@ -546,6 +550,7 @@ impl Mbuf {
     #[track_caller]
     pub unsafe fn from_queue(packet: &'static Packet) -> Mbuf {
         packet.m_passed.set(packet.m_passed.get() + 1);
+        references::passed(packet, "out of a queue");
         Mbuf(packet)
     }
 }

@@ -57,10 +57,11 @@ use smoltcp::wire::Ipv4Address;
 
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
-use crate::kern::inside::inside;
+use crate::kern::inside::{Awaited, inside, inside_for};
 use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
 use crate::kern::lwp::{Arg, pri};
 use crate::kern::mutex::Kmutex;
+use crate::kern::references;
 use crate::kern::rwlock::{Krw, Krwlock};
 use crate::kern::spl::Ipl;
 use crate::kern::workqueue::{self, Work, Workers, Workqueue};
@@ -269,6 +270,13 @@ impl Routes {
     /// Waits until a route has at most so many references.
     #[track_caller]
     fn wait_for_references(&self, rt: &Rtentry, left: u32) {
+        let awaited = Awaited::Count {
+            of: "route",
+            count: Arg::of(&rt.rt_refcnt),
+            left,
+            cv: Arg::of(&self.rt_free_cv),
+        };
+        let _inside = inside_for("rt_wait", awaited);
         self.rt_waiters.fetch_add(1, SeqCst);
         self.rt_free_lock.enter();
         while rt.rt_refcnt.load(SeqCst) > left {
@@ -383,12 +391,23 @@ pub fn rt_purgeif(net: &'static Net, ifindex: u32) {
 /// Context: thread, softint; not in a read section.
 #[track_caller]
 pub fn rtalloc1(net: &'static Net, dst: Ipv4Address) -> Option<&'static Rtentry> {
+    rtalloc_in(net, dst, "rtalloc1")
+}
+
+/// [`rtalloc1`] for this function, whose name reports tell.
+#[track_caller]
+pub(super) fn rtalloc_in(
+    net: &'static Net,
+    dst: Ipv4Address,
+    function: &'static str,
+) -> Option<&'static Rtentry> {
     let routes = &net.routes;
     routes.rt_lock.enter(Krw::Reader);
     let found = routes.find(|rt| rt.rt_key.holds(dst)).get();
     let usable = found.filter(|rt| rt.rt_flags.get() & RTF_UPDATING == 0);
     if let Some(rt) = usable {
         rt.rt_refcnt.fetch_add(1, SeqCst);
+        references::taken(&rt.rt_refcnt, "", function);
     }
     routes.rt_lock.exit();
     usable
@@ -400,6 +419,7 @@ pub fn rtalloc1(net: &'static Net, dst: Ipv4Address) -> Option<&'static Rtentry>
 #[track_caller]
 pub fn rt_unref(net: &'static Net, rt: &'static Rtentry) {
     let routes = &net.routes;
+    references::given(&rt.rt_refcnt, "");
     rt.rt_refcnt.fetch_sub(1, SeqCst);
     if routes.rt_waiters.load(SeqCst) != 0 {
         routes.rt_free_lock.enter();
@@ -425,6 +445,7 @@ pub fn rt_update(net: &'static Net, key: &Key, gateway: Option<Ipv4Address>) -> 
     if let Some(rt) = found {
         rt.rt_flags.set(rt.rt_flags.get() | RTF_UPDATING);
         rt.rt_refcnt.fetch_add(1, SeqCst);
+        references::taken(&rt.rt_refcnt, "", "rt_update");
     }
     routes.rt_lock.exit();
     if let Some(rt) = found {

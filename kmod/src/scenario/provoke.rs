@@ -1,10 +1,12 @@
 //! Deliberate faults, which both machines must report correctly.
 
+use crate::kern::cpu::Cpu;
+use crate::kern::ipi;
 use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::spl::Ipl;
 use crate::kern::synch::kpause;
-use crate::mem::{Acquire, AtomicU32, Plain, Release};
+use crate::mem::{AcqRel, Acquire, AtomicU32, Plain, Release};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::{FIXED, Kind, Scenario, actor, share};
 
@@ -102,6 +104,11 @@ fn go_round(step: Arg) {
     while core::hint::black_box(rounds) != 0 {
         rounds |= step.0;
     }
+}
+
+/// Interrupts that other CPUs send to `ci` from now on are lost: it looks as if one were on its way.
+pub fn lose_interrupts(ci: &'static Cpu) {
+    ci.ci_ipis.fetch_or(1 << ipi::KPREEMPT, AcqRel);
 }
 
 struct Hang {

@@ -204,7 +204,7 @@ fn write_cause(yaml: &mut Yaml, cpu: &PerCpu, frame: &TrapFrame, cause: &Cause<'
         Cause::Stop { why, message, at } => {
             let (kind, rule) = match why {
                 Stop::Contract(rule) => ("contract", Some(rule)),
-                Stop::Oracle(rule) => ("oracle", Some(rule)),
+                Stop::Oracle(rule) | Stop::Idles(rule, _) => ("oracle", Some(rule)),
                 Stop::Deadlock | Stop::Backstop => ("deadlock", None),
                 Stop::Passed => ("passed", None),
             };

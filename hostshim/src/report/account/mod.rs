@@ -8,6 +8,9 @@
 //! * `spans`: which LWP ran on which CPU from when to when, interrupts and softints on top of it, holds of locks, moves;
 //! * `moments`: the key steps;
 //! * `participants`: for a deadlock, which LWP holds what and waits for what, and where;
+//! * `holders`: for a leak, or if somebody waits for references, who has what and has not given it back;
+//! * `standstill`: for a livelock, who does nothing meanwhile;
+//! * `interrupts`: for a CPU that idles and should not, who asked it for what;
 //! * `ordering`: for a race, what could have ordered its sides.
 //!
 //! Times are positions in the trace: a span begins with the event at `begin` and ends before the one at `end`.
@@ -19,17 +22,23 @@ use super::story::Story;
 use crate::machine::{Failure, FailureKind, TraceEvent, Verdict, WaitGraph, What};
 use crate::replay::ReplayFile;
 
+mod holders;
+mod interrupts;
 mod moments;
 mod ordering;
 mod participants;
 mod spans;
+mod standstill;
 #[cfg(test)]
 mod tests;
 
+pub use holders::Holder;
+pub use interrupts::Missing;
 pub use moments::{Moment, Weight};
 pub use ordering::{Bridge, Ordering};
 pub use participants::{Fact, Participant};
 pub use spans::{Held, Layered, Move, Run};
+pub use standstill::Standstill;
 
 /// The role of an LWP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,8 +109,14 @@ pub struct Account<'a> {
     pub moments: Vec<Moment>,
     /// For a race: what could have ordered its sides.
     pub ordering: Option<Ordering>,
-    /// For a deadlock or a lost wake-up: the LWPs that never continue.
+    /// For a deadlock or a lost wake-up: the LWPs that never continue. For a livelock: those that do nothing, while others go on.
     pub participants: Vec<Participant>,
+    /// What was held when the run failed, if that may be why.
+    pub holders: Vec<Holder>,
+    /// For a livelock in which some do nothing: what the others do.
+    pub standstill: Option<Standstill>,
+    /// For a CPU that idles and should not: the interrupt that is missing.
+    pub missing: Option<Missing>,
 }
 
 impl<'a> Account<'a> {
@@ -132,12 +147,23 @@ impl<'a> Account<'a> {
             moments: Vec::new(),
             ordering: ordering::of(&story),
             participants: Vec::new(),
+            holders: Vec::new(),
+            standstill: None,
+            missing: None,
         };
+        account.missing = interrupts::of(&account);
+        if account.failure().is_some_and(is_of_holders) {
+            account.holders = holders::of(account.story.trace);
+        }
         if account
             .failure()
             .is_some_and(|f| f.kind == FailureKind::Deadlock)
         {
-            account.participants = participants::of(&account);
+            account.participants = participants::of(&account, &account.waits.stuck());
+        }
+        if let Some((still, standstill)) = standstill::of(&account) {
+            account.participants = still;
+            account.standstill = Some(standstill);
         }
         account.moments = moments::of(&account);
         account
@@ -174,6 +200,12 @@ impl<'a> Account<'a> {
         let is_its = |event: &TraceEvent| event.context == name && !super::event::is_fused(event);
         self.story.trace.iter().rposition(is_its)
     }
+}
+
+/// Whether what is held may be the reason for the failure.
+fn is_of_holders(failure: &Failure) -> bool {
+    use FailureKind::{Deadlock, Leak, Livelock};
+    matches!(failure.kind, Deadlock | Leak | Livelock) || failure.rule == "accounting"
 }
 
 fn lwps(story: &Story<'_>) -> Vec<Lwp> {

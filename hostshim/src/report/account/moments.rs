@@ -223,12 +223,33 @@ impl List<'_, '_> {
             })
         };
         let told = words(first..trace.len())
-            .take(WORDS)
+            .take(match self.account.standstill {
+                // Those that go on say the same again and again.
+                Some(_) => 1,
+                None => WORDS,
+            })
             .chain(words(0..first).take(1));
         for (at, words) in Vec::from_iter(told) {
             let event = &trace[at];
             let text = said(event, words);
             self.add(at, Weight::Cause, text);
+        }
+        if let Some(missing) = &self.account.missing {
+            let text = self.account.request(missing);
+            self.add(missing.asked, Weight::Cause, text);
+        }
+        let still = self
+            .account
+            .standstill
+            .iter()
+            .flat_map(|_| &self.account.participants);
+        for (still, wait) in still.filter_map(|still| Some((still, still.wait()?))) {
+            let text = format!("{} {} {}", still.name, wait.verb.to_lowercase(), wait.what);
+            self.add(
+                wait.event.unwrap_or(0),
+                Weight::Cause,
+                text + ", and does nothing from here on",
+            );
         }
         // The LWP that detects the failure takes part in it, however old its last message is.
         self.last_word(&failure.context);
@@ -243,6 +264,9 @@ impl List<'_, '_> {
         }
         let sentence = failure.message.lines().next().unwrap_or("");
         let text = match failure.context.starts_with("idle/") {
+            true if failure.kind == FailureKind::Livelock => {
+                format!("{}: {sentence}", failure.rule)
+            }
             true if failure.is_of_idle_cpus() => {
                 format!("every CPU idles; {}: {sentence}", failure.rule)
             }

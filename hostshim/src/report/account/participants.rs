@@ -50,14 +50,14 @@ pub struct Fact {
     pub event: Option<usize>,
 }
 
-pub(super) fn of(account: &Account<'_>) -> Vec<Participant> {
+/// What is known of the LWPs of these nodes of the wait-for graph.
+pub(super) fn of(account: &Account<'_>, nodes: &[usize]) -> Vec<Participant> {
     let teller = Teller {
         account,
         graph: &account.waits,
         trace: account.story.trace,
     };
-    let stuck = account.waits.stuck();
-    stuck.into_iter().map(|node| teller.tell(node)).collect()
+    nodes.iter().map(|node| teller.tell(*node)).collect()
 }
 
 struct Teller<'a, 'b> {
@@ -114,6 +114,8 @@ impl Teller<'_, '_> {
                 },
                 NodeKind::Xcall => self.cross_call(name, of),
                 NodeKind::Softint => Fact::bare("RUNS", of.clone()),
+                // Nobody is known to the graph.
+                NodeKind::References => continue,
                 NodeKind::Workqueue => Fact::bare("RUNS", format!("the work of {of}")),
                 NodeKind::Word => self.stored(name, of),
                 NodeKind::Cpu => Fact::bare("OCCUPIES", of.clone()),
@@ -257,9 +259,31 @@ impl Teller<'_, '_> {
             }
             _ => {
                 let (what, more) = self.awaited(waiter);
-                vec![fact(verb, what, more)]
+                let mut facts = vec![fact(verb, what, more)];
+                facts.extend(self.taken(waiter));
+                facts
             }
         }
+    }
+
+    /// Who has taken the references that it waits for.
+    fn taken(&self, waiter: &Waiter) -> Vec<Fact> {
+        let mut edges = self.graph.edges.iter();
+        let on = edges.find(|edge| edge.from == waiter.node);
+        let on = on.map(|edge| &self.graph.nodes[edge.to]);
+        let on = on.filter(|node| node.kind == NodeKind::References);
+        let Some(object) = on.and_then(|node| node.object.as_deref()) else {
+            return Vec::new();
+        };
+        let holders = self.account.holders.iter();
+        let holders = holders.filter(|held| held.object == object && !held.is_memory);
+        holders
+            .take(TESTED)
+            .map(|held| Fact {
+                event: Some(held.taken),
+                ..Fact::bare("", self.account.told_holder(held))
+            })
+            .collect()
     }
 
     /// The last event of an LWP outside the scheduler's own source. It has waited since then.
@@ -325,6 +349,7 @@ impl Teller<'_, '_> {
                 "each localcount reference to be released".to_owned(),
                 told(format!("held by {keepers}")),
             ),
+            NodeKind::References => (format!("each {name} to be released"), String::new()),
             NodeKind::Workqueue => (
                 format!("the work of {name}"),
                 told(format!("which {keepers} does")),

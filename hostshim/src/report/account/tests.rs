@@ -297,3 +297,49 @@ fn what_an_lwp_is_does_not_depend_on_the_kernel_that_it_is_of() {
         assert_eq!(Role::of(name), role, "{name}");
     }
 }
+
+/// CPU 1 idles with something on its run queue; t1 has asked it to look, and then the rest of the trace happens.
+fn forgotten(then: &[TraceEvent]) -> String {
+    let mut trace = vec![
+        event(0, "t1", access(Kind::Write, Order::Relaxed, "data")),
+        event(
+            0,
+            "t1",
+            access(Kind::Rmw, Order::Release, "cpu1.ci_want_resched"),
+        ),
+    ];
+    trace.extend_from_slice(then);
+    let failure = Failure {
+        kind: FailureKind::Oracle,
+        rule: "idle-queue".to_owned(),
+        message: "t2 is on the run queue of cpu1".to_owned(),
+        location: "kmod/src/x.rs:1".to_owned(),
+        cpu: 1,
+        context: "idle/1".to_owned(),
+        sides: None,
+    };
+    with_account(&trace, Verdict::Failed(failure), |account| {
+        crate::report::verdict(account).to_string()
+    })
+}
+
+#[test]
+fn a_cpu_that_was_asked_to_look_and_took_no_interrupt_misses_one() {
+    let told = forgotten(&[]);
+    assert!(
+        told.starts_with("MISSING INTERRUPT to cpu1 in abba, "),
+        "{told}"
+    );
+    let asked = "asked for by t1 on cpu0, at kmod/src/cpu1.ci_want_resched.rs:1 (step 0); cpu1 has taken no ipi since";
+    assert!(told.contains(asked), "{told}");
+}
+
+#[test]
+fn a_cpu_that_took_its_interrupt_and_did_not_look_misses_none() {
+    let told = forgotten(&[event(1, "idle/1", What::Interrupt(Line::Ipi))]);
+    assert!(
+        told.starts_with("SCENARIO ASSERTION idle-queue FAILED in abba, "),
+        "{told}"
+    );
+    assert!(told.contains("cpu1 took an ipi at step 0, which"), "{told}");
+}

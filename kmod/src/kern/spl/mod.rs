@@ -443,6 +443,11 @@ impl Hard {
     ];
 }
 
+/// Whether the line was taken on `ci` and its handler is still to run. For checks at rest.
+pub(crate) fn is_pending(ci: &Cpu, line: Line) -> bool {
+    ci.ci_ipending.look() & line_bit(line) != 0
+}
+
 fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
     let pending = pending(ci, level);
     if pending == 0 {

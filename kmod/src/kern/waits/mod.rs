@@ -37,6 +37,7 @@ use crate::kern::spl::Ipl;
 use crate::kern::workqueue;
 use crate::kern::xcall::XcBox;
 use crate::kernel::Kernel;
+use crate::mem::AtomicU32;
 
 mod cycle;
 mod tell;
@@ -63,6 +64,8 @@ pub enum Node {
     Psrefs(&'static PsrefTarget),
     /// References that a localcount counts.
     Localcount(&'static Localcount),
+    /// References to an object of this kind, whose count is too high: the count.
+    References(&'static str, &'static AtomicU32),
     /// The work of a queue, which its worker does.
     Work(&'static workqueue::Queue),
 }
@@ -78,6 +81,7 @@ impl PartialEq for Node {
             (Node::Softclock(a), Node::Softclock(b)) => core::ptr::eq(*a, *b),
             (Node::Psrefs(a), Node::Psrefs(b)) => core::ptr::eq(*a, *b),
             (Node::Localcount(a), Node::Localcount(b)) => core::ptr::eq(*a, *b),
+            (Node::References(_, a), Node::References(_, b)) => core::ptr::eq(*a, *b),
             (Node::Work(a), Node::Work(b)) => core::ptr::eq(*a, *b),
             _ => false,
         }
@@ -98,6 +102,7 @@ impl fmt::Display for Node {
                 write!(f, "psref of class {class}")
             }
             Node::Localcount(_) => f.write_str("localcount"),
+            Node::References(of, _) => write!(f, "reference to a {of}"),
             Node::Work(queue) => write!(f, "workqueue {}", queue.name()),
         }
     }
@@ -155,6 +160,8 @@ pub fn edges(kernel: &'static Kernel, node: Node, visit: Visit<'_>) {
                 certain: false,
             });
         }),
+        // The kernel keeps no record of who has them. The trace does.
+        Node::References(..) => {}
         Node::Work(queue) => {
             if let Some(worker) = queue.worker() {
                 visit(certain(Node::Lwp(worker)));
@@ -192,6 +199,20 @@ fn awaited(l: &Lwp, wchan: usize) -> Option<Node> {
             let cv = unsafe { cv.get::<Kcondvar>() };
             cv.is_wchan(wchan).then_some(Node::Localcount(lc))
         }
+        Awaited::Count {
+            of,
+            count,
+            left,
+            cv,
+        } => {
+            // SAFETY: whoever waits keeps the object until the wait is over.
+            let count = unsafe { count.get::<AtomicU32>() };
+            // SAFETY: and the condition variable, too.
+            let cv = unsafe { cv.get::<Kcondvar>() };
+            // If they are released already, it waits for a wake-up.
+            let are_left = count.peek() > left && cv.is_wchan(wchan);
+            are_left.then_some(Node::References(of, count))
+        }
         Awaited::Work(queue) => {
             // SAFETY: whoever calls workqueue_wait sees to it that nobody destroys the queue meanwhile.
             let queue = unsafe { queue.get::<workqueue::Queue>() };
@@ -219,8 +240,11 @@ fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {
             if let Some(other) = kernel.lwps().find(|other| other.l_exitcv.is_wchan(wchan)) {
                 visit(certain(Node::Lwp(other)));
             }
-            if let Some(awaited) = awaited(l, wchan) {
-                return visit(certain(awaited));
+            match awaited(l, wchan) {
+                // As with a localcount, another LWP may release what one has taken.
+                Some(on @ Node::References(..)) => return visit(Wait { on, certain: false }),
+                Some(awaited) => return visit(certain(awaited)),
+                None => {}
             }
             if let Some(ci) = timeout.filter(|_| !has_backstop(l)) {
                 visit(Wait {

@@ -59,6 +59,8 @@ pub struct Waiter {
     pub syncobj: SyncObj,
     /// The address of that.
     pub wchan: usize,
+    /// Whether it is in the middle of something: it is an actor, or in an operation. Another thread may wait for requests.
+    pub engaged: bool,
 }
 
 /// Passes `visitor` the cycles, then every LWP that waits.
@@ -79,20 +81,26 @@ pub fn tell(kernel: &'static Kernel, visitor: &mut dyn Visitor) {
                 how,
                 syncobj: lwp.l_syncobj.peek(),
                 wchan: lwp.l_wchan.peek(),
+                engaged: is_engaged(lwp),
             });
         }
     }
 }
 
-/// The LWPs that sleep on a condition variable and that nothing in the graph will wake: actors, if there are any. (A
-/// thread that waits for work also sleeps like this.)
+/// The LWPs that sleep on a condition variable and that nothing in the graph will wake: those in the middle of something, if there
+/// are any. (A thread that waits for work also sleeps like this.)
 pub fn unsignalled(kernel: &'static Kernel) -> impl Iterator<Item = &'static Lwp> {
-    let of_actors = move |actors: bool| {
-        let all = kernel.lwps().filter(move |l| !actors || l.l_actor.peek());
+    let of_engaged = move |engaged: bool| {
+        let all = kernel.lwps().filter(move |l| !engaged || is_engaged(l));
         all.filter(move |l| wants_signal(kernel, l))
     };
-    let actors = of_actors(true).next().is_some();
-    of_actors(actors)
+    let engaged = of_engaged(true).next().is_some();
+    of_engaged(engaged)
+}
+
+/// Whether it is in the middle of something that is to end: it is an actor, or in an operation.
+fn is_engaged(l: &Lwp) -> bool {
+    l.l_actor.peek() || !l.operations().names().is_empty()
 }
 
 /// Whether it sleeps on a condition variable, and only a signal can end that, as far as the graph knows.

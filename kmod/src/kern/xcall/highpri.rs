@@ -5,7 +5,7 @@ use crate::config::Wiring;
 use crate::contract;
 use crate::kern::cpu::Cpu;
 use crate::kern::ipi;
-use crate::kern::lwp::{Arg, curcpu, curlwp};
+use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp};
 use crate::kern::order;
 use crate::kern::softint;
 use crate::kern::spl::{self, Ipl};
@@ -100,6 +100,23 @@ fn schedule_highpri(kernel: &Kernel, level: Ipl) {
 pub(crate) fn ipi_handler(ci: &'static Cpu) {
     // The box does not change before this CPU has run the function.
     schedule_highpri(ci.kernel(), ci.kernel().xcall.xc_high_pri.xc_ipl.get());
+}
+
+/// Whether another CPU has asked this one to run a high-priority request, and it has not queued its softint. For checks at
+/// rest; without contracts it is not known.
+pub(crate) fn is_asked(ci: &'static Cpu) -> bool {
+    let kernel = ci.kernel();
+    let xc = &kernel.xcall.xc_high_pri;
+    let (head, done) = xc.peek();
+    if head == done || kernel.config().xcall != Wiring::Native {
+        return false;
+    }
+    let is_elsewhere = |l: &'static Lwp| !core::ptr::eq(l.cpu_unlocked(), ci);
+    let index = xc.peek_ipl() as usize - Ipl::SoftClock as usize;
+    let is_queued = |softint| softint::is_queued(ci, softint);
+    xc.owed_by(ci).is_asked()
+        && xc.peek_requester().is_some_and(is_elsewhere)
+        && !kernel.xcall.xc_sihs[index].peek().is_some_and(is_queued)
 }
 
 /// The softint of a high-priority request (`xc__highpri_intr`). Panics: contracts `xcall-context`, `xcall-func`,

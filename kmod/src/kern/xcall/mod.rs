@@ -80,7 +80,7 @@ mod highpri;
 mod owed;
 
 use highpri::high_pri;
-pub(crate) use highpri::ipi_handler;
+pub(crate) use highpri::{ipi_handler, is_asked};
 use owed::Owed;
 
 /// A function that is called on other CPUs (`xcfunc_t`).

@@ -43,6 +43,11 @@ impl Owed {
         }
     }
 
+    /// Whether a function was requested on this CPU and has not begun.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.load(Relaxed) != 0
+    }
+
     /// Records that the CPU has picked up its request.
     pub(super) fn begin(&self) {
         if cfg!(feature = "contracts") {
