@@ -1,14 +1,14 @@
 //! What today's code is proved of: every schedule up to two forced switches, of the programs that are short enough for a test. The others are
 //! proved by `rumplab prove all`, as `scripts/hunt` does.
 //!
-//! A change of the kernel changes the numbers. What must not change is that each proof is complete, and that the old code fails.
+//! A change of the kernel changes the numbers of executions. What must not change is that each proof is complete, and that the old code fails. The
+//! fingerprints of certificates are not kept: they have addresses in them, also on stacks, which differ from build to build.
 
 mod settings;
 
 use std::fmt::Write;
 
 use hostshim::hunt::Watch;
-use hostshim::prove::certificate::Certificate;
 use hostshim::prove::{Proof, Proved, Shard};
 use hostshim::registry::Registry;
 use hostshim::schedule::Granularity;
@@ -87,9 +87,7 @@ fn todays_code() {
         let proof = proof(scenario, "fixed", 0);
         let proved = run(&proof, BOUND);
         assert!(proved.is_complete(), "{scenario}");
-        let certificate = Certificate::of(&proof, &proved, BOUND);
-        let (executions, fingerprint) = (certificate.executions(), certificate.fingerprint());
-        writeln!(table, "{scenario:<22}{executions:>6}  {fingerprint}").expect("a string");
+        writeln!(table, "{scenario:<22}{:>6}", proved.executions.len()).expect("a string");
     }
     settings().bind(|| assert_snapshot!("complete-up-to-2-forced-switches", fits(&table)));
 }
