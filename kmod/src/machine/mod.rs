@@ -107,7 +107,7 @@ pub enum Mark {
     Signals(usize, bool),
     /// It broadcasts on the condition variable at this address, on which an LWP sleeps, or none.
     Broadcasts(usize, bool),
-    /// The running LWP takes a reference ([`crate::kern::references`]).
+    /// The running LWP takes a reference (`kern::references`).
     Took {
         /// The address of what it is to.
         object: usize,
