@@ -17,6 +17,8 @@
 //! A schedule that fails is kept in the folder `rumplab` of cargo's target directory. `RUMPLAB_REPLAY=FILE cargo test NAME` runs it
 //! again, also under a debugger: threads of the program are stacks of one host thread.
 
+mod prove;
+
 use std::any::type_name;
 use std::collections::BTreeMap;
 use std::panic::Location;
@@ -40,6 +42,8 @@ use kmod::scenario::{FIXED, Kind, Scenario};
 
 use crate::program::{self, Program};
 use crate::settings::Settings;
+
+pub use prove::{prove, prove_with};
 
 /// How a program is run.
 #[derive(Clone, Copy, Debug)]
@@ -282,25 +286,11 @@ impl Test {
 
     #[track_caller]
     fn hunt(&self, config: &Config) {
-        let budget = match config.time {
-            Some(time) => Budget::Time(time),
-            None => Budget::Schedules(config.schedules),
-        };
         let cpus = match config.cpus {
             0 => self.cpus(),
             cpus => cpus,
         };
-        let hunt = Hunt {
-            config: self.kernel(cpus),
-            plan: config.plan,
-            // Every access of the program's own is a point in any case.
-            granularity: Some(Granularity::Coarse),
-            // It is not about the kernel's memory.
-            allocations: Some(Allocations::Never),
-            seed: config.seed,
-            jobs: config.jobs,
-            ..Hunt::new(self.scenario, &FIXED, budget)
-        };
+        let hunt = self.campaign(config, cpus);
         let hunted = match hunt.run(&Watch::default()) {
             Ok(hunted) => hunted,
             Err(failure) => self.not_set_up(&failure),
@@ -315,6 +305,24 @@ impl Test {
         };
         self.tell(&hunt, &found);
         panic!("{}", words(&found.failure));
+    }
+
+    fn campaign(&self, config: &Config, cpus: usize) -> Hunt {
+        let budget = match config.time {
+            Some(time) => Budget::Time(time),
+            None => Budget::Schedules(config.schedules),
+        };
+        Hunt {
+            config: self.kernel(cpus),
+            plan: config.plan,
+            // Every access of the program's own is a point in any case.
+            granularity: Some(Granularity::Coarse),
+            // It is not about the kernel's memory.
+            allocations: Some(Allocations::Never),
+            seed: config.seed,
+            jobs: config.jobs,
+            ..Hunt::new(self.scenario, &FIXED, budget)
+        }
     }
 
     /// A CPU for each actor.

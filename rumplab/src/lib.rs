@@ -54,7 +54,7 @@ pub mod sync;
 pub mod thread;
 mod world;
 
-pub use check::{Config, check, check_with};
+pub use check::{Config, check, check_with, prove, prove_with};
 #[cfg(feature = "cli")]
 pub use hostshim::cli;
 pub use hostshim::hunt::Plan;
