@@ -314,12 +314,13 @@ pub(crate) fn kpreempt_if_wanted() {
 
 /// Nothing keeps the current LWP from being preempted any more, if this is so.
 ///
-/// Panics (contract `preempt-late`) if a preemption of it is still pending on its CPU.
+/// Panics (contract `preempt-late`) if a preemption of it is still pending on its CPU. Only on a machine on which CPUs take turns: on any other
+/// an interrupt may have brought one just now, or another CPU have taken the LWP over.
 #[inline]
 #[track_caller]
 pub(crate) fn assert_not_put_off(l: &Lwp) {
     contract!(
-        !l.of_cpu(spl::kpreempt_pending) || kpreempt_disabled(),
+        !machine::takes_turns() || !l.of_cpu(spl::kpreempt_pending) || kpreempt_disabled(),
         "preempt-late",
         "{} goes on on cpu{}, which wants it off, and may be preempted",
         l.name(),

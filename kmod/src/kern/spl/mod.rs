@@ -384,7 +384,8 @@ fn lower(ci: &'static Cpu, level: Ipl) {
 #[derive(Clone, Copy)]
 enum Pending {
     Hard(Hard),
-    Soft(Ipl),
+    /// A level, and everything that was pending when it was chosen.
+    Soft(Ipl, u32),
 }
 
 /// What a hard interrupt is of.
@@ -459,7 +460,7 @@ fn highest_pending(ci: &Cpu, level: Ipl) -> Option<Pending> {
         }
     }
     let highest = 31 - pending.leading_zeros();
-    Some(Pending::Soft(Ipl::from_number(highest as u8)))
+    Some(Pending::Soft(Ipl::from_number(highest as u8), pending))
 }
 
 fn run_pending(ci: &'static Cpu, pending: Pending) {
@@ -468,18 +469,19 @@ fn run_pending(ci: &'static Cpu, pending: Pending) {
             ci.ci_ipending.bare().fetch_and(!hard.bit(), Relaxed);
             handle(ci, hard);
         }
-        Pending::Soft(level) => {
-            assert_is_highest(ci, level);
+        Pending::Soft(level, among) => {
+            assert_is_highest(ci, level, among);
             ci.ci_ipending.bare().fetch_and(!level_bit(level), Relaxed);
             softint::dispatch(ci, level);
         }
     }
 }
 
-/// Panics (contract `softint-rank`) if a soft interrupt of a higher level than this one is pending: it goes first.
-fn assert_is_highest(ci: &Cpu, level: Ipl) {
+/// Panics (contract `softint-rank`) if a soft interrupt of a higher level than this one was pending when this one was chosen: it goes first.
+/// What an interrupt has made pending since goes next.
+fn assert_is_highest(ci: &Cpu, level: Ipl, among: u32) {
     let soft = unmasked(level) & !unmasked(Ipl::SoftSerial);
-    let higher = ci.ci_ipending.look() & soft;
+    let higher = among & soft;
     crate::contract!(
         higher == 0,
         "softint-rank",
