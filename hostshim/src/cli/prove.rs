@@ -66,6 +66,9 @@ struct Ran {
     /// Forced switches up to which everything was tried; none if not even the default run was.
     #[serde(skip_serializing_if = "Option::is_none")]
     complete_up_to: Option<u32>,
+    /// The part of the proof that this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
     /// Executions with the largest number of forced switches that was begun.
     executions: u64,
     /// Schedules that were run, with all numbers of forced switches.
@@ -159,7 +162,14 @@ fn jobs(args: &ProveArgs, registry: Registry<'_>) -> Result<Vec<Job>, Wrong> {
     let targets = targets
         .into_iter()
         .filter(|(scenario, _)| !is_open(scenario));
-    Ok(Vec::from_iter(targets.map(|target| job(args, target))))
+    let jobs = Vec::from_iter(targets.map(|target| job(args, target)));
+    if jobs.is_empty() {
+        return Err(Wrong(format!(
+            "{} matches only scenarios that have no program of their own\n  help: `rumplab run ops` generates programs",
+            args.scenarios.join(" ")
+        )));
+    }
+    Ok(jobs)
 }
 
 /// Whether the scenario runs programs that somebody gives it.
@@ -257,7 +267,13 @@ impl<'a> Proving<'a> {
                 granularity: job.proof.granularity.name(),
                 early_ticks: job.proof.early_ticks,
                 outcome: Outcome::Complete,
-                complete_up_to: first.checked_sub(1).filter(|_| job.progress.is_some()),
+                complete_up_to: first
+                    .checked_sub(1)
+                    .filter(|_| job.progress.is_some() && job.proof.shard == Shard::WHOLE),
+                part: match job.proof.shard {
+                    Shard::WHOLE => None,
+                    Shard { number, of } => Some(format!("{number}/{of}")),
+                },
                 executions: 0,
                 runs: 0,
                 found: None,
@@ -316,7 +332,8 @@ impl<'a> Proving<'a> {
         }
         if proved.diverged > 0 {
             return Err(Wrong(format!(
-                "{title}: {} went otherwise when a part of it was repeated: not everything that matters is reset between two runs",
+                "{title}: {} went otherwise when a part of it was repeated: not everything that matters is reset between two runs, or the file \
+                 is of another build",
                 of(proved.diverged, "run")
             )));
         }
@@ -345,7 +362,9 @@ impl<'a> Proving<'a> {
         let line = format!(
             "{title}, {cpus}: complete up to {bound}{part}: {executions} ({runs}), no failure"
         );
-        match self.result.must_fail {
+        // Whether the whole shows the bug is not known from a part, nor asked of what was proved before.
+        let is_judged = self.job.proof.shard == Shard::WHOLE && self.job.expected.is_none();
+        match self.result.must_fail && is_judged {
             false => terminal::say(Role::Success, line),
             true => {
                 self.result.outcome = Outcome::NotReproduced;
@@ -377,10 +396,10 @@ impl<'a> Proving<'a> {
         let path = match (&self.job.file, directory) {
             (Some(file), _) => Some(file.clone()),
             (None, Some(directory)) => {
-                Some(directory.join(files::name(&self.job.proof, proved.bound)))
+                Some(directory.join(files::name(&self.job.proof, &certificate)))
             }
             (None, None) if is_part => {
-                Some(self.out.join(files::name(&self.job.proof, proved.bound)))
+                Some(self.out.join(files::name(&self.job.proof, &certificate)))
             }
             (None, None) => None,
         };
@@ -424,7 +443,7 @@ impl<'a> Proving<'a> {
             let (_, last) = self.job.bounds;
             let certificate = Certificate::of(&self.job.proof, proved, last);
             let file = self.job.file.clone();
-            let name = || self.out.join(files::name(&self.job.proof, proved.bound));
+            let name = || self.out.join(files::name(&self.job.proof, &certificate));
             let path = file.unwrap_or_else(name);
             if files::write(&path, &certificate) {
                 let line = format!("  to go on: rumplab prove --resume {}", for_shell(&path));
@@ -434,12 +453,8 @@ impl<'a> Proving<'a> {
         }
     }
 
-    /// Keeps a failure, and says what it is.
+    /// Keeps a failure, and says what it is. It has the fewest forced switches already: nothing is minimized, which could leave the scope.
     fn keep(&self, found: &Found, bound: u32) -> Result<Kept, Wrong> {
-        let effort = match self.args.as_found {
-            true => Effort::NONE,
-            false => Effort::default(),
-        };
         let Proof {
             scenario,
             variant,
@@ -448,17 +463,22 @@ impl<'a> Proving<'a> {
         } = self.job.proof;
         let races = Races::Stop;
         let caught = found.catch(scenario, variant, config, &races);
-        let captured = caught.capture(&LIMITS, effort);
+        let captured = caught.capture(&LIMITS, Effort::NONE);
         let captured = captured.map_err(|error| Wrong(format!("{}: {error}", self.title)))?;
         let Capture { file, report, .. } = captured;
         let number = self.result.runs;
         let mut told = report.clone();
         told.extend_first(&format!(", found in run {number}"));
-        let before = match bound.checked_sub(1) {
-            Some(fewer) => format!("with up to {} nothing fails", switches(fewer)),
-            None => "in the default run".to_owned(),
+        let (first, _) = self.job.bounds;
+        let tried = bound
+            .checked_sub(1)
+            .filter(|_| first == 0 || self.result.complete_up_to.is_some());
+        let before = match (tried, bound) {
+            (Some(fewer), _) => format!("; with up to {} nothing fails", switches(fewer)),
+            (None, 0) => "; this is the default run".to_owned(),
+            (None, _) => String::new(),
         };
-        told.insert(1, Role::Aside, format!("  (exhaustive search; {before})"));
+        told.insert(1, Role::Aside, format!("  (exhaustive search{before})"));
         terminal::print(&told);
         let path = save::save(&file, self.out);
         if let Some(path) = &path {
@@ -497,9 +517,34 @@ fn summary(all: &[Ran], wanted: usize) {
             terminal::say(Role::Plain, format!("  {name} {variant}: {outcome}"));
         }
     }
-    let Some(result) = all.iter().find(complete) else {
+    let whole = |result: &&Ran| complete(result) && result.part.is_none();
+    if all
+        .iter()
+        .any(|result| complete(&result) && result.part.is_some())
+    {
+        let line = "\nA part alone says nothing: put all parts together with --merge.";
+        terminal::say(Role::Plain, line);
+    }
+    let Some(result) = all.iter().find(whole) else {
         return;
     };
+    let scope = |result: &Ran| {
+        let Ran {
+            complete_up_to,
+            granularity,
+            early_ticks,
+            ..
+        } = *result;
+        (complete_up_to, granularity, early_ticks)
+    };
+    if !all
+        .iter()
+        .filter(whole)
+        .all(|other| scope(other) == scope(result))
+    {
+        let line = "\nThe proofs have different scopes: what is complete, and up to which number of forced switches, is in each line.";
+        return terminal::say(Role::Plain, line);
+    }
     let steps = match result.granularity {
         "fine" => "every access is a step",
         _ => "a step is what the kernel announces, not a single instruction",

@@ -21,6 +21,8 @@ use crate::schedule::{Choice, Deviation, Granularity};
 
 const FORMAT: &str = "rumplab-proof";
 const VERSION: u32 = 1;
+/// The most forced switches and early ticks that can be asked for.
+const MOST: u32 = 64;
 
 /// What was to be proved.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -72,6 +74,9 @@ pub struct Certificate {
     /// Runs that differ in more than the order of independent steps.
     executions: u64,
     fingerprint: String,
+    /// Runs that were cut off at the limit of points.
+    #[serde(default, skip_serializing_if = "is_none")]
+    cut: u64,
     /// Forced switches up to which the proof is to go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     up_to: Option<u32>,
@@ -80,6 +85,10 @@ pub struct Certificate {
     /// Each execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     each: Vec<String>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The fingerprint of a set.
@@ -172,8 +181,11 @@ impl Left {
     }
 
     fn task(&self, cpus: usize) -> Result<Task, String> {
-        let mut deviations = Vec::new();
+        let mut deviations: Vec<Deviation> = Vec::new();
         for (point, number) in &self.deviations {
+            if deviations.last().is_some_and(|last| last.point >= *point) {
+                return Err(format!("the deviation at point {point} is not in order"));
+            }
             let choice = choice_of(*number).filter(|choice| {
                 let (Choice::Step(cpu) | Choice::Take(cpu, _)) = *choice;
                 cpu < cpus
@@ -185,8 +197,25 @@ impl Left {
             });
         }
         let mut choices = None;
+        let mut last = None;
         for (point, set) in self.choices.iter().flatten() {
             let set = hexadecimal(set)?;
+            let numbers = (0..64).filter(|number| set >> number & 1 != 0);
+            let fits = |number: u8| {
+                choice_of(number).is_some_and(|choice| {
+                    let (Choice::Step(cpu) | Choice::Take(cpu, _)) = choice;
+                    cpu < cpus
+                })
+            };
+            if set == 0 || *point > super::LONGEST || last >= Some(*point) {
+                return Err(format!("what is left at point {point} makes no sense"));
+            }
+            if !numbers.map(|number| number as u8).all(fits) {
+                return Err(format!(
+                    "at point {point} there are choices of CPUs that there are not"
+                ));
+            }
+            last = Some(*point);
             choices.get_or_insert_with(Vec::new).push((*point, set));
         }
         Ok(Task {
@@ -213,6 +242,7 @@ impl Certificate {
             complete: proved.is_complete(),
             executions: proved.executions.len() as u64,
             fingerprint: of_all(&proved.executions),
+            cut: proved.cut,
             up_to: is_open.then_some(up_to),
             left: left.map_or(Vec::new(), |left| {
                 Vec::from_iter(left.tasks.iter().map(Left::of))
@@ -245,10 +275,25 @@ impl Certificate {
         if *version != VERSION {
             return Err(format!("version {version} of the form is not known"));
         }
-        if !each.is_empty() && each.len() as u64 != *executions {
+        let listed = certificate.each()?;
+        let is_listed = !each.is_empty() || certificate.part.is_some() || !certificate.complete;
+        if is_listed && listed.len() as u64 != *executions {
             return Err(format!(
                 "it says {executions} executions, and lists {}",
                 each.len()
+            ));
+        }
+        if is_listed && !listed.is_sorted_by(|one, next| one < next) {
+            return Err("its executions are not in order, or one stands twice".to_owned());
+        }
+        if is_listed && certificate.fingerprint != of_all(&listed) {
+            return Err("its fingerprint is not that of the executions that it lists".to_owned());
+        }
+        let scope = &certificate.scope;
+        let most = certificate.up_to.max(Some(scope.forced_switches));
+        if most > Some(MOST) || scope.early_ticks > MOST {
+            return Err(format!(
+                "there can be {MOST} forced switches and early ticks at most"
             ));
         }
         Ok(certificate)
@@ -284,6 +329,18 @@ impl Certificate {
         self.executions
     }
 
+    /// Whether something is left.
+    pub fn is_open(&self) -> bool {
+        !self.left.is_empty()
+    }
+
+    /// A number for the scope.
+    pub fn digest(&self) -> u32 {
+        let text = serde_json::to_string(&self.scope).unwrap_or_default();
+        let digest = text.bytes().fold(0, |all, byte| mix(all, u64::from(byte)));
+        (digest >> 32) as u32
+    }
+
     /// The fingerprint of the set of executions.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -300,8 +357,8 @@ impl Certificate {
         };
         let tasks = self.left.iter().map(|left| left.task(self.scope.cpus));
         let tasks = tasks.collect::<Result<Vec<Task>, String>>()?;
-        let traces = self.each()?;
-        Ok((Progress { tasks, traces }, up_to))
+        let (traces, cut) = (self.each()?, self.cut);
+        Ok((Progress { tasks, traces, cut }, up_to))
     }
 
     fn each(&self) -> Result<Vec<u64>, String> {
@@ -315,7 +372,9 @@ impl Certificate {
     /// If they are not all parts of one proof, or not complete.
     pub fn merge(parts: &[Certificate]) -> Result<Certificate, String> {
         let first = parts.first().ok_or("there is nothing to put together")?;
-        let of = first.part.map_or(1, |part| part.of);
+        let Some(Part { of, .. }) = first.part else {
+            return Err("the first file is no part: it is the whole".to_owned());
+        };
         let mut all = Vec::new();
         for number in 1..=of {
             let wanted = Some(Part { number, of });
@@ -332,7 +391,10 @@ impl Certificate {
             all.extend(part.each()?);
         }
         if parts.len() as u32 != of {
-            return Err(format!("there are {of} parts, and {} files", parts.len()));
+            return Err(format!(
+                "there are {of} parts, and {} files: one is given twice, or is of another proof",
+                parts.len()
+            ));
         }
         all.sort_unstable();
         all.dedup();

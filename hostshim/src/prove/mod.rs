@@ -37,6 +37,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 use kmod::config::Config;
 use kmod::scenario::{Scenario, Variant};
@@ -52,6 +53,9 @@ use search::{End, Extent, Search, Task};
 
 /// Points after which a run is cut off: then the search is not complete. Below the number from which on the machine asks no strategy.
 pub const LONGEST: u64 = 20_000;
+
+/// How often a worker without work looks whether the proof was stopped.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What is to be proved, and how.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +114,8 @@ pub struct Progress {
     tasks: Vec<Task>,
     /// The fingerprints of the executions so far.
     traces: Vec<u64>,
+    /// Runs so far that were cut off.
+    cut: u64,
 }
 
 impl Progress {
@@ -118,6 +124,7 @@ impl Progress {
         Progress {
             tasks: vec![Task::whole()],
             traces: Vec::new(),
+            cut: 0,
         }
     }
 }
@@ -193,7 +200,7 @@ impl Proof {
             }),
             changed: Condvar::new(),
             runs: AtomicU64::new(0),
-            cut: AtomicU64::new(0),
+            cut: AtomicU64::new(progress.cut),
             diverged: AtomicU64::new(0),
             longest: AtomicU64::new(0),
             found: Mutex::new(None),
@@ -222,6 +229,7 @@ impl Proof {
             left: (found.is_none() && !tasks.is_empty()).then(|| Progress {
                 tasks,
                 traces: traces.clone(),
+                cut: campaign.cut.load(Relaxed),
             }),
             executions: traces,
             found,
@@ -332,10 +340,9 @@ impl Campaign<'_> {
                 self.changed.notify_all();
                 return None;
             }
-            work = self
-                .changed
-                .wait(work)
-                .unwrap_or_else(|broken| broken.into_inner());
+            // A stop wakes nobody up, so everybody looks from time to time.
+            let waited = self.changed.wait_timeout(work, LOOK_EVERY);
+            work = waited.unwrap_or_else(|broken| broken.into_inner()).0;
         }
     }
 

@@ -314,3 +314,76 @@ fn a_failure_has_the_fewest_switches() {
     assert_eq!(found.deviations.len(), 1);
     assert_eq!(found.failure.rule, "xcall-early");
 }
+
+/// Runs a proof until so many schedules were run.
+fn stopped(proof: &Proof, bound: u32, schedules: u64) -> Proved {
+    use std::sync::atomic::Ordering::Relaxed;
+    let watch = Watch::default();
+    let proved = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while watch.schedules.load(Relaxed) < schedules && !watch.stop.load(Relaxed) {
+                std::thread::yield_now();
+            }
+            watch.stop.store(true, Relaxed);
+        });
+        let proved = proof.run(bound, &watch);
+        watch.stop.store(true, Relaxed);
+        proved
+    });
+    proved.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+#[test]
+fn a_stop_ends_threads_without_work() {
+    let proof = Proof {
+        jobs: 4,
+        ..case!("idle-halt", bound: 2).proof(true)
+    };
+    for schedules in 1..40 {
+        let _ = stopped(&proof, 2, schedules);
+    }
+}
+
+#[test]
+fn runs_that_were_cut_off_are_not_forgotten() {
+    let case = Case {
+        variant: "hint",
+        ..case!("spin-loops", bound: 1)
+    };
+    let proof = case.proof(true);
+    let whole = case.run(true);
+    assert!(whole.cut > 0 && !whole.is_complete());
+    let part = stopped(&proof, 1, whole.runs - 2);
+    assert!(part.cut > 0);
+    let Some(left) = &part.left else {
+        // It was faster than the stop.
+        return;
+    };
+    let text = Certificate::of(&proof, &part, 1).text();
+    let certificate = Certificate::read(&text).unwrap_or_else(|why| panic!("{why}"));
+    let (progress, _) = certificate.progress().unwrap_or_else(|why| panic!("{why}"));
+    assert_eq!(&progress, left);
+    let rest = proof.go_on(1, progress, &Watch::default());
+    let rest = rest.unwrap_or_else(|failure| panic!("{failure}"));
+    assert!(rest.cut >= part.cut && !rest.is_complete());
+}
+
+#[test]
+fn a_file_that_was_changed_is_refused() {
+    let case = case!("condvar-signal", bound: 2);
+    let proof = case.proof(true);
+    let part = stopped(&proof, 2, 300);
+    let text = Certificate::of(&proof, &part, 2).text();
+    let read = |text: &str| Certificate::read(text).and_then(|it| it.progress().map(drop));
+    assert_eq!(read(&text), Ok(()));
+    for (from, to) in [
+        ("\"fingerprint\": \"", "\"fingerprint\": \"0"),
+        ("\"forced_switches\": 2", "\"forced_switches\": 4000000000"),
+        ("\"executions\": ", "\"executions\": 9"),
+        ("\"cpus\": 2", "\"cpus\": 1"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let wrong = read(&text.replacen(from, to, 1));
+        assert!(wrong.is_err(), "{to}");
+    }
+}

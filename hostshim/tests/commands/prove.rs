@@ -225,6 +225,15 @@ fn wrong_usage_is_told() {
     refused(&["prove"], "<SCENARIO>");
     refused(&["prove", "abbba"], "there is no scenario");
     refused(&["prove", "ops"], "ops has no program of its own");
+    refused(
+        &["prove", "op*"],
+        "matches only scenarios that have no program",
+    );
+    refused(&["prove", "--check", "/dev/zero"], "it is no regular file");
+    refused(
+        &["prove", "--check", &empty, "--bound", "2"],
+        "cannot be used with",
+    );
     refused(&["prove", "abba", "--bound", "-1"], "--bound");
     refused(&["prove", "abba", "--shard", "4/3"], "it is no part");
     refused(&["prove", "--check", &empty], "it is no certificate");

@@ -69,20 +69,17 @@ pub(in crate::cli) struct ProveArgs {
     #[arg(long, value_name = "K/N", value_parser = shard)]
     pub(super) shard: Option<Shard>,
     /// Go on with a proof that was stopped
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "check", "merge", "shard"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "check", "merge", "shard", "certificates", "variant", "bound", "early_ticks", "granularity", "cpus", "xcall", "net_mpsafe", "history"])]
     pub(super) resume: Option<PathBuf>,
     /// Make the proofs of these certificates again, and compare
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["scenarios", "merge", "shard"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["scenarios", "merge", "shard", "certificates", "variant", "bound", "early_ticks", "granularity", "cpus", "xcall", "net_mpsafe", "history"])]
     pub(super) check: Vec<PathBuf>,
     /// Put the parts of a proof together, and print the certificate
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["scenarios", "shard"])]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["scenarios", "shard", "certificates", "json", "variant", "bound", "early_ticks", "granularity", "cpus", "xcall", "net_mpsafe", "history"])]
     pub(super) merge: Vec<PathBuf>,
     /// Keep the certificate of each proof in this directory, created if needed
     #[arg(long, value_name = "DIR")]
     pub(super) certificates: Option<PathBuf>,
-    /// Keep a failure as it was found; `rumplab minimize` can shorten it later
-    #[arg(long)]
-    pub(super) as_found: bool,
     /// Directory for other files, created if needed [default: rumplab in CARGO_TARGET_DIR or target]
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! The files of proofs: certificates, and what is left of those that were stopped.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use super::args::ProveArgs;
@@ -13,8 +14,8 @@ use crate::report::Role;
 /// The largest file that is read.
 const LARGEST: u64 = 1 << 30;
 
-/// The name of a file for this proof.
-pub(super) fn name(proof: &Proof, bound: u32) -> String {
+/// The name of a file for this certificate: what it is of, and a number for the rest of its scope.
+pub(super) fn name(proof: &Proof, certificate: &Certificate) -> String {
     let plain = |name: &str| name.replace(|letter: char| !letter.is_alphanumeric(), "-");
     let (scenario, variant) = (plain(proof.scenario.name), plain(proof.variant.name));
     let Shard { number, of } = proof.shard;
@@ -22,12 +23,13 @@ pub(super) fn name(proof: &Proof, bound: u32) -> String {
         1 => String::new(),
         of => format!("-{number}of{of}"),
     };
-    let ticks = match proof.early_ticks {
-        0 => String::new(),
-        ticks => format!("-ticks{ticks}"),
+    let (bound, digest) = (certificate.bound(), certificate.digest());
+    let open = if certificate.is_open() {
+        "-unfinished"
+    } else {
+        ""
     };
-    let (cpus, steps) = (proof.config.cpus(), proof.granularity.name());
-    format!("{scenario}-{variant}-{bound}-cpus{cpus}{ticks}-{steps}{part}.proof")
+    format!("{scenario}-{variant}-{bound}-{digest:08x}{part}{open}.proof")
 }
 
 pub(super) fn write(path: &Path, certificate: &Certificate) -> bool {
@@ -52,11 +54,17 @@ fn read(path: &Path) -> Result<Certificate, Wrong> {
             path.display()
         ))
     };
-    let size = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
-    if size.len() > LARGEST {
+    let kind = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    if !kind.is_file() {
+        return Err(wrong("it is no regular file".to_owned()));
+    }
+    let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut text = String::new();
+    let read = file.take(LARGEST + 1).read_to_string(&mut text);
+    let read = read.map_err(|error| wrong(error.to_string()))?;
+    if read as u64 > LARGEST {
         return Err(wrong("it is too large for a certificate".to_owned()));
     }
-    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     Certificate::read(&text).map_err(wrong)
 }
 
@@ -85,7 +93,7 @@ pub(super) fn resume(path: &Path, args: &ProveArgs, registry: Registry<'_>) -> R
     let certificate = read(path)?;
     let (progress, up_to) = certificate.progress().map_err(|why| {
         Wrong(format!(
-            "{}: {why}\n  help: --check makes a finished proof again",
+            "{}: {why}\n  help: give a file that a stopped proof has left; --check makes a finished one again",
             path.display()
         ))
     })?;
