@@ -4,12 +4,13 @@ use std::panic::Location;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hostshim::Granularity;
 use hostshim::hunt::Watch;
 use hostshim::machine::catch_faults;
 use hostshim::prove::{LONGEST, Proof, Proved, Shard};
+use hostshim::stopwatch::Stopwatch;
 use kmod::scenario::FIXED;
 
 use super::{Config, Test, test_name, with, words};
@@ -85,11 +86,11 @@ impl Test {
             jobs: config.jobs,
             reduces: true,
         };
-        let begin = Instant::now();
+        let clock = Stopwatch::start();
         let mut runs = 0;
         let mut executions = 0;
         for bound in 0..=switches {
-            let left = config.time.map(|time| time.saturating_sub(begin.elapsed()));
+            let left = config.time.map(|time| time.saturating_sub(clock.elapsed()));
             let proved = self.run(&proof, bound, left);
             runs += proved.runs;
             executions = proved.executions.len();
