@@ -141,14 +141,27 @@ pub fn check_with<F>(config: Config, setup: F)
 where
     F: Fn(&mut Program) + Copy + Send + Sync + 'static,
 {
+    if let Some((test, config)) = begin(config, setup) {
+        test.hunt(&config);
+    }
+}
+
+/// Makes the test of a program, with its settings. `None`: the schedule of the environment was run instead.
+#[track_caller]
+fn begin<F>(config: Config, setup: F) -> Option<(Test, Config)>
+where
+    F: Fn(&mut Program) + Copy + Send + Sync + 'static,
+{
     let settings = Settings::from_environment();
     let config = with(config, &settings);
     catch_faults();
     let test = Test::new(test_name::<F>(), Location::caller(), Box::new(setup));
-    match settings.replay {
-        Some(path) => test.replay(&path),
-        None => test.hunt(&config),
+    if let Some(path) = settings.replay {
+        test.replay(&path);
+        return None;
     }
+    let cpus = test.cpus(config.cpus);
+    Some((test, Config { cpus, ..config }))
 }
 
 /// The settings of the test, and before them those of the environment.
@@ -286,11 +299,7 @@ impl Test {
 
     #[track_caller]
     fn hunt(&self, config: &Config) {
-        let cpus = match config.cpus {
-            0 => self.cpus(),
-            cpus => cpus,
-        };
-        let hunt = self.campaign(config, cpus);
+        let hunt = self.campaign(config);
         let hunted = match hunt.run(&Watch::default()) {
             Ok(hunted) => hunted,
             Err(failure) => self.not_set_up(&failure),
@@ -307,13 +316,13 @@ impl Test {
         panic!("{}", words(&found.failure));
     }
 
-    fn campaign(&self, config: &Config, cpus: usize) -> Hunt {
+    fn campaign(&self, config: &Config) -> Hunt {
         let budget = match config.time {
             Some(time) => Budget::Time(time),
             None => Budget::Schedules(config.schedules),
         };
         Hunt {
-            config: self.kernel(cpus),
+            config: self.kernel(config.cpus),
             plan: config.plan,
             // Every access of the program's own is a point in any case.
             granularity: Some(Granularity::Coarse),
@@ -325,9 +334,12 @@ impl Test {
         }
     }
 
-    /// A CPU for each actor.
+    /// As many CPUs as were asked for; a CPU for each actor if that is 0.
     #[track_caller]
-    fn cpus(&self) -> usize {
+    fn cpus(&self, wanted: usize) -> usize {
+        if wanted > 0 {
+            return wanted;
+        }
         let setup = Setup {
             scenario: self.scenario,
             config: self.kernel(2),

@@ -1,6 +1,5 @@
 //! Runs a program under every schedule up to a number of forced switches.
 
-use std::panic::Location;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -8,14 +7,12 @@ use std::time::Duration;
 
 use hostshim::Granularity;
 use hostshim::hunt::Watch;
-use hostshim::machine::catch_faults;
 use hostshim::prove::{LONGEST, Proof, Proved, Shard};
 use hostshim::stopwatch::Stopwatch;
 use kmod::scenario::FIXED;
 
-use super::{Config, Test, test_name, with, words};
+use super::{Config, Test, begin, words};
 use crate::program::Program;
-use crate::settings::Settings;
 
 /// Runs the program that `setup` sets up under *every* schedule with at most `switches` forced switches, or under one that differs from it
 /// only in the order of steps that do not depend on each other.
@@ -59,27 +56,18 @@ pub fn prove_with<F>(config: Config, switches: u32, setup: F)
 where
     F: Fn(&mut Program) + Copy + Send + Sync + 'static,
 {
-    let settings = Settings::from_environment();
-    let config = with(config, &settings);
-    catch_faults();
-    let test = Test::new(test_name::<F>(), Location::caller(), Box::new(setup));
-    match settings.replay {
-        Some(path) => test.replay(&path),
-        None => test.prove(&config, switches),
+    if let Some((test, config)) = begin(config, setup) {
+        test.prove(&config, switches);
     }
 }
 
 impl Test {
     #[track_caller]
     fn prove(&self, config: &Config, switches: u32) {
-        let cpus = match config.cpus {
-            0 => self.cpus(),
-            cpus => cpus,
-        };
         let proof = Proof {
             scenario: self.scenario,
             variant: &FIXED,
-            config: self.kernel(cpus),
+            config: self.kernel(config.cpus),
             granularity: Granularity::Coarse,
             early_ticks: 0,
             shard: Shard::WHOLE,
@@ -99,7 +87,7 @@ impl Test {
                     run: runs - 1,
                     ..found.clone()
                 };
-                self.tell(&self.campaign(config, cpus), &found);
+                self.tell(&self.campaign(config), &found);
                 panic!("{}", words(&found.failure));
             }
             if !proved.is_complete() {
