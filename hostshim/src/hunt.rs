@@ -37,7 +37,7 @@ use crate::machine::{Census, Failure, Limits, Machine, Meeting, Races, Setup, Ve
 use crate::replay::LIMITS;
 use crate::schedule::{Allocations, Deviation, Granularity, Refusal};
 use crate::stopwatch::Stopwatch;
-use crate::strategy::{Pct, Portfolio, Random, Rng, Scarce, Stall, Strategy};
+use crate::strategy::{Focus, Pct, Portfolio, Pos, Random, Rng, Scarce, Stall, Strategy, Urw};
 use crate::wire::{Frame, Wire};
 
 /// Number of runs in a block.
@@ -54,7 +54,7 @@ const OPS_A_SCRIPT: u64 = 10;
 /// The strategy of a hunt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Plan {
-    /// Random walks, stalls and PCT in turn.
+    /// All the others in turn.
     Portfolio,
     /// A random walk.
     Random,
@@ -62,6 +62,10 @@ pub enum Plan {
     Pct(Option<u64>),
     /// A random walk in which one thread stands still for long.
     Stall,
+    /// Partial order sampling, with this focus or with each in turn.
+    Pos(Option<Focus>),
+    /// A uniform random walk, with this focus or with each in turn.
+    Urw(Option<Focus>),
 }
 
 impl Plan {
@@ -96,6 +100,10 @@ impl Plan {
             Plan::Pct(None) => scarce(Pct::new(seed), seed, allocations),
             Plan::Pct(Some(depth)) => scarce(Pct::with_depth(seed, depth), seed, allocations),
             Plan::Stall => scarce(Stall::new(seed), seed, allocations),
+            Plan::Pos(None) => scarce(Pos::new(seed), seed, allocations),
+            Plan::Pos(Some(focus)) => scarce(Pos::with_focus(seed, focus), seed, allocations),
+            Plan::Urw(None) => scarce(Urw::new(seed), seed, allocations),
+            Plan::Urw(Some(focus)) => scarce(Urw::with_focus(seed, focus), seed, allocations),
         }
     }
 }
@@ -109,7 +117,19 @@ impl FromStr for Plan {
             "random" => return Ok(Plan::Random),
             "pct" => return Ok(Plan::Pct(None)),
             "stall" => return Ok(Plan::Stall),
+            "pos" => return Ok(Plan::Pos(None)),
+            "urw" => return Ok(Plan::Urw(None)),
             _ => {}
+        }
+        if let Some((name @ ("pos" | "urw"), focus)) = text.split_once(':') {
+            let known = Focus::ALL.into_iter().find(|known| known.name() == focus);
+            return match known {
+                Some(focus) if name == "pos" => Ok(Plan::Pos(Some(focus))),
+                Some(focus) => Ok(Plan::Urw(Some(focus))),
+                None => Err(format!(
+                    "the points of {name} can be program, modules or everything"
+                )),
+            };
         }
         let depth = text
             .strip_prefix("pct:")
@@ -117,7 +137,8 @@ impl FromStr for Plan {
         match depth.filter(|depth| Plan::DEPTHS.contains(depth)) {
             Some(depth) => Ok(Plan::Pct(Some(depth))),
             None => Err(
-                "it can be portfolio, random, pct, pct:DEPTH with a depth of 1 to 16, or stall"
+                "it can be portfolio, random, pct, pct:DEPTH with a depth of 1 to 16, stall, pos or urw, \
+                 or pos:POINTS or urw:POINTS with program, modules or everything"
                     .to_owned(),
             ),
         }
@@ -132,6 +153,10 @@ impl fmt::Display for Plan {
             Plan::Pct(None) => f.write_str("pct"),
             Plan::Pct(Some(depth)) => write!(f, "pct:{depth}"),
             Plan::Stall => f.write_str("stall"),
+            Plan::Pos(None) => f.write_str("pos"),
+            Plan::Pos(Some(focus)) => write!(f, "pos:{}", focus.name()),
+            Plan::Urw(None) => f.write_str("urw"),
+            Plan::Urw(Some(focus)) => write!(f, "urw:{}", focus.name()),
         }
     }
 }

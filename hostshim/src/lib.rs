@@ -40,7 +40,7 @@ pub use machine::{
     Failure, FailureKind, Limits, Machine, Outcome, Sent, Setup, TraceEvent, Verdict, View,
 };
 pub use schedule::{Allocations, Choice, Deviation, Granularity, Refusal};
-pub use strategy::{Bytes, Fair, Pct, Portfolio, Random, Replay, Stall, Strategy};
+pub use strategy::{Bytes, Fair, Focus, Pct, Portfolio, Pos, Random, Replay, Stall, Strategy, Urw};
 
 /// Allocations of a scenario come from the machine that runs it, also in this crate's own tests.
 #[cfg(test)]

@@ -63,6 +63,7 @@ pub mod kernel;
 pub mod machine;
 pub mod mem;
 pub mod net;
+pub mod part;
 pub mod scenario;
 #[cfg(test)]
 mod testhost;

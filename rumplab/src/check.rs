@@ -48,7 +48,8 @@ pub use prove::{prove, prove_with};
 /// How a program is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// CPUs of the machine, up to 16. With 0 each actor has one, up to 8, and there are at least 2.
+    /// CPUs of the machine, up to 16. With 0 each actor has one, and each of the threads that they spawn and that run at once in
+    /// the default run, up to 8; and there are at least 2.
     ///
     /// Two threads on one CPU are not checked for data races, so there should be as many CPUs as threads that matter.
     pub cpus: usize,
@@ -204,6 +205,8 @@ struct Entry {
     setup: Closure,
     /// How many actors it has set up.
     actors: AtomicUsize,
+    /// The most threads that it had spawned at once.
+    spawned: AtomicUsize,
 }
 
 /// By the address of the scenario: its setup, which is a plain function, has nothing else.
@@ -224,7 +227,7 @@ fn set_up(kernel: &'static Kernel) {
     let Some(entry) = entry_of(kmod::scenario::scenario_of(kernel)) else {
         unreachable!("a scenario that `Test::new` has not made")
     };
-    let mut program = Program::new(kernel);
+    let mut program = Program::new(kernel, &entry.spawned);
     (entry.setup)(&mut program);
     entry.actors.store(program.actors(), Relaxed);
 }
@@ -247,6 +250,7 @@ fn register(name: String, about: String, setup: Closure) -> (&'static Scenario, 
     let entry: &'static Entry = Box::leak(Box::new(Entry {
         setup,
         actors: AtomicUsize::new(0),
+        spawned: AtomicUsize::new(0),
     }));
     let mut entries = ENTRIES.lock().unwrap_or_else(PoisonError::into_inner);
     entries.insert(std::ptr::from_ref(scenario).addr(), entry);
@@ -334,7 +338,7 @@ impl Test {
         }
     }
 
-    /// As many CPUs as were asked for; a CPU for each actor if that is 0.
+    /// As many CPUs as were asked for; a CPU for each thread of the default run if that is 0.
     #[track_caller]
     fn cpus(&self, wanted: usize) -> usize {
         if wanted > 0 {
@@ -345,10 +349,14 @@ impl Test {
             config: self.kernel(2),
             trace: false,
         };
-        if let Err(failure) = Machine::new().boot(&setup) {
+        let mut machine = Machine::new();
+        if let Err(failure) = machine.boot(&setup) {
             self.not_set_up(&failure);
         }
-        self.entry.actors.load(Relaxed).clamp(2, MOST_CPUS)
+        // The default run shows how many threads there are. It may well fail.
+        machine.length(Granularity::Coarse);
+        let threads = self.entry.actors.load(Relaxed) + self.entry.spawned.load(Relaxed);
+        threads.clamp(2, MOST_CPUS)
     }
 
     fn kernel(&self, cpus: usize) -> kmod::config::Config {

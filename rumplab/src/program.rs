@@ -4,6 +4,7 @@ use std::any::type_name;
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::ptr::{self, with_exposed_provenance_mut};
+use std::sync::atomic::AtomicUsize;
 
 use kmod::kern::callout;
 use kmod::kern::clock::getticks;
@@ -88,10 +89,10 @@ impl<T> Described for Unnamed<T> {
 }
 
 impl Program {
-    pub(crate) fn new(kernel: &'static Kernel) -> Program {
+    pub(crate) fn new(kernel: &'static Kernel, most: &'static AtomicUsize) -> Program {
         Program {
             kernel,
-            world: World::create(kernel),
+            world: World::create(kernel, most),
             actors: 0,
         }
     }

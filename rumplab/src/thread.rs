@@ -255,6 +255,7 @@ unsafe fn spawn_unchecked<'a, T: Send + 'a>(
 ) -> JoinHandle<T> {
     let world = World::current();
     let id = world.next_thread();
+    world.spawns();
     let name = name.unwrap_or_else(|| world.name("thread"));
     let thread = Thread::new(name, id);
     let packet = Arc::new(Packet::new());
@@ -267,6 +268,7 @@ unsafe fn spawn_unchecked<'a, T: Send + 'a>(
         own_packet.put(value);
         drop(own_packet);
         drop(world.forget(key));
+        world.ends();
     });
     // SAFETY: the caller's promise; after the result is put, only the packet and the thread are used, which it owns.
     let body = unsafe {

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use kmod::kern::lwp::{Arg, curlwp};
 use kmod::kernel::Kernel;
@@ -14,7 +15,6 @@ use crate::thread::Thread;
 type AtRest = Box<dyn FnOnce(&'static Kernel)>;
 
 /// The world of a kernel.
-#[derive(Default)]
 pub(crate) struct World {
     /// What must hold at the end.
     pub(crate) checks: RefCell<Vec<Box<dyn FnOnce()>>>,
@@ -30,12 +30,26 @@ pub(crate) struct World {
     threads: RefCell<BTreeMap<usize, Thread>>,
     /// How many numbers of threads were given out.
     thread_ids: Cell<usize>,
+    /// How many threads were spawned and have not ended.
+    spawned: Cell<usize>,
+    /// The most of them at once, in any run: outside of the machine's memory.
+    most: &'static AtomicUsize,
 }
 
 impl World {
-    /// Makes the world of a kernel, in its setup.
-    pub(crate) fn create(kernel: &'static Kernel) -> &'static World {
-        let world: &'static World = Box::leak(Box::default());
+    /// Makes the world of a kernel, in its setup. `most` becomes the most threads that were spawned and had not ended.
+    pub(crate) fn create(kernel: &'static Kernel, most: &'static AtomicUsize) -> &'static World {
+        let world: &'static World = Box::leak(Box::new(World {
+            checks: RefCell::default(),
+            leftovers: RefCell::default(),
+            placed: Cell::default(),
+            names: RefCell::default(),
+            raw_arcs: RefCell::default(),
+            threads: RefCell::default(),
+            thread_ids: Cell::default(),
+            spawned: Cell::default(),
+            most,
+        }));
         kernel.set_data(Arg::of(world));
         world
     }
@@ -80,6 +94,18 @@ impl World {
     /// The number of a new thread.
     pub(crate) fn next_thread(&self) -> usize {
         self.thread_ids.replace(self.thread_ids.get() + 1)
+    }
+
+    /// A thread is spawned.
+    pub(crate) fn spawns(&self) {
+        let spawned = self.spawned.get() + 1;
+        self.spawned.set(spawned);
+        self.most.fetch_max(spawned, Relaxed);
+    }
+
+    /// A thread that was spawned ends.
+    pub(crate) fn ends(&self) {
+        self.spawned.set(self.spawned.get() - 1);
     }
 
     /// The thread of the LWP at this address.

@@ -156,3 +156,61 @@ fn the_primitives_say_that_they_were_used_outside_of_a_run() {
     let message = panic.downcast::<&str>().expect("a message");
     assert!(message.contains("outside of a run"), "{message}");
 }
+
+/// Seven philosophers, each of whom takes the left fork first.
+fn philosophers(program: &mut Program) {
+    let forks = program.share([(); 7].map(|()| Mutex::new(())));
+    program.actor("table", move || {
+        let seats: Vec<_> = (0..7)
+            .map(|seat| {
+                rumplab::thread::spawn(move || {
+                    let _left = forks[seat].lock().unwrap();
+                    let _right = forks[(seat + 1) % 7].lock().unwrap();
+                })
+            })
+            .collect();
+        for seat in seats {
+            seat.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn seven_philosophers_starve_within_two_hundred_schedules() {
+    for seed in 1..=20 {
+        let config = Config {
+            seed,
+            schedules: 200,
+            ..Config::default()
+        };
+        let check = AssertUnwindSafe(|| check_with(config, philosophers));
+        catch_unwind(check).expect_err("each of them has one fork");
+    }
+}
+
+#[test]
+fn each_thread_has_a_cpu() {
+    check(|program| {
+        program.actor("main", || {
+            let cpus = rumplab::thread::available_parallelism().unwrap().get();
+            let threads: Vec<_> = (0..4).map(|_| rumplab::thread::spawn(|| {})).collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            // The run that counts them has the fewest.
+            assert!(cpus == 2 || cpus == 5, "{cpus}");
+        });
+    });
+    let seen = catch_unwind(AssertUnwindSafe(|| {
+        check(|program| {
+            program.actor("main", || {
+                let cpus = rumplab::thread::available_parallelism().unwrap().get();
+                rumplab::thread::spawn(|| {}).join().unwrap();
+                rumplab::thread::spawn(|| {}).join().unwrap();
+                assert!(cpus != 2, "one after the other");
+            });
+        });
+    }));
+    let message = *seen.expect_err("two CPUs").downcast::<String>().unwrap();
+    assert!(message.contains("one after the other"), "{message}");
+}

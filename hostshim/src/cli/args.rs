@@ -206,7 +206,8 @@ pub(super) struct Campaign {
     /// Which code runs: `fixed` is today's, others have old bugs; `all` for each of them
     #[arg(long, value_name = "NAME", default_value = "fixed")]
     pub(super) variant: String,
-    /// How schedules are chosen: portfolio, random, pct, pct:DEPTH, or stall
+    /// How schedules are chosen: portfolio, urw, pos, stall, random, pct; also pct:DEPTH, and urw:POINTS or pos:POINTS with program,
+    /// modules or everything
     #[arg(long, default_value_t = Plan::Portfolio)]
     pub(super) strategy: Plan,
     /// Random seed
@@ -326,7 +327,8 @@ pub(super) struct CArgs {
     /// What to do at data races that no mark is about
     #[arg(long, value_enum, default_value_t = RacesArg::List)]
     pub(super) races: RacesArg,
-    /// How schedules are chosen: portfolio, random, pct, pct:DEPTH, or stall
+    /// How schedules are chosen: portfolio, urw, pos, stall, random, pct; also pct:DEPTH, and urw:POINTS or pos:POINTS with program,
+    /// modules or everything
     #[arg(long, default_value_t = Plan::Portfolio)]
     pub(super) strategy: Plan,
     /// Random seed

@@ -104,6 +104,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use kmod::config::Config;
 use kmod::entry::Idle;
@@ -112,7 +113,7 @@ use kmod::scenario::Scenario;
 use kmod::scenario::ops::Program;
 
 use crate::schedule::{Deviation, Granularity, Refusal};
-use crate::strategy::{Fair, Replay, Strategy};
+use crate::strategy::{Rehearsal, Rehearse, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request, Shape};
 use guest::{Guest, Kmod};
@@ -154,14 +155,6 @@ pub struct Setup {
     pub trace: bool,
 }
 
-/// The size of a run.
-#[derive(Clone, Copy)]
-struct Length {
-    points: u64,
-    /// Allocations that could have failed.
-    requests: u64,
-}
-
 /// A simulated machine. It can boot many kernels, one after another; each thread can have many machines.
 pub struct Machine {
     engine: Box<Engine>,
@@ -170,7 +163,7 @@ pub struct Machine {
     image: Option<Image>,
     program: Option<Program>,
     /// The size of a default run of each granularity, once it was needed.
-    lengths: [Option<Length>; Granularity::ALL.len()],
+    rehearsals: [Option<Rc<Rehearsal>>; Granularity::ALL.len()],
     /// What a step is, unless the strategy says.
     granularity: Granularity,
     /// The allocations that fail in every run.
@@ -202,7 +195,7 @@ impl Machine {
             guests: Vec::new(),
             image: None,
             program: None,
-            lengths: Default::default(),
+            rehearsals: Default::default(),
             granularity: Granularity::Coarse,
             refusals: Vec::new(),
             refused: Vec::new(),
@@ -257,7 +250,7 @@ impl Machine {
     ) -> Result<(), Failure> {
         self.image = None;
         self.program = None;
-        self.lengths = Default::default();
+        self.rehearsals = Default::default();
         self.granularity = Granularity::Coarse;
         self.refusals.clear();
         let _host_values = statics::take();
@@ -276,7 +269,7 @@ impl Machine {
     /// programs.
     pub fn load(&mut self, program: &Program) {
         self.program = Some(*program);
-        self.lengths = Default::default();
+        self.rehearsals = Default::default();
     }
 
     /// Sets what a step is in the next runs, until another kernel is booted. It is only asked for if the strategy does not say.
@@ -293,7 +286,7 @@ impl Machine {
     pub fn refuse(&mut self, refusals: &[Refusal]) {
         if self.refusals != refusals {
             self.refusals = refusals.to_vec();
-            self.lengths = Default::default();
+            self.rehearsals = Default::default();
         }
     }
 
@@ -311,7 +304,7 @@ impl Machine {
     /// them.
     pub fn at_races(&mut self, races: &Races) {
         self.engine.passing.set(races);
-        self.lengths = Default::default();
+        self.rehearsals = Default::default();
     }
 
     /// The races of foreign code that the last run went on past.
@@ -328,7 +321,7 @@ impl Machine {
     /// what the cards send.
     pub fn connect(&mut self, wire: &Wire) {
         self.engine.cards.load(wire);
-        self.lengths = Default::default();
+        self.rehearsals = Default::default();
     }
 
     /// Runs the scenario once, from the image to its end.
@@ -338,10 +331,8 @@ impl Machine {
     /// If nothing was booted.
     pub fn run(&mut self, strategy: &mut dyn Strategy, limits: &Limits) -> Outcome {
         let granularity = strategy.granularity().unwrap_or(self.granularity);
-        if strategy.wants_length() {
-            let Length { points, requests } = self.size(granularity);
-            strategy.expect(points);
-            strategy.expect_requests(requests);
+        if strategy.wants_rehearsal() {
+            strategy.expect(&self.rehearsal(granularity));
         }
         let refusals = self.refusals.clone();
         let recording = self.recording;
@@ -386,12 +377,12 @@ impl Machine {
     ///
     /// If nothing was booted.
     pub fn length(&mut self, granularity: Granularity) -> u64 {
-        self.size(granularity).points
+        self.rehearsal(granularity).points
     }
 
-    fn size(&mut self, granularity: Granularity) -> Length {
-        if let Some(length) = self.lengths[granularity as usize] {
-            return length;
+    fn rehearsal(&mut self, granularity: Granularity) -> Rc<Rehearsal> {
+        if let Some(rehearsal) = &self.rehearsals[granularity as usize] {
+            return rehearsal.clone();
         }
         let limits = Limits {
             steps: LONGEST,
@@ -399,13 +390,11 @@ impl Machine {
         };
         let refusals = self.refusals.clone();
         let recording = Recording::Nothing;
-        let default = self.execute(&mut Fair, &limits, recording, granularity, refusals);
-        let length = Length {
-            points: default.points,
-            requests: self.engine.scarcity.count(),
-        };
-        self.lengths[granularity as usize] = Some(length);
-        length
+        let mut counted = Rehearse::default();
+        let default = self.execute(&mut counted, &limits, recording, granularity, refusals);
+        let rehearsal = Rc::new(counted.seen(default.points, self.engine.scarcity.count()));
+        self.rehearsals[granularity as usize] = Some(rehearsal.clone());
+        rehearsal
     }
 
     /// Repeats a failed run and records it, to find the other side of a race or of a free.

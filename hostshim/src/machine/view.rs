@@ -8,6 +8,7 @@ use super::cpu::Pending;
 use super::engine::Engine;
 use super::footprint::Touch;
 use super::lines::BY_RANK;
+use super::memory::CONTEXTS;
 use super::trace::PointName;
 use super::words::Word;
 use crate::schedule::Choice;
@@ -124,6 +125,12 @@ impl<'a> View<'a> {
     #[inline]
     pub fn context(&self, cpu: usize) -> usize {
         self.engine.cpus[cpu].context.get()
+    }
+
+    /// The numbers of all contexts that there are.
+    pub fn contexts(&self) -> impl Iterator<Item = usize> {
+        let contexts = &self.engine.contexts;
+        (0..CONTEXTS).filter(|index| contexts.is_alive(*index))
     }
 
     /// The name of the context that runs on the CPU.

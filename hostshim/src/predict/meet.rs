@@ -4,7 +4,7 @@ use kmod::machine::Line;
 
 use crate::machine::{View, members};
 use crate::schedule::Choice;
-use crate::strategy::{Answer, Portfolio, Rng, Strategy};
+use crate::strategy::{Answer, Portfolio, Rehearsal, Rng, Strategy};
 
 /// Where a thread is held back: before an operation at this place in the source.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -185,12 +185,12 @@ impl Strategy for Meet {
         self.patience == 0 && self.inner.wants_low_only()
     }
 
-    fn wants_length(&self) -> bool {
-        self.inner.wants_length()
+    fn wants_rehearsal(&self) -> bool {
+        self.inner.wants_rehearsal()
     }
 
-    fn expect(&mut self, points: u64) {
-        self.inner.expect(points);
+    fn expect(&mut self, rehearsal: &Rehearsal) {
+        self.inner.expect(rehearsal);
     }
 
     fn seek(&mut self, run: u64) {

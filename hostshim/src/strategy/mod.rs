@@ -11,6 +11,8 @@
 //! | [`Random`] | a random walk, with more or fewer switches from run to run |
 //! | [`Pct`] | probabilistic concurrency testing: priorities with few changes |
 //! | [`Stall`] | a random walk in which one thread stands still for long |
+//! | [`Pos`] | partial order sampling, at the points of the program or of the modules that a run draws |
+//! | [`Urw`] | a uniform random walk at such points: each thread weighs what it has still to do |
 //! | [`Portfolio`] | these three in turn: the default, because none is enough alone |
 //! | [`Bytes`] | a fuzzer's input: few deviations, then the default |
 //! | [`Replay`] | a list of deviations |
@@ -29,23 +31,34 @@
 //! [`Strategy::seek`] sets the next one, so that several machines can share the runs of one campaign.
 
 mod bytes;
+mod focus;
 mod lapse;
 mod pct;
 mod portfolio;
+mod pos;
 mod random;
+mod rehearsal;
 mod replay;
 mod rng;
+mod sampling;
 mod scarce;
 mod stall;
+mod urw;
 
 pub use bytes::Bytes;
+pub use focus::Focus;
 pub use pct::Pct;
 pub use portfolio::Portfolio;
+pub use pos::Pos;
 pub use random::Random;
+pub(crate) use rehearsal::Rehearse;
+pub use rehearsal::{Rehearsal, Steps};
 pub use replay::{Fair, Replay};
 pub use rng::Rng;
+pub use sampling::Sampling;
 pub use scarce::Scarce;
 pub use stall::Stall;
+pub use urw::Urw;
 
 use kmod::machine::At;
 
@@ -135,18 +148,13 @@ pub trait Strategy {
     }
 
     /// Whether [`Strategy::expect`] should be called.
-    fn wants_length(&self) -> bool {
+    fn wants_rehearsal(&self) -> bool {
         false
     }
 
-    /// The next run has about this many points, as the default run from the same image has.
-    fn expect(&mut self, points: u64) {
-        let _ = points;
-    }
-
-    /// The next run has about this many allocations that may fail. Called with [`Strategy::expect`].
-    fn expect_requests(&mut self, requests: u64) {
-        let _ = requests;
+    /// The next run is about as the default run from the same image.
+    fn expect(&mut self, rehearsal: &Rehearsal) {
+        let _ = rehearsal;
     }
 
     /// The next run is number `run`.

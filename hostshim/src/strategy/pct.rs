@@ -20,7 +20,7 @@ use kmod::config::Config;
 use kmod::machine::Line;
 
 use super::lapse::Lapse;
-use super::{Answer, LENGTH, Rng, Strategy};
+use super::{Answer, LENGTH, Rehearsal, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::Choice;
 
@@ -243,12 +243,12 @@ impl Strategy for Pct {
         true
     }
 
-    fn wants_length(&self) -> bool {
+    fn wants_rehearsal(&self) -> bool {
         true
     }
 
-    fn expect(&mut self, points: u64) {
-        self.length = points;
+    fn expect(&mut self, rehearsal: &Rehearsal) {
+        self.length = rehearsal.points;
     }
 
     fn seek(&mut self, run: u64) {

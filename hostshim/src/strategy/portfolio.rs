@@ -1,31 +1,74 @@
 //! Several strategies in turn.
 
-use super::{Answer, Pct, Random, Stall, Strategy};
+use super::{Answer, Focus, Pct, Pos, Random, Rehearsal, Stall, Strategy, Urw};
 use crate::machine::View;
 use crate::schedule::Granularity;
 
-/// The members, in the order of their runs. Stalls find most bugs earlier than the others; but not all.
-const TURNS: [Member; 4] = [Member::Random, Member::Stall, Member::Pct, Member::Stall];
+/// The members, in the order of their runs.
+///
+/// The shares are those with which no bug of `cargo bench --bench bugs` needs more than some three times the schedules of the member
+/// that finds it first. A stall, a random walk and PCT find nothing there much earlier than the others; they are for what is not there.
+const TURNS: [Member; 32] = [
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Modules),
+    Member::Stall,
+    Member::Urw(Focus::Everything),
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Program),
+    Member::Urw(Focus::Modules),
+    Member::Pos(Focus::Modules),
+    Member::Urw(Focus::Program),
+    Member::Stall,
+    Member::Random,
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Modules),
+    Member::Urw(Focus::Everything),
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Program),
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Modules),
+    Member::Stall,
+    Member::Urw(Focus::Everything),
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Program),
+    Member::Urw(Focus::Modules),
+    Member::Pos(Focus::Modules),
+    Member::Urw(Focus::Program),
+    Member::Stall,
+    Member::Pct,
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Modules),
+    Member::Urw(Focus::Everything),
+    Member::Urw(Focus::Program),
+    Member::Pos(Focus::Program),
+];
 
-/// Of so many rounds one is of fine granularity.
+/// Of so many runs in a row all are of fine granularity, or none.
+const BLOCK: u64 = 16;
+/// Of so many blocks one is of fine granularity.
 const FINE_EVERY: u64 = 8;
+/// Which of them.
+const FINE_BLOCK: u64 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Member {
     Random,
     Pct,
     Stall,
+    Pos(Focus),
+    Urw(Focus),
 }
 
-/// A random walk, stalls, PCT, and stalls again.
+/// Several strategies in turn: [`Urw`], [`Pos`], [`Stall`], [`Random`] and [`Pct`].
 ///
-/// Of four runs the first is one of [`Random`], the third one of [`Pct`], the others are of [`Stall`]. Each counts its own runs.
-/// Of 32 runs the last four are of [fine](Granularity::Fine) granularity, unless it was told otherwise.
+/// Of 128 runs 16 are of [fine](Granularity::Fine) granularity, unless it was told otherwise.
 #[derive(Clone, Debug)]
 pub struct Portfolio {
     random: Random,
     pct: Pct,
     stall: Stall,
+    pos: Pos,
+    urw: Urw,
     run: u64,
     /// Whose run this is.
     member: Member,
@@ -40,6 +83,8 @@ impl Portfolio {
             random: Random::new(seed),
             pct: Pct::new(seed),
             stall: Stall::new(seed),
+            pos: Pos::new(seed),
+            urw: Urw::new(seed),
             run: 0,
             member: Member::Random,
             mixes: true,
@@ -59,6 +104,8 @@ impl Portfolio {
             Member::Random => &self.random,
             Member::Pct => &self.pct,
             Member::Stall => &self.stall,
+            Member::Pos(_) => &self.pos,
+            Member::Urw(_) => &self.urw,
         }
     }
 
@@ -67,6 +114,8 @@ impl Portfolio {
             Member::Random => &mut self.random,
             Member::Pct => &mut self.pct,
             Member::Stall => &mut self.stall,
+            Member::Pos(_) => &mut self.pos,
+            Member::Urw(_) => &mut self.urw,
         }
     }
 }
@@ -76,8 +125,14 @@ impl Strategy for Portfolio {
         let turns = TURNS.len() as u64;
         let (round, turn) = (self.run / turns, (self.run % turns) as usize);
         self.member = TURNS[turn];
+        match self.member {
+            Member::Pos(focus) => self.pos.set_focus(focus),
+            Member::Urw(focus) => self.urw.set_focus(focus),
+            Member::Random | Member::Pct | Member::Stall => {}
+        }
         // How many runs of this member are in a round, and how many of them came before.
-        let is_its = |member: &&Member| **member == self.member;
+        let kind = std::mem::discriminant(&self.member);
+        let is_its = |member: &&Member| std::mem::discriminant(*member) == kind;
         let all = TURNS.iter().filter(is_its).count() as u64;
         let before = TURNS[..turn].iter().filter(is_its).count() as u64;
         self.run += 1;
@@ -87,8 +142,8 @@ impl Strategy for Portfolio {
     }
 
     fn granularity(&self) -> Option<Granularity> {
-        let round = self.run / TURNS.len() as u64;
-        (self.mixes && round % FINE_EVERY == FINE_EVERY - 1).then_some(Granularity::Fine)
+        let block = self.run / BLOCK % FINE_EVERY;
+        (self.mixes && block == FINE_BLOCK).then_some(Granularity::Fine)
     }
 
     fn wants_alerts(&self) -> bool {
@@ -99,14 +154,16 @@ impl Strategy for Portfolio {
         self.current().wants_low_only()
     }
 
-    fn wants_length(&self) -> bool {
+    fn wants_rehearsal(&self) -> bool {
         true
     }
 
-    fn expect(&mut self, points: u64) {
-        self.random.expect(points);
-        self.pct.expect(points);
-        self.stall.expect(points);
+    fn expect(&mut self, rehearsal: &Rehearsal) {
+        self.random.expect(rehearsal);
+        self.pct.expect(rehearsal);
+        self.stall.expect(rehearsal);
+        self.pos.expect(rehearsal);
+        self.urw.expect(rehearsal);
     }
 
     fn choose(&mut self, view: &View<'_>) -> Answer {
@@ -114,6 +171,8 @@ impl Strategy for Portfolio {
             Member::Random => self.random.choose(view),
             Member::Pct => self.pct.choose(view),
             Member::Stall => self.stall.choose(view),
+            Member::Pos(_) => self.pos.choose(view),
+            Member::Urw(_) => self.urw.choose(view),
         }
     }
 

@@ -4,16 +4,16 @@
 //! some allocations fail: one, two or three, at places that are drawn from all of the run. The schedule stays that of the
 //! strategy that is wrapped, so that the other runs are as they would be without this.
 
-use super::{Answer, Request, Rng, Strategy};
+use super::{Answer, Rehearsal, Request, Rng, Strategy};
 use crate::machine::View;
 use crate::schedule::{Allocations, Granularity};
 
 /// The seed of failures is combined with this.
 const SEED: u64 = 0x6d65_6d6f_7279;
-/// Of so many rounds of so many runs one lacks memory: the last but one, whose runs are as coarse as most.
-const ROUNDS: u64 = 16;
-const RUNS: u64 = 4;
-const ROUND: u64 = 14;
+/// Of so many runs one lacks memory. It is odd, so that each member of a portfolio has its turn.
+const EVERY: u64 = 17;
+/// Which of them.
+const TURN: u64 = 13;
 /// At most so many allocations of a run fail.
 const MOST: u64 = 3;
 
@@ -47,7 +47,7 @@ impl<S: Strategy> Scarce<S> {
     fn lacks_memory(&self) -> bool {
         match self.allocations {
             Some(allocations) => allocations == Allocations::Fail,
-            None => self.run / RUNS % ROUNDS == ROUND,
+            None => self.run % EVERY == TURN,
         }
     }
 
@@ -96,16 +96,13 @@ impl<S: Strategy> Strategy for Scarce<S> {
         self.schedules.granularity()
     }
 
-    fn wants_length(&self) -> bool {
+    fn wants_rehearsal(&self) -> bool {
         true
     }
 
-    fn expect(&mut self, points: u64) {
-        self.schedules.expect(points);
-    }
-
-    fn expect_requests(&mut self, requests: u64) {
-        self.expected = requests;
+    fn expect(&mut self, rehearsal: &Rehearsal) {
+        self.expected = rehearsal.requests;
+        self.schedules.expect(rehearsal);
     }
 
     fn seek(&mut self, run: u64) {

@@ -17,7 +17,7 @@
 
 use kmod::machine::Line;
 
-use super::{Answer, LENGTH, Random, Rng, Strategy};
+use super::{Answer, LENGTH, Random, Rehearsal, Rng, Strategy};
 use crate::machine::{View, members};
 use crate::schedule::Choice;
 
@@ -201,13 +201,13 @@ impl Strategy for Stall {
         self.low_only
     }
 
-    fn wants_length(&self) -> bool {
+    fn wants_rehearsal(&self) -> bool {
         true
     }
 
-    fn expect(&mut self, points: u64) {
-        self.length = points;
-        self.walk.expect(points);
+    fn expect(&mut self, rehearsal: &Rehearsal) {
+        self.length = rehearsal.points;
+        self.walk.expect(rehearsal);
     }
 
     fn seek(&mut self, run: u64) {

@@ -136,7 +136,14 @@ fn found(hunt: &Hunt) -> Option<Found> {
 
 #[test]
 fn an_interrupt_between_two_accesses_of_one_cpu_is_found_if_the_granularity_is_fine() {
-    for plan in [Plan::Portfolio, Plan::Random, Plan::Pct(None), Plan::Stall] {
+    for plan in [
+        Plan::Portfolio,
+        Plan::Random,
+        Plan::Pct(None),
+        Plan::Stall,
+        Plan::Pos(None),
+        Plan::Urw(None),
+    ] {
         let coarse = Hunt {
             plan,
             ..hunt(&OPEN, Some(Granularity::Coarse))

@@ -132,7 +132,14 @@ fn failure_of(parsed: &Parsed) -> Failure {
 
 #[test]
 fn a_leak_on_an_error_path_is_found_by_every_strategy_and_only_without_memory() {
-    for plan in [Plan::Portfolio, Plan::Random, Plan::Pct(None), Plan::Stall] {
+    for plan in [
+        Plan::Portfolio,
+        Plan::Random,
+        Plan::Pct(None),
+        Plan::Stall,
+        Plan::Pos(None),
+        Plan::Urw(None),
+    ] {
         for (allocations, is_found) in [
             (None, true),
             (Some(Allocations::Fail), true),

@@ -65,7 +65,7 @@ fn a_share_of_the_portfolio_is_fine_and_its_failures_replay() {
             assert_eq!(replay.impossible(), None);
         }
     }
-    assert_eq!(fine, 2_000 / 32 * 4);
+    assert_eq!(fine, 2_000_usize.div_ceil(128) * 16);
     assert!(found > 0);
 }
 

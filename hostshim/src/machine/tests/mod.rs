@@ -6,6 +6,7 @@ mod granularity;
 mod kernel;
 mod locals;
 mod memory;
+mod sampling;
 mod schedules;
 mod spinning;
 mod stalls;

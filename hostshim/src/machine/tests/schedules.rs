@@ -3,7 +3,7 @@
 use super::super::{TraceEvent, View, What};
 use super::*;
 use crate::schedule::{Choice, Deviation};
-use crate::strategy::{Answer, Bytes, Pct, Portfolio, Replay, Stall};
+use crate::strategy::{Answer, Bytes, Pct, Portfolio, Pos, Replay, Stall, Urw};
 
 fn counters() -> Little {
     let body: Body = |s| {
@@ -82,8 +82,10 @@ fn the_same_seed_gives_the_same_campaign_on_any_machine_and_thread() {
 
 #[test]
 fn a_run_depends_on_its_number_and_not_on_those_before() {
-    let mut strategies: [Box<dyn Strategy>; 4] = [
+    let mut strategies: [Box<dyn Strategy>; 6] = [
         Box::new(Random::new(7)),
+        Box::new(Pos::new(7)),
+        Box::new(Urw::new(7)),
         Box::new(Pct::new(7)),
         Box::new(Stall::new(7)),
         Box::new(Portfolio::new(7)),
