@@ -135,6 +135,9 @@ index! {
     "sleep-state":
         "An LWP goes to sleep only if it runs and is on no sleep queue, and is woken only if it sleeps."
         "Look for a second sleep before the first is over, or for a wake-up of an LWP that was already awake."
+    "sleep-timeout":
+        "A sleep is ended by its own timeout, and by no earlier one."
+        "An LWP that wakes up halts its timeout before it goes on. Suspect a change to sleepq_block, or a callout_stop in place of callout_halt."
     "lwp-locked":
         "The state of an LWP changes only while the right lock of that LWP is held."
         "Call lwp_lock first. For a run queue, the LWP's lock must be the one of that CPU."
@@ -205,6 +208,9 @@ index! {
     "ipi-self":
         "A CPU does not send an inter-processor interrupt to itself."
         "Skip the current CPU and call the function directly."
+    "ipi-handled":
+        "The handler of the inter-processor interrupt looks at everything that the interrupt tells of."
+        "Several kinds come as one interrupt. Suspect a change to the handler: a kind that it looks at only if another one is absent."
 }
 "kmod::kern::intr" {
     "intr-level":
@@ -438,6 +444,9 @@ index! {
     "pslist-destroy":
         "An entry is destroyed only if it is on no list."
         "Remove it, and wait for its readers, first."
+    "pslist-wait":
+        "An entry of a list that has readers at any time is destroyed only after a wait for them that began after its removal."
+        "Call pserialize_perform between PSLIST_WRITER_REMOVE and the end of the entry. A wait before the removal does not count: a reader may find the entry after it."
     "pslist-empty":
         "A list is destroyed only if it is empty."
         "Remove every entry first."
@@ -537,6 +546,12 @@ index! {
     "if-detach-twice":
         "An interface is detached once."
         "Let the thread that takes it off the list detach it."
+    "if-late":
+        "An interface that is being detached is not brought up, and is given no address and no route."
+        "Ask if_is_deactivated, under IFNET_LOCK, before any of these."
+    "bpf-listed":
+        "A walk over the taps of an interface continues only from a tap that is on the list."
+        "Clear the mark of a tap before it leaves the list. Its pointer may lead to a tap that was freed since."
     "mbuf-dropped":
         "A packet is freed with the reason for its end, or passed on; it does not just go out of scope."
         "Call m.free(End::…) on every path, including errors."
@@ -552,6 +567,9 @@ index! {
     "lltable-empty":
         "A link-level table is freed only when it is empty."
         "Purge it, and wait for its readers, first."
+    "lltable-handlers":
+        "A link-level table is freed only after the handlers of timers that were on their way to it have returned."
+        "A handler releases its entry before it locks the table, so nothing keeps the table alive. Call xc_barrier at the level of softclock after the purge."
     "lltable-write-held":
         "Entries are added to and deleted from a link-level table with its lock held for writing."
         "Enter the table's lock as a writer around the change."
@@ -564,6 +582,9 @@ index! {
     "llentry-holder":
         "A holder drops only references that it has taken."
         "Look for a path that drops twice, or that drops for another holder."
+    "llentry-asked":
+        "An entry whose link address is known, and has not expired, has no unanswered requests."
+        "Set the count of requests to 0 when an answer comes. Otherwise the neighbour soon seems to be down."
     "llentry-references":
         "The reference count of an entry equals the number of its holders whenever its lock is released."
         "The message lists each reference, with who took it and why nothing will release it. Release it where that is said, or take the missing one."

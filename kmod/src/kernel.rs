@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::kern::condvar::SleepqLocks;
 use crate::kern::cpu::{self, Cpu};
 use crate::kern::evcnt::Counters;
+use crate::kern::grace::Graces;
 use crate::kern::hooks::Hooks;
 use crate::kern::intr::Intrs;
 use crate::kern::ipi::Ipis;
@@ -35,6 +36,9 @@ pub struct Kernel {
     pub(crate) softints: Softints,
     pub(crate) xcall: Xcall,
     pub(crate) switchpoints: Switchpoints,
+    /// Waits for readers of pserialize(9), and for the handlers of softclock.
+    pub(crate) psz_graces: Graces,
+    pub(crate) softclock_graces: Graces,
     pub(crate) percpu: PercpuArena,
     pub(crate) ipis: Ipis,
     pub(crate) intrs: Intrs,
@@ -252,6 +256,8 @@ fn new(config: &Config) -> Kernel {
         softints: Softints::new(),
         xcall: Xcall::new(),
         switchpoints: Switchpoints::new(),
+        psz_graces: Graces::new(),
+        softclock_graces: Graces::new(),
         percpu: PercpuArena::new(),
         ipis: Ipis::new(),
         intrs: Intrs::new(),

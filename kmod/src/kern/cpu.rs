@@ -35,6 +35,8 @@ pub struct Cpu {
     pub(crate) ci_want_resched: AtomicU32,
     /// Inter-processor interrupts that were sent here and not yet handled: bits by [`crate::kern::ipi`] number.
     pub(crate) ci_ipis: AtomicU32,
+    /// Those that were sent here and that nobody has looked at yet, kept apart from `ci_ipis`: for checks.
+    pub(crate) ci_ipis_owed: BareU32,
     /// Clock interrupts that came here, without those that found one pending: for the check at rest.
     pub(crate) ci_clocks: BareU32,
     /// Read sections of pserialize(9) that are open here.
@@ -107,6 +109,7 @@ impl Cpu {
             ci_ipending: AtomicU32::new(0),
             ci_want_resched: AtomicU32::new(0),
             ci_ipis: AtomicU32::new(0),
+            ci_ipis_owed: BareU32::new(0),
             ci_clocks: BareU32::new(0),
             ci_psz_read_depth: Local::new(0),
             ci_prevlwp: Local::new(None),

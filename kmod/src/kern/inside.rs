@@ -35,6 +35,17 @@ pub(crate) enum Awaited {
     },
     /// Work of a queue: a `workqueue::Queue`.
     Work(Arg),
+    /// Until something is so; whoever makes it so signals a `Kcondvar`.
+    Until {
+        /// What it is, for reports: "there is a frame".
+        what: &'static str,
+        /// Whether it is so, of `arg`. Called at rest. It reads without steps.
+        holds: fn(Arg) -> bool,
+        /// The object that it is about.
+        arg: Arg,
+        /// The condition variable.
+        cv: Arg,
+    },
 }
 
 /// The operations that an LWP is in, the outermost first.

@@ -47,6 +47,8 @@
 //!
 //! ipi(9); `sys/kern/subr_ipi.c` 1.11.
 
+use core::sync::atomic::Ordering::Relaxed as Bare;
+
 use crate::contract;
 use crate::kern::cpu::Cpu;
 use crate::kern::hooks::{self, Hook};
@@ -136,7 +138,16 @@ pub fn ipi_register(func: fn(Arg), arg: Arg) -> Option<u32> {
 #[track_caller]
 pub fn ipi_trigger(id: u32, ci: &'static Cpu) {
     assert_may_trigger(id, ci);
+    send(id, ci);
+}
+
+/// Sends an interrupt, unless one is on its way that will tell of this too.
+#[track_caller]
+fn send(id: u32, ci: &'static Cpu) {
     let old = ci.ci_ipis.fetch_or(1 << id, AcqRel);
+    if cfg!(feature = "contracts") {
+        ci.ci_ipis_owed.fetch_or(1 << id, Bare);
+    }
     if old == 0 {
         ci.kernel().counters.ipis.incr();
         machine::send_ipi(ci.index());
@@ -146,11 +157,7 @@ pub fn ipi_trigger(id: u32, ci: &'static Cpu) {
 /// Has the devices that were raised on `ci` taken there. In contrast to [`ipi_trigger`], a CPU may do that to itself.
 #[track_caller]
 pub(crate) fn device_trigger(ci: &'static Cpu) {
-    let old = ci.ci_ipis.fetch_or(1 << DEVICE, AcqRel);
-    if old == 0 {
-        ci.kernel().counters.ipis.incr();
-        machine::send_ipi(ci.index());
-    }
+    send(DEVICE, ci);
 }
 
 /// Sends the interrupt of [`Hook::Xcall`] to `ci`, or to all other CPUs.
@@ -192,49 +199,96 @@ fn assert_may_trigger(id: u32, ci: &'static Cpu) {
 }
 
 /// What other CPUs have asked `ci` for without an interrupt that is on its way to tell it. At rest, when no line is asserted: an
-/// interrupt that was taken is pending, or was handled.
+/// interrupt that was taken is pending, or was handled. Nor what the handler has passed over.
 pub(crate) fn missing(ci: &'static Cpu) -> Option<&'static str> {
     if spl::is_pending(ci, Line::Ipi) {
         return None;
     }
-    let sent = ci.ci_ipis.peek();
-    if softint::is_asked(ci) || sent & (1 << SOFTINT) != 0 {
-        Some("a softint")
-    } else if xcall::is_asked(ci) || sent & (1 << XCALL) != 0 {
-        Some("a high-priority cross call")
-    } else if intr::is_asked(ci) || sent & (1 << DEVICE) != 0 {
-        Some("the handler of a device")
-    } else if sent & (1 << KPREEMPT) != 0 {
-        Some("a preemption")
-    } else if sent != 0 {
-        Some("a function of ipi_register")
-    } else {
-        None
+    let sent = ci.ci_ipis.peek() | ci.ci_ipis_owed.load(Bare);
+    let asked = [
+        (SOFTINT, softint::is_asked(ci)),
+        (XCALL, xcall::is_asked(ci)),
+        (DEVICE, intr::is_asked(ci)),
+    ];
+    let asked = asked
+        .into_iter()
+        .find(|(id, is_asked)| *is_asked || sent & (1 << id) != 0);
+    let id = asked.map(|(id, _)| id);
+    id.or_else(|| (sent != 0).then(|| sent.trailing_zeros()))
+        .map(what)
+}
+
+/// What an interrupt of this number asks for.
+const fn what(id: u32) -> &'static str {
+    match id {
+        KPREEMPT => "a preemption",
+        SOFTINT => "a softint",
+        XCALL => "a high-priority cross call",
+        DEVICE => "the handler of a device",
+        _ => "a function of ipi_register",
     }
 }
 
-/// The handler of the line.
+/// The handler of the line. Panics: contract `ipi-handled`.
 pub(crate) fn intr(ci: &'static Cpu) {
     let mut wanted = ci.ci_ipis.swap(0, Acquire);
-    if wanted & (1 << KPREEMPT) != 0 && sched::kpreempt_wanted(ci) {
-        spl::want_kpreempt(ci);
+    if wanted & (1 << KPREEMPT) != 0 {
+        preempt(ci);
     }
     if wanted & (1 << SOFTINT) != 0 {
+        looked_at(ci, SOFTINT);
         softint::remote_intr(ci);
     }
     if wanted & (1 << XCALL) != 0 {
+        looked_at(ci, XCALL);
         xcall::ipi_handler(ci);
     }
     if wanted & (1 << DEVICE) != 0 {
+        looked_at(ci, DEVICE);
         intr::take(ci);
     }
     if wanted & (1 << FOREIGN) != 0 {
+        looked_at(ci, FOREIGN);
         hooks::call(ci, Hook::Xcall);
     }
     wanted >>= FIRST;
     while wanted != 0 {
-        registered(ci.kernel(), FIRST + wanted.trailing_zeros());
+        let id = FIRST + wanted.trailing_zeros();
+        looked_at(ci, id);
+        registered(ci.kernel(), id);
         wanted &= wanted - 1;
+    }
+    assert_all_looked_at(ci);
+}
+
+fn preempt(ci: &'static Cpu) {
+    looked_at(ci, KPREEMPT);
+    if sched::kpreempt_wanted(ci) {
+        spl::want_kpreempt(ci);
+    }
+}
+
+/// The handler has come to this interrupt.
+fn looked_at(ci: &Cpu, id: u32) {
+    if cfg!(feature = "contracts") {
+        ci.ci_ipis_owed.fetch_and(!(1 << id), Bare);
+    }
+}
+
+/// The handler is about to return. What was sent since is not taken yet.
+///
+/// Panics (contract `ipi-handled`) if it has passed one over. Only on a machine on which CPUs take turns: on any other a sender may have set
+/// one word and not yet the other.
+fn assert_all_looked_at(ci: &Cpu) {
+    if cfg!(feature = "contracts") && machine::takes_turns() {
+        let left = ci.ci_ipis_owed.load(Bare) & !ci.ci_ipis.peek();
+        contract!(
+            left == 0,
+            "ipi-handled",
+            "cpu{} was asked for {}, the interrupt that told it so was taken, and its handler has passed that over",
+            ci.index(),
+            what(left.trailing_zeros())
+        );
     }
 }
 

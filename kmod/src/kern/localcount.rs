@@ -379,6 +379,13 @@ impl Localcount {
         unsafe { kmem_free(total) };
     }
 
+    /// Whether it is being drained and has no references. At rest, when the cross call of the drain is over.
+    pub(crate) fn is_drained_at_rest(&self) -> bool {
+        self.lc_total
+            .peek()
+            .is_some_and(|total| total.total.peek() == 0)
+    }
+
     #[track_caller]
     fn wait_for_zero(&self, total: &Total, cv: &Kcondvar, interlock: &Kmutex) {
         loop {

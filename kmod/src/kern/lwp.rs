@@ -211,6 +211,8 @@ pub struct Lwp {
     pub(crate) l_syncobj: Guarded<SyncObj>,
     pub(crate) l_wmesg: Guarded<&'static str>,
     pub(crate) l_stimo: Guarded<bool>,
+    /// Whether the sleep that it is in, or has just left, has a timeout: for checks.
+    pub(crate) l_timed: Private<bool>,
     /// Whether the timeout of its sleep is a backstop ([`sleepq::Timeout::Backstop`](crate::kern::sleepq::Timeout)).
     pub(crate) l_backstop: Guarded<bool>,
     /// Neighbours on a sleep queue.
@@ -600,6 +602,7 @@ fn allocate(kernel: &'static Kernel) -> Option<&'static Lwp> {
             l_syncobj: Guarded::new(SyncObj::Sched),
             l_wmesg: Guarded::new(""),
             l_stimo: Guarded::new(false),
+            l_timed: Private::new(false),
             l_backstop: Guarded::new(false),
             l_sleepchain: Chain::default(),
             l_runq: Chain::default(),

@@ -14,6 +14,7 @@ pub mod contract;
 pub mod cpu;
 pub mod epoch;
 pub mod evcnt;
+pub(crate) mod grace;
 pub mod hooks;
 pub mod idle;
 pub mod inside;

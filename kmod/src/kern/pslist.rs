@@ -97,7 +97,9 @@
 use core::marker::PhantomData;
 
 use crate::contract;
+use crate::kern::grace::Moment;
 use crate::kern::lwp::curlwp;
+use crate::machine;
 use crate::mem::{Acquire, AtomicUsize, Plain, Relaxed, Release};
 
 /// The value of `ple_next` in a destroyed entry, which is not a valid address.
@@ -114,6 +116,8 @@ pub struct PslistHead<T: Listed> {
 pub struct PslistEntry {
     ple_next: AtomicUsize,
     ple_prevp: Plain<usize>,
+    /// When it was removed: for checks.
+    removed: Moment,
 }
 
 /// An object that can be on a list.
@@ -171,6 +175,7 @@ impl PslistEntry {
         PslistEntry {
             ple_next: AtomicUsize::new(0),
             ple_prevp: Plain::new(0),
+            removed: Moment::new(),
         }
     }
 
@@ -241,6 +246,29 @@ impl PslistEntry {
         // Readers continue through `ple_next`, which stays.
         pointer(prevp).store(next, Release);
         self.ple_prevp.set_fused(0);
+        // Without a kernel nobody waits.
+        if cfg!(feature = "contracts") && !machine::word().is_null() {
+            self.removed.set(&curlwp().kernel().psz_graces);
+        }
+    }
+
+    /// Whether the entry was removed, and a wait for readers that began after that has ended: no reader is at it that found it on the list.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        curlwp().kernel().psz_graces.since(&self.removed)
+    }
+
+    /// The entry, of a list that has readers at any time, is about to be destroyed by `what`: it was never on a list, or its readers were
+    /// waited for.
+    ///
+    /// Panics (contract `pslist-wait`) if not.
+    #[track_caller]
+    pub(crate) fn assert_waited_for(&self, what: &str) {
+        contract!(
+            !self.removed.is_set() || self.is_waited_for(),
+            "pslist-wait",
+            "{what} by {} destroys an entry, and no wait for readers has begun and ended since it was removed from its list",
+            curlwp().name()
+        );
     }
 
     #[track_caller]
@@ -328,6 +356,12 @@ impl<T: Listed> PslistHead<T> {
     #[track_caller]
     pub fn next(&self, item: &T) -> Option<&'static T> {
         item.entry().follow().map(Self::container)
+    }
+
+    /// The items, first to last, without a step. For checks, on a machine on which CPUs take turns.
+    pub(crate) fn peek(&self) -> impl Iterator<Item = &'static T> {
+        let first = at(self.plh_first.peek());
+        core::iter::successors(first, |entry| at(entry.ple_next.peek())).map(Self::container)
     }
 
     /// The items, first to last (`PSLIST_READER_FOREACH`). The current item may be removed during the iteration.

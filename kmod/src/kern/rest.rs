@@ -7,12 +7,13 @@
 //! |---|---|
 //! | `ipi-missing` | something that another CPU was asked for with an interrupt, which was never sent or never taken |
 //! | `idle-queue` | an LWP on the run queue of a CPU that idles: nobody has told the CPU |
+//! | `wake-missing` | an LWP that sleeps for something that is so already: nobody has woken it, and who should have is asleep or gone |
 //! | `softint-pending` | a soft interrupt that was scheduled and has not run, or that sleeps while all actors have ended |
 //! | `callout-due` | a callout that is due by the clock of its CPU and has not run |
 //! | `thread-unjoined` | a thread that has ended and waits for [`kthread_join`](crate::kern::kthread::kthread_join), while all actors have ended |
 //! | `clock-ticks` | a clock interrupt that was not counted as one tick, by `getticks` or by the callouts of its CPU |
 //!
-//! The first two, and callouts that are due, are looked for whenever the machine is at rest, because a tick of the clock would hide them.
+//! The first three, and callouts that are due, are looked for whenever the machine is at rest, because a tick of the clock would hide them.
 //! The others are looked for when all actors have ended. What is attached to the kernel has checks of its own
 //! ([`Kernel::check_at_rest`]).
 
@@ -20,7 +21,7 @@ use core::sync::atomic::Ordering::Relaxed as Bare;
 
 use crate::kern::cpu::Cpu;
 use crate::kern::lwp::{Lwp, Stat};
-use crate::kern::{clock, ipi, softint};
+use crate::kern::{clock, ipi, softint, waits};
 use crate::kernel::Kernel;
 use crate::machine::{self, Place, Stop};
 
@@ -48,6 +49,7 @@ pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
         }
     }
     kernel.attached_rests();
+    assert_none_sleeps_for_what_is_so(kernel);
     let left = |ci: &&Cpu| {
         ci.ci_schedstate.spc_count.peek() > 0 && ci.ci_curlwp.peek().is_some_and(Lwp::is_idle)
     };
@@ -67,6 +69,27 @@ pub(crate) fn assert_nobody_is_forgotten(kernel: &'static Kernel) {
             ),
         );
     }
+}
+
+/// An LWP that says what it waits for ([`Awaited`](crate::kern::inside::Awaited)) does not sleep for what is so. Who has made it so may still
+/// be on the way to the wake-up, if it waits for a lock.
+fn assert_none_sleeps_for_what_is_so(kernel: &'static Kernel) {
+    let forgotten = |l: &'static Lwp| Some((l, waits::forgotten(l)?));
+    let Some((l, what)) = kernel.lwps().find_map(forgotten) else {
+        return;
+    };
+    if kernel.lwps().any(waits::wants_lock) {
+        return;
+    }
+    let operations = l.operations();
+    machine::stop(
+        Stop::Oracle("wake-missing"),
+        format_args!(
+            "{} sleeps in {} until {what}, and that is so: nobody has woken it",
+            l.name(),
+            operations.names().last().copied().unwrap_or("an operation")
+        ),
+    );
 }
 
 /// Stops the machine if work is left, after all actors have ended.

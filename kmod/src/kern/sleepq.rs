@@ -209,6 +209,7 @@ pub fn block(timeout: Timeout) -> Woken {
     let ticks = timeout.ticks();
     if ticks > 0 {
         l.l_stimo.set(false);
+        l.l_timed.set(true);
         l.l_backstop.set(matches!(timeout, Timeout::Backstop(_)));
         l.l_timeout_ch.schedule(ticks);
     }
@@ -219,6 +220,7 @@ pub fn block(timeout: Timeout) -> Woken {
     }
     // Even if it fired: its handler may still be about to look at this LWP.
     l.l_timeout_ch.halt_unlocked();
+    l.l_timed.set(false);
     if l.l_stimo.get() {
         Woken::Timeout
     } else {
@@ -261,12 +263,26 @@ pub fn remove(l: &'static Lwp) {
     sched::make_runnable(l, ci);
 }
 
+/// The handler of its timeout is about to end the sleep of an LWP, which is locked. So the LWP's callout does not change.
+///
+/// Panics (contract `sleep-timeout`) if this is the timeout of an earlier sleep: the sleep has none, or its own is still to come.
+fn assert_own_timeout(l: &Lwp) {
+    contract!(
+        l.l_timed.get() && !l.l_timeout_ch.peek_pending(),
+        "sleep-timeout",
+        "the timeout of an earlier sleep of {} ends its sleep on {}",
+        l.name(),
+        l.l_wmesg.peek()
+    );
+}
+
 /// Ends the sleep of the LWP in `arg`. The handler of its timeout callout.
 pub(crate) fn sleepq_timeout(arg: Arg) {
     // SAFETY: the callout is the LWP's own, and LWPs live as long as their kernel.
     let l: &'static Lwp = unsafe { arg.get() };
     let lock = l.lock();
     if l.l_wchan.get() != 0 && l.l_syncobj.get() != SyncObj::Callout {
+        assert_own_timeout(l);
         l.l_stimo.set(true);
         remove(l);
     }

@@ -42,7 +42,9 @@
 //!
 //! # Differences from NetBSD
 //!
-//! Times are in ticks. Each answer sets again how long before its expiry an address is requested again, as in FreeBSD.
+//! Times are in ticks. Each answer sets again how long before its expiry an address is requested again, as in FreeBSD. A packet for an
+//! address that expires soon takes the entry's lock to write, and requests the address again; in NetBSD it finds the address with the lock
+//! to read, and returns before it looks at that, so an address that is in use expires (the scenario `arp-renewed` found that).
 //! [`arp_update`] is the part of `in_arpinput` that changes the entry. The table uses its interface through the functions of
 //! [`LltOps`](crate::net::llatbl::LltOps). Like NetBSD's, `arpresolve` frees or holds a packet that cannot be sent; otherwise it
 //! returns the packet together with the address, because a packet has one owner.
@@ -89,8 +91,10 @@ pub fn arpresolve(
     llt.afdata_enter(Krw::Reader);
     let found = llt.lookup(dst, Krw::Reader);
     llt.afdata_exit();
+    // One that is to be requested again takes the lock to write.
     if let Some(la) = found
         && let Some(lladdr) = usable(la)
+        && !expires_soon(la)
     {
         la.runlock();
         return Ok((m, lladdr));
@@ -146,12 +150,16 @@ fn ticks_left(la: &Llentry) -> i32 {
     la.la_expire.get().wrapping_sub(now) as i32
 }
 
-/// Whether a link address should be requested again because it expires soon. The lock is held to write.
+/// Whether a link address that is known should be requested again because it expires soon. The entry's lock is held.
+fn expires_soon(la: &Llentry) -> bool {
+    la.la_flags.get() & LLE_STATIC == 0 && ticks_left(la) < la.la_preempt.get() as i32
+}
+
+/// Whether it should be requested again now. Further requests come nearer to the expiry, one less each time. The lock is held to write.
 fn wants_renewal(la: &Llentry) -> bool {
-    let preempt = la.la_preempt.get();
-    let near = la.la_flags.get() & LLE_STATIC == 0 && ticks_left(la) < preempt as i32;
+    let near = expires_soon(la);
     if near {
-        la.la_preempt.set(preempt - 1);
+        la.la_preempt.set(la.la_preempt.get() - 1);
     }
     near
 }
@@ -302,6 +310,7 @@ fn expire(la: &'static Llentry) {
         return la.free_locked();
     }
     let llt = la.table();
+    llt.handler_comes();
     // The table's lock comes before the entry's. The timer's reference keeps the entry alive.
     la.wunlock();
     llt.afdata_enter(Krw::Writer);

@@ -38,8 +38,11 @@
 //!
 //! bpf(4); `sys/net/bpf.c`.
 
+use crate::contract;
 use crate::kern::condvar::Kcondvar;
+use crate::kern::inside::{Awaited, inside_for};
 use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
+use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::mutex::Kmutex;
 use crate::kern::pserialize::{Pserialize, read_enter, read_exit};
 use crate::kern::pslist::{Listed, PslistEntry, PslistHead};
@@ -204,6 +207,7 @@ pub fn bpf_close(net: &'static Net, d: &'static BpfD) {
     while let Some(m) = d.take() {
         m.free(End::Flushed);
     }
+    d.bd_entry.assert_waited_for("bpf_close");
     d.bd_entry.destroy();
     d.bd_cv.destroy();
     d.bd_mtx.destroy();
@@ -258,7 +262,10 @@ fn deliver(ifp: &'static Ifnet, frame: &[u8]) {
         let s = read_enter();
         let next = match kept {
             None => list.first(),
-            Some(d) if d.bd_listed.load(Acquire) => list.next(d),
+            Some(d) if d.bd_listed.load(Acquire) => {
+                assert_listed(d);
+                list.next(d)
+            }
             Some(_) => None,
         };
         if let Some(d) = next {
@@ -273,6 +280,19 @@ fn deliver(ifp: &'static Ifnet, frame: &[u8]) {
         kept = next;
         turn = 1 - turn;
     }
+}
+
+/// A walk is about to continue from a tap that it has found listed.
+///
+/// Panics (contract `bpf-listed`) if the tap was removed, and its readers were waited for: its pointer may lead to a tap that is freed.
+#[track_caller]
+fn assert_listed(d: &BpfD) {
+    contract!(
+        !d.bd_entry.is_waited_for(),
+        "bpf-listed",
+        "{} continues from a tap that is marked as listed, and that is off its list since before a wait for readers",
+        curlwp().name()
+    );
 }
 
 impl BpfD {
@@ -321,6 +341,18 @@ impl BpfD {
     pub fn read(&self, timeout_ticks: u32) -> Option<Mbuf> {
         self.bd_mtx.enter();
         if self.bd_first.get().is_none() && timeout_ticks != 0 {
+            let _inside = inside_for(
+                "bpf_read",
+                Awaited::Until {
+                    what: "there is a frame",
+                    holds: |d| {
+                        // SAFETY: who reads a tap keeps it.
+                        unsafe { d.get::<BpfD>() }.bd_first.peek().is_some()
+                    },
+                    arg: Arg::of(self),
+                    cv: Arg::of(&self.bd_cv),
+                },
+            );
             let _woken = self.bd_cv.timedwait(&self.bd_mtx, timeout_ticks);
         }
         let m = self.take();

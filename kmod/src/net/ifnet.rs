@@ -368,7 +368,7 @@ fn insert(ifs: &'static Interfaces, ifp: &'static Ifnet) -> Option<()> {
 /// Detaches and frees an interface: see the header of this module (`if_detach`).
 ///
 /// Its driver must give it no more frames. Context: thread that may sleep, without a reference to it, without
-/// IFNET_LOCK and `softnet_lock`. Panics: contracts `sleepable`, `softnet-lock`, `if-detach-twice`.
+/// IFNET_LOCK and `softnet_lock`. Panics: contracts `sleepable`, `softnet-lock`, `if-detach-twice`, `if-late`.
 #[track_caller]
 pub fn if_detach(ifp: &'static Ifnet) {
     assert_sleepable("if_detach");
@@ -407,6 +407,8 @@ pub fn if_detach(ifp: &'static Ifnet) {
     arp_wire::purge(ifp);
     // A handler of a neighbour's timer that had begun may still be on its way to the table.
     xcall::native_barrier(Ipl::SoftClock);
+    assert_nothing_came(ifp);
+    ifp.if_pslist_entry.assert_waited_for("if_detach");
     ifp.if_pslist_entry.destroy();
     let index = ifp.index();
     destroy(ifp);
@@ -415,6 +417,35 @@ pub fn if_detach(ifp: &'static Ifnet) {
     let used = ifs.if_index_used.get();
     ifs.if_index_used.set(used & !(1 << (index - 1)));
     ifs.ifnet_mutex.exit();
+}
+
+/// An interface that was deactivated was not brought up, and has not been given an address or a route, since these were taken away.
+///
+/// Panics (contract `if-late`) if it was. The lists are looked at on a machine on which CPUs take turns: locks that the check took would order
+/// what nothing else does.
+#[track_caller]
+fn assert_nothing_came(ifp: &'static Ifnet) {
+    let came = if !cfg!(feature = "contracts") {
+        None
+    } else if ifp.if_flags.peek() & IFF_UP != 0 {
+        Some("is up")
+    } else if !machine::takes_turns() {
+        None
+    } else if inet::has_any(ifp) {
+        Some("has an address")
+    } else if route::is_used(ifp.net(), ifp.index()) {
+        Some("has a route")
+    } else {
+        None
+    };
+    contract!(
+        came.is_none(),
+        "if-late",
+        "{} is about to be freed by {} and {}: that came after it was deactivated",
+        ifp.if_xname,
+        curlwp().name(),
+        came.unwrap_or_default()
+    );
 }
 
 /// Frees an interface that can no longer be found and has no references.

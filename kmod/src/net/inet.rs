@@ -269,6 +269,7 @@ pub fn ifa_remove(ifp: &'static Ifnet, ia: &'static InIfaddr) {
     inet.ifa_psz.perform();
     inet.in_ifaddr_lock.exit();
     ia.ia_psref.destroy(inet.ifa_psref_class);
+    ia.ia_entry.assert_waited_for("ifa_remove");
     ia.ia_entry.destroy();
     note!("{} has {} no more", ifp.name(), ia.ia_addr);
     // SAFETY: (1) it came from `kmem_alloc_nosleep`; (2) it is on no list, and readers and references are gone.
@@ -290,6 +291,12 @@ pub fn in_purgeif(ifp: &'static Ifnet) {
         ifa_remove(ifp, ia);
     }
     ifp.unlock();
+}
+
+/// Whether an interface has an address, without a step. For checks, on a machine on which CPUs take turns.
+pub(crate) fn has_any(ifp: &'static Ifnet) -> bool {
+    let mut addresses = ifp.net().inet.in_ifaddrhead.peek();
+    addresses.any(|ia| core::ptr::eq(ia.ia_ifp, ifp))
 }
 
 /// Finds the first address that `fits` accepts, and takes a reference (`in_get_ia_psref`).

@@ -36,6 +36,7 @@
 //!    both locks held to write, and holds whenever `lle_lock` is released.
 //! 2. An unlinked entry is never linked again.
 //! 3. Only linked entries hold packets.
+//! 4. An entry whose link address is known and has not expired has no unanswered requests.
 //!
 //! # Differences from NetBSD
 //!
@@ -58,6 +59,8 @@
 use crate::contract;
 use crate::history::Bug;
 use crate::kern::callout::Callout;
+use crate::kern::clock::getticks;
+use crate::kern::grace::Moment;
 use crate::kern::kmem::{kmem_alloc_nosleep, kmem_alloc_slice_nosleep, kmem_free, kmem_free_slice};
 use crate::kern::lwp::{Arg, curcpu, curlwp};
 use crate::kern::mutex::Kmutex;
@@ -99,6 +102,8 @@ pub struct Lltable {
     llt_softnet_lock: Local<Option<&'static Kmutex>>,
     llt_ops: Local<Option<&'static LltOps>>,
     llt_arg: Local<Arg>,
+    /// When the handler of a timer was on its way to the table last: for checks.
+    llt_handler: Moment,
 }
 
 crate::fields!(Lltable {
@@ -168,6 +173,7 @@ impl Lltable {
             llt_softnet_lock: Local::new(None),
             llt_ops: Local::new(None),
             llt_arg: Local::new(Arg::NONE),
+            llt_handler: Moment::new(),
         }
     }
 
@@ -189,9 +195,20 @@ impl Lltable {
 
     /// Frees the buckets (`llt_free_tbl`).
     ///
-    /// Context: no other user of the table is left, and no handler of a timer runs. Panics (contract `lltable-empty`) if the table
-    /// has entries.
+    /// Context: no other user of the table is left, and no handler of a timer runs. Panics: contract `lltable-empty` if the table
+    /// has entries; contract `lltable-handlers` if a handler was on its way to the table, and nobody has waited for softclock since.
+    #[track_caller]
     pub fn fini(&self) {
+        // At rest, where the idle LWP runs, all handlers have ended.
+        contract!(
+            !self.llt_handler.is_set()
+                || curlwp().is_idle()
+                || curlwp().kernel().softclock_graces.since(&self.llt_handler),
+            "lltable-handlers",
+            "{} frees a table, and the handler of a timer that was on its way to it may not have returned: no barrier of softclock has begun \
+             since, and ended",
+            curlwp().name()
+        );
         let entries = self.llt_lle_count.get_fused();
         contract!(
             entries == 0,
@@ -238,6 +255,13 @@ impl Lltable {
             curlwp().name(),
             self.llt_afdata_lock.name()
         );
+    }
+
+    /// The handler of a timer is on its way to the table, without a lock or a reference.
+    pub(super) fn handler_comes(&self) {
+        if cfg!(feature = "contracts") {
+            self.llt_handler.set(&curlwp().kernel().softclock_graces);
+        }
     }
 
     /// Sends a packet through the interface. Context: thread or softint, no lock of the table or of an entry held.
@@ -424,6 +448,17 @@ impl Llentry {
         let valid = self.la_flags.get() & LLE_VALID != 0;
         self.runlock();
         valid
+    }
+
+    /// Whether its link address is known and has not expired, without a step. Context: the lock held.
+    fn is_good(&self) -> bool {
+        let flags = self.la_flags.peek();
+        let left = || {
+            self.la_expire
+                .peek()
+                .wrapping_sub(getticks(curlwp().kernel())) as i32
+        };
+        flags & LLE_VALID != 0 && (flags & LLE_STATIC != 0 || left() > 0)
     }
 
     /// Its table. If the entry is not linked, the table may have been freed.
@@ -627,12 +662,22 @@ impl Llentry {
         dropped
     }
 
-    /// Checks the reference count against the known holders. Panics: contract `llentry-references`.
+    /// Checks the reference count against the known holders, and the count of requests against the state. Panics: contracts
+    /// `llentry-references`, `llentry-asked`.
     #[track_caller]
     fn audit(&self) {
         if !cfg!(feature = "contracts") {
             return;
         }
+        let asked = self.la_asked.peek();
+        contract!(
+            asked == 0 || !self.is_good(),
+            "llentry-asked",
+            "the link address of {} is known and has not expired, and {asked} requests are counted as unanswered, when {} releases the \
+             entry's lock",
+            self.r_l3addr,
+            curlwp().name()
+        );
         let timer = self.la_timer.state();
         self.references.audit(Account {
             entry: self.r_l3addr,

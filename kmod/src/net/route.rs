@@ -386,6 +386,12 @@ pub fn rt_purgeif(net: &'static Net, ifindex: u32) {
     net.routes.delete(|rt| rt.rt_key.ifindex == ifindex);
 }
 
+/// Whether there is a route by an interface, without a step. For checks, on a machine on which CPUs take turns.
+pub(crate) fn is_used(net: &'static Net, ifindex: u32) -> bool {
+    let mut routes = core::iter::successors(net.routes.rt_first.peek(), |rt| rt.rt_next.peek());
+    routes.any(|rt| rt.rt_key.ifindex == ifindex)
+}
+
 /// The best route to a host, with a reference (`rtalloc1`). `None`: there is none, or it is being changed.
 ///
 /// Context: thread, softint; not in a read section.

@@ -45,8 +45,9 @@ use smoltcp::wire::{IpAddress, IpProtocol, Ipv4Address, UdpPacket};
 use crate::contract;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
+use crate::kern::inside::{Awaited, inside_for};
 use crate::kern::kmem::{kmem_alloc_nosleep, kmem_free};
-use crate::kern::lwp::{curlwp, curlwp_bind, curlwp_bindx};
+use crate::kern::lwp::{Arg, curlwp, curlwp_bind, curlwp_bindx};
 use crate::kern::sleepq::Woken;
 use crate::mem::Plain;
 use crate::net::icmp;
@@ -208,6 +209,20 @@ impl Socket {
         None
     }
 
+    /// What a thread in [`recvfrom`] waits for.
+    fn awaited(&self) -> Awaited {
+        Awaited::Until {
+            what: "there is a datagram, or the socket is shut down",
+            holds: |so| {
+                // SAFETY: who receives from a socket keeps it.
+                let so = unsafe { so.get::<Socket>() };
+                so.so_first.peek().is_some() || so.so_shut.peek()
+            },
+            arg: Arg::of(self),
+            cv: Arg::of(&self.so_cv),
+        }
+    }
+
     /// The oldest datagram. `softnet_lock` is held.
     fn take(&self) -> Option<Mbuf> {
         let packet = self.so_first.get()?;
@@ -282,6 +297,7 @@ pub fn recvfrom(net: &'static Net, so: &'static Socket, timeout_ticks: u32) -> O
     assert_sleepable("soreceive");
     net.softnet_lock.enter();
     so.so_readers.set(so.so_readers.get() + 1);
+    let _inside = inside_for("soreceive", so.awaited());
     while so.so_first.get().is_none() && !so.so_shut.get() {
         let woken = so.so_cv.timedwait(&net.softnet_lock, timeout_ticks);
         if woken == Woken::Timeout {

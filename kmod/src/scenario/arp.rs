@@ -1,6 +1,7 @@
 //! Tests of ARP entries: what is held, requested, sent and dropped, and that they expire.
 
 use crate::config::Memory;
+use crate::kern::clock::getticks;
 use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::synch::kpause;
 use crate::kernel::Kernel;
@@ -43,7 +44,8 @@ pub static EXPIRY: Scenario = Scenario {
     name: "arp-expiry",
     summary: "ARP entries expire: is each removed, in either state, with the packets that it holds?",
     about: "One neighbour replies once and then is silent; another is sent a packet and never answers. Both \
-            entries must be removed by their timers, and the packet with the second.",
+            entries must be removed by their timers, and the packet with the second. A third thread holds the entries across \
+            ticks, so that the last reference may go while the timer's handler is about to return.",
     variants: &[FIXED],
     min_cpus: 1,
     default_cpus: 2,
@@ -57,10 +59,38 @@ pub static EXPIRY: Scenario = Scenario {
         let stack = share_stack(kernel);
         start(kernel, "silent", 0, |stack| each_time(stack, silent), stack);
         start(kernel, "never", 1, |stack| each_time(stack, never), stack);
+        start(kernel, "holder", 0, |stack| each_time(stack, holder), stack);
     },
     verify: |kernel| shared::<Stack>(kernel.data()).link.fini(kernel),
     teardown: free_data::<Stack>,
 };
+
+/// An entry that is used is renewed before it expires, each time.
+pub static RENEWED: Scenario = Scenario {
+    name: "arp-renewed",
+    summary: "a neighbour answers each request: is its address requested again each time, before it expires?",
+    about: "A thread sends packets to a neighbour that answers, tick after tick. Shortly before the link address expires, a packet must cause a \
+            request, and the answer gives the address its full time again. So it goes on, more often than requests are made for a neighbour \
+            that is silent.",
+    variants: &[FIXED],
+    min_cpus: 1,
+    default_cpus: 2,
+    kind: Kind::Sound,
+    configure: |config| {
+        config.memory = MEMORY;
+        config.arpt_keep_ticks = KEEP_TICKS;
+        config.arpt_down_ticks = NEVER;
+    },
+    setup: |kernel| {
+        let stack = share_stack(kernel);
+        start(kernel, "renews", 0, |stack| each_time(stack, renews), stack);
+    },
+    verify: |kernel| shared::<Stack>(kernel.data()).link.fini(kernel),
+    teardown: free_data::<Stack>,
+};
+
+/// So long is the address of [`RENEWED`] good: it is requested again when fewer than [`ARP_MAXTRIES`] ticks are left.
+const KEEP_TICKS: u32 = ARP_MAXTRIES + 2;
 
 /// What each call does is checked, and a call that has no memory does nothing.
 const MEMORY: Memory =
@@ -160,6 +190,39 @@ fn silent(link: &'static Link) {
     while let Some(lle) = link.keep(0, "silent") {
         lle.unref("silent");
         kpause("silent", 1, None);
+    }
+}
+
+fn renews(link: &'static Link) {
+    let kernel = curlwp().kernel();
+    for _ in 0..=ARP_MAXTRIES {
+        let requests = link.counts().1;
+        promise(
+            "a request creates an entry for its sender, and an answer finds it",
+            link.hear(0, true),
+        );
+        let answered = getticks(kernel);
+        // The timer counts the ticks of another clock: it may have removed the entry, which is then requested at once.
+        while link.counts().1 == requests {
+            let since = getticks(kernel).wrapping_sub(answered);
+            link.send(0);
+            promise(
+                "an address that expires soon is requested again when it is used",
+                since <= KEEP_TICKS - ARP_MAXTRIES || link.counts().1 > requests,
+            );
+            kpause("renews", 1, None);
+        }
+    }
+}
+
+/// Holds what entries there are from one tick to the next.
+fn holder(link: &'static Link) {
+    for _ in 0..4 {
+        let held = [0, 1].map(|neighbour| link.keep(neighbour, "holder"));
+        kpause("holder", 1, None);
+        for lle in held.into_iter().flatten() {
+            lle.unref("holder");
+        }
     }
 }
 

@@ -146,10 +146,12 @@ impl Pserialize {
         let _inside = inside("pserialize_perform");
         kernel.counters.psz_performs.incr();
         note!("waits for readers");
+        let grace = kernel.psz_graces.begin();
         // Until the other CPUs run there is nothing to wait for.
         if kernel.mp_online() && !switchpoint::perform(kernel, &self.historical) {
             xcall::barrier(Priority::HIGH);
         }
+        kernel.psz_graces.end(grace);
     }
 
     /// Destroys it (`pserialize_destroy`).

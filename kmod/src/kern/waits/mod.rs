@@ -27,7 +27,7 @@ use crate::kern::condvar::Kcondvar;
 use crate::kern::cpu::Cpu;
 use crate::kern::inside::Awaited;
 use crate::kern::localcount::Localcount;
-use crate::kern::lwp::{Lwp, Stat};
+use crate::kern::lwp::{Arg, Lwp, Stat};
 use crate::kern::mutex::Kmutex;
 use crate::kern::psref::{self, PsrefTarget};
 use crate::kern::rwlock::Krwlock;
@@ -185,7 +185,7 @@ fn wanted(l: &Lwp) -> Option<Node> {
 /// What the operation that an LWP is in waits for, when it sleeps on `wchan`.
 fn awaited(l: &Lwp, wchan: usize) -> Option<Node> {
     match l.l_inside.awaited() {
-        Awaited::Unknown => None,
+        Awaited::Unknown | Awaited::Until { .. } => None,
         Awaited::Psrefs(target) => {
             // SAFETY: whoever calls psref_target_destroy keeps the target until it returns.
             let target = unsafe { target.get::<PsrefTarget>() };
@@ -219,6 +219,45 @@ fn awaited(l: &Lwp, wchan: usize) -> Option<Node> {
             queue.is_wchan(wchan).then_some(Node::Work(queue))
         }
     }
+}
+
+/// What an LWP sleeps for, as text, if it is so already: the sleeper is waited for by nobody, and nobody wakes it. At rest.
+///
+/// Not of psref_target_destroy, which looks again each tick.
+pub(crate) fn forgotten(l: &Lwp) -> Option<&'static str> {
+    if l.l_stat.peek() != Stat::Sleep {
+        return None;
+    }
+    // SAFETY: the condition variable exists as long as the operation lasts.
+    let sleeps_on = |cv: Arg| unsafe { cv.get::<Kcondvar>() }.is_wchan(l.l_wchan.peek());
+    match l.l_inside.awaited() {
+        Awaited::Count {
+            count, left, cv, ..
+        } => {
+            // SAFETY: whoever waits keeps the object until the wait is over.
+            let count = unsafe { count.get::<AtomicU32>() };
+            (sleeps_on(cv) && count.peek() <= left).then_some("references are released")
+        }
+        Awaited::Localcount(lc, cv) => {
+            // SAFETY: whoever calls localcount_drain keeps the counter until it returns.
+            let lc = unsafe { lc.get::<Localcount>() };
+            (sleeps_on(cv) && lc.is_drained_at_rest()).then_some("references are released")
+        }
+        Awaited::Until {
+            what,
+            holds,
+            arg,
+            cv,
+        } => (sleeps_on(cv) && holds(arg)).then_some(what),
+        Awaited::Unknown | Awaited::Psrefs(_) | Awaited::Work(_) => None,
+    }
+}
+
+/// Whether an LWP waits for a lock, spinning or asleep.
+pub(crate) fn wants_lock(l: &Lwp) -> bool {
+    let sleeps = l.l_stat.peek() == Stat::Sleep
+        && matches!(l.l_syncobj.peek(), SyncObj::Mutex | SyncObj::Rwlock);
+    sleeps || wanted(l).is_some()
 }
 
 fn lwp_edges(kernel: &'static Kernel, l: &'static Lwp, visit: Visit<'_>) {

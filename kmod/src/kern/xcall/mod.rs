@@ -66,6 +66,7 @@ use crate::history::Bug;
 use crate::kern::condvar::Kcondvar;
 use crate::kern::contract::assert_sleepable;
 use crate::kern::cpu::Cpu;
+use crate::kern::grace::Graces;
 use crate::kern::kthread::{self, Options};
 use crate::kern::lwp::{Arg, Lwp, curcpu, curlwp, curlwp_bind, curlwp_bindx, pri};
 use crate::kern::mutex::Kmutex;
@@ -393,7 +394,12 @@ pub(crate) fn native_broadcast(level: Ipl, func: XcFunc) {
     let kernel = curlwp().kernel();
     if kernel.mp_online() {
         let args = (Arg::NONE, Arg::NONE);
+        let graces = (level == Ipl::SoftClock).then_some(&kernel.softclock_graces);
+        let grace = graces.map(Graces::begin);
         wait(high_pri(kernel, Wiring::Native, level, func, args, None));
+        if let (Some(graces), Some(grace)) = (graces, grace) {
+            graces.end(grace);
+        }
     }
 }
 

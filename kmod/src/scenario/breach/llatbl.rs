@@ -5,6 +5,7 @@ use crate::kern::lwp::Arg;
 use crate::kern::mutex::Kmutex;
 use crate::kern::rwlock::Krw;
 use crate::kern::spl::Ipl;
+use crate::kern::synch::kpause;
 use crate::net::InAddr;
 use crate::net::arp::{arp_set_static, arp_settimer};
 use crate::net::llatbl::{Llentry, LltOps, Lltable};
@@ -75,6 +76,16 @@ pub(super) static BREACHES: &[Breach] = &[
         lle.addref(Holder::Other("culprit"), "breach");
         lle.remref(Holder::Table);
         lle.downgrade();
+    }),
+    breach!("lltable-handlers": "frees a table without a wait for the handlers of its timers", || {
+        let table = table();
+        let lle = entry(table);
+        arp_settimer(lle, 1, "breach");
+        lle.wunlock();
+        table.afdata_exit();
+        // The handler deletes the entry.
+        kpause("arptimer", 3, None);
+        table.fini();
     }),
     breach!("llentry-static": "arms the timer of an entry that was set by hand", || {
         let table = table();

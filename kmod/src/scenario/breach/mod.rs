@@ -100,8 +100,20 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
         "only code in another language can pass such an argument: the types of Rust rule it out",
     ),
     (
+        "bpf-listed",
+        "only bpf marks taps, and takes them off their list, under one lock",
+    ),
+    (
+        "ipi-handled",
+        "the handler of the interrupt looks at every kind that there is; callers can only send one",
+    ),
+    (
         "kassert",
         "only code in another language has such assertions",
+    ),
+    (
+        "llentry-asked",
+        "only ARP counts the requests of an entry, and the answer that makes its address known sets the count to 0",
     ),
     (
         "localcount-overflow",
@@ -122,6 +134,10 @@ pub const EXCEPTIONS: &[(&str, &str)] = &[
     (
         "queue-order",
         "the insertion chooses the place of an LWP by its priority, which does not change while it is on a queue",
+    ),
+    (
+        "sleep-timeout",
+        "an LWP halts the timeout of a sleep before it can begin another",
     ),
     (
         "softint-rank",

@@ -7,11 +7,11 @@ use crate::kern::lwp::{Arg, curlwp, curlwp_bind};
 use crate::kern::psref::Psref;
 use crate::kern::spl::{self, Ipl};
 use crate::mem::Acquire;
-use crate::net::ifnet::{Ifnet, if_detach, if_get_byindex, if_up};
+use crate::net::ifnet::{Ifnet, if_detach, if_get_byindex, if_put, if_up};
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::pktqueue::Pktqueue;
 use crate::net::udp::Socket;
-use crate::net::{self, Net, inet, pair, udp};
+use crate::net::{self, Net, inet, pair, route, udp};
 use crate::scenario::classics::shared;
 
 const ADDRESS: Ipv4Address = Ipv4Address::new(10, 0, 0, 1);
@@ -62,6 +62,24 @@ fn detach_again() {
     if_detach(ifp);
 }
 
+/// Adds a route by an interface while another thread detaches it and waits for a reference.
+fn add_late() {
+    let ifp = interface();
+    curlwp_bind();
+    let psref = Psref::new();
+    if_get_byindex(ifp.net(), ifp.index(), &psref);
+    thread("detacher", 1, |ifp| if_detach(shared(ifp)), Arg::of(ifp));
+    pause(4);
+    let key = route::Key {
+        dst: ADDRESS,
+        prefix: 24,
+        ifindex: ifp.index(),
+    };
+    route::rt_add(ifp.net(), &key, None, ADDRESS);
+    if_put(ifp, &psref);
+    pause(4);
+}
+
 pub(super) static BREACHES: &[Breach] = &[
     breach!("net-memory": "builds network stacks until there is no room", || loop {
         stack();
@@ -86,6 +104,7 @@ pub(super) static BREACHES: &[Breach] = &[
         let _refused = inet::ifa_insert(interface(), ADDRESS, 24);
     }),
     breach!("if-detach-twice": "detaches an interface while another thread detaches it", detach_again),
+    breach!("if-late": "adds a route by an interface that is being detached", add_late),
     breach!("socket-readers": "closes a socket while another thread receives from it", || {
         let net = stack();
         let socket = socket(net);

@@ -1,6 +1,7 @@
 //! pslist(9).
 
 use super::{Breach, breach};
+use crate::kern::pserialize::Pserialize;
 use crate::kern::pslist::{Listed, PslistEntry, PslistHead};
 use crate::scenario::share;
 
@@ -58,6 +59,13 @@ pub(super) static BREACHES: &[Breach] = &[
     }),
     breach!("pslist-remove": "removes an entry that is on no list", || item().entry.remove()),
     breach!("pslist-destroy": "destroys an entry that is on a list", || listed().1.entry.destroy()),
+    breach!("pslist-wait": "destroys an entry after a wait for readers that came before its removal", || {
+        let (_, item) = listed();
+        let psz = Pserialize::new();
+        psz.perform();
+        item.entry.remove();
+        item.entry.assert_waited_for("breach");
+    }),
     breach!("pslist-empty": "destroys a list that is not empty", || listed().0.destroy()),
     breach!("pslist-next": "follows an entry that was destroyed", || {
         let (list, item) = listed();

@@ -2,7 +2,7 @@
 
 use smoltcp::wire::Ipv4Address;
 
-use crate::kern::lwp::{Arg, curlwp, curlwp_bind, curlwp_bindx};
+use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::psref::Psref;
 use crate::kern::synch::yield_now;
 use crate::kernel::Kernel;
@@ -15,6 +15,7 @@ use crate::scenario::classics::{free_data, shared};
 use crate::scenario::memory::obtain;
 use crate::scenario::net::echo::interface;
 use crate::scenario::net::frames::{self, Host};
+use crate::scenario::net::interfaces::{each_time, give_address};
 use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, share};
 
 const STACK: Host = Host {
@@ -25,7 +26,6 @@ const REMOTE: Host = Host {
     ether: pair::lladdr(1),
     ip: Ipv4Address::new(10, 0, 0, 2),
 };
-const PREFIX: u8 = 24;
 /// Frames that the other host sends in a repetition.
 const FRAMES: u16 = 3;
 /// Where the default route leads.
@@ -75,9 +75,9 @@ pub static IFDETACH: Scenario = Scenario {
         world.remote.set(pair::attach_with(net, 1, drain));
         net::up(interface(world.remote.get()));
         attach(net);
-        actor(kernel, "remote", 0, |_| each_time(send), Arg::NONE);
-        actor(kernel, "holder", 1, |_| each_time(hold), Arg::NONE);
-        actor(kernel, "detacher", 0, |_| each_time(detach), Arg::NONE);
+        actor(kernel, "remote", 0, |_| each(send), Arg::NONE);
+        actor(kernel, "holder", 1, |_| each(hold), Arg::NONE);
+        actor(kernel, "detacher", 0, |_| each(detach), Arg::NONE);
     },
     verify: |kernel| {
         let world: &World = shared(kernel.data());
@@ -93,12 +93,7 @@ pub static IFDETACH: Scenario = Scenario {
 fn attach(net: &'static Net) {
     let ifp = obtain("an interface", || pair::attach(net, 0));
     net::up(ifp);
-    obtain("an address", || {
-        ifp.lock();
-        let added = inet::ifa_insert(ifp, STACK.ip, PREFIX);
-        ifp.unlock();
-        added.ok()
-    });
+    give_address(ifp, STACK.ip);
     obtain("a route", || {
         route::rt_add(net, &default_route(ifp), Some(ROUTERS[0]), STACK.ip).then_some(())
     });
@@ -112,18 +107,16 @@ fn default_route(ifp: &Ifnet) -> route::Key {
     }
 }
 
-/// Does `part` as often as the configuration says, bound. The last actor to finish takes everything down.
-fn each_time(part: fn(&'static World)) {
+fn each(part: fn(&'static World)) {
     let world: &World = shared(curlwp().kernel().data());
-    for _ in 0..curlwp().kernel().config().repeat {
-        let bound = curlwp_bind();
-        part(world);
-        curlwp_bindx(bound);
-    }
-    if world.actors.fetch_sub(1, AcqRel) == 1 {
-        pair::detach(interface(world.remote.get()));
-        net::fini(world.net);
-    }
+    each_time(
+        &world.actors,
+        || part(world),
+        || {
+            pair::detach(interface(world.remote.get()));
+            net::fini(world.net);
+        },
+    );
 }
 
 /// The other host sends, and does not answer.

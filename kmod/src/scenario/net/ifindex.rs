@@ -2,21 +2,20 @@
 
 use smoltcp::wire::Ipv4Address;
 
-use crate::kern::lwp::{Arg, Name, curlwp, curlwp_bind, curlwp_bindx};
+use crate::kern::lwp::{Arg, curlwp};
 use crate::kern::psref::Psref;
-use crate::kern::synch::yield_now;
+use crate::kern::synch::{kpause, yield_now};
 use crate::kernel::Kernel;
 use crate::machine;
 use crate::mem::{AcqRel, Acquire, AtomicU32, Local, Relaxed, Release};
-use crate::net::ifnet::{
-    Driver, Ifnet, MAX_INTERFACES, Spec, if_attach, if_detach, if_get_byindex, if_put, if_transmit,
-};
+use crate::net::ifnet::{Ifnet, MAX_INTERFACES, if_detach, if_get_byindex, if_put, if_transmit};
 use crate::net::mbuf::{End, Mbuf};
 use crate::net::{self, Net, bpf, inet, pair, route, stats};
 use crate::scenario::classics::{free_data, shared};
 use crate::scenario::memory::obtain;
 use crate::scenario::net::echo::interface;
 use crate::scenario::net::frames::{self, Host};
+use crate::scenario::net::interfaces::{PREFIX, attach_quiet, each_time, give_address};
 use crate::scenario::{FIXED, Kind, SOFTNET_LOCK, Scenario, actor, broken_promise, share};
 
 const STACK: Host = Host {
@@ -29,7 +28,6 @@ const REMOTE: Host = Host {
 };
 /// An address that is added to an interface that may be on its way out.
 const LATE: Ipv4Address = Ipv4Address::new(10, 0, 3, 1);
-const PREFIX: u8 = 24;
 /// Another interface that comes and goes, which nobody sends to.
 const OTHER: Ipv4Address = Ipv4Address::new(10, 0, 4, 1);
 const OTHER_NEIGHBOUR: Ipv4Address = Ipv4Address::new(10, 0, 4, 2);
@@ -58,8 +56,8 @@ pub static IFINDEX: Scenario = Scenario {
     name: "net-ifindex",
     summary: "an interface comes and goes while frames arrive, and others get its index",
     about: "Two interfaces come and go, and there are two indices for them, so that they have each other's. Another host sends frames, also during \
-            the teardown. A thread looks the interface up by an index that it remembers, keeps it, opens a tap on it and \
-            gives it an address, although it may be on its way out. When if_detach returns, nobody has a reference, and no \
+            the teardown. A thread looks the interface up by an index that it remembers, keeps it, opens a tap on it, \
+            gives it an address and takes it up, although it may be on its way out. When if_detach returns, nobody has a reference, and no \
             address and no route of it is left. An interface has its own routes as long as it is there, and no neighbours that it has \
             not heard of. The same without NET_MPSAFE.",
     variants: &[FIXED, SOFTNET_LOCK],
@@ -89,13 +87,13 @@ pub static IFINDEX: Scenario = Scenario {
         world.remote.set(pair::attach_with(net, 1, drop));
         net::up(interface(world.remote.get()));
         for number in 0..STAY {
-            interface(attach_quiet(net, number));
+            interface(attach_quiet(net, format_args!("quiet{number}")));
         }
         attach(world);
-        actor(kernel, "other", 1, |_| each_time(come_and_go), Arg::NONE);
-        actor(kernel, "remote", 0, |_| each_time(send), Arg::NONE);
-        actor(kernel, "user", 1, |_| each_time(hold), Arg::NONE);
-        actor(kernel, "detacher", 0, |_| each_time(detach), Arg::NONE);
+        actor(kernel, "other", 1, |_| each(come_and_go), Arg::NONE);
+        actor(kernel, "remote", 0, |_| each(send), Arg::NONE);
+        actor(kernel, "user", 1, |_| each(hold), Arg::NONE);
+        actor(kernel, "detacher", 0, |_| each(detach), Arg::NONE);
     },
     verify: |kernel| {
         let world: &World = shared(kernel.data());
@@ -107,24 +105,12 @@ pub static IFINDEX: Scenario = Scenario {
     },
 };
 
-/// Attaches an interface that ends what it sends.
-fn attach_quiet(net: &'static Net, number: usize) -> Option<&'static Ifnet> {
-    let spec = Spec {
-        lladdr: Some([2, 0, 0, 0, 1, number as u8]),
-        mtu: 1500,
-        driver: Driver {
-            input: |_, m| m.free(End::Delivered),
-            transmit: |_, m| m.free(End::Delivered),
-            softc: Arg::NONE,
-        },
-    };
-    if_attach(net, Name::format(format_args!("quiet{number}")), &spec)
-}
-
 /// Another interface comes, has a route to its net, and goes.
 fn come_and_go(world: &'static World) {
     let net = world.net;
-    let ifp = obtain("an interface", || attach_quiet(net, STAY));
+    let ifp = obtain("an interface", || {
+        attach_quiet(net, format_args!("quiet{STAY}"))
+    });
     give_address(ifp, OTHER);
     yield_now();
     // Nobody changes this route, or removes it.
@@ -151,27 +137,16 @@ fn attach(world: &World) -> &'static Ifnet {
     ifp
 }
 
-fn give_address(ifp: &'static Ifnet, addr: Ipv4Address) {
-    obtain("an address", || {
-        ifp.lock();
-        let added = inet::ifa_insert(ifp, addr, PREFIX);
-        ifp.unlock();
-        added.ok()
-    });
-}
-
-/// Does `part` as often as the configuration says, bound. The last actor to finish takes everything down.
-fn each_time(part: fn(&'static World)) {
+fn each(part: fn(&'static World)) {
     let world: &World = shared(curlwp().kernel().data());
-    for _ in 0..curlwp().kernel().config().repeat {
-        let bound = curlwp_bind();
-        part(world);
-        curlwp_bindx(bound);
-    }
-    if world.actors.fetch_sub(1, AcqRel) == 1 {
-        pair::detach(interface(world.remote.get()));
-        net::fini(world.net);
-    }
+    each_time(
+        &world.actors,
+        || part(world),
+        || {
+            pair::detach(interface(world.remote.get()));
+            net::fini(world.net);
+        },
+    );
 }
 
 /// The other host asks for our Ethernet address, which tells its own, and sends an echo request.
@@ -205,6 +180,10 @@ fn hold(world: &'static World) {
     yield_now();
     let tap = bpf::bpf_open(ifp);
     yield_now();
+    // By now it may have lost its addresses. It does not get another one then, and stays down.
+    kpause("late", 1, None);
+    net::up(ifp);
+    let _late = inet::in_control_add(ifp, LATE, PREFIX);
     if ifp.index() != index {
         broken_promise(
             "psref-alive",
