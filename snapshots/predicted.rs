@@ -74,7 +74,11 @@ fn one_schedule_that_ran_to_its_end_predicts_the_deadlock_that_it_did_not_have()
     ] {
         let scenario = Registry::kmod().find(name).expect("the scenario is there");
         let variant = scenario.variant(variant).expect("so is the variant");
-        let prediction = prediction(scenario, variant, None, 1);
+        // A walk whose first schedule runs to its end.
+        let prediction = Prediction {
+            plan: Plan::Random,
+            ..prediction(scenario, variant, None, 1)
+        };
         let predictions = predict(&prediction);
         assert_eq!(predictions.failed, 0, "{name}: the schedule ran to its end");
         let deadlock = kept_failure(scenario, variant);

@@ -20,7 +20,8 @@ expired(void *arg)
 
 	__atomic_store_n(&o->running, 1, __ATOMIC_RELAXED);
 	preempt_point();
-	o->timeouts++;
+	/* The handler may run on two CPUs at once. */
+	__atomic_fetch_add(&o->timeouts, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&o->running, 0, __ATOMIC_RELAXED);
 }
 
@@ -34,7 +35,7 @@ owner(void *arg)
 	callout_schedule(&o->timer, 1);
 	callout_halt(&o->timer, NULL);
 	rumplab_check(__atomic_load_n(&o->running, __ATOMIC_RELAXED) == 0, "callout-halted");
-	rumplab_check(o->timeouts <= 2, "callout-once");
+	rumplab_check(__atomic_load_n(&o->timeouts, __ATOMIC_RELAXED) <= 2, "callout-once");
 	callout_destroy(&o->timer);
 	kmem_free(o, sizeof(*o));
 }

@@ -514,8 +514,8 @@ fn runs_that_need_the_same_old_code_are_one_finding_whatever_they_look_like() {
     for words in [
         "   4  ops fixed: needs arptimer-pending\n",
         "the handler of a timer that is pending again returns with its reference",
-        "         2  API contract llentry-references: by l*, in kmod/src/net/arp.rs",
-        "         2  API contract llentry-references: by l*, in kmod/src/net/llatbl.rs",
+        "         3  API contract llentry-references: by l*, in kmod/src/net/llatbl.rs",
+        "         1  API contract llentry-references: by l*, in kmod/src/net/arp.rs",
         "1 finding in 4 files",
     ] {
         assert!(ran.out.contains(words), "`{words}` is not in:\n{}", ran.out);
