@@ -213,6 +213,7 @@ fn each_thread_has_a_cpu() {
     }));
     let message = *seen.expect_err("two CPUs").downcast::<String>().unwrap();
     assert!(message.contains("one after the other"), "{message}");
+}
 
 /// Each of two threads stores a word and looks at the other's.
 fn raises_flags(program: &mut Program, fences: bool) {
