@@ -61,6 +61,7 @@ fn find(file: &ReplayFile) -> Capture {
                 races: &file.races,
                 deviations: machine.deviations(),
                 granularity: machine.granularity(),
+                memory: machine.memory(),
                 refusals: machine.refused(),
                 failure: &failure,
             };

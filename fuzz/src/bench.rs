@@ -153,6 +153,7 @@ impl Bench {
             races: &Races::Stop,
             deviations: self.machine.deviations(),
             granularity: self.machine.granularity(),
+            memory: self.machine.memory(),
             refusals: self.machine.refused(),
             failure,
         };

@@ -8,13 +8,14 @@ use kmod::config::Config;
 use kmod::scenario::ops::Program;
 use kmod::scenario::{Scenario, Variant};
 
+use crate::fences;
 use crate::machine::{Failure, Limits, Machine, Outcome, Races, Verdict};
 use crate::minimize::{Effort, minimize};
 use crate::names::{Follower, name_schedule};
 use crate::registry::Registry;
 use crate::replay::{Parsed, ReplayError, ReplayFile};
 use crate::report::{self, Account, Size, Story, Text};
-use crate::schedule::{Deviation, Granularity, Refusal};
+use crate::schedule::{Deviation, Granularity, MemoryModel, Refusal};
 use crate::wire::Wire;
 
 /// A run that failed, as it was found.
@@ -36,6 +37,8 @@ pub struct Catch<'a> {
     pub deviations: &'a [Deviation],
     /// What a step was.
     pub granularity: Granularity,
+    /// The model of memory.
+    pub memory: MemoryModel,
     /// The allocations that failed.
     pub refusals: &'a [Refusal],
     /// How it failed.
@@ -107,6 +110,7 @@ impl Catch<'_> {
             variant: self.variant,
             config: self.config,
             granularity: self.granularity,
+            memory: self.memory,
             refusals: self.refusals.to_vec(),
             program: self.program.copied().map(Box::new),
             wire: self.wire.clone(),
@@ -195,7 +199,11 @@ fn tell(
         departures: &file.schedule,
         points: &points,
     };
-    let account = Account::new(file, story, machine.wait_graph());
+    let fences = match &outcome.verdict {
+        Verdict::Failed(failure) => fences::missing(file, failure, limits),
+        Verdict::Passed => Vec::new(),
+    };
+    let account = Account::new(file, story, machine.wait_graph()).with_fences(fences);
     let report = report::failure(&account);
     drop(account);
     Ok((outcome, report))

@@ -35,9 +35,11 @@ use kmod::scenario::{Scenario, Variant};
 use crate::capture::Catch;
 use crate::machine::{Census, Failure, Limits, Machine, Meeting, Races, Setup, Verdict};
 use crate::replay::LIMITS;
-use crate::schedule::{Allocations, Deviation, Granularity, Refusal};
+use crate::schedule::{Allocations, Deviation, Granularity, MemoryModel, Refusal};
 use crate::stopwatch::Stopwatch;
-use crate::strategy::{Focus, Pct, Portfolio, Pos, Random, Rng, Scarce, Stall, Strategy, Urw};
+use crate::strategy::{
+    Delays, Focus, Pct, Portfolio, Pos, Random, Rng, Scarce, Stall, Strategy, Urw,
+};
 use crate::wire::{Frame, Wire};
 
 /// Number of runs in a block.
@@ -187,6 +189,8 @@ pub struct Hunt {
     pub granularity: Option<Granularity>,
     /// Whether allocations fail. `None`: in a share of the schedules.
     pub allocations: Option<Allocations>,
+    /// The model of memory.
+    pub memory: MemoryModel,
     /// The random seed.
     pub seed: u64,
     /// When the hunt ends.
@@ -236,6 +240,8 @@ pub struct Found {
     pub deviations: Vec<Deviation>,
     /// What a step was.
     pub granularity: Granularity,
+    /// The model of memory.
+    pub memory: MemoryModel,
     /// The allocations that failed.
     pub refusals: Vec<Refusal>,
     /// What the actors ran, if the scenario runs programs.
@@ -262,6 +268,7 @@ impl Found {
             races,
             deviations: &self.deviations,
             granularity: self.granularity,
+            memory: self.memory,
             refusals: &self.refusals,
             failure: &self.failure,
         }
@@ -294,6 +301,7 @@ impl Hunt {
             plan: Plan::Portfolio,
             granularity: None,
             allocations: None,
+            memory: MemoryModel::Sc,
             seed: 1,
             budget,
             jobs: 1,
@@ -435,7 +443,11 @@ impl Pursuit<'_> {
             allocations,
             ..
         } = *self.hunt;
+        machine.set_memory(self.hunt.memory);
         let mut strategy = plan.strategy(seed, granularity, allocations);
+        if self.hunt.memory == MemoryModel::Tso {
+            strategy = Box::new(Delays::new(strategy, seed));
+        }
         let mut known = BTreeSet::new();
         while !self.is_over() {
             let first = self.next.fetch_add(BLOCK, Relaxed);
@@ -506,6 +518,7 @@ impl Pursuit<'_> {
                     failure,
                     deviations,
                     granularity: machine.granularity(),
+                    memory: machine.memory(),
                     refusals: machine.refused().to_vec(),
                     program,
                     wire: wire.unwrap_or_default(),

@@ -13,6 +13,7 @@ pub mod capture;
 pub mod cli;
 pub mod contracts;
 pub mod example;
+pub mod fences;
 pub mod files;
 mod hooks;
 pub mod hunt;
@@ -39,7 +40,7 @@ pub mod wire;
 pub use machine::{
     Failure, FailureKind, Limits, Machine, Outcome, Sent, Setup, TraceEvent, Verdict, View,
 };
-pub use schedule::{Allocations, Choice, Deviation, Granularity, Refusal};
+pub use schedule::{Allocations, Choice, Deviation, Granularity, MemoryModel, Refusal};
 pub use strategy::{Bytes, Fair, Focus, Pct, Portfolio, Pos, Random, Replay, Stall, Strategy, Urw};
 
 /// Allocations of a scenario come from the machine that runs it, also in this crate's own tests.

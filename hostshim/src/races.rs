@@ -55,6 +55,7 @@ pub fn unmarked(hunt: &Hunt, races: &[Raced]) -> Result<Vec<Unmarked>, Failure> 
     for run in races.chunk_by(|one, other| one.run == other.run) {
         let [first, ..] = run else { continue };
         machine.set_granularity(first.granularity);
+        machine.set_memory(hunt.memory);
         machine.refuse(&first.refusals);
         let mut replay = Replay::new(first.deviations.clone());
         machine.run(&mut replay, &hunt.limits);
@@ -152,6 +153,7 @@ impl Unmarked {
             wire: &Wire::default(),
             races: &races,
             granularity: self.granularity,
+            memory: hunt.memory,
             refusals: &self.refusals,
             deviations: &self.deviations,
             failure: &self.race.failure,

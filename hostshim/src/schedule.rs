@@ -13,6 +13,21 @@ pub enum Choice {
     Step(usize),
     /// This CPU takes the interrupt of this line before its pending step.
     Take(usize, Line),
+    /// This CPU makes its pending step, and its atomic stores go to its store buffer. Only with [`MemoryModel::Tso`].
+    Delay(usize),
+    /// The oldest store in this CPU's store buffer becomes visible to others. Then the next choice is made.
+    Drain(usize),
+}
+
+impl Choice {
+    /// The CPU that acts.
+    pub fn cpu(self) -> usize {
+        match self {
+            Choice::Step(cpu) | Choice::Take(cpu, _) | Choice::Delay(cpu) | Choice::Drain(cpu) => {
+                cpu
+            }
+        }
+    }
 }
 
 /// A decision that differs from the machine's default.
@@ -48,6 +63,29 @@ impl Granularity {
         match self {
             Granularity::Coarse => "coarse",
             Granularity::Fine => "fine",
+        }
+    }
+}
+
+/// The model of memory.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum MemoryModel {
+    /// Sequentially consistent: every CPU sees a store at once.
+    #[default]
+    Sc,
+    /// That of x86-64: a store may stay in the store buffer of its CPU for a while, and no other CPU sees it until then.
+    Tso,
+}
+
+impl MemoryModel {
+    /// Both, the usual one first.
+    pub const ALL: [MemoryModel; 2] = [MemoryModel::Sc, MemoryModel::Tso];
+
+    /// The name in replay files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MemoryModel::Sc => "sc",
+            MemoryModel::Tso => "tso",
         }
     }
 }

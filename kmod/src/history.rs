@@ -53,6 +53,9 @@ bugs! {
     /// It does not look at LP_BOUND.
     SwitchIgnoresBound, "switch-ignores-bound",
         "mi_switch moves an LWP that was chosen to move, bound or not (kern_synch.c 1.313)";
+    /// PR kern/57240. Only a memory with store buffers shows it.
+    SwitchCurlwp, "switch-curlwp",
+        "mi_switch sets ci_curlwp without a barrier after it (cpu_switchto of amd64 before 2023-02)";
     /// `tcp_purgeif` before 2016-11-18.
     PurgeHoldsSoftnetLock, "purge-holds-softnet-lock",
         "addresses are purged with softnet_lock held (tcp_subr.c in 2016)";

@@ -38,8 +38,8 @@
 //!
 //! # What is simpler than in NetBSD
 //!
-//! * Memory is sequentially consistent on the simulated machine; the C11 orderings are used to check for data
-//!   races, not to reorder.
+//! * Memory is sequentially consistent on the simulated machine, or has the store buffers of x86-64; the C11 orderings are used to
+//!   check for data races, not to reorder.
 //! * Priorities are strict bands, without decay, time-sharing, topology or cache-hot heuristics. Any LWP of a higher
 //!   priority preempts, and so does the end of a time slice. No affinity, processor sets or offline CPUs.
 //! * No processes, signals, user mode or address spaces, and so no interruptible sleeps.

@@ -46,6 +46,11 @@ pub fn of(file: &str) -> Part<'_> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::format;
+    use std::string::String;
+
     use super::{Part, of};
 
     /// A file of this crate, as the compiler names it.

@@ -8,6 +8,7 @@
 //! | `RUMPLAB_SECONDS` | how long schedules are run instead, as `30`, `1.5s` or `2m` |
 //! | `RUMPLAB_SEED` | the random seed |
 //! | `RUMPLAB_JOBS` | the host threads for each test |
+//! | `RUMPLAB_MEMORY` | the memory model: `sc`, or `tso` |
 //! | `RUMPLAB_REPLAY` | the replay file of the only schedule to run |
 //!
 //! They go before the [`Config`] of the test.
@@ -36,7 +37,7 @@ use hostshim::minimize::Effort;
 use hostshim::registry::Registry;
 use hostshim::replay::{LIMITS, Parsed};
 use hostshim::report::{self, Account, Story};
-use hostshim::{Allocations, Failure, Granularity, Verdict};
+use hostshim::{Allocations, Failure, Granularity, MemoryModel, Verdict};
 use kmod::kernel::Kernel;
 use kmod::scenario::{FIXED, Kind, Scenario};
 
@@ -63,6 +64,10 @@ pub struct Config {
     pub jobs: usize,
     /// How schedules are chosen.
     pub plan: Plan,
+    /// When CPUs see each other's stores: at once, or as on x86-64.
+    ///
+    /// A store buffer holds stores of [`sync::atomic`](crate::sync::atomic) and of the kernel's cells.
+    pub memory: MemoryModel,
 }
 
 impl Default for Config {
@@ -75,6 +80,7 @@ impl Default for Config {
             seed: 1,
             jobs: 1,
             plan: Plan::Portfolio,
+            memory: MemoryModel::Sc,
         }
     }
 }
@@ -176,6 +182,7 @@ fn with(config: Config, settings: &Settings) -> Config {
         },
         seed: settings.seed.unwrap_or(config.seed),
         jobs: settings.jobs.unwrap_or(config.jobs),
+        memory: settings.memory.unwrap_or(config.memory),
         ..config
     };
     let most = kmod::config::Config::MAXCPUS;
@@ -334,6 +341,7 @@ impl Test {
             allocations: Some(Allocations::Never),
             seed: config.seed,
             jobs: config.jobs,
+            memory: config.memory,
             ..Hunt::new(self.scenario, &FIXED, budget)
         }
     }

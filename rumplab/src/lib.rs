@@ -55,6 +55,7 @@ pub mod thread;
 mod world;
 
 pub use check::{Config, check, check_with, prove, prove_with};
+pub use hostshim::MemoryModel;
 #[cfg(feature = "cli")]
 pub use hostshim::cli;
 pub use hostshim::hunt::Plan;

@@ -4,7 +4,7 @@ use std::env::{self, VarError};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hostshim::numbers;
+use hostshim::{MemoryModel, numbers};
 
 /// Settings that go before those of the test.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub(crate) struct Settings {
     pub(crate) time: Option<Duration>,
     pub(crate) seed: Option<u64>,
     pub(crate) jobs: Option<usize>,
+    pub(crate) memory: Option<MemoryModel>,
     /// The file of the only schedule to run.
     pub(crate) replay: Option<PathBuf>,
 }
@@ -37,6 +38,7 @@ impl Settings {
             time: parsed("RUMPLAB_SECONDS", &text, numbers::duration)?,
             seed: parsed("RUMPLAB_SEED", &text, numbers::count)?,
             jobs: parsed("RUMPLAB_JOBS", &text, numbers::jobs)?,
+            memory: parsed("RUMPLAB_MEMORY", &text, model)?,
             replay: text("RUMPLAB_REPLAY")?.map(PathBuf::from),
         };
         match settings {
@@ -48,6 +50,12 @@ impl Settings {
             settings => Ok(settings),
         }
     }
+}
+
+fn model(text: &str) -> Result<MemoryModel, String> {
+    let mut all = MemoryModel::ALL.into_iter();
+    all.find(|model| model.name() == text)
+        .ok_or_else(|| "it can be sc or tso".to_owned())
 }
 
 fn parsed<T>(
@@ -97,6 +105,7 @@ mod tests {
             ("RUMPLAB_SECONDS", "-1"),
             ("RUMPLAB_SEED", ""),
             ("RUMPLAB_JOBS", "0"),
+            ("RUMPLAB_MEMORY", "arm"),
         ] {
             let why = read(&[(name, text)]).expect_err("it is refused");
             assert!(why.starts_with(&format!("{name}={text}: it ")), "{why}");

@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rumplab::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use rumplab::sync::atomic::{AtomicBool, AtomicU32, Ordering::*, fence};
 use rumplab::sync::{Condvar, Mutex};
-use rumplab::{Config, Level, Program, check, check_with};
+use rumplab::{Config, Level, MemoryModel, Program, check, check_with};
 
 /// The message of the panic with which the check of a program ends.
 fn failure(setup: impl Fn(&mut Program) + Copy + Send + Sync + 'static) -> String {
@@ -213,4 +213,59 @@ fn each_thread_has_a_cpu() {
     }));
     let message = *seen.expect_err("two CPUs").downcast::<String>().unwrap();
     assert!(message.contains("one after the other"), "{message}");
+}
+
+/// Each of two threads stores a word and looks at the other's.
+fn raises_flags(program: &mut Program, fences: bool) {
+    let flags = program.share([const { AtomicBool::new(false) }; 2]);
+    let saw = program.share(AtomicU32::new(0));
+    for (own, name) in ["one", "other"].into_iter().enumerate() {
+        program.actor(name, move || {
+            flags[own].store(true, Release);
+            if fences {
+                fence(SeqCst);
+            }
+            if flags[1 - own].load(Acquire) {
+                saw.fetch_add(1, Relaxed);
+            }
+        });
+    }
+    program.at_end(move || assert_ne!(saw.load(Relaxed), 0, "nobody saw the other"));
+}
+
+const BUFFERS: Config = Config {
+    cpus: 0,
+    schedules: 10_000,
+    time: None,
+    seed: 1,
+    jobs: 1,
+    plan: rumplab::Plan::Portfolio,
+    memory: MemoryModel::Tso,
+};
+
+#[test]
+fn without_store_buffers_no_fence_is_missed() {
+    check(|program| raises_flags(program, false));
+}
+
+#[test]
+#[should_panic(expected = "nobody saw the other")]
+fn a_load_may_come_before_a_store() {
+    check_with(BUFFERS, |program| raises_flags(program, false));
+}
+
+#[test]
+fn a_fence_keeps_it_behind() {
+    check_with(BUFFERS, |program| raises_flags(program, true));
+}
+
+#[test]
+#[should_panic(expected = "leave the memory model")]
+fn a_proof_has_no_store_buffers() {
+    rumplab::prove_with(BUFFERS, 1, |program| raises_flags(program, true));
+}
+
+#[test]
+fn what_works_works_with_store_buffers() {
+    check_with(BUFFERS, |program| mailbox(program, false));
 }

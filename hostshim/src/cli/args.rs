@@ -15,7 +15,7 @@ use crate::machine::Races;
 use crate::minimize::Effort;
 use crate::numbers;
 use crate::replay;
-use crate::schedule::{Allocations, Granularity};
+use crate::schedule::{Allocations, Granularity, MemoryModel};
 use crate::suggest::nearest;
 
 const STYLES: Styles = Styles::styled()
@@ -183,6 +183,29 @@ impl Supply {
     }
 }
 
+/// How CPUs see each other's stores.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Model {
+    /// When CPUs see each other's stores: at once (sc), or as on x86-64, where they can stay in a store buffer (tso)
+    #[arg(long, value_enum, default_value_t = MemoryArg::Sc)]
+    memory: MemoryArg,
+}
+
+impl Model {
+    pub(super) fn memory(self) -> MemoryModel {
+        match self.memory {
+            MemoryArg::Sc => MemoryModel::Sc,
+            MemoryArg::Tso => MemoryModel::Tso,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum MemoryArg {
+    Sc,
+    Tso,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 enum AllocationsArg {
     Never,
@@ -259,6 +282,8 @@ pub(super) struct RunArgs {
     pub(super) steps: Steps,
     #[command(flatten)]
     pub(super) supply: Supply,
+    #[command(flatten)]
+    pub(super) model: Model,
     /// Maximum number of schedules; stops at the first failure [default: 100000]
     #[arg(long, value_name = "N", conflicts_with = "seconds", value_parser = numbers::some, allow_negative_numbers = true)]
     pub(super) schedules: Option<u64>,
@@ -321,6 +346,8 @@ pub(super) struct CArgs {
     pub(super) steps: Steps,
     #[command(flatten)]
     pub(super) supply: Supply,
+    #[command(flatten)]
+    pub(super) model: Model,
     /// Execute this replay file and print every step, instead of looking for a failure
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,

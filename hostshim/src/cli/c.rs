@@ -45,6 +45,7 @@ pub(super) fn run(args: &CArgs, registry: Registry<'_>) -> Result<Status, Wrong>
         },
         steps: args.steps,
         supply: args.supply,
+        model: args.model,
         schedules: args.schedules,
         seconds: args.seconds,
         net_mpsafe: None,

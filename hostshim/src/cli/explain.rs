@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::args::{AccountForm, ExplainArgs, FileArgs};
 use super::{Status, Wrong, c, save, terminal};
 use crate::contracts;
+use crate::fences;
 use crate::files::for_shell;
 use crate::machine::{Later, Races};
 use crate::pcap;
@@ -155,7 +156,13 @@ impl Replayed {
     }
 
     fn account(&self) -> Account<'_> {
-        Account::new(&self.parsed.file, self.story(), self.machine.wait_graph())
+        let file = &self.parsed.file;
+        let fences = match &self.outcome.verdict {
+            Verdict::Failed(failure) => fences::missing(file, failure, &LIMITS),
+            Verdict::Passed => Vec::new(),
+        };
+        let account = Account::new(file, self.story(), self.machine.wait_graph());
+        account.with_fences(fences)
     }
 
     /// The run as a page to look at.

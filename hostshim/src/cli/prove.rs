@@ -10,6 +10,7 @@ use kmod::scenario::Scenario;
 use kmod::scenario::ops::Language;
 use serde::Serialize;
 
+use super::args::MemoryArg;
 use super::interrupt::Interrupt;
 use super::results::{self, Kept};
 use super::run::say_next_steps;
@@ -97,6 +98,13 @@ struct Job {
 
 /// Proves, for everything that was asked for.
 pub(super) fn prove(args: &ProveArgs, registry: Registry<'_>) -> Result<Status, Wrong> {
+    if args.memory == MemoryArg::Tso {
+        return Err(Wrong(
+            "--memory tso: a proof tries every schedule of a sequentially consistent memory, and none of store buffers\n  \
+             help: `rumplab run --memory tso` samples schedules with store buffers"
+                .to_owned(),
+        ));
+    }
     if !args.merge.is_empty() {
         return files::merge(args);
     }

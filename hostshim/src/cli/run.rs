@@ -133,6 +133,7 @@ fn hunt_of(target: Target, args: &RunArgs) -> Result<Hunt, Wrong> {
         plan: campaign.strategy,
         granularity: args.steps.granularity(),
         allocations: args.supply.allocations(),
+        memory: args.model.memory(),
         seed: campaign.seed,
         budget: match args.seconds {
             Some(time) => Budget::Time(time),

@@ -36,7 +36,7 @@ fn caller(pc: usize) -> At {
 
 #[inline(always)]
 fn op(addr: usize, kind: Kind, order: Ordering) -> Op {
-    Op { addr, kind, order }
+    Op::new(addr, kind, order)
 }
 
 extern "C" fn read<C: Code, const SIZE: usize>(addr: usize, pc: usize) {

@@ -17,6 +17,39 @@ use super::side::Host;
 use super::trace::{PointName, Site};
 use super::words::Word;
 
+/// What is known of an access besides its address and kind. It fits into a register.
+#[derive(Clone, Copy)]
+struct Manner {
+    order: Ordering,
+    /// As [`Op::size`].
+    size: u8,
+}
+
+impl Manner {
+    #[inline(always)]
+    fn of(op: Op) -> Manner {
+        Manner {
+            order: op.order,
+            size: op.size,
+        }
+    }
+
+    #[inline(always)]
+    fn op(self, addr: usize, kind: Kind) -> Op {
+        Op {
+            size: self.size,
+            ..Op::new(addr, kind, self.order)
+        }
+    }
+}
+
+impl From<Ordering> for Manner {
+    #[inline(always)]
+    fn from(order: Ordering) -> Manner {
+        Manner { order, size: 0 }
+    }
+}
+
 impl Engine {
     /// Checks an operation that belongs to the current step. Returns the address of the cell to access ([`Engine::own`]).
     #[inline(always)]
@@ -46,11 +79,11 @@ impl Engine {
             }
             Kind::Store if releases(op.order) => {
                 let simple = shadow::simple_store_release;
-                self.simple_store::<FUSED>(op.addr, op.order, at, simple)
+                self.simple_store::<FUSED>(op.addr, Manner::of(op), at, simple)
             }
             Kind::Store => {
                 let simple = shadow::simple_store_relaxed;
-                self.simple_store::<FUSED>(op.addr, op.order, at, simple)
+                self.simple_store::<FUSED>(op.addr, Manner::of(op), at, simple)
             }
             Kind::Rmw => self.modify::<FUSED>(op.addr, op.order, at),
             Kind::RmwSame => self.modify_nothing::<FUSED>(op.addr, op.order, at),
@@ -58,7 +91,7 @@ impl Engine {
                 self.fence(op, at);
                 op.addr
             }
-            kind => self.check_in_full::<FUSED>(op.addr, kind, op.order, at),
+            kind => self.check_in_full::<FUSED>(op.addr, kind, Manner::of(op), at),
         }
     }
 
@@ -87,7 +120,7 @@ impl Engine {
         if self.quick(addr, shadow::quick_read) {
             addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Read, Ordering::Relaxed, at)
+            self.check_in_full::<FUSED>(addr, Kind::Read, Ordering::Relaxed.into(), at)
         }
     }
 
@@ -105,7 +138,7 @@ impl Engine {
         if self.quick(addr, shadow::quick_write) {
             addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Write, Ordering::Relaxed, at)
+            self.check_in_full::<FUSED>(addr, Kind::Write, Ordering::Relaxed.into(), at)
         }
     }
 
@@ -132,7 +165,7 @@ impl Engine {
     fn simple_store<const FUSED: bool>(
         &self,
         addr: usize,
-        order: Ordering,
+        manner: Manner,
         at: At,
         simple: impl FnOnce(&mut Clocks, usize, &mut Slot) -> bool,
     ) -> usize {
@@ -140,7 +173,7 @@ impl Engine {
             self.writes.set(self.writes.get() + 1);
             addr
         } else {
-            self.store::<FUSED>(addr, order, at)
+            self.store::<FUSED>(addr, manner, at)
         }
     }
 
@@ -151,18 +184,19 @@ impl Engine {
             self.loaded(addr);
             addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Load, order, at)
+            self.check_in_full::<FUSED>(addr, Kind::Load, order.into(), at)
         }
     }
 
     #[inline(never)]
-    fn store<const FUSED: bool>(&self, addr: usize, order: Ordering, at: At) -> usize {
+    fn store<const FUSED: bool>(&self, addr: usize, manner: Manner, at: At) -> usize {
+        let order = manner.order;
         let store = quick_atomic(|clocks, cpu, slot| shadow::store(clocks, cpu, slot, order));
         if self.quick(addr, store) {
             self.written(addr);
             addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Store, order, at)
+            self.check_in_full::<FUSED>(addr, Kind::Store, manner, at)
         }
     }
 
@@ -173,7 +207,7 @@ impl Engine {
             self.written(addr);
             addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::Rmw, order, at)
+            self.check_in_full::<FUSED>(addr, Kind::Rmw, order.into(), at)
         }
     }
 
@@ -185,7 +219,7 @@ impl Engine {
             self.loaded(addr);
             addr
         } else {
-            self.check_in_full::<FUSED>(addr, Kind::RmwSame, order, at)
+            self.check_in_full::<FUSED>(addr, Kind::RmwSame, order.into(), at)
         }
     }
 
@@ -193,6 +227,9 @@ impl Engine {
     fn fence(&self, op: Op, at: At) {
         let cpu = self.cpu.get();
         self.memory(|memory| memory.fence(cpu, op.order));
+        if op.order == Ordering::SeqCst {
+            self.drain_own();
+        }
         if self.tracing.get() {
             self.record_fused(op, at);
         }
@@ -228,7 +265,7 @@ impl Engine {
     }
 
     #[inline(always)]
-    fn written(&self, address: usize) {
+    pub(super) fn written(&self, address: usize) {
         self.writes.set(self.writes.get() + 1);
         if self.listeners.get() != 0 {
             self.wake(address);
@@ -240,19 +277,20 @@ impl Engine {
         &self,
         addr: usize,
         kind: Kind,
-        order: Ordering,
+        manner: Manner,
         at: At,
     ) -> usize {
         if self.fine.get() {
-            return self.check_finely::<FUSED>(addr, kind, order, at);
+            return self.check_finely::<FUSED>(addr, kind, manner, at);
         }
         let addr = self.own(addr);
-        self.touch_by(FUSED, kind, order, addr);
-        let op = Op { addr, kind, order };
+        self.touch_by(FUSED, kind, manner.order, addr);
+        let op = manner.op(addr, kind);
         if FUSED && self.tracing.get() {
             self.record_fused(op, at);
         }
-        self.access(op, at);
+        let stays = self.buffers.are_busy() && self.buffer(op, at);
+        self.access(op, stays, at);
         op.addr
     }
 
@@ -262,10 +300,10 @@ impl Engine {
         &self,
         addr: usize,
         kind: Kind,
-        order: Ordering,
+        manner: Manner,
         at: At,
     ) -> usize {
-        let op = Op { addr, kind, order };
+        let op = manner.op(addr, kind);
         if FUSED {
             self.announce(op, at);
         }
@@ -299,9 +337,10 @@ impl Engine {
         }
     }
 
-    /// Checks an operation in full that is about to be made, or was made in the current step.
+    /// Checks an operation in full that is about to be made, or was made in the current step. `stays`: a store that no other CPU
+    /// sees yet.
     #[inline(always)]
-    fn access(&self, op: Op, at: At) {
+    fn access(&self, op: Op, stays: bool, at: At) {
         let cpu = self.cpu.get();
         let checked = self.check_local(op);
         let checked = checked
@@ -314,7 +353,7 @@ impl Engine {
         match op.kind {
             // No CPU can wait for a plain write: that would be a race.
             Kind::Load | Kind::RmwSame => self.loaded(op.addr),
-            Kind::Store | Kind::Rmw => self.written(op.addr),
+            Kind::Store | Kind::Rmw if !stays => self.written(op.addr),
             _ => {}
         }
         if self.siting.get() {
@@ -346,6 +385,10 @@ impl Engine {
             )
         };
         self.touch_freed(address, offset);
+        if self.buffers.are_busy() {
+            let size = self.memory(|memory| memory.extent(offset));
+            self.drain_range(address, size.unwrap_or(0));
+        }
         let result = self.memory(|memory| memory.free(cpu, address));
         if let Err(wrong) = result {
             self.wrong_free(wrong, at);
@@ -540,11 +583,7 @@ impl Engine {
 
     /// A name for the lock at this address, or for another object without parts.
     pub(crate) fn object_of(&self, addr: usize) -> String {
-        self.object(Op {
-            addr,
-            kind: Kind::MutexEnter,
-            order: Ordering::Relaxed,
-        })
+        self.object(Op::new(addr, Kind::MutexEnter, Ordering::Relaxed))
     }
 
     /// A name for the structure at this address, without the first of its fields.

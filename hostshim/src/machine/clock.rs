@@ -192,6 +192,11 @@ impl Clocks {
         (self.pool.len() - 1) as u32
     }
 
+    /// The pooled clock is this from now on.
+    pub(crate) fn set(&mut self, index: u32, clock: Clock) {
+        self.pool[index as usize] = Pooled::new(clock);
+    }
+
     /// Whether `cpu` is certain to know everything that the pooled clock knows.
     #[inline]
     pub(crate) fn knows(&self, cpu: usize, index: u32) -> bool {

@@ -60,7 +60,7 @@ const TURN_POINTS: u64 = 512;
 /// Counters and limits of a run.
 #[derive(Default)]
 pub(crate) struct Clockwork {
-    /// Interrupts that were taken.
+    /// Decisions that were no steps: interrupts that were taken, and stores that were drained.
     takes: Cell<u64>,
     /// Clock interrupts that were taken.
     pub(crate) ticks: Cell<u64>,
@@ -177,7 +177,7 @@ impl Engine {
             super::faults::late(self, at);
         }
         let addr = self.own(addr);
-        let op = Op { addr, kind, order };
+        let op = Op::new(addr, kind, order);
         loop {
             // Taking an interrupt can move the context to another CPU, so the CPU is read again each time.
             self.current().pending.set(Pending::Op(op, at));
@@ -191,9 +191,12 @@ impl Engine {
                 self.current().watch.spoil();
             }
             match action {
-                Action::Step => return,
+                Action::Step => break,
                 Action::Take(line) => self.take(line),
             }
+        }
+        if matches!(kind, Kind::Rmw | Kind::MutexEnter) {
+            self.drain_own();
         }
     }
 
@@ -201,7 +204,7 @@ impl Engine {
     pub(crate) fn next_action(&self) -> Action {
         let me = self.cpu.get();
         match self.choose() {
-            Some(Choice::Step(cpu)) if cpu == me => return Action::Step,
+            Some(Choice::Step(cpu) | Choice::Delay(cpu)) if cpu == me => return Action::Step,
             Some(Choice::Take(cpu, line)) if cpu == me => return Action::Take(line),
             Some(choice) => self.hand_to(choice),
             None => self.request.set(Request::Rest),
@@ -220,8 +223,8 @@ impl Engine {
 
     fn hand_to(&self, choice: Choice) {
         let (cpu, action) = match choice {
-            Choice::Step(cpu) => (cpu, Action::Step),
             Choice::Take(cpu, line) => (cpu, Action::Take(line)),
+            Choice::Step(cpu) | Choice::Delay(cpu) | Choice::Drain(cpu) => (cpu, Action::Step),
         };
         self.cpu.set(cpu);
         self.action.set(action);
@@ -252,6 +255,8 @@ impl Engine {
         }
         // The handler may have made the recorded reads invalid.
         self.current().watch.spoil();
+        // The instruction that returns from an interrupt waits for all stores before it.
+        self.drain_own();
     }
 
     /// Asserts the line on these CPUs.
@@ -300,6 +305,7 @@ impl Engine {
     /// Holds the running CPU back, which has not reported that it spins.
     #[cold]
     fn hold_back_suspect(&self, at: At) {
+        self.drain_own();
         let watch = &self.current().watch;
         watch.take_spinning();
         watch.remember(self.current().context.get(), at);
@@ -324,6 +330,7 @@ impl Engine {
     /// The CPU waits for an interrupt. Returns after it took one, or was woken by the host.
     pub(crate) fn wait(&self) {
         let cpu = self.cpu.get();
+        self.drain_own();
         self.runnable.set(self.runnable.get() & !(1 << cpu));
         self.clockwork.alert();
         self.current().pending.set(Pending::Wait);
@@ -338,6 +345,7 @@ impl Engine {
     /// The CPU spins. Returns after something that it read was written; if that is unknown, after another CPU had a
     /// turn; or after it took an interrupt.
     pub(crate) fn spin(&self, at: At) {
+        self.drain_own();
         let watch = &self.current().watch;
         let settled = match self.exact.get() {
             true => watch.settled_exactly(),
@@ -361,6 +369,7 @@ impl Engine {
 
     /// The CPU has said that it waits, and not what for: another one has a turn.
     pub(crate) fn give_way(&self, at: At) {
+        self.drain_own();
         self.current().pending.set(Pending::Spin(at));
         if self.recording.get() {
             self.record_spin(at);
@@ -409,8 +418,35 @@ impl Engine {
         }
     }
 
-    /// Makes the next decision and counts it. `None`: the machine is at rest.
+    /// Makes the next decision and counts it. `None`: the machine is at rest. What is chosen is done by a CPU: stores that are to be
+    /// drained have been.
+    #[inline(always)]
     fn choose(&self) -> Option<Choice> {
+        match self.buffers.are_on() {
+            true => self.choose_with_buffers(),
+            false => self.choose_once(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn choose_with_buffers(&self) -> Option<Choice> {
+        self.step_ended();
+        loop {
+            let yields = self.clockwork.yielding.get();
+            let choice = self.choose_once()?;
+            if !matches!(choice, Choice::Drain(_)) {
+                if self.buffers.are_busy() {
+                    self.show(choice.cpu());
+                }
+                return Some(choice);
+            }
+            self.clockwork.yielding.set(yields);
+        }
+    }
+
+    #[inline(never)]
+    fn choose_once(&self) -> Option<Choice> {
         let default = self.default_choice();
         self.clockwork.yielding.set(false);
         let default = default?;
@@ -421,28 +457,49 @@ impl Engine {
         let mut choice = default;
         if point >= self.asks_at(self.cpu.get()) {
             choice = self.ask(point, default);
-            if choice != default {
-                self.deviations
-                    .borrow_mut()
-                    .push(Deviation { point, choice });
-                if let (Choice::Take(cpu, line), Choice::Step(_)) = (default, choice) {
-                    self.lines.defer_line(cpu, line);
-                }
+        }
+        if self.buffers.ask() {
+            choice = self.ask_for_stores(default, choice);
+        }
+        if choice != default {
+            self.deviations
+                .borrow_mut()
+                .push(Deviation { point, choice });
+            if let (Choice::Take(cpu, line), Choice::Step(_) | Choice::Delay(_)) = (default, choice)
+            {
+                self.lines.defer_line(cpu, line);
             }
         }
         self.points.set(point + 1);
         #[cfg(feature = "sanitizer")]
         self.count(choice);
         self.carry_out(choice);
-        let (Choice::Step(cpu) | Choice::Take(cpu, _)) = choice;
-        self.focus_on(cpu);
+        self.focus_on(choice.cpu());
         Some(choice)
+    }
+
+    /// Asks the strategy which stores are delayed and drained, where `choice` would be made.
+    #[cold]
+    #[inline(never)]
+    fn ask_for_stores(&self, default: Choice, choice: Choice) -> Choice {
+        let is_asked = self.points.get() < self.clockwork.fair_from.get();
+        let Some(strategy) = self.strategy.get().filter(|_| is_asked) else {
+            return choice;
+        };
+        // SAFETY: as in `ask`.
+        let strategy = unsafe { &mut *strategy };
+        let view = View::new(self, default);
+        let asked = strategy.stores(&view, choice);
+        match view.allows(asked) {
+            true => asked,
+            false => choice,
+        }
     }
 
     /// Counts a choice, unless it is that the running CPU continues.
     #[cfg(feature = "sanitizer")]
     fn count(&self, choice: Choice) {
-        let (Choice::Step(to) | Choice::Take(to, _)) = choice;
+        let to = choice.cpu();
         if choice != Choice::Step(self.cpu.get()) && !self.has_program.get() {
             super::counters::gave_way(self.current(), choice, &self.cpus[to]);
         }
@@ -521,6 +578,15 @@ impl Engine {
     fn carry_out(&self, choice: Choice) {
         match choice {
             Choice::Step(cpu) => self.lines.defer(cpu),
+            Choice::Delay(cpu) => {
+                self.lines.defer(cpu);
+                self.delay_stores(cpu);
+            }
+            Choice::Drain(cpu) => {
+                let clockwork = &self.clockwork;
+                clockwork.takes.set(clockwork.takes.get() + 1);
+                self.drain(cpu);
+            }
             Choice::Take(cpu, line) => {
                 let clockwork = &self.clockwork;
                 clockwork.takes.set(clockwork.takes.get() + 1);
@@ -578,7 +644,8 @@ impl Engine {
             .min(self.clockwork.turn_due.get())
             .min(clockwork.tick_due.get())
             .min(clockwork.max_points.get());
-        self.attention.set(if interrupted { 0 } else { quiet });
+        let every = interrupted || self.buffers.want_every_point();
+        self.attention.set(if every { 0 } else { quiet });
     }
 
     /// Steps that were made in this run.

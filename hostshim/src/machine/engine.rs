@@ -21,6 +21,7 @@ use std::rc::Rc;
 use kmod::config::Config;
 use kmod::machine::{At, Context, Line};
 
+use super::buffers::Buffers;
 use super::cards::Cards;
 use super::census::Taker;
 use super::context::{Contexts, Slot};
@@ -38,7 +39,7 @@ use super::scarcity::Scarcity;
 use super::source::place;
 use super::statics::{self, Statics};
 use super::trace::{Recorder, Recording};
-use crate::schedule::{Deviation, Granularity, Refusal};
+use crate::schedule::{Deviation, Granularity, MemoryModel, Refusal};
 use crate::strategy::Strategy;
 
 /// What a CPU does when it is chosen.
@@ -145,6 +146,8 @@ pub(crate) struct Engine {
     pub(crate) scarcity: Scarcity,
     /// What the step under way touches, if a search wants to know.
     pub(crate) footprint: Footprint,
+    /// The stores that other CPUs do not see yet.
+    pub(crate) buffers: Buffers,
     /// The copies of global variables.
     pub(crate) copies: RefCell<Copies>,
     /// The variables of instrumented crates.
@@ -202,6 +205,7 @@ impl Engine {
             passing: Passing::default(),
             scarcity: Scarcity::default(),
             footprint: Footprint::default(),
+            buffers: Buffers::default(),
             copies: RefCell::default(),
             statics: Statics::default(),
             listening: Cell::new(false),
@@ -533,7 +537,7 @@ impl Engine {
         strategy: &mut dyn Strategy,
         limits: &Limits,
         detail: Recording,
-        granularity: Granularity,
+        (granularity, model): (Granularity, MemoryModel),
         refusals: &[Refusal],
     ) {
         self.restore(image);
@@ -553,6 +557,7 @@ impl Engine {
             self.listeners.set(self.all_cpus());
         }
         self.scarcity.begin(refusals, strategy.wants_requests());
+        self.buffers.begin(model, strategy.wants_stores());
         // SAFETY: only the lifetime changes. `Machine::execute` holds the borrow for the whole run and takes the pointer
         // out of the engine before the borrow ends.
         let strategy = unsafe {
@@ -578,7 +583,8 @@ impl Engine {
     /// otherwise do not need to ask.
     pub(crate) fn set_fine(&self, fine: bool) {
         self.fine.set(fine);
-        let all = fine || self.siting.get() || self.footprint.is_kept();
+        let watched = self.footprint.is_kept() || self.buffers.are_busy();
+        let all = fine || self.siting.get() || watched;
         self.memory(|memory| memory.check_all(all));
     }
 
@@ -641,6 +647,7 @@ impl Engine {
         self.suspects.set(0);
         self.failing.set(false);
         self.footprint.begin();
+        self.buffers.clear();
         self.forget_stack();
         self.deviations.borrow_mut().clear();
         self.verdict.replace(None);

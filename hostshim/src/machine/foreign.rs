@@ -30,6 +30,16 @@ pub(super) fn is_atomic(kind: Kind) -> bool {
     matches!(kind, Kind::Load | Kind::Store | Kind::Rmw | Kind::RmwSame)
 }
 
+/// The access, of so many bytes at its address.
+#[inline(always)]
+pub(super) fn of_size(op: Op, size: usize) -> Op {
+    let size = if size <= size_of::<usize>() { size } else { 0 };
+    Op {
+        size: size as u8,
+        ..op
+    }
+}
+
 /// Bytes of a stack that foreign code leaves to the machine.
 const RESERVE: usize = STACK_BYTES / 4;
 
@@ -130,11 +140,7 @@ impl Engine {
     /// Foreign code is about to access `size` bytes at once: one step.
     pub(crate) fn foreign_range(&self, addr: usize, size: usize, kind: Kind, at: At) {
         if size > 0 {
-            let op = Op {
-                addr,
-                kind,
-                order: Ordering::Relaxed,
-            };
+            let op = Op::new(addr, kind, Ordering::Relaxed);
             if self.marker.is_on.get() {
                 return self.foreign_marked(op, size, at);
             }
@@ -163,7 +169,13 @@ impl Engine {
         while addr < end {
             let granule_end = (addr - addr % GRANULE).saturating_add(GRANULE);
             let part = granule_end.min(end) - addr;
-            let part_op = Op { addr, ..op };
+            // Of what is only a part of it, the machine keeps no bytes.
+            let whole = if part == size { op.size } else { 0 };
+            let part_op = Op {
+                addr,
+                size: whole,
+                ..op
+            };
             match self.memory(|memory| memory.offset(addr)) {
                 Some(_) => self.check_part(part_op, part, &mut check),
                 None => return self.check_outside(part_op, at),
@@ -190,9 +202,17 @@ impl Engine {
             }
         }
         let first = op.addr % GRANULE;
-        for start in (first..first + size).filter(|start| starts >> start & 1 != 0) {
-            let addr = op.addr - first + start;
-            check(Op { addr, ..op });
+        let cells = (first..first + size).filter(|start| starts >> start & 1 != 0);
+        let whole = match cells.clone().nth(1) {
+            None => op.size,
+            Some(_) => 0,
+        };
+        for start in cells {
+            check(Op {
+                addr: op.addr - first + start,
+                size: whole,
+                ..op
+            });
         }
     }
 
@@ -219,11 +239,7 @@ impl Engine {
 
     /// Foreign code makes a fence.
     pub(super) fn foreign_fence(&self, order: Ordering, at: At) {
-        let op = Op {
-            addr: 0,
-            kind: Kind::Fence,
-            order,
-        };
+        let op = Op::new(0, Kind::Fence, order);
         self.fused(op, at);
     }
 
@@ -333,7 +349,7 @@ impl Code for Module {
     #[inline(always)]
     fn access(op: Op, size: usize, at: At) {
         if let Some(engine) = current() {
-            engine.foreign(op, size, at);
+            engine.foreign(of_size(op, size), size, at);
         }
     }
 

@@ -131,6 +131,7 @@ unsafe impl machine::Machine for Simulated {
         let _host = Host::begin();
         let engine = engine();
         let cpu = engine.own_cpu(cpu);
+        engine.drain_own();
         engine.touch_thing(Thing::Line(cpu, Line::Ipi));
         engine.assert(1 << cpu, Line::Ipi);
         if !engine.is_on_host() {
@@ -383,6 +384,7 @@ unsafe impl machine::Machine for Simulated {
     fn nic_transmit(unit: usize, frame: &[u8]) -> bool {
         let _host = Host::begin();
         let engine = engine();
+        engine.drain_own();
         engine.touch_thing(Thing::Wire);
         let (point, kernel) = (engine.points.get(), engine.kernel());
         let taken = engine.cards.transmit(point, (kernel, unit), frame);

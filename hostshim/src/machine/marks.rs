@@ -326,11 +326,7 @@ impl Engine {
             if !meets || !is_open || self.memory(|memory| memory.knows(cpu, open.when)) {
                 continue;
             }
-            let read = Op {
-                addr: open.address,
-                kind: Kind::Read,
-                order: Ordering::Relaxed,
-            };
+            let read = Op::new(open.address, Kind::Read, Ordering::Relaxed);
             let (object, context, location) =
                 (self.object(read), self.context_name(cpu), place(at));
             let message = format!(

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use kmod::machine::Kind;
 use kmod::mem::Ordering;
 
-use super::clock::Clocks;
+use super::clock::{Clock, Clocks};
 use super::context::Contexts;
 use super::mapping::Mapping;
 use super::shadow::{Birth, Conflict, Dropped, GRANULE, Shadow, Slot, Starts};
@@ -409,6 +409,19 @@ impl Memory {
     /// Whether `cpu` is ordered after that moment.
     pub(crate) fn knows(&self, cpu: usize, moment: Birth) -> bool {
         self.shadow.knows(cpu, moment).is_ok()
+    }
+
+    /// What a load of this address with acquire would learn ([`Shadow::sync`]).
+    pub(crate) fn sync(&mut self, address: usize) -> Option<Clock> {
+        let offset = self.given_out(address)?;
+        self.shadow.sync(offset)
+    }
+
+    /// That is this from now on.
+    pub(crate) fn set_sync(&mut self, address: usize, sync: Option<Clock>) {
+        if let Some(offset) = self.given_out(address) {
+            self.shadow.set_sync(offset, sync);
+        }
     }
 
     /// `cpu` makes a fence.

@@ -12,6 +12,7 @@
 //! | `engine` | the state, and how CPUs take turns on one thread |
 //! | `decide` | the decisions: the default, the strategy, interrupts, spinning |
 //! | `footprint` | what each step touches, for a search |
+//! | `buffers` | store buffers: the memory of x86-64 |
 //! | `access` | the checks of each access, and what is recorded |
 //! | `memory`, `shadow`, `clock` | the arena, the shadow of each address, vector clocks |
 //! | `context` | coroutines on pooled stacks |
@@ -39,8 +40,8 @@
 //!
 //! # What is not checked
 //!
-//! Memory is sequentially consistent: orderings are *checked*, and have no effect on values. Accesses to memory
-//! outside cells are not seen. An atomic access is not checked against the free of its memory unless the free comes
+//! Memory is sequentially consistent unless it was told otherwise ([`Machine::set_memory`]): orderings are *checked*, and have no
+//! effect on values. Accesses to memory outside cells are not seen. An atomic access is not checked against the free of its memory unless the free comes
 //! first.
 //!
 //! # Several kernels
@@ -58,6 +59,7 @@
 //! a deadlock.
 
 mod access;
+mod buffers;
 mod cards;
 mod census;
 mod clock;
@@ -112,7 +114,7 @@ use kmod::kern::order::{Dependency, Lost};
 use kmod::scenario::Scenario;
 use kmod::scenario::ops::Program;
 
-use crate::schedule::{Deviation, Granularity, Refusal};
+use crate::schedule::{Deviation, Granularity, MemoryModel, Refusal};
 use crate::strategy::{Rehearsal, Rehearse, Replay, Strategy};
 use crate::wire::Wire;
 use engine::{Engine, Halted, Image, Request, Shape};
@@ -166,6 +168,8 @@ pub struct Machine {
     rehearsals: [Option<Rc<Rehearsal>>; Granularity::ALL.len()],
     /// What a step is, unless the strategy says.
     granularity: Granularity,
+    /// The model of memory.
+    memory: MemoryModel,
     /// The allocations that fail in every run.
     refusals: Vec<Refusal>,
     /// Those that failed in the last run.
@@ -197,6 +201,7 @@ impl Machine {
             program: None,
             rehearsals: Default::default(),
             granularity: Granularity::Coarse,
+            memory: MemoryModel::Sc,
             refusals: Vec::new(),
             refused: Vec::new(),
             recording: Recording::Nothing,
@@ -252,6 +257,7 @@ impl Machine {
         self.program = None;
         self.rehearsals = Default::default();
         self.granularity = Granularity::Coarse;
+        self.memory = MemoryModel::Sc;
         self.refusals.clear();
         let _host_values = statics::take();
         let engine = &*self.engine;
@@ -280,6 +286,16 @@ impl Machine {
     /// What a step was in the last run.
     pub fn granularity(&self) -> Granularity {
         self.engine.granularity.get()
+    }
+
+    /// Sets the model of memory of the next runs, until another kernel is booted.
+    pub fn set_memory(&mut self, model: MemoryModel) {
+        self.memory = model;
+    }
+
+    /// The model of memory.
+    pub fn memory(&self) -> MemoryModel {
+        self.memory
     }
 
     /// Sets which allocations fail in the next runs, until another kernel is booted. The strategy may choose others as well.
@@ -452,7 +468,8 @@ impl Machine {
         let _host_values = statics::take();
         let engine = &*self.engine;
         faults::watch();
-        engine.prepare(image, strategy, limits, detail, granularity, refusals);
+        let how = (granularity, self.memory);
+        engine.prepare(image, strategy, limits, detail, how, refusals);
         #[cfg(feature = "sanitizer")]
         engine.has_program.set(self.program.is_some());
         let failure = guarded(engine, || {

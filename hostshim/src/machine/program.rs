@@ -24,7 +24,7 @@ use kmod::mem::Ordering;
 
 use super::engine::Engine;
 use super::failure::FailureKind;
-use super::foreign::{Code, is_atomic};
+use super::foreign::{Code, is_atomic, of_size};
 use super::host::current;
 use super::shadow::acquires;
 use super::side::{Host, in_guest};
@@ -114,7 +114,12 @@ impl Code for Program {
     fn access(op: Op, size: usize, at: At) {
         if let Some(watched) = watching_at(op.addr, at) {
             let Watched { engine, addr, .. } = watched;
-            engine.foreign(Op { addr, ..op }, size, at);
+            // Of what is checked elsewhere, the machine keeps no bytes.
+            let own = match addr == op.addr {
+                true => of_size(op, size),
+                false => Op { addr, ..op },
+            };
+            engine.foreign(own, size, at);
             watched.made(op);
         }
     }
@@ -186,6 +191,7 @@ fn sleeps(engine: &Engine) -> ! {
 pub(crate) fn futex(addr: usize, operation: usize, expected: u32, timeout: usize) -> Option<i64> {
     let engine = calling()?;
     let _host = Host::begin();
+    engine.drain_own();
     let own = engine.own(addr);
     let flags = libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME;
     match operation as i32 & !flags {

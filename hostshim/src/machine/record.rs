@@ -15,10 +15,13 @@ use super::words::Word;
 
 impl Engine {
     fn record(&self, what: What, occurrence: u32) {
+        self.record_on(self.cpu.get(), what, occurrence);
+    }
+
+    fn record_on(&self, cpu: usize, what: What, occurrence: u32) {
         if !self.tracing.get() {
             return;
         }
-        let cpu = self.cpu.get();
         let event = TraceEvent {
             // The decision that led to this was the one before the next.
             point: self.points.get().saturating_sub(1),
@@ -45,7 +48,7 @@ impl Engine {
     #[inline(never)]
     pub(crate) fn record_op(&self, addr: usize, kind: Kind, order: Ordering, at: At) {
         let _host = Host::begin();
-        let op = Op { addr, kind, order };
+        let op = Op::new(addr, kind, order);
         let object = self.object_word(op);
         let context = self.context_word(self.cpu.get());
         let occurrence = {
@@ -82,6 +85,26 @@ impl Engine {
     pub(crate) fn record_refusal(&self, object: &str, location: String) {
         let object = object.to_owned();
         self.record(What::Refused { object, location }, 0);
+    }
+
+    /// A store of that CPU, which was made there, becomes visible.
+    #[cold]
+    pub(crate) fn record_visible(&self, cpu: usize, store: Op, at: At) {
+        let object = self.object(store);
+        let location = self.place_of(at);
+        self.record_on(cpu, What::Visible { object, location }, 0);
+    }
+
+    /// The load does not see a store of that CPU, which was made there.
+    #[cold]
+    pub(crate) fn record_missed(&self, by: usize, load: Op, stored_at: At, at: At) {
+        let what = What::Missed {
+            object: self.object(load),
+            by,
+            stored: self.place_of(stored_at),
+            location: self.place_of(at),
+        };
+        self.record(what, 0);
     }
 
     pub(crate) fn record_note(&self, text: String) {

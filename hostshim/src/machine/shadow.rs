@@ -320,6 +320,27 @@ impl Shadow {
         }
     }
 
+    /// What a load of the cell at `offset` with acquire would learn, if anything.
+    pub(crate) fn sync(&mut self, offset: usize) -> Option<Clock> {
+        let slot = *self.slots.at(offset);
+        let is_filled = slot.run == self.run && slot.write != FREED && slot.sync & FILLED != 0;
+        is_filled.then(|| *self.clocks.pooled(slot.sync >> 1))
+    }
+
+    /// That is this from now on.
+    pub(crate) fn set_sync(&mut self, offset: usize, sync: Option<Clock>) {
+        let run = self.run;
+        let slot = self.slots.at(offset);
+        if slot.run != run || slot.write == FREED {
+            return;
+        }
+        slot.sync &= !FILLED;
+        if let Some(clock) = sync {
+            let pooled = fill(&mut self.clocks, slot);
+            self.clocks.set(pooled, clock);
+        }
+    }
+
     /// `cpu` makes a fence.
     pub(crate) fn fence(&mut self, cpu: usize, order: Ordering) {
         if acquires(order) {

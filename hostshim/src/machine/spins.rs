@@ -64,11 +64,7 @@ impl Engine {
         Some(Spin {
             cpu,
             context: self.context_name(cpu),
-            word: self.object(Op {
-                addr: word,
-                kind: Kind::Load,
-                order: Ordering::Relaxed,
-            }),
+            word: self.object(Op::new(word, Kind::Load, Ordering::Relaxed)),
             by,
         })
     }

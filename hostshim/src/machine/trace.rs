@@ -60,6 +60,24 @@ pub enum What {
         /// Where in the source.
         location: String,
     },
+    /// A store that was in the store buffer of this CPU becomes visible to others.
+    Visible {
+        /// What was stored to.
+        object: String,
+        /// Where in the source it was stored.
+        location: String,
+    },
+    /// The load of this step reads what was there before a store that is still in the store buffer of another CPU.
+    Missed {
+        /// What is loaded.
+        object: String,
+        /// That CPU.
+        by: usize,
+        /// Where in the source it stored.
+        stored: String,
+        /// Where in the source it is loaded.
+        location: String,
+    },
     /// The context now holds a lock, or no longer holds it. Belongs to the current step.
     Lock {
         /// The lock, named as in accesses.

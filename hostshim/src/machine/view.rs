@@ -74,12 +74,29 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The CPUs that can make a step whose stores are delayed.
+    pub fn delayable(&self) -> u32 {
+        match self.engine.buffers.are_on() {
+            true => self.runnable(),
+            false => 0,
+        }
+    }
+
+    /// The CPUs whose store buffers have something that others do not see.
+    pub fn drainable(&self) -> u32 {
+        let has = |cpu: &usize| self.engine.buffers.has(*cpu);
+        let cpus = (0..self.ncpu()).filter(has);
+        cpus.fold(0, |set, cpu| set | 1 << cpu)
+    }
+
     /// Whether the choice is possible now.
     #[inline]
     pub fn allows(&self, choice: Choice) -> bool {
         let (cpu, set) = match choice {
             Choice::Step(cpu) => (cpu, self.runnable()),
             Choice::Take(cpu, line) => (cpu, self.takeable(line)),
+            Choice::Delay(cpu) => (cpu, self.delayable()),
+            Choice::Drain(cpu) => (cpu, self.drainable()),
         };
         cpu < self.ncpu() && set & 1 << cpu != 0
     }

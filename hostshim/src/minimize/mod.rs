@@ -10,9 +10,10 @@
 //! are removed, because a switch to another CPU and the switch back may be needed only together. Also other failing
 //! schedules are searched and cut, in case one of them becomes shorter.
 //!
-//! A run of fine steps is first looked for in coarse ones, and one that lacks memory with all of it. If the scenario runs
-//! programs, the program is shortened before its schedule (`program`). Then CPUs are removed (`cpus`), failures of
-//! allocations (`memory`), and events on the wire (`wire`). All of this is repeated until nothing becomes shorter.
+//! A run of fine steps is first looked for in coarse ones, one with store buffers without them, and one that lacks memory with all
+//! of it. If the scenario runs programs, the program is shortened before its schedule (`program`). Then CPUs are removed (`cpus`),
+//! failures of allocations (`memory`), events on the wire (`wire`), and delays of stores (`buffers`). All of this is repeated until
+//! nothing becomes shorter.
 //!
 //! The same run and kernel give the same result.
 
@@ -22,6 +23,7 @@ use crate::replay::ReplayFile;
 use crate::schedule::{Deviation, Granularity};
 use crate::strategy::{Answer, Replay, Strategy};
 
+mod buffers;
 mod cpus;
 mod memory;
 mod program;
@@ -191,6 +193,7 @@ impl Search<'_> {
     /// Removes whatever can be removed: operations first, then failures of allocations and events on the wire, then departures.
     fn shorten(&mut self) {
         self.coarsen();
+        self.do_without_buffers();
         self.give_memory();
         loop {
             let before = self.size();
@@ -198,7 +201,9 @@ impl Search<'_> {
             self.shorten_cpus();
             self.shorten_memory();
             self.shorten_wire();
+            self.shorten_delays();
             self.shorten_schedule();
+            self.delay_later();
             if self.size() >= before || self.is_spent() {
                 return;
             }
@@ -224,7 +229,7 @@ impl Search<'_> {
     }
 
     /// What should become smaller, the most important first.
-    fn size(&self) -> (usize, usize, usize, usize, usize) {
+    fn size(&self) -> (usize, usize, usize, usize, (usize, usize)) {
         let file = &self.best.file;
         let scripts = file.program.iter().flat_map(|program| &program.scripts);
         (
@@ -232,7 +237,7 @@ impl Search<'_> {
             file.config.ncpu,
             file.refusals.len(),
             file.wire.frames.len() + file.wire.mishaps.len(),
-            self.len(),
+            (self.delays(), self.len()),
         )
     }
 
@@ -286,11 +291,11 @@ impl Search<'_> {
             if self.len() < 2 || self.is_spent() {
                 return;
             }
-            let best = self.best.clone();
+            let (best, delays) = (self.best.clone(), self.delays());
             if self.attempt_anew(FIRST_SEED + seed) {
                 self.cut();
             }
-            if self.len() >= best.file.schedule.len() {
+            if (self.delays(), self.len()) >= (delays, best.file.schedule.len()) {
                 let runs = self.best.runs;
                 self.best = Minimized { runs, ..best };
             }

@@ -8,7 +8,8 @@ use std::ops::Range;
 use kmod::scenario::ops::{MAX_LWPS, Program, Script};
 
 use super::{Effort, FIRST_SEED, PLAIN, Search};
-use crate::strategy::Random;
+use crate::schedule::MemoryModel;
+use crate::strategy::{Delays, Random, Strategy};
 
 /// The limits for other schedules of a shorter program: runs, and points in all of them together.
 const ANEW: Effort = Effort {
@@ -102,13 +103,16 @@ impl Search<'_> {
 
     /// Looks for the failure without a given schedule, by random walks: these are short, and easily cut.
     pub(super) fn attempt_anew(&mut self, seed: u64) -> bool {
-        let mut strategy = Random::new(seed);
+        let mut strategy: Box<dyn Strategy> = Box::new(Random::new(seed));
+        if self.best.file.memory == MemoryModel::Tso {
+            strategy = Box::new(Delays::new(strategy, seed));
+        }
         let spent = self.effort.points.saturating_sub(ANEW.points / PLAIN);
         for _ in 0..ANEW.runs {
             if self.is_spent() || self.effort.points <= spent {
                 return false;
             }
-            if let Some((outcome, named)) = self.run_plainly(&mut strategy) {
+            if let Some((outcome, named)) = self.run_plainly(&mut *strategy) {
                 return self.keep(outcome, named);
             }
         }

@@ -168,7 +168,8 @@ fn impossible(action: Action, view: &View<'_>) -> Option<String> {
             Some("as many early clock interrupts as a run may have were taken already".to_owned())
         }
         Action::Takes(_, line) => Some(format!("cpu{cpu} has no {} to take", line.name())),
-        Action::Steps(_) | Action::Defers(..) => {
+        Action::Drains(_) => Some(format!("the store buffer of cpu{cpu} is empty")),
+        Action::Steps(_) | Action::Defers(..) | Action::Delays(_) => {
             let does = view.name(cpu);
             Some(format!(
                 "cpu{cpu} cannot step: {} is about to {}",

@@ -91,6 +91,10 @@ pub enum Action {
     Takes(usize, Line),
     /// The CPU makes its step although the interrupt of the line is asserted, and defers the interrupt.
     Defers(usize, Line),
+    /// The CPU makes its step, and its atomic stores stay in its store buffer.
+    Delays(usize),
+    /// The oldest store in the CPU's store buffer becomes visible.
+    Drains(usize),
 }
 
 impl Action {
@@ -99,20 +103,27 @@ impl Action {
         match self {
             Action::Steps(cpu) | Action::Defers(cpu, _) => Choice::Step(cpu),
             Action::Takes(cpu, line) => Choice::Take(cpu, line),
+            Action::Delays(cpu) => Choice::Delay(cpu),
+            Action::Drains(cpu) => Choice::Drain(cpu),
         }
+    }
+
+    /// Whether it is one of store buffers.
+    pub fn needs_buffers(self) -> bool {
+        matches!(self, Action::Delays(_) | Action::Drains(_))
     }
 
     /// The CPU that acts.
     pub fn cpu(self) -> usize {
-        match self {
-            Action::Steps(cpu) | Action::Takes(cpu, _) | Action::Defers(cpu, _) => cpu,
-        }
+        self.choice().cpu()
     }
 
     /// The action for a choice, in the situation that `view` shows.
     pub fn of(choice: Choice, view: &View<'_>) -> Action {
         match (choice, view.default_choice()) {
             (Choice::Take(cpu, line), _) => Action::Takes(cpu, line),
+            (Choice::Delay(cpu), _) => Action::Delays(cpu),
+            (Choice::Drain(cpu), _) => Action::Drains(cpu),
             (Choice::Step(cpu), Choice::Take(other, line)) if cpu == other => {
                 Action::Defers(cpu, line)
             }
@@ -127,6 +138,8 @@ impl fmt::Display for Action {
             Action::Steps(cpu) => write!(f, "cpu{cpu} steps"),
             Action::Takes(cpu, line) => write!(f, "cpu{cpu} takes {}", line.name()),
             Action::Defers(cpu, line) => write!(f, "cpu{cpu} defers {}", line.name()),
+            Action::Delays(cpu) => write!(f, "cpu{cpu} delays"),
+            Action::Drains(cpu) => write!(f, "cpu{cpu} drains"),
         }
     }
 }

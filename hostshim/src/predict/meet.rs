@@ -124,7 +124,7 @@ impl Meet {
             return Choice::Take(self.rng.member(ticks), Line::Clock);
         }
         match view.default_choice() {
-            default @ Choice::Take(..) => default,
+            default @ (Choice::Take(..) | Choice::Delay(_) | Choice::Drain(_)) => default,
             Choice::Step(cpu) if others & 1 << cpu != 0 => Choice::Step(cpu),
             Choice::Step(_) if others != 0 => Choice::Step(self.rng.member(others)),
             Choice::Step(cpu) => {

@@ -96,6 +96,7 @@ impl Trial<'_> {
                     failure,
                     deviations: self.machine.deviations().to_vec(),
                     granularity: self.machine.granularity(),
+                    memory: self.machine.memory(),
                     refusals: Vec::new(),
                     program: self.program.copied().map(Box::new),
                     wire: wire.unwrap_or_default(),

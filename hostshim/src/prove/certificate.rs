@@ -17,7 +17,7 @@ use super::past::mix;
 use super::search::{Task, choice_of, number_of};
 use super::{Progress, Proof, Proved, Shard};
 use crate::registry::Registry;
-use crate::schedule::{Choice, Deviation, Granularity};
+use crate::schedule::{Deviation, Granularity};
 
 const FORMAT: &str = "rumplab-proof";
 const VERSION: u32 = 1;
@@ -186,10 +186,7 @@ impl Left {
             if deviations.last().is_some_and(|last| last.point >= *point) {
                 return Err(format!("the deviation at point {point} is not in order"));
             }
-            let choice = choice_of(*number).filter(|choice| {
-                let (Choice::Step(cpu) | Choice::Take(cpu, _)) = *choice;
-                cpu < cpus
-            });
+            let choice = choice_of(*number).filter(|choice| choice.cpu() < cpus);
             let choice = choice.ok_or_else(|| format!("there is no choice number {number}"))?;
             deviations.push(Deviation {
                 point: *point,
@@ -201,12 +198,7 @@ impl Left {
         for (point, set) in self.choices.iter().flatten() {
             let set = hexadecimal(set)?;
             let numbers = (0..64).filter(|number| set >> number & 1 != 0);
-            let fits = |number: u8| {
-                choice_of(number).is_some_and(|choice| {
-                    let (Choice::Step(cpu) | Choice::Take(cpu, _)) = choice;
-                    cpu < cpus
-                })
-            };
+            let fits = |number: u8| choice_of(number).is_some_and(|choice| choice.cpu() < cpus);
             if set == 0 || *point > super::LONGEST || last >= Some(*point) {
                 return Err(format!("what is left at point {point} makes no sense"));
             }

@@ -46,7 +46,7 @@ use crate::hunt::{Found, Watch};
 use crate::machine::{Failure, FailureKind, Limits, Machine, Races, Setup, Verdict};
 use crate::names::{Follower, name_exactly};
 use crate::replay::{LIMITS, ReplayFile};
-use crate::schedule::Granularity;
+use crate::schedule::{Granularity, MemoryModel};
 use crate::wire::Wire;
 use known::Known;
 use search::{End, Extent, Search, Task};
@@ -245,6 +245,7 @@ impl Proof {
             variant: self.variant,
             config: self.config,
             granularity: self.granularity,
+            memory: MemoryModel::Sc,
             refusals: Vec::new(),
             program: None,
             wire: Wire::default(),
@@ -425,6 +426,7 @@ impl Campaign<'_> {
             failure,
             deviations: machine.deviations().to_vec(),
             granularity: machine.granularity(),
+            memory: MemoryModel::Sc,
             refusals: Vec::new(),
             program: None,
             wire: Wire::default(),

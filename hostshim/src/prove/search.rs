@@ -47,7 +47,8 @@ const _: () = assert!(CPUS * (1 + LINES) <= Choices::BITS as usize);
 /// The number of a choice.
 pub(super) fn number_of(choice: Choice) -> u8 {
     let number = match choice {
-        Choice::Step(cpu) => cpu,
+        // No search delays stores.
+        Choice::Step(cpu) | Choice::Delay(cpu) | Choice::Drain(cpu) => cpu,
         Choice::Take(cpu, line) => CPUS + LINES * cpu + line as usize,
     };
     number as u8
@@ -59,8 +60,7 @@ fn chosen_as(number: u8) -> Choice {
 }
 
 fn cpu_of(number: u8) -> usize {
-    let (Choice::Step(cpu) | Choice::Take(cpu, _)) = chosen_as(number);
-    cpu
+    chosen_as(number).cpu()
 }
 
 /// The interrupts of a CPU.

@@ -12,7 +12,7 @@ use super::token::{Line, Token};
 use super::{MAGIC, parse::Lines};
 use crate::machine::{Later, Races};
 use crate::registry::Registry;
-use crate::schedule::Granularity;
+use crate::schedule::{Granularity, MemoryModel};
 use crate::suggest::nearest;
 
 /// What the header says.
@@ -21,6 +21,7 @@ pub(super) struct Header {
     pub(super) variant: &'static Variant,
     pub(super) config: Config,
     pub(super) granularity: Granularity,
+    pub(super) memory: MemoryModel,
     pub(super) cpus_at: Position,
     pub(super) races: Races,
 }
@@ -42,12 +43,14 @@ pub(super) fn parse(lines: &mut Lines<'_>, registry: Registry<'_>) -> Result<Hea
         return Err(Diagnostic::new(cpus_at, message, help));
     }
     let granularity = granularity(lines)?;
+    let memory = memory(lines)?;
     let races = races(lines)?;
     Ok(Header {
         scenario,
         variant,
         config,
         granularity,
+        memory,
         cpus_at,
         races,
     })
@@ -234,6 +237,22 @@ fn granularity(lines: &mut Lines<'_>) -> Result<Granularity, Diagnostic> {
             false => Err(token.error(
                 format!("`{}` is no granularity that is written down", token.text),
                 "write `fine`, or take the line away for the usual one",
+            )),
+        }
+    })
+}
+
+/// The line `memory`, if there is one.
+fn memory(lines: &mut Lines<'_>) -> Result<MemoryModel, Diagnostic> {
+    if !lines.peek().is_some_and(|word| word.is("memory")) {
+        return Ok(MemoryModel::Sc);
+    }
+    value(lines, "memory", |token| {
+        match token.is(MemoryModel::Tso.name()) {
+            true => Ok(MemoryModel::Tso),
+            false => Err(token.error(
+                format!("`{}` is no memory model that is written down", token.text),
+                "write `tso`, or take the line away for the usual one",
             )),
         }
     })

@@ -23,7 +23,8 @@
 //! * The header has these lines in this order. After `xcall` come the old code in addition to the variant's, as
 //!   `history pserialize-kpause`, and the settings that differ from the scenario's default ([`Scenario::config`] of
 //!   [`Config::small`]), as `timeslice_ticks 3`, in the order of [`Config`].
-//! * The line `granularity fine` is next if the steps of the run were [fine](Granularity::Fine).
+//! * The line `granularity fine` is next if the steps of the run were [fine](Granularity::Fine), then `memory tso` if stores could
+//!   stay in [store buffers](MemoryModel::Tso).
 //! * After these, for a program in C: `races pass` if the run goes on past data races of the program, or
 //!   `races until read table.c:12` if it ends at the first one whose later access is this. Without the line, it ends at
 //!   the first race.
@@ -35,7 +36,8 @@
 //!   `  r1 rtentry #2 fails`: the second one of an `rtentry` by the context `r1` ([`Refusal`]).
 //! * A departure is `before` *point* `:` *action*. [`names`](crate::names) describes the names of points. An action
 //!   is `cpu1 steps`, `cpu1 takes clock`, `cpu0 takes ipi`, or `cpu0 defers ipi`, which is a step although the line
-//!   is asserted.
+//!   is asserted. With `memory tso` it can also be `cpu0 delays`, which is a step whose atomic stores go to the store buffer of the
+//!   CPU, or `cpu0 drains`: the oldest store there becomes visible.
 //! * A name with unusual characters is in quotes, with `\"` and `\\` inside.
 //! * `end` is the last line, so that a truncated file is detected.
 //!
@@ -51,7 +53,7 @@ use crate::machine::{Failure, Later, Limits, Machine, Outcome, Races, Setup};
 use crate::names::{Departure, Follower, Miss, Reached};
 use crate::registry::Registry;
 use crate::report::title;
-use crate::schedule::{Granularity, Refusal};
+use crate::schedule::{Granularity, MemoryModel, Refusal};
 use crate::wire::Wire;
 
 mod diagnostic;
@@ -90,6 +92,8 @@ pub struct ReplayFile {
     pub config: Config,
     /// What a step is.
     pub granularity: Granularity,
+    /// The model of memory.
+    pub memory: MemoryModel,
     /// The allocations that fail.
     pub refusals: Vec<Refusal>,
     /// What the actors run, if the scenario runs programs.
@@ -189,6 +193,7 @@ impl ReplayFile {
         }
         machine.connect(&self.wire);
         machine.set_granularity(self.granularity);
+        machine.set_memory(self.memory);
         machine.refuse(&self.refusals);
         machine.at_races(&self.races);
         Ok(())
@@ -280,6 +285,9 @@ impl fmt::Display for ReplayFile {
         }
         if self.granularity != Granularity::Coarse {
             writeln!(f, "granularity {}", self.granularity.name())?;
+        }
+        if self.memory != MemoryModel::Sc {
+            writeln!(f, "memory {}", self.memory.name())?;
         }
         match &self.races {
             Races::Stop => {}

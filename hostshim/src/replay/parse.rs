@@ -8,6 +8,7 @@ use super::token::{Line, Token};
 use super::{Parsed, Places, ReplayFile, header, memory, wire};
 use crate::names::{Action, Departure, PointName, SPIN, WAIT};
 use crate::registry::Registry;
+use crate::schedule::MemoryModel;
 use crate::suggest::nearest;
 
 /// The lines of a file that are not blank.
@@ -82,6 +83,11 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
     while lines.peek().is_some_and(|word| !word.is("end")) {
         let line = lines.next("a departure")?;
         let (departure, place) = departure(line, &header.config)?;
+        if header.memory == MemoryModel::Sc && departure.action.needs_buffers() {
+            let (action, help) = (departure.action, "the line `memory tso` belongs above it");
+            let message = format!("`{action}` is of store buffers, and this file has none");
+            return Err(Diagnostic::new(place.action, message, help));
+        }
         schedule.push(departure);
         places.push(place);
     }
@@ -96,6 +102,7 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
         variant,
         config,
         granularity,
+        memory,
         cpus_at,
         races,
     } = header;
@@ -104,6 +111,7 @@ fn parse_text(text: &str, registry: Registry<'_>) -> Result<Parsed, Diagnostic> 
         variant,
         config,
         granularity,
+        memory,
         refusals,
         program,
         wire,
@@ -239,20 +247,27 @@ fn look(line: &mut Line<'_>) -> Result<u32, Diagnostic> {
     }
 }
 
+/// What a CPU can do at a point.
+const ACTIONS: &str = "`steps`, `takes`, `defers`, `delays` or `drains`";
+
 fn action(line: &mut Line<'_>, config: &Config) -> Result<(Action, Position), Diagnostic> {
     let who = line.next("an action")?;
     let at = who.at;
     let cpu = cpu(&who, config)?;
-    let verb = line.next("`steps`, `takes` or `defers`")?;
+    let verb = line.next(ACTIONS)?;
     let action = if verb.is("steps") {
         Action::Steps(cpu)
     } else if verb.is("takes") {
         Action::Takes(cpu, irq_line(&line.next("an interrupt line")?)?)
     } else if verb.is("defers") {
         Action::Defers(cpu, irq_line(&line.next("an interrupt line")?)?)
+    } else if verb.is("delays") {
+        Action::Delays(cpu)
+    } else if verb.is("drains") {
+        Action::Drains(cpu)
     } else {
-        let help = "an action is `cpu1 steps`, `cpu1 takes clock`, or `cpu1 defers ipi`";
-        return Err(verb.wrong("`steps`, `takes` or `defers`", help));
+        let help = "an action is `cpu1 steps`, `cpu1 takes clock`, `cpu1 defers ipi`, `cpu1 delays` or `cpu1 drains`";
+        return Err(verb.wrong(ACTIONS, help));
     };
     Ok((action, at))
 }

@@ -246,7 +246,7 @@ const MISTAKES: &[Mistake] = &[
         "cpu1 steps",
         "cpu1 jumps",
         "jumps",
-        "expected `steps`, `takes` or `defers`, found `jumps`",
+        "expected `steps`, `takes`, `defers`, `delays` or `drains`, found `jumps`",
     ),
     (
         "\"xcall request#0+8\"",
@@ -437,6 +437,25 @@ fn the_granularity_is_written_down_if_it_is_fine() {
         assert_eq!(at, 8, "{said}");
         assert!(said.contains(other), "{said}");
     }
+}
+
+#[test]
+fn a_memory_with_store_buffers_is_written_down() {
+    let lines = "granularity fine\nmemory tso\nprogram\n";
+    let actions = "  before l0 on cpu0 store x #1: cpu0 delays\n  before l0 on cpu0 load y #1: cpu1 drains\nend\n";
+    let text = FILE.replace("program\n", lines).replace("end\n", actions);
+    let parsed = read(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert_eq!(parsed.file.memory, MemoryModel::Tso);
+    assert_eq!(parsed.file.to_string(), text);
+    for other in ["sc", "arm"] {
+        let (at, _, said) = wrong(&text.replace("memory tso", &format!("memory {other}")));
+        assert_eq!(at, 9, "{said}");
+        assert!(said.contains(other), "{said}");
+    }
+    let (_, _, said) = wrong(&text.replace("memory tso\n", ""));
+    assert!(said.contains("`cpu0 delays`"), "{said}");
+    let (_, _, said) = wrong(&text.replace("cpu1 drains", "cpu1 pours"));
+    assert!(said.contains("`drains`"), "{said}");
 }
 
 #[test]

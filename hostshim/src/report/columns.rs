@@ -98,7 +98,7 @@ impl Drawing {
         let cell = self.cell(column.unwrap_or(0), who, event);
         let role = match event.what {
             What::Interrupt(_) | What::Switch { .. } => Role::Heading,
-            What::Refused { .. } => Role::Departure,
+            What::Refused { .. } | What::Visible { .. } | What::Missed { .. } => Role::Departure,
             What::Op(_) | What::Note(_) => Role::Plain,
             _ => Role::Aside,
         };

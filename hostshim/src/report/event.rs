@@ -25,6 +25,10 @@ pub(super) fn deed_alone(event: &TraceEvent) -> String {
         What::Switch { to } => format!("=> {to}"),
         What::Note(text) => format!("\"{text}\""),
         What::Refused { object, .. } => format!(">>> no memory for {object}"),
+        What::Visible { object, .. } => format!("~ the store to {object} becomes visible"),
+        What::Missed {
+            object, by, stored, ..
+        } => format!("+ does not see the store to {object} by cpu{by} ({stored})"),
         What::Lock { object, hold } => match hold {
             Hold::Alone => format!("+ holds {object}"),
             Hold::Shared => format!("+ holds {object} as a reader"),
@@ -104,7 +108,10 @@ fn verb(access: &Access) -> String {
 pub(super) fn place(event: &TraceEvent) -> &str {
     match &event.what {
         What::Op(access) | What::Fused(access) => &access.location,
-        What::Spin { location } | What::Refused { location, .. } => location,
+        What::Spin { location }
+        | What::Refused { location, .. }
+        | What::Visible { location, .. }
+        | What::Missed { location, .. } => location,
         _ => "",
     }
 }
@@ -144,7 +151,12 @@ pub(super) fn is_scheduling(event: &TraceEvent) -> bool {
 pub(super) fn is_landmark(event: &TraceEvent) -> bool {
     matches!(
         event.what,
-        What::Note(_) | What::Refused { .. } | What::Switch { .. } | What::Interrupt(_)
+        What::Note(_)
+            | What::Refused { .. }
+            | What::Visible { .. }
+            | What::Missed { .. }
+            | What::Switch { .. }
+            | What::Interrupt(_)
     )
 }
 
@@ -172,6 +184,7 @@ pub(super) fn is_fused(event: &TraceEvent) -> bool {
             | What::Begin(_)
             | What::End(_)
             | What::Condvar { .. }
+            | What::Missed { .. }
     )
 }
 

@@ -6,6 +6,7 @@ use super::selection::MOST_LINES;
 use super::text::{Role, Text};
 use super::words::how;
 use super::{columns, program, subject, verdict};
+use crate::fences::Fence;
 use crate::machine::{FailureKind, TraceEvent};
 
 /// The whole text. `waits` is the wait-for graph as the kernel writes it.
@@ -70,8 +71,27 @@ pub(super) fn in_short(account: &Account<'_>, most: usize) -> Text {
         };
         text.add(role, format!("{step:>7} {sign:3} {}", moment.text));
     }
+    for fence in &account.fences {
+        text.gap();
+        text.wrap(Role::Plain, &fence_sentence(fence));
+    }
     text.gap();
     text
+}
+
+/// Where a fence is missing, in a sentence.
+fn fence_sentence(fence: &Fence) -> String {
+    let Fence {
+        context,
+        stored,
+        stored_at,
+        then,
+        then_at,
+    } = fence;
+    format!(
+        "A fence is missing in {context}, after its store to {stored} ({stored_at}) and before its {then} ({then_at}): with \
+         membar_sync() there, this schedule does not fail."
+    )
 }
 
 /// What could have ordered the two sides of a race, in sentences.

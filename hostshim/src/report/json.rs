@@ -485,6 +485,20 @@ fn of<'a>(
             at: Some(location),
             ..base
         },
+        What::Visible { object, location } => Event {
+            does: "becomes_visible",
+            object: Some(object),
+            at: Some(location),
+            ..base
+        },
+        What::Missed {
+            object, location, ..
+        } => Event {
+            does: "misses",
+            object: Some(object),
+            at: Some(location),
+            ..base
+        },
         What::Note(words) => Event {
             does: "note",
             words: Some(words),

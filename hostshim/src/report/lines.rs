@@ -80,7 +80,7 @@ fn line(event: &TraceEvent, cpus: usize, who: usize) -> String {
 fn role(event: &TraceEvent) -> Role {
     match event.what {
         What::Interrupt(_) | What::Switch { .. } => Role::Heading,
-        What::Refused { .. } => Role::Departure,
+        What::Refused { .. } | What::Visible { .. } | What::Missed { .. } => Role::Departure,
         What::Op(_) | What::Note(_) => Role::Plain,
         _ => Role::Aside,
     }

@@ -28,7 +28,7 @@ use kmod::config::Config;
 
 use crate::machine::{Later, Races};
 use crate::replay::ReplayFile;
-use crate::schedule::Granularity;
+use crate::schedule::{Granularity, MemoryModel};
 
 pub use account::Account;
 pub use columns::columns;
@@ -86,6 +86,9 @@ fn machine(file: &ReplayFile) -> String {
     }
     if file.granularity == Granularity::Fine {
         machine += "; fine granularity: every access is a step";
+    }
+    if file.memory == MemoryModel::Tso {
+        machine += "; memory: tso, a store can stay in the store buffer of its CPU";
     }
     match &file.races {
         Races::Stop => {}

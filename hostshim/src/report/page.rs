@@ -459,7 +459,7 @@ fn stream<'a>(
 
 fn sort(event: &TraceEvent) -> &'static str {
     match &event.what {
-        What::Note(_) | What::Refused { .. } => "note",
+        What::Note(_) | What::Refused { .. } | What::Visible { .. } | What::Missed { .. } => "note",
         What::Interrupt(_) => "interrupt",
         What::Switch { .. } => "switch",
         _ if event::is_scheduling(event) => "scheduling",

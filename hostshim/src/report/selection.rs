@@ -116,6 +116,7 @@ impl Selection {
         let stands_out = |index: &&usize| is_one(&story.trace[**index]);
         events.extend(shown.iter().rev().filter(stands_out).take(last));
         events.extend(story.refusals().map(|(event, ..)| event));
+        events.extend(story.delayed().take(count.max(1)));
         Selection { events, departures }
     }
 

@@ -18,6 +18,30 @@ pub struct Story<'a> {
     pub points: &'a [u64],
 }
 
+/// A load that does not see a store which is in the store buffer of another CPU.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Missed<'a> {
+    object: &'a str,
+    by: usize,
+    stored: &'a str,
+    location: &'a str,
+}
+
+impl Missed<'_> {
+    /// The load, by `context` on `cpu`, in a sentence.
+    pub(super) fn sentence(&self, context: &str, cpu: usize) -> String {
+        let Missed {
+            object,
+            by,
+            stored,
+            location,
+        } = self;
+        format!(
+            "{context} on cpu{cpu} loads {object} ({location}), and the store by cpu{by} ({stored}) is still in the store buffer of cpu{by}"
+        )
+    }
+}
+
 impl<'a> Story<'a> {
     /// Whether this event of the trace is the access that failed.
     pub(super) fn is_fatal(&self, index: usize) -> bool {
@@ -38,6 +62,36 @@ impl<'a> Story<'a> {
             What::Refused { object, location } => Some((at, object.as_str(), location.as_str())),
             _ => None,
         })
+    }
+
+    /// The loads that do not see a store which is in a store buffer.
+    pub(super) fn missed(&self) -> impl Iterator<Item = (usize, Missed<'a>)> + use<'a> {
+        let events = self.trace.iter().enumerate();
+        events.filter_map(|(at, event)| match &event.what {
+            What::Missed {
+                object,
+                by,
+                stored,
+                location,
+            } => {
+                let missed = Missed {
+                    object,
+                    by: *by,
+                    stored,
+                    location,
+                };
+                Some((at, missed))
+            }
+            _ => None,
+        })
+    }
+
+    /// The events at which a store in a store buffer is not seen, or becomes visible.
+    pub(super) fn delayed(&self) -> impl Iterator<Item = usize> + use<'a> {
+        let events = self.trace.iter().enumerate();
+        events
+            .filter(|(_, event)| matches!(event.what, What::Visible { .. } | What::Missed { .. }))
+            .map(|(at, _)| at)
     }
 
     /// For each departure, the index of the first event that it caused.

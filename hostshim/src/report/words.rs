@@ -71,9 +71,12 @@ pub(super) fn how(story: &Story<'_>) -> String {
 /// The allocations that fail in a run, and its forced switches. `None`: there are none.
 pub(super) fn needs(story: &Story<'_>) -> Option<String> {
     let refusals = story.refusals().count();
+    let is_delay = |departure: &&Departure| departure.action.needs_buffers();
+    let delays = story.departures.iter().filter(is_delay).count();
     let counted = [
         (refusals, "failed allocation"),
-        (story.departures.len(), "forced switch"),
+        (delays, "delayed store"),
+        (story.departures.len() - delays, "forced switch"),
     ];
     let some = counted.iter().filter(|(number, _)| *number > 0);
     let some = Vec::from_iter(some.map(|(number, noun)| count(*number, noun)));
@@ -93,6 +96,16 @@ pub(super) fn switch(departure: &Departure) -> String {
         Action::Takes(cpu, line) => format!("cpu{cpu} takes the {} interrupt here", line.name()),
         Action::Defers(cpu, line) => {
             format!("cpu{cpu} delays the {} interrupt here", line.name())
+        }
+        Action::Delays(cpu) if cpu == at.cpu => {
+            let (who, what) = (&at.context, does(&at.what, &at.object));
+            return format!("{who} on cpu{cpu} {what}: that stays in the store buffer of cpu{cpu}");
+        }
+        Action::Delays(cpu) => {
+            format!("switch to cpu{cpu} here, and what it stores stays in its store buffer")
+        }
+        Action::Drains(cpu) => {
+            format!("the oldest store in the buffer of cpu{cpu} becomes visible here")
         }
     };
     format!(

@@ -18,6 +18,7 @@
 //! | [`Replay`] | a list of deviations |
 //! | [`Fair`] | the default throughout |
 //! | [`Scarce`] | as another one, and some allocations fail |
+//! | [`Delays`] | as another one, and some stores stay in store buffers |
 //!
 //! # Time
 //!
@@ -31,6 +32,7 @@
 //! [`Strategy::seek`] sets the next one, so that several machines can share the runs of one campaign.
 
 mod bytes;
+mod delays;
 mod focus;
 mod lapse;
 mod pct;
@@ -46,6 +48,7 @@ mod stall;
 mod urw;
 
 pub use bytes::Bytes;
+pub use delays::Delays;
 pub use focus::Focus;
 pub use pct::Pct;
 pub use portfolio::Portfolio;
@@ -139,6 +142,19 @@ pub trait Strategy {
     fn refuses(&mut self, request: &Request) -> bool {
         let _ = request;
         false
+    }
+
+    /// Whether, in the run that was just begun, [`Strategy::stores`] is called. Only with
+    /// [`MemoryModel::Tso`](crate::MemoryModel::Tso).
+    fn wants_stores(&self) -> bool {
+        false
+    }
+
+    /// What happens at a point where `choice` would be made: this choice, or a [`Choice::Delay`] in place of a step, or a
+    /// [`Choice::Drain`] before it. Called at every point, if it is [wanted](Self::wants_stores).
+    fn stores(&mut self, view: &View<'_>, choice: Choice) -> Choice {
+        let _ = view;
+        choice
     }
 
     /// What a step is in the next run. `None`: what the machine was told

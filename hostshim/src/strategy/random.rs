@@ -176,7 +176,8 @@ impl Others {
         let mut ticks = view.asserted(Line::Clock);
         let mut frames = view.asserted(Line::Net);
         match default {
-            Choice::Step(cpu) => steps_and_ipis &= !(1 << cpu),
+            Choice::Step(cpu) | Choice::Delay(cpu) => steps_and_ipis &= !(1 << cpu),
+            Choice::Drain(_) => {}
             Choice::Take(cpu, Line::Ipi) => steps_and_ipis &= !(1 << (cpu + Config::MAXCPUS)),
             Choice::Take(cpu, Line::Clock) => ticks &= !(1 << cpu),
             Choice::Take(cpu, Line::Net) => frames &= !(1 << cpu),

@@ -148,7 +148,7 @@ impl<P: Pick> Strategy for Sampling<P> {
         match default {
             Choice::Take(_, Line::Ipi) if self.late => {}
             Choice::Take(..) => return Answer::now(default),
-            Choice::Step(_) => {}
+            Choice::Step(_) | Choice::Delay(_) | Choice::Drain(_) => {}
         }
         let mut able = match self.goes_on(view) {
             Ok(cpu) => return Answer::now(Choice::Step(cpu)),

@@ -136,8 +136,8 @@ impl Stall {
     fn among_others(&mut self, view: &View<'_>, stalled: &mut Stalled) -> Option<Answer> {
         let cpu = match view.default_choice() {
             // What interrupts the thread goes on.
-            take @ Choice::Take(..) => return Some(Answer::now(take)),
             Choice::Step(cpu) => cpu,
+            take => return Some(Answer::now(take)),
         };
         let free = members(view.runnable())
             .filter(|&cpu| !stalled.holds(view, cpu))

@@ -237,3 +237,24 @@ fn the_guide_says_what_happens() {
         assert!(report.contains("consumer"), "{compiler}:\n{report}");
     }
 }
+
+#[test]
+fn only_store_buffers_show_what_lacks_a_barrier() {
+    let dekker = ["examples/c/dekker.c"];
+    for compiler in compilers() {
+        let without = ["-D", "BUG_BARRIER"];
+        let (status, report) = run(compiler, HOLDS, &dekker, &without);
+        assert_eq!(status, Some(0), "{compiler}:\n{report}");
+        let buffers = [&without[..], &["--memory", "tso"]].concat();
+        let (status, report) = run(compiler, FOUND, &dekker, &buffers);
+        assert_eq!(status, Some(1), "{compiler}:\n{report}");
+        for words in ["needs 1 delayed store", "membar_sync()"] {
+            assert!(
+                report.contains(words),
+                "{compiler}: no {words} in\n{report}"
+            );
+        }
+        let (status, report) = run(compiler, HOLDS, &dekker, &["--memory", "tso"]);
+        assert_eq!(status, Some(0), "{compiler}:\n{report}");
+    }
+}

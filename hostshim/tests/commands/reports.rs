@@ -430,6 +430,7 @@ fn as_found() -> ReplayFile {
         variant,
         config: hunt.config,
         granularity: found.granularity,
+        memory: found.memory,
         refusals: found.refusals.clone(),
         program: None,
         wire: Wire::default(),

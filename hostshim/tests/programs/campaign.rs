@@ -115,6 +115,7 @@ fn file(hunt: &Hunt, found: &Found, schedule: Vec<Departure>) -> ReplayFile {
         variant: hunt.variant,
         config: hunt.config,
         granularity: found.granularity,
+        memory: found.memory,
         refusals: found.refusals.clone(),
         program: found.program.clone(),
         wire: Wire::default(),

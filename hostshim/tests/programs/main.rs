@@ -12,4 +12,7 @@ mod scarcity;
 mod softnet;
 mod stories;
 mod told;
+mod tso;
+mod tso_switch;
+mod tso_wakeup;
 mod two_kernels;

@@ -8,7 +8,7 @@ use hostshim::replay::{LIMITS, ReplayFile};
 use hostshim::report::{Account, Detail, Story, lines, verdict};
 use hostshim::strategy::Portfolio;
 use hostshim::wire::Wire;
-use hostshim::{Granularity, Machine, Setup, Verdict};
+use hostshim::{Granularity, Machine, MemoryModel, Setup, Verdict};
 use kmod::config::Config;
 use kmod::kern::callout::Callout;
 use kmod::kern::kmem::{kmem_alloc, kmem_free};
@@ -64,6 +64,7 @@ pub(crate) fn told(scenario: &'static Scenario, schedules: u64) -> (String, Stri
         variant,
         config,
         granularity: Granularity::Coarse,
+        memory: MemoryModel::Sc,
         refusals: Vec::new(),
         program: None,
         wire: Wire::default(),

@@ -226,7 +226,11 @@ fn leave(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp, returning: bool)
 /// Makes `next` the running LWP of this CPU. Returns when another LWP switches back to `l`.
 pub(crate) fn switch_context(ci: &'static Cpu, l: &'static Lwp, next: &'static Lwp) {
     let (from, to) = (l.context(), next.context());
-    ci.ci_curlwp.store_fused(Some(next), SeqCst);
+    // Before `next` loads the word of a mutex that it exits: a waiter that has set its bit there then looks here.
+    match ci.kernel().config().history.has(Bug::SwitchCurlwp) {
+        true => ci.ci_curlwp.store_fused(Some(next), Release),
+        false => ci.ci_curlwp.store_fused(Some(next), SeqCst),
+    }
     machine::attach(ci.index(), core::ptr::from_ref(next).cast());
     // SAFETY: (1) `l` runs here; (2) `next` was made ONPROC for this CPU under its lock, so it runs nowhere.
     unsafe { machine::context_switch(from, to) }

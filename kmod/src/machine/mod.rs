@@ -460,7 +460,7 @@ pub fn stop(why: Stop, message: fmt::Arguments<'_>) -> ! {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn point(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    let _ = bound::kmod_machine_point(Op { addr, kind, order }, At::caller());
+    let _ = bound::kmod_machine_point(Op::new(addr, kind, order), At::caller());
 }
 
 /// The first half of a [`point`]: the outcome of the operation follows through [`access`].
@@ -469,7 +469,7 @@ pub fn point(addr: usize, kind: Kind, order: Ordering) {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn decide(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    bound::kmod_machine_decide(Op { addr, kind, order }, At::caller());
+    bound::kmod_machine_decide(Op::new(addr, kind, order), At::caller());
 }
 
 /// The second half of a [`point`]: checks an operation of the current step.
@@ -478,7 +478,7 @@ pub fn decide(addr: usize, kind: Kind, order: Ordering) {
 #[cfg_attr(not(feature = "points"), allow(unused_variables))]
 pub fn access(addr: usize, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
-    let _ = bound::kmod_machine_access(Op { addr, kind, order }, At::caller());
+    let _ = bound::kmod_machine_access(Op::new(addr, kind, order), At::caller());
 }
 
 /// [`access`] to a cell that was made already: `kind` says what it turned out to be.
@@ -488,8 +488,7 @@ pub fn access(addr: usize, kind: Kind, order: Ordering) {
 pub(crate) fn accessed<T>(cell: &T, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
     {
-        let addr = core::ptr::from_ref(cell).addr();
-        bound::kmod_machine_accessed(Op { addr, kind, order }, At::caller());
+        bound::kmod_machine_accessed(Op::on(cell, kind, order), At::caller());
     }
 }
 
@@ -501,7 +500,7 @@ pub(crate) fn between(addr: usize, kind: Kind) {
     #[cfg(feature = "points")]
     {
         let order = Ordering::Relaxed;
-        bound::kmod_machine_between(Op { addr, kind, order }, At::caller());
+        bound::kmod_machine_between(Op::new(addr, kind, order), At::caller());
     }
 }
 
@@ -512,8 +511,7 @@ pub(crate) fn between(addr: usize, kind: Kind) {
 pub(crate) fn access_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
     #[cfg(feature = "points")]
     {
-        let addr = core::ptr::from_ref(cell).addr();
-        let own = bound::kmod_machine_access(Op { addr, kind, order }, At::caller());
+        let own = bound::kmod_machine_access(Op::on(cell, kind, order), At::caller());
         at_address(cell, own)
     }
     #[cfg(not(feature = "points"))]
@@ -527,8 +525,7 @@ pub(crate) fn access_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
 pub(crate) fn point_at<T>(cell: &T, kind: Kind, order: Ordering) -> &T {
     #[cfg(feature = "points")]
     {
-        let addr = core::ptr::from_ref(cell).addr();
-        let own = bound::kmod_machine_point(Op { addr, kind, order }, At::caller());
+        let own = bound::kmod_machine_point(Op::on(cell, kind, order), At::caller());
         at_address(cell, own)
     }
     #[cfg(not(feature = "points"))]
@@ -559,8 +556,7 @@ pub(crate) fn unchecked<T>(word: &T, writes: bool) {
 pub(crate) fn made<T>(cell: &T, kind: Kind, order: Ordering) {
     #[cfg(feature = "points")]
     {
-        let addr = core::ptr::from_ref(cell).addr();
-        bound::kmod_machine_made(Op { addr, kind, order }, At::caller());
+        bound::kmod_machine_made(Op::on(cell, kind, order), At::caller());
     }
 }
 

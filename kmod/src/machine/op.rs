@@ -92,4 +92,35 @@ pub struct Op {
     pub kind: Kind,
     /// The C11 ordering of an atomic access; `Relaxed` for everything else.
     pub order: Ordering,
+    /// Bytes that an access to a cell reads or writes; 0 if that is not known, or it is no such access.
+    pub size: u8,
+}
+
+impl Op {
+    /// An operation of which no size is known.
+    #[inline(always)]
+    pub const fn new(addr: usize, kind: Kind, order: Ordering) -> Op {
+        Op {
+            addr,
+            kind,
+            order,
+            size: 0,
+        }
+    }
+
+    /// An access to this cell.
+    #[cfg(feature = "points")]
+    #[inline(always)]
+    pub(crate) fn on<T>(cell: &T, kind: Kind, order: Ordering) -> Op {
+        // A cell is one word. Nothing else is accessed at once.
+        let size = if size_of::<T>() <= 8 {
+            size_of::<T>()
+        } else {
+            0
+        };
+        Op {
+            size: size as u8,
+            ..Op::new(core::ptr::from_ref(cell).addr(), kind, order)
+        }
+    }
 }

@@ -33,8 +33,8 @@
 //!
 //! # Differences from the machine
 //!
-//! The simulated machine is sequentially consistent. It uses the orderings for *checking*: a plain access that is not
-//! ordered by happens-before is reported even if the value was right.
+//! The simulated machine is sequentially consistent, unless it is asked for store buffers (`--memory tso`). It uses the orderings for
+//! *checking*: a plain access that is not ordered by happens-before is reported even if the value was right.
 
 mod atomic;
 mod fence;

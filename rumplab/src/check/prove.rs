@@ -5,10 +5,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use hostshim::Granularity;
 use hostshim::hunt::Watch;
 use hostshim::prove::{LONGEST, Proof, Proved, Shard};
 use hostshim::stopwatch::Stopwatch;
+use hostshim::{Granularity, MemoryModel};
 use kmod::scenario::FIXED;
 
 use super::{Config, Test, begin, words};
@@ -50,13 +50,18 @@ where
 ///
 /// # Panics
 ///
-/// As [`prove`].
+/// As [`prove`], and if the memory model is not `sc`.
 #[track_caller]
 pub fn prove_with<F>(config: Config, switches: u32, setup: F)
 where
     F: Fn(&mut Program) + Copy + Send + Sync + 'static,
 {
     if let Some((test, config)) = begin(config, setup) {
+        assert!(
+            config.memory == MemoryModel::Sc,
+            "a proof tries every schedule of a sequentially consistent memory, and none of store buffers: leave the memory model \
+             (`Config::memory`, RUMPLAB_MEMORY) at `sc`, or use `check`"
+        );
         test.prove(&config, switches);
     }
 }

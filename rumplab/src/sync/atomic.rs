@@ -1,6 +1,7 @@
 //! `core::sync::atomic`: every access is a step, with the ordering that it states.
 //!
-//! Values are sequentially consistent whatever the orderings say; the orderings decide what counts as a data race.
+//! Values are sequentially consistent whatever the orderings say, unless the test asks for store buffers
+//! ([`Config::memory`](crate::Config::memory)); the orderings decide what counts as a data race.
 //! `compare_exchange_weak` never fails without a reason.
 
 use std::fmt;

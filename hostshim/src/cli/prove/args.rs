@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kmod::history::Bug;
 
-use crate::cli::args::{Form, XcallArg, parse_bug};
+use crate::cli::args::{Form, MemoryArg, XcallArg, parse_bug};
 use crate::numbers;
 use crate::prove::Shard;
 use crate::schedule::Granularity;
@@ -47,6 +47,9 @@ pub(in crate::cli) struct ProveArgs {
     /// What a step is: in fine schedules every access is one, also inside of the kernel's operations
     #[arg(long, value_enum, default_value_t = StepArg::Coarse)]
     pub(super) granularity: StepArg,
+    /// Only sc, sequentially consistent: a proof with store buffers is not supported
+    #[arg(long, value_enum, default_value_t = MemoryArg::Sc, value_name = "MODEL")]
+    pub(super) memory: MemoryArg,
     /// CPUs of the simulated machine [default: what the scenario says]
     #[arg(long, value_name = "N", value_parser = numbers::cpus, allow_negative_numbers = true)]
     pub(super) cpus: Option<usize>,

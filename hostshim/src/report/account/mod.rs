@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use super::selection::Part;
 use super::story::Story;
+use crate::fences::Fence;
 use crate::machine::{Failure, FailureKind, TraceEvent, Verdict, WaitGraph, What};
 use crate::replay::ReplayFile;
 
@@ -117,6 +118,8 @@ pub struct Account<'a> {
     pub standstill: Option<Standstill>,
     /// For a CPU that idles and should not: the interrupt that is missing.
     pub missing: Option<Missing>,
+    /// Fences each of which would have prevented the failure, if they were looked for.
+    pub fences: Vec<Fence>,
 }
 
 impl<'a> Account<'a> {
@@ -150,6 +153,7 @@ impl<'a> Account<'a> {
             holders: Vec::new(),
             standstill: None,
             missing: None,
+            fences: Vec::new(),
         };
         account.missing = interrupts::of(&account);
         if account.failure().is_some_and(is_of_holders) {
@@ -167,6 +171,11 @@ impl<'a> Account<'a> {
         }
         account.moments = moments::of(&account);
         account
+    }
+
+    /// The same, with the fences that were [found](crate::fences::missing) to be missing.
+    pub fn with_fences(self, fences: Vec<Fence>) -> Account<'a> {
+        Account { fences, ..self }
     }
 
     /// How it failed, if it did.

@@ -113,6 +113,14 @@ impl List<'_, '_> {
         for (event, object, location) in self.account.story.refusals() {
             self.add(event, Weight::Departure, refusal(object, location));
         }
+        let mut told = BTreeSet::new();
+        for (event, missed) in self.account.story.missed() {
+            let TraceEvent { context, cpu, .. } = &self.account.story.trace[event];
+            if told.insert((context, missed)) {
+                let text = missed.sentence(context, *cpu);
+                self.add(event, Weight::Departure, text);
+            }
+        }
     }
 
     fn deadlock(&mut self, waits: &WaitGraph) {

@@ -9,7 +9,7 @@ use kmod::mem::Ordering as Order;
 use super::*;
 use crate::machine::{Access, FailureKind, Hold, Layer, Outcome, Races, Side, Sides};
 use crate::report::explain::ordering_sentences;
-use crate::schedule::Granularity;
+use crate::schedule::{Granularity, MemoryModel};
 use crate::wire::Wire;
 
 fn file() -> ReplayFile {
@@ -22,6 +22,7 @@ fn file() -> ReplayFile {
         variant,
         config: scenario.config(Config::small(2), variant),
         granularity: Granularity::Coarse,
+        memory: MemoryModel::Sc,
         refusals: Vec::new(),
         program: None,
         wire: Wire::default(),
