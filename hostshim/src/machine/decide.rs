@@ -201,6 +201,7 @@ impl Engine {
     }
 
     /// Decides which CPU continues, and leaves if it is another one. Returns what this CPU does, now or later.
+    #[inline(always)]
     pub(crate) fn next_action(&self) -> Action {
         let me = self.cpu.get();
         match self.choose() {
