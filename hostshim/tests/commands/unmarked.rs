@@ -201,11 +201,7 @@ static void two(void *arg) { word = 3; (void)atomic_load_relaxed(&word); atomic_
     for compiler in compilers() {
         let ran = run(&scratch, &text, compiler, &["--schedules", "3000"]);
         // Both lines have accesses of both sorts.
-        let words = [
-            "UNMARKED RACE: 1",
-            "rmw after write",
-            "write after store",
-        ];
+        let words = ["UNMARKED RACE: 1", "rmw after write", "write after store"];
         has(&ran, 1, &words);
     }
 }
