@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("machine", &["machine", "bind_machine", "fields", "note"]),
     ("mem", &["mem"]),
-    ("configuration", &["config", "history", "contracts"]),
+    ("configuration", &["config", "history", "contracts", "part"]),
     ("kern", &["kern", "kernel", "contract"]),
     ("net", &["net"]),
     ("scenario", &["scenario"]),
