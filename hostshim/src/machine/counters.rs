@@ -36,7 +36,8 @@ fn counter(hash: u64) -> &'static AtomicU8 {
 /// `from` is before its pending operation; `choice` is what happens instead, on the CPU `to`.
 pub(crate) fn gave_way(from: &Cpu, choice: Choice, to: &Cpu) {
     let (what, where_to) = match choice {
-        Choice::Step(_) => (0, place(to)),
+        // No fuzzed run delays stores.
+        Choice::Step(_) | Choice::Delay(_) | Choice::Drain(_) => (0, place(to)),
         Choice::Take(_, line) => (1 + line as u64, u64::from(std::ptr::eq(from, to))),
     };
     counter(mix(mix(place(from)) ^ where_to) ^ what).store(1, Relaxed);
